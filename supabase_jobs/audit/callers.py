@@ -78,16 +78,21 @@ def _declared(world: World, declared: DeclaredCaller) -> Persona:
         claims = claims_of(tenant, user)
     for path, value in _leaves(declared.claims, ()):
         place(claims, path, value)
-    kind = OWNER if declared.user == "owner" else DECLARED if declared.outsider else CLAIM
     return Persona(
         label=declared.name,
-        kind=kind,
+        kind=_kind(declared),
         role=declared.role,
         claims=claims,
         headers=headers or None,
         user=user,
         tenant=tenant,
     )
+
+
+def _kind(declared: DeclaredCaller) -> str:
+    if declared.user == "owner":
+        return OWNER
+    return DECLARED if declared.outsider else CLAIM
 
 
 def _leaves(

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 
 from supabase_jobs.audit import recording
-from supabase_jobs.audit.catalog import USERS, Column, Function, Relation
+from supabase_jobs.audit.catalog import USERS, Column, Constraint, Function, Relation
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.probes.attempt import UPDATE, Attempt
 from supabase_jobs.audit.recording import RecordedRow
@@ -154,15 +154,13 @@ class CommittedRows:
             _is_mark(c, value) for c in relation.columns if (value := found.get(c.name)) is not None
         ):
             return True
-        return depth > 0 and any(
-            self.is_marked(parent, depth=depth - 1)
-            for key in relation.foreign_keys
-            for parent in self._rows_of(key.target)
-            if all(
-                found.get(own) is not None and found.get(own) == parent.values.get(at)
-                for own, at in zip(key.columns, key.target_columns, strict=True)
-            )
-        )
+        if depth == 0:
+            return False
+        for key in relation.foreign_keys:
+            for parent in self._rows_of(key.target):
+                if _refers(found, key, parent) and self.is_marked(parent, depth=depth - 1):
+                    return True
+        return False
 
     def stays_marked(self, attempt: Attempt) -> bool:
         """Whether the row that an insert or update writes can be recognized."""
@@ -391,9 +389,19 @@ class CommittedRows:
         )
 
 
+def _refers(values: Mapping[str, str | None], key: Constraint, parent: Row) -> bool:
+    """Whether values of a row refer to this row of another table by a foreign key."""
+    pairs = zip(key.columns, key.target_columns, strict=True)
+    return all(
+        values.get(own) is not None and values.get(own) == parent.values.get(at)
+        for own, at in pairs
+    )
+
+
 def _deletable(connection: Connection, world: World) -> list[Relation]:
     tables = world.plan.catalog.tables
-    found = {oid for (oid,) in _DELETABLE.rows(connection, [r.oid for r in tables])}
+    oids = [r.oid for r in tables]
+    found = {oid for (oid,) in _DELETABLE.rows(connection, oids)}
     return [r for r in tables if r.oid in found]
 
 

@@ -430,7 +430,7 @@ def _settings(connection: Connection) -> str:
 
 
 def _left(remaining: Mapping[str, int]) -> Iterator[AuditFinding]:
-    """What differs from before the run, although every marked row is gone."""
+    """The differences from before the run, although every marked row is gone."""
     for label, number in remaining.items():
         rows = (
             f"{abs(number)} row{'' if abs(number) == 1 else 's'}"

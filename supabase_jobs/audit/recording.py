@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 from psycopg import sql
@@ -106,7 +107,7 @@ class RecordedAttempt:
 
     @property
     def cell(self) -> tuple[str, str, str, str]:
-        """What is equal in two audits of a database."""
+        """The key that is equal in two audits of a database."""
         return self.object, self.caller.label, self.whose, self.action
 
 
@@ -170,16 +171,13 @@ def record(
 
 def _columns(catalog: Catalog) -> dict[tuple[str, str, str], tuple[str, ...]]:
     """The columns on which the API roles have each privilege, for what requests can reach."""
-    return {
-        (relation.label, role, action): tuple(
-            sorted(c.name for c in relation.columns if relation.may(role, action.upper(), c.name))
-        )
-        for relation in catalog.reachable
-        if relation.partition_of is None
-        for role in ("anon", "authenticated")
-        if role in catalog.roles
-        for action in (SELECT, INSERT, UPDATE)
-    }
+    found: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    whole = [relation for relation in catalog.reachable if relation.partition_of is None]
+    roles = [role for role in ("anon", "authenticated") if role in catalog.roles]
+    for relation, role, action in product(whole, roles, (SELECT, INSERT, UPDATE)):
+        columns = [c.name for c in relation.columns if relation.may(role, action.upper(), c.name)]
+        found[relation.label, role, action] = tuple(sorted(columns))
+    return found
 
 
 def _related(world: World) -> dict[str, frozenset[str]]:
@@ -279,14 +277,11 @@ def _row(
     # a trigger inserts it, with other values
     optional = sql.SQL("{} on conflict do nothing").format(text)
     yield RecordedRow(optional, settings, table=relation.label, optional=True)
-    keys = [
-        k
-        for k in (relation.primary_key, *relation.unique_keys)
-        if k and all(row.values.get(c) for c in k)
-    ]
-    same = sql.SQL(" or ").join(
-        sql.SQL("({})").format(equal(row.constants(key), " and ")) for key in keys
-    )
+    keys = []
+    for key in (relation.primary_key, *relation.unique_keys):
+        if key and all(row.values.get(column) for column in key):
+            keys.append(sql.SQL("({})").format(equal(row.constants(key), " and ")))
+    same = sql.SQL(" or ").join(keys)
     changed = [c.name for c in columns if c.identity != "a"]
     update = sql.SQL("update {} set {} where {}").format(
         relation.identifier, equal(row.constants(changed), ", "), same

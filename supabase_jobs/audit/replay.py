@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from psycopg import sql
 
@@ -62,7 +63,7 @@ def outcomes(
                     connection, [group for trial in batch for group in _groups(trial, own_role)]
                 )
             )
-            found += [_outcome(trial, [next(results) for _ in range(_GROUPS)]) for trial in batch]
+            found += [_outcome(trial, list(islice(results, _GROUPS))) for trial in batch]
     return found
 
 
@@ -121,10 +122,13 @@ def shown(
         if run_groups(connection, [[*start, _POINT.save]])[0].error is not None:
             return [None] * len(trials)
         results = run_groups(connection, [_shown(trial, own_role) for trial in trials])
-    return [
-        None if r.error is not None else "\n".join(sorted(text for (text,) in r.answers[-1].rows))
-        for r in results
-    ]
+    return [_lines(result) for result in results]
+
+
+def _lines(result: GroupResult) -> str | None:
+    if result.error is not None:
+        return None
+    return "\n".join(sorted(text for (text,) in result.answers[-1].rows))
 
 
 def _shown(trial: Trial, own_role: str) -> list[Statement]:

@@ -1,4 +1,4 @@
-"""What a caller does, as a value that prints itself: as a statement, as a script, and as a test.
+"""Actions of callers as values that print themselves: as statements, as scripts, and as tests.
 
 The SQL of an action is a tree of names, constants and fixed text (`psycopg.sql`) until it is
 printed, so nothing has to be read out of a statement again. A `Style` decides how names and

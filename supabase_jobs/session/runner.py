@@ -66,7 +66,7 @@ class Tried(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class CallerProbe:
-    """What one caller tries: each from the same state."""
+    """All that one caller tries: each from the same state."""
 
     caller: Caller
     tried: Sequence[Tried]

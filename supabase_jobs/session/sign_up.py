@@ -176,7 +176,7 @@ def sign_up(users: Sequence[NewUser], rejected: psycopg.Error | None = None) -> 
 
 @dataclass(frozen=True)
 class _Adaptation:
-    """What differs from a plain sign-up. `keys` are metadata keys and their types, `values`
+    """The differences from a plain sign-up. `keys` are metadata keys and their types, `values`
     metadata with its values.
 
     `allow` are pairs of the statement that adds to an allow-list and the one that removes from it.
@@ -225,12 +225,12 @@ def _attempt(users: Sequence[NewUser], adaptation: _Adaptation) -> Steps[_Attemp
     result = yield [_POINT.undo, *allow, *inserts, _POINT.release]
     if result.error is not None:
         return _Attempt(None, result.error, len(result.answers) > len(allow))
-    added = [[value for (value,) in answer.rows] for answer in result.answers[1 : len(allow) + 1]]
-    cleanup = [
-        Statement(remove, (values,), numbered=True)
-        for (_, remove), values in zip(adaptation.allow, added, strict=True)
-        if values
-    ]
+    cleanup = []
+    added = result.answers[1 : len(allow) + 1]
+    for (_, remove), answer in zip(adaptation.allow, added, strict=True):
+        if answer.rows:
+            values = [value for (value,) in answer.rows]
+            cleanup.append(Statement(remove, (values,), numbered=True))
     return _Attempt(
         SignedUp(tuple(rows), (*allow, *inserts), tuple(cleanup)), psycopg.Error(), True
     )
@@ -320,7 +320,7 @@ _BY_TYPE: Mapping[str, object] = {
 
 
 def _needs(error: psycopg.Error) -> Steps[_Needs]:
-    """What the project's triggers and constraints need; nothing if the role may not read auth.users
+    """The needs of the project's triggers and constraints; none if the role may not read auth.users
     at all.
     """
     if isinstance(error, psycopg.errors.InsufficientPrivilege) and error.diag.context is None:
@@ -376,7 +376,7 @@ def _raise_if_inconclusive(error: psycopg.Error) -> None:
 
 
 def _signature(error: psycopg.Error) -> tuple[str | None, ...]:
-    """What distinguishes two rejections: not the message, which may contain the address."""
+    """The parts that distinguish rejections: not the message, which may contain the address."""
     diag = error.diag
     return (error.sqlstate, diag.table_name, diag.constraint_name, diag.column_name, diag.context)
 

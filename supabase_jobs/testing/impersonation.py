@@ -84,7 +84,7 @@ QueryGenerator = Generator[DriverQuery, Result, T]
 
 @dataclass(frozen=True)
 class SavedState:
-    """What `restore` restores: the settings before an impersonation, and the savepoint at its
+    """The state that `restore` restores: the settings before an impersonation, and the savepoint at its
     start.
     """
 

@@ -197,7 +197,8 @@ class RlsApi(CallerFactory[Client]):
             code, message = error.code or "error", error.message or ""
             return Outcome(outcome_of_api_error(code, message), Result(), code, message)
         data, count = response.data, getattr(response, "count", None)
-        rows = data if isinstance(data, list) else [] if data is None else [data]
+        rows = data if isinstance(data, list) else [data]
+        rows = [] if data is None else rows
         count = len(rows) if count is None else count
         return Outcome(outcome_of_count(count), Result(rows, count))
 

@@ -114,12 +114,8 @@ class _Builder:
             for a in attempts
             if a.action != "truncate" and a.outcome not in INCONCLUSIVE_SQLSTATES
         ]
-        order = {
-            label: number
-            for number, label in enumerate(
-                dict.fromkeys(a.caller.label for a in recording.attempts)
-            )
-        }
+        labels = list(dict.fromkeys(a.caller.label for a in recording.attempts))
+        order = {label: number for number, label in enumerate(labels)}
         verbs = {verb: number for number, verb in enumerate(_ACTIONS)}
         tried = [a for a in tried if a.action.split()[0] in verbs]
         self._attempts = sorted(
@@ -210,8 +206,8 @@ class _Builder:
     def _calls(
         self, rows: Sequence[RowText], attempts: Sequence[RecordedAttempt], style: AsSent
     ) -> Iterator[Case]:
-        """What calls return, if it will be the same; otherwise their outcomes, except that no row
-        was returned.
+        """The results of calls, if they will be the same; otherwise the outcomes, except that no
+        row was returned.
         """
         trials = [_trials(attempt, style)[0] for attempt in attempts]
         first, second = (shown(self._connection, rows, trials) for _ in range(2))

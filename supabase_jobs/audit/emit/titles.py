@@ -1,4 +1,4 @@
-"""What a generated test states, which caller can do what, and the name of its file."""
+"""The title of a generated test, which states who can do what, and the name of its file."""
 
 import re
 from collections.abc import Container
@@ -52,6 +52,5 @@ def file_stem(object_: str, taken: Container[str]) -> str:
     """
     name = object_.removeprefix("public.")
     stem = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()[:_MAX_STEM] or "table"
-    return next(
-        n for n in chain([stem], (f"{stem}_{number}" for number in count(2))) if n not in taken
-    )
+    numbered = (f"{stem}_{number}" for number in count(2))
+    return next(name for name in chain([stem], numbered) if name not in taken)

@@ -70,7 +70,7 @@ class Attempt:
 
     @property
     def statements(self) -> list[Statement]:
-        """What runs in order as the caller."""
+        """The statements that run in order as the caller."""
         return [] if self.sent is None else [*self.before, self.sent.statement, *self.after]
 
     @property

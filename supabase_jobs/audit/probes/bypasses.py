@@ -116,7 +116,7 @@ class Bypass:
 
     @property
     def statements(self) -> list[Statement]:
-        """What runs in order as the caller."""
+        """The statements that run in order as the caller."""
         return [*(action.statement for action in self.sent), *self.after]
 
     @property
@@ -140,7 +140,7 @@ class Bypass:
         if result.error is not None and not result.answers:
             self.outcome = outcome_of_error(result.error)
             text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
-            self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
+            self.shown = [row for row in self.hidden if _contains(text, row.marks)]
             return
         answers = list(result.answers)
         if self.compares:
@@ -152,12 +152,11 @@ class Bypass:
             self.outcome = outcome_of_count(self.reveals)
             return
         text = str(answers[0].rows[0][0]) if answers[0].rows else ""
-        self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
+        self.shown = [row for row in self.hidden if _contains(text, row.marks)]
         if self.action in (SELECT, "call"):
-            self.identified = [
-                row for row in self.hidden if any(v in text for v in self.ids.get(id(row), ()))
-            ]
-        reached = any(mark in text for row in self.visible for mark in row.marks)
+            ids = self.ids
+            self.identified = [r for r in self.hidden if _contains(text, ids.get(id(r), ()))]
+        reached = any(_contains(text, row.marks) for row in self.visible)
         if self.action in (UPDATE, DELETE):
             self.changed = list(self.hidden) if answers[0].count else []
             reached = any(answer.count for answer in answers)
@@ -348,14 +347,13 @@ class Bypasses:
         for bypass in bypasses:
             if isinstance(bypass.object, Relation) and bypass.action == SELECT:
                 reads.setdefault(bypass.object.oid, []).append(bypass)
-        groups = [
-            g
-            for g in reads.values()
-            if all(b.outcome != "rows" for b in g) and any(b.has_rows for b in g)
-        ]
-        controls = OwnerProbe(
-            [self._shows_marks(next(b for b in group if b.has_rows)) for group in groups]
-        )
+        groups, marks = [], []
+        for group in reads.values():
+            with_rows = [bypass for bypass in group if bypass.has_rows]
+            if with_rows and all(bypass.outcome != "rows" for bypass in group):
+                groups.append(group)
+                marks.append(self._shows_marks(with_rows[0]))
+        controls = OwnerProbe(marks)
         if groups:
             self._prober.run([controls])
         for group, control in zip(groups, controls.results, strict=True):
@@ -438,8 +436,8 @@ class Bypasses:
         )
         # a value that matches any row matches the caller's own too
         has_rows = any(caller.own_row(oid) is not None for oid in tables)
-        count = 0 if not compared else 1 if has_rows or users else LIMITS.compared_calls
-        for chosen in [arguments for arguments in lists if arguments][:count]:
+        count = 1 if has_rows or users else LIMITS.compared_calls
+        for chosen in [arguments for arguments in lists if arguments][: count if compared else 0]:
             unknown = [self._unknown_arguments(function, chosen, number) for number in (1, 2)]
             calls = [_call(function, arguments) for arguments in (chosen, *unknown)]
             yield Bypass(caller, function, EXISTS, calls, hidden, compares=True)
@@ -454,7 +452,7 @@ class Bypasses:
                 after.append(statements.exists((row, caller.role) for row in planted))
             if watched:
                 after += [own_role(self._impersonation), self._watch(watched)]
-            new = {row: [v for v in values_ if v not in given] for row, values_ in ids.items()}
+            new = {row: _without(values_, given) for row, values_ in ids.items()}
             yield Bypass(
                 caller,
                 function,
@@ -525,14 +523,11 @@ class Bypasses:
             for value in row.values.values()
             if value is not None
         }
-        found = {
-            id(row): [row.values[c.name] for c in row.relation.columns if c.base == "uuid"]
-            for row in hidden
-        }
-        return {
-            row: [value for value in values_ if value and value not in known]
-            for row, values_ in found.items()
-        }
+        found = {}
+        for row in hidden:
+            uuids = (row.values[c.name] for c in row.relation.columns if c.base == "uuid")
+            found[id(row)] = [value for value in uuids if value and value not in known]
+        return found
 
     def _arguments(self, function: Function, caller: Persona) -> list[list[Constant]]:
         """The arguments of calls, the likeliest first: ids of tenant A, then values that match any
@@ -543,16 +538,13 @@ class Bypasses:
         """
         choices = self._choices(function, caller)
         required = len(choices) - function.defaults
-        known = [[Constant(value, type_) for value in values_] for type_, values_, _ in choices]
-        found = [
-            list(chosen) for chosen in islice(product(*known[: required or None]), LIMITS.calls)
-        ]
+        known = [_constants(values_, type_) for type_, values_, _ in choices]
+        few = known[: required or None]
+        found = [list(chosen) for chosen in islice(product(*few), LIMITS.calls)]
         if function.definer and choices:
             found[1:1] = [] if required else [[]]
             found += [[values_[0] for values_ in known]] if required and function.defaults else []
-            anything = [
-                [Constant(value, type_) for value in values_] for type_, _, values_ in choices
-            ]
+            anything = [_constants(values_, type_) for type_, _, values_ in choices]
             found += [list(chosen) for chosen in islice(product(*anything), LIMITS.calls)]
             for number, values_ in enumerate(anything):
                 base = [candidates[0] for candidates in known]
@@ -756,6 +748,19 @@ def _user_row(users: int | None, user: User) -> Row | None:
 
 def _call(function: Function, arguments: Sequence[Constant]) -> Call:
     return Call(function.identifier, tuple(arguments))
+
+
+def _constants(values_: Iterable[str | None], type_: str) -> list[Constant]:
+    return [Constant(value, type_) for value in values_]
+
+
+def _contains(text: str, parts: Iterable[str]) -> bool:
+    return any(part in text for part in parts)
+
+
+def _without(parts: Iterable[str], text: str) -> list[str]:
+    """The parts that a text does not contain."""
+    return [part for part in parts if part not in text]
 
 
 def _texts(columns: Iterable[Column]) -> tuple[sql.Composable, ...]:

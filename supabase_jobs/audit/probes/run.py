@@ -4,7 +4,6 @@ opens.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
@@ -41,8 +40,8 @@ _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DEL
 
 @dataclass(frozen=True, eq=False)
 class Gain:
-    """What a permitted write opened to its caller: a row that it could not read, change or delete
-    before.
+    """An access that a permitted write opened to its caller: to a row that it could not read,
+    change or delete before.
     """
 
     write: Attempt
@@ -457,14 +456,14 @@ class Probes:
         """Whether a row belongs to the row of another table, and not only to a user."""
         relation = row.relation
         users = user_columns(relation, self._plan.usage, self._plan.per_user)
-        return any(
-            k.target != relation.oid
-            and self._world.plan.owned(parent)
-            and not set(k.columns) <= set(users)
-            and all(row.values.get(column) is not None for column in k.columns)
-            for k in relation.foreign_keys
-            if (parent := self._plan.catalog.by_oid.get(k.target or 0)) is not None
-        )
+        for key in relation.foreign_keys:
+            parent = self._plan.catalog.by_oid.get(key.target or 0)
+            if parent is None or parent is relation or not self._plan.owned(parent):
+                continue
+            refers = all(row.values.get(column) is not None for column in key.columns)
+            if refers and not set(key.columns) <= set(users):
+                return True
+        return False
 
     def _insert(
         self,
@@ -476,11 +475,10 @@ class Probes:
     ) -> Attempt:
         relation = source.relation
         allowed = self._writable(relation, caller.role, INSERT)
+        if not allowed:
+            allowed = [c for c in relation.columns if not c.generated and c.identity != "a"]
         columns = [
-            c
-            for c in allowed
-            or [c for c in relation.columns if not c.generated and c.identity != "a"]
-            if row.get(c.name) is not None and not self._omitted(relation, c)
+            c for c in allowed if row.get(c.name) is not None and not self._omitted(relation, c)
         ]
         attempt = Attempt(
             caller=caller,
@@ -523,15 +521,10 @@ class Probes:
         """Repeat what was hidden, after each permitted write that could change it."""
         reads: list[tuple[Attempt, list[Attempt], Attempt]] = []
         writes: list[tuple[Attempt, Attempt, Attempt]] = []
-        baseline = {
-            key: list(group)
-            for key, group in groupby(
-                sorted(
-                    (a for a in self.attempts if self._is_closed(a)), key=lambda a: id(a.caller)
-                ),
-                key=lambda a: id(a.caller),
-            )
-        }
+        baseline: dict[int, list[Attempt]] = {}
+        for attempt in self.attempts:
+            if self._is_closed(attempt):
+                baseline.setdefault(id(attempt.caller), []).append(attempt)
         for write in [a for a in self.attempts if self._may_open(a)]:
             closed = [
                 a

@@ -82,7 +82,7 @@ class Topic:
 
     @property
     def prefix(self) -> str:
-        """What stands before the id."""
+        """The text before the id."""
         return self.shown.partition("{")[0]
 
     @property
@@ -105,7 +105,7 @@ class TopicAttempt:
 
     @property
     def sent(self) -> Message:
-        """What Realtime does to ask the policies."""
+        """The action by which Realtime asks the policies."""
         kind = Receive if self.action == SELECT else Send
         return kind(_MESSAGES, self.topic.name, self.extension)
 

@@ -71,7 +71,7 @@ class Cell:
         return Case(self.id, AREA, self.matrix.object, self.name, lambda: self._script(names))
 
     def trace(self, outcome: str) -> Trace:
-        """What its outcome depends on."""
+        """The statements and privileges that its outcome depends on."""
         if served := self.row.served:  # whose statement may have failed
             statements = (served[-1].statement, self.action.sql)
             return Trace(statements, "", "", self.expected, outcome)
@@ -193,18 +193,14 @@ class _MatrixRun:
         self._context = context
         self.matrix = matrix
         literals = {**script.quoted(impersonation.ids), NULL: script.literal(None)}
-        self._literals = [
-            {name: literals[bind] for name, bind in row.binds.items()} for row in matrix.rows
-        ]
-        self.probes = [
-            RowProbe(
-                row.filled(impersonation.texts),
-                matrix.actions,
-                values,
-                {n for n, e in row.expected.items() if e in _WITHOUT_ERROR},
-            )
-            for row, values in zip(matrix.rows, self._literals, strict=True)
-        ]
+        self._literals: list[dict[str, str]] = []
+        self.probes: list[RowProbe] = []
+        for row in matrix.rows:
+            values = {name: literals[bind] for name, bind in row.binds.items()}
+            together = {name for name, e in row.expected.items() if e in _WITHOUT_ERROR}
+            filled = row.filled(impersonation.texts)
+            self._literals.append(values)
+            self.probes.append(RowProbe(filled, matrix.actions, values, together))
         self.guarded = [action for action in matrix.actions if action.unrestricted_if is not None]
         self.unrestricted: dict[str, set[str]] = {}
         self._controls: dict[_Target, ControlProbe] = {}
@@ -261,13 +257,12 @@ class _MatrixRun:
         if len(self._judged) < len(rows):
             return
         self._mismatches |= self._judge_controls()
-        outcomes = tuple(
-            tuple(probe.results[a.name][0] for a in self.matrix.actions) for probe in self.probes
-        )
+        names = [action.name for action in self.matrix.actions]
+        outcomes = tuple(probe.outcomes(names) for probe in self.probes)
         self._context.grids.append(
             Grid(
                 self.matrix.title,
-                tuple(action.name for action in self.matrix.actions),
+                tuple(names),
                 tuple(row.label for row in rows),
                 outcomes,
                 frozenset(self._mismatches),

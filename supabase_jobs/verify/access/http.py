@@ -7,7 +7,7 @@ error, and at the start of the next run.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -324,7 +324,7 @@ def _run_matrix(
 ) -> Verification:
     title = api_title(matrix)
     sql_cases = {case.id: case for case in verified.cases}
-    outcomes = [["" for _ in matrix.actions] for _ in matrix.rows]
+    outcomes = [[""] * len(matrix.actions) for _ in matrix.rows]
     cases: list[Case] = []
     findings: list[Finding] = []
     mismatches: set[tuple[int, int]] = set()
@@ -364,12 +364,16 @@ def _run_matrix(
 def _without_empty(grid: Grid) -> Grid:
     """The grid without the rows and columns that have no outcome."""
     rows = [r for r, cells in enumerate(grid.cells) if any(cells)]
-    columns = [c for c in range(len(grid.columns)) if any(cells[c] for cells in grid.cells)]
+    columns = [c for c, column in enumerate(zip(*grid.cells, strict=True)) if any(column)]
+
+    def kept(cells: Sequence[str]) -> tuple[str, ...]:
+        return tuple(cells[c] for c in columns)
+
     return Grid(
         grid.title,
-        tuple(grid.columns[c] for c in columns),
+        kept(grid.columns),
         tuple(grid.rows[r] for r in rows),
-        tuple(tuple(grid.cells[r][c] for c in columns) for r in rows),
+        tuple(kept(grid.cells[r]) for r in rows),
         frozenset((rows.index(r), columns.index(c)) for r, c in grid.mismatches),
     )
 

@@ -242,10 +242,9 @@ def _declaration(
     for table in toml["matrix"]:
         earlier = {matrix.title: matrix for matrix in matrices}
         matrices.append(_matrix(table, identities, served, ids, earlier, variables))
-    untested_privileges = {
-        table: {role: tuple(privileges) for role, privileges in roles.items()}
-        for table, roles in toml.get("untested_privileges", {}).items()
-    }
+    untested_privileges: dict[str, dict[str, tuple[str, ...]]] = {}
+    for table_name, roles in toml.get("untested_privileges", {}).items():
+        untested_privileges[table_name] = {role: tuple(names) for role, names in roles.items()}
     return AccessDeclaration(
         ids,
         load_fixture(toml, ids, variables),
@@ -339,10 +338,9 @@ def parse_request(action: str, table: Mapping[str, Any]) -> Request:
 
 
 def _cells(grid: str) -> tuple[list[str], list[list[str]]]:
-    columns, *lines = [
-        [cell.strip() for cell in line.split("|")] for line in grid.strip("\n").splitlines()
-    ]
-    return columns[1:], lines
+    lines = grid.strip("\n").splitlines()
+    columns, *cells = [list(map(str.strip, line.split("|"))) for line in lines]
+    return columns[1:], cells
 
 
 def _override(

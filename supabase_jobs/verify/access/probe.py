@@ -62,9 +62,7 @@ class RowProbe:
         """
         while not self.complete:
             caller, parts = self._caller(impersonation), self._parts()
-            groups = [
-                [s for action in part for s in self._run(impersonation, action)] for part in parts
-            ]
+            groups = [self._group(impersonation, part) for part in parts]
             begun, *results = yield [[*caller, AS_CALLER.save], *groups]
             if begun.error is not None:
                 outcome = outcome_of_conclusive_error(begun.error)
@@ -103,6 +101,13 @@ class RowProbe:
             *([together] if together else []),
             *([a] for a in left if a.name not in self.together),
         ]
+
+    def outcomes(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The outcomes of actions by their names."""
+        return tuple(self.results[name][0] for name in names)
+
+    def _group(self, impersonation: Impersonation, part: Sequence[Action]) -> list[Statement]:
+        return [s for action in part for s in self._run(impersonation, action)]
 
     def _run(self, impersonation: Impersonation, action: Action) -> list[Statement]:
         statements = [AS_CALLER.undo, Statement(action.sql % self.literals)]

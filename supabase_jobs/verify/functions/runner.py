@@ -73,7 +73,7 @@ class UncheckedError(Exception):
 
 @dataclass(frozen=True)
 class Deviation:
-    """What differs from the declaration. `narrower`: the caller saw or changed less, and nothing
+    """A difference from the declaration. `narrower`: the caller saw or changed less, and nothing
     else.
     """
 
@@ -304,7 +304,7 @@ class ScenarioRunner:
                 raise error
             return _Result(error=outcome_of_error(error), cause=error)
         rows = group.answers[call].rows
-        return _Result(tuple(tuple(self._declared(value) for value in row) for row in rows))
+        return _Result(tuple(tuple(map(self._declared, row)) for row in rows))
 
     def _is_refused_by_user_object(
         self, scenario: Scenario, step: ScenarioStep, result: _Result

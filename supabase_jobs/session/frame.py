@@ -18,7 +18,7 @@ from supabase_jobs.session.savepoint import Savepoint
 # the limits of a transaction that has fixture rows, with which other sessions may collide
 LIMITS = limits(statement_timeout=1_000, lock_timeout=500, transaction_timeout=5_000)
 # for the probes of a batch; the others follow in the next one
-SECONDS = 0.3
+SECONDS = 0.2
 # before the fixture rows of a batch that is part of a transaction
 FIXTURE = Savepoint("fixture")
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
@@ -34,6 +34,11 @@ class Undo:
 
     statements: tuple[Statement, ...] = (FIXTURE.undo,)
     releases_locks: bool = False
+
+    @property
+    def begin(self) -> tuple[Statement, ...]:
+        """The statements before the first that writes: a transaction as short as the batch."""
+        return (*self.statements, LIMITS) if self.releases_locks else ()
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,9 @@ class Frame:
         Returns the results of `begin` and of the groups. Raises psycopg's error if the rows cannot
         be inserted.
         """
-        short = self.undo.releases_locks
-        seconds = SECONDS if short else None
+        seconds = SECONDS if self.undo.releases_locks else None
         first = [
-            *([LIMITS] if short else []),
+            *self.undo.begin,
             *self.before,
             batch_limit.begin(deadline, seconds),
             *begin,

@@ -18,7 +18,7 @@ from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import APPLY_FIRST, Severity
 from supabase_jobs.session import script, sign_up
-from supabase_jobs.session.frame import FIXTURE, LIMITS, Frame, wait
+from supabase_jobs.session.frame import FIXTURE, Frame, wait
 from supabase_jobs.session.impersonation import (
     CALLER,
     CHECK_DEFERRED,
@@ -130,8 +130,7 @@ def insert_fixture(
     connection, undo = impersonation.connection, context.undo
     created = sign_up.statements(fixture.new_users(impersonation.ids))
     rows = _rows(impersonation, fixture)
-    start = [*([LIMITS] if undo.releases_locks else []), *impersonation.setup]
-    start += [Statement(SEARCH_PATH), FIXTURE.save]
+    start = [*undo.begin, *impersonation.setup, Statement(SEARCH_PATH), FIXTURE.save]
     pauses = Frame(undo=undo).pauses()
     while True:
         result, ended = run_groups(connection, [[*start, *created, *rows], undo.statements])

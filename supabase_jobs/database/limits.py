@@ -7,7 +7,7 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.sql_files import sql_file
 
 # A client that is stopped or cut off keeps its locks for this long at most.
-ABANDONED_MS = 5_000
+ABANDONED_MS = 8_000
 CHECK_CLIENT_MS = 2_000
 
 _LIMITS = sql_file(Path(__file__).with_name("limits.sql"))

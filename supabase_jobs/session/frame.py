@@ -18,7 +18,7 @@ from supabase_jobs.session.savepoint import Savepoint
 # the limits of a transaction that has fixture rows, with which other sessions may collide
 LIMITS = limits(statement_timeout=1_000, lock_timeout=500, transaction_timeout=5_000)
 # for the probes of a batch; the others follow in the next one
-SECONDS = 0.2
+SECONDS = 0.3
 # before the fixture rows of a batch that is part of a transaction
 FIXTURE = Savepoint("fixture")
 _PAUSES = (0.1, 0.2, 0.4, 0.8)

@@ -30,9 +30,9 @@ def apply(connection: Connection, *statements: Statement) -> None:
 @pytest.mark.parametrize(
     ("theirs", "expected"),
     [
-        ("0", ["1s", "500ms", "5s"]),
+        ("0", ["1s", "500ms", "8s"]),
         ("200ms", ["200ms", "200ms", "200ms"]),
-        ("1h", ["1s", "500ms", "5s"]),
+        ("1h", ["1s", "500ms", "8s"]),
     ],
 )
 def test_the_smaller_limit_counts(

@@ -186,6 +186,28 @@ def test_printed_lines_work_when_they_are_pasted(todos: Connection, file: Path) 
     assert result.access["public.tickets"]["owner"].startswith("read insert")
 
 
+# a table whose owner and whose privilege have names that no list of `audit` has
+RANKS = """
+create table public.ranks (owned_by uuid primary key, rank text not null);
+alter table public.ranks enable row level security;
+create policy "signed in" on public.ranks for update to authenticated using (auth.role() = 'authenticated');
+"""
+
+
+def test_words_of_the_file_are_added(todos: Connection, file: Path) -> None:
+    todos.execute(RANKS.encode())
+    words = '[words]\nuser_columns = ["owned_by"]\nprivilege_columns = ["rank"]'
+
+    def of_ranks(configured: Configuration) -> dict[str, str]:
+        findings = audited(todos, configured).findings
+        return {f.id: f.message for f in findings if f.object == "public.ranks"}
+
+    assert list(of_ranks(Configuration())) == ["shared-write:public.ranks:update"]
+    found = of_ranks(read(file, words))
+    assert "write:public.ranks:update" in found
+    assert "privileged-column:public.ranks:update:rank" in found
+
+
 def test_printed_lines_name_a_table_that_the_file_has() -> None:
     assert configuration.lines(("excluded",), "public.t", "x", exists=False) == (
         ' in supabase/audit.toml:\n[excluded]\n"public.t" = "x"'

@@ -90,11 +90,17 @@ def _figures_of(name: str, ms: float, seen: Observation, calm: Observation) -> l
             f"{name}: longest wait for it",
             seen.longest_wait(for_own=False),
             "ms",
-            WAIT_MS + calm.longest_wait(for_own=True),
-            detail=f"longest action of a client {seen.percentile(100):.0f} ms; 99 % below"
+            WAIT_MS * seen.stretch + calm.longest_wait(for_own=True),
+            detail=f"its sessions took {seen.stretch:.1f} times as long as on a quiet machine;"
+            f" longest action of a client {seen.percentile(100):.0f} ms; 99 % below"
             f" {seen.percentile(99):.1f} ms, {ratio:.1f} times as much as alone",
         ),
-        Figure(f"{name}: longest transaction that writes", seen.longest_write, "s", WRITE_S),
+        Figure(
+            f"{name}: longest transaction that writes",
+            seen.longest_write,
+            "s",
+            WRITE_S * seen.stretch,
+        ),
     ]
 
 

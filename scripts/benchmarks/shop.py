@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
@@ -96,6 +96,21 @@ class Observation:
     # milliseconds of each action of the clients
     times: dict[str, list[float]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    # process of the server → its nanoseconds on a core, and those of waiting for one
+    schedule: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def note_schedule(self, pid: int) -> None:
+        """Note how long a process of the server has waited for a core, where the system says so."""
+        with suppress(OSError, ValueError):
+            on, waiting, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+            self.schedule[pid] = int(on), int(waiting)
+
+    @property
+    def stretch(self) -> float:
+        """By how much a busy machine lengthens what the sessions of others do; 1 on a quiet one."""
+        on = sum(times[0] for times in self.schedule.values())
+        waiting = sum(times[1] for times in self.schedule.values())
+        return 1 + waiting / on if on else 1.0
 
     def wait(self, seconds: float) -> None:
         """Let the clients work for a while."""
@@ -219,7 +234,8 @@ class Shop:
                     listener.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
                 ready.set()
                 while not stop.wait(_POLL):
-                    for _application, age, writes, locks in connection.execute(text("watch")):
+                    for pid, age, writes, locks in connection.execute(text("watch")):
+                        seen.note_schedule(pid)
                         seen.longest_transaction = max(seen.longest_transaction, age)
                         if writes:
                             seen.longest_write = max(seen.longest_write, age)

@@ -10,7 +10,10 @@ import pytest
 from benchmarks.shop import CLIENTS, Observation, Shop, marks_in, write_project
 from tests.fix_cli import Ran, Run, new_runner
 
+# on a quiet machine; the server's sessions say how long they waited for a core
 LIMIT_MS = 50
+# verify gives way after each probe, and the one of the largest result takes longer than the others
+LONGEST_PROBE_MS = 200
 # rolled back within this time
 WRITE_SECONDS = 1.0
 
@@ -27,7 +30,6 @@ ROLLED_BACK = {
     "verify": ("verify", "--json"),
 }
 WITH_CLIENTS = {"audit": ("audit", "--json")} | READ_ONLY | ROLLED_BACK
-del WITH_CLIENTS["verify"]
 FORMATS = {
     "audit": ("text", "html", "json", "junit", "sarif", "markdown", "codequality"),
     "verify": ("text", "html", "json", "junit", "sarif", "markdown"),
@@ -59,7 +61,14 @@ def audited(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Beside:
     return Beside(ran, before, shop.state(), seen, folder)
 
 
-@pytest.mark.parametrize("words", WITH_CLIENTS.values(), ids=WITH_CLIENTS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        # it runs for as long as clients make it give way
+        pytest.param(words, id=name, marks=[pytest.mark.slow] if name == "verify" else [])
+        for name, words in WITH_CLIENTS.items()
+    ],
+)
 def test_no_client_waits(
     cli: Run, shop: Shop, calm: Observation, project: Path, words: tuple[str, ...]
 ) -> None:
@@ -67,8 +76,10 @@ def test_no_client_waits(
         ran = cli(*words, cwd=project, SUPABASE_DB_URL=shop.url)
     assert ran.code in (0, 1), ran.err
     assert seen.errors == []
-    assert seen.longest_wait(for_own=False) <= calm.longest_wait(for_own=True) + LIMIT_MS
-    assert seen.longest_write <= WRITE_SECONDS
+    own = calm.longest_wait(for_own=True)
+    limit = LONGEST_PROBE_MS if words[0] == "verify" else LIMIT_MS
+    assert seen.longest_wait(for_own=False) <= own + limit * seen.stretch
+    assert seen.longest_write <= WRITE_SECONDS * seen.stretch
     assert marks_in(ran.out + ran.err) == []
 
 
@@ -93,7 +104,7 @@ def test_only_rows_that_are_rolled_back(
         ran = cli(*words, cwd=project, SUPABASE_DB_URL=shop.url)
     assert ran.code in (0, 1), ran.err
     assert shop.contents() == before
-    assert seen.longest_write <= WRITE_SECONDS
+    assert seen.longest_write <= WRITE_SECONDS * seen.stretch
     assert reached(seen, shop) == []
 
 
@@ -116,6 +127,7 @@ def test_no_value_in_generated_tests(audited: Beside) -> None:
     assert with_values(files) == []
 
 
+@pytest.mark.slow
 def test_no_value_in_the_baseline(cli: Run, shop: Shop, project: Path) -> None:
     ran = cli("audit", "--update-baseline", cwd=project, SUPABASE_DB_URL=shop.url)
     assert ran.code == 0, ran.err

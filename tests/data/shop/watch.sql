@@ -1,6 +1,6 @@
--- Each other session in a transaction: its age, whether it has written, and its locks on objects of the project.
+-- Each other session in a transaction: its process, its age, whether it has written, and its locks on objects of the project.
 select
-  a.application_name, extract(epoch from clock_timestamp() - a.xact_start)::float8, a.backend_xid is not null,
+  a.pid, extract(epoch from clock_timestamp() - a.xact_start)::float8, a.backend_xid is not null,
   array(
     select distinct l.mode || ' ' || c.relname::text from pg_locks as l
     inner join pg_class as c on l.relation = c.oid

@@ -321,3 +321,18 @@ def test_jobs_of_the_real_pg_cron_can_be_captured_and_restored(cron: Cron) -> No
         for difference in found:
             connection.execute(difference.capture.encode())
         assert compare(read_facts(connection), after) == []
+
+
+@pytest.mark.slow
+def test_drift_works_through_a_pooler(
+    make_database: Make, tmp_path: Path, cli: Run, pooled: Callable[..., str], embedded: None
+) -> None:
+    there = project(tmp_path)
+    url = applied(make_database, there).url
+    run_sql(url, "comment on table public.todos is 'changed'")
+    through = pooled(url, default_pool_size=1)
+    ran = cli("drift", "--json", "--exit-code", "--no-access", "--db-url", through, cwd=there)
+    assert (ran.code, [f["id"] for f in ran.json["findings"]]) == (
+        4,
+        ["drift:public.todos:comment"],
+    )

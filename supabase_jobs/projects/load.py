@@ -12,6 +12,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import FileStatement
+from supabase_jobs.errors import MigrationError
 from supabase_jobs.findings import NotTested
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.extensions import UnknownExtension
@@ -132,6 +133,20 @@ def warnings(omissions: Sequence[Omission]) -> Iterator[str]:
         yield f"warning: {first.why}{more}; the audit goes on without it"
     if len(files) > _SHOWN:
         yield f"warning: statements of {len(files) - _SHOWN} more files failed"
+
+
+def raise_decisive(omissions: Sequence[Omission]) -> None:
+    """Raise MigrationError (6) for the first statement that decides access."""
+    for omission in omissions:
+        if omission.is_decisive:
+            error = omission.error
+            raise MigrationError(
+                f"{omission.migration.file_name} failed: {error.diag.message_primary or error}",
+                hint=error.diag.message_hint or _PUSH_FAILS,
+                sqlstate=error.sqlstate,
+                file=omission.migration.label,
+                line=omission.statement.line_at(error.diag.statement_position),
+            )
 
 
 def not_tested(

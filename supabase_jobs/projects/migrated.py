@@ -14,7 +14,7 @@ from supabase_jobs.local.platform import load_services
 from supabase_jobs.local.server import ServerInfo
 from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
 from supabase_jobs.migrations.extensions import prepare, superuser_statements
-from supabase_jobs.projects.load import load, not_tested, warnings
+from supabase_jobs.projects.load import load, not_tested, raise_decisive, warnings
 from supabase_jobs.projects.narration import SILENT, Narration
 from supabase_jobs.sources.config_toml import load_api_settings, load_major_version
 from supabase_jobs.sources.files import Migration, MigrationFiles
@@ -65,6 +65,23 @@ def migrated(
 
             apply_seeds(connection, seeds)
         yield Migrated(connection, loaded.lacking)
+
+
+@contextmanager
+def served(directory: Path, files: MigrationFiles) -> Iterator[ServerInfo]:
+    """An embedded server whose database `postgres` has the files.
+
+    Raises MigrationError (6) with file and line for the first statement that fails.
+    """
+    with server.throwaway(**server_options(directory)) as embedded:
+        load_services(embedded.own_url)
+        with (
+            connect(embedded.own_url) as superuser,
+            superuser_statements(superuser),
+            connect(embedded.url) as connection,
+        ):
+            raise_decisive(load(connection, prepare(superuser, files).files.migrations))
+        yield embedded
 
 
 @contextmanager

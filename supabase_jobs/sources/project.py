@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from supabase_jobs.database.parser import syntax
-from supabase_jobs.settings import Settings
+from supabase_jobs.settings import DEFAULT_MIGRATIONS, Settings
 from supabase_jobs.sources.config_toml import seed_files
 from supabase_jobs.sources.files import (
     Migration,
@@ -30,6 +30,15 @@ def files(settings: Settings) -> MigrationFiles:
             load_migrations(settings.migrations), unrecognized_files(settings.migrations)
         )
     return MigrationFiles(rendered(settings))
+
+
+def loadable_files(settings: Settings) -> MigrationFiles:
+    """The files that an embedded server gets: also those that `supabase db push` refuses; without a
+    folder of migrations and schemas, the packaged sources.
+    """
+    folder = settings.migrations or settings.directory / DEFAULT_MIGRATIONS
+    found = loadable(settings.directory, folder).files
+    return found if found.migrations else files(settings)
 
 
 def seeds(settings: Settings) -> list[Migration]:

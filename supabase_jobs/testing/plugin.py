@@ -25,7 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--supabase-db-url",
         metavar="URL",
         help="database under test; the rls fixtures roll back their "
-        "changes (default: SUPABASE_DB_URL, then the ini option, then a throwaway server)",
+        "changes (default: SUPABASE_DB_URL, then the ini option, then the local server of this"
+        " directory, then a throwaway one)",
     )
     group.addoption(
         "--supabase-allow-remote",
@@ -44,6 +45,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "supabase_guest_header",
         "request header with the guest id (default: guest_header of supabase-jobs.toml)",
     )
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: list[pytest.Item]
+) -> str | list[str]:
+    """The database under test, if a test uses it."""
+    if not any("supabase_db_url" in getattr(item, "fixturenames", ()) for item in items):
+        return []
+    from supabase_jobs.testing.target import describe
+
+    option = config.getoption("--supabase-db-url")
+    ini = config.getini("supabase_db_url")
+    return f"database under test: {describe(option, ini, config.rootpath)}"
 
 
 @contextmanager
@@ -75,9 +89,9 @@ def _guest_header(config: pytest.Config) -> str:
 def supabase_db_url(pytestconfig: pytest.Config) -> Iterator[str]:
     """The URL of the database under test. Override it in conftest.py to provide one yourself.
 
-    Default: --supabase-db-url, SUPABASE_DB_URL, the ini option supabase_db_url; otherwise a
-    throwaway server (extra `local`), one per pytest-xdist worker, with the project's
-    supabase/migrations.
+    Default: --supabase-db-url, SUPABASE_DB_URL, the ini option supabase_db_url; otherwise the local
+    server of the directory if it runs; otherwise a throwaway server (extra `local`), one per
+    pytest-xdist worker, with the project's supabase/migrations.
     """
     from supabase_jobs.testing.target import database
 

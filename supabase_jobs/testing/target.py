@@ -9,13 +9,11 @@ from pathlib import Path
 
 import psycopg
 
-from supabase_jobs.database.connection import connect
 from supabase_jobs.database.conninfo import read
 from supabase_jobs.database.hosts import Address, is_local
 from supabase_jobs.database.masking import mask
 from supabase_jobs.errors import ConfigError, LocalServerError
-from supabase_jobs.local.server import ServerInfo
-from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.local.server import ServerInfo, status
 from supabase_jobs.settings import DB_URL_VARIABLE, load_settings
 from supabase_jobs.sources import project
 
@@ -33,41 +31,68 @@ _NO_DATABASE = (
 class DatabaseUrl(str):
     """A URL whose repr masks the password, because pytest prints the arguments of a failed test.
 
-    `port` and `name` are the port of the throwaway server and the name of its database; 0 and ''
-    for other servers.
+    `port` and `name` are the port of the local or throwaway server and the name of its database; 0
+    and '' for other servers.
     """
 
     port: int = 0
     name: str = ""
 
     def __repr__(self) -> str:
-        try:
-            conninfo = read(self)
-        except ConfigError:
-            return "'(a database URL)'"
-        return repr(mask(str(self), (conninfo.password,), conninfo.address.names))
+        return repr(_masked(str(self)))
 
 
 @contextmanager
 def database(
     option: str | None, ini: str | None, directory: Path, *, allow_remote: bool
 ) -> Iterator[str]:
-    """The configured URL (option, environment, ini, in this order), otherwise the URL of a
-    throwaway server.
+    """The configured URL (option, environment, ini, in this order), otherwise that of the local
+    server of the directory if it runs, otherwise that of a throwaway server.
 
-    The throwaway server has the migrations that `supabase-jobs apply` would apply in `directory`.
-    Raises ConfigError for a URL of another machine, LocalServerError if the server does not start,
-    and the errors of the migrations.
+    The throwaway server has what an audit of `directory` loads. Raises ConfigError for a URL of
+    another machine, LocalServerError if the server does not start, and the errors of the
+    migrations.
     """
     configured = option or os.environ.get(DB_URL_VARIABLE) or ini
     if configured:
         require_local(configured, allow_remote)
         yield DatabaseUrl(configured)
         return
+    running = status(directory)
+    if running is not None:
+        yield _of_server(running)
+        return
     with _throwaway(directory) as info:
-        url = DatabaseUrl(info.url)
-        url.port, url.name = info.port, "postgres"
-        yield url
+        yield _of_server(info)
+
+
+def describe(option: str | None, ini: str | None, directory: Path) -> str:
+    """Which database is under test, for pytest's header; without a password."""
+    for source, configured in (
+        ("--supabase-db-url", option),
+        (DB_URL_VARIABLE, os.environ.get(DB_URL_VARIABLE)),
+        ("supabase_db_url", ini),
+    ):
+        if configured:
+            return f"{_masked(configured)} ({source})"
+    running = status(directory)
+    if running is not None:
+        return f"{_masked(running.url)} (the local server of this directory)"
+    return "a new embedded server with the project's migrations"
+
+
+def _of_server(info: ServerInfo) -> DatabaseUrl:
+    url = DatabaseUrl(info.url)
+    url.port, url.name = info.port, "postgres"
+    return url
+
+
+def _masked(url: str) -> str:
+    try:
+        conninfo = read(url)
+    except ConfigError:
+        return "(a database URL)"
+    return mask(url, (conninfo.password,), conninfo.address.names)
 
 
 def require_local(database: psycopg.ConnectionInfo | str, allow_remote: bool) -> None:
@@ -96,17 +121,15 @@ def guest_header(ini: str | None, directory: Path) -> str:
 
 @contextmanager
 def _throwaway(directory: Path) -> Iterator[ServerInfo]:
-    from supabase_jobs.local.server import throwaway
+    from supabase_jobs.projects.migrated import served
 
-    files = project.files(load_settings(directory, {}))
+    files = project.loadable_files(load_settings(directory, {}))
     with ExitStack() as stack:
         try:
-            info = stack.enter_context(throwaway())
+            info = stack.enter_context(served(directory, files))
         except (ConfigError, LocalServerError) as error:
             raise LocalServerError(
                 f"no database is configured, and a throwaway server cannot start: {error.message}",
                 hint=_NO_DATABASE,
             ) from None
-        with connect(info.url) as connection:
-            apply_pending(connection, files)
         yield info

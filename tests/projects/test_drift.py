@@ -184,6 +184,18 @@ def test_an_unmodified_example_project_has_no_drift(
     assert (ran.code, ran.json["findings"]) == (0, [])
 
 
+@pytest.mark.slow
+def test_buckets_of_the_configuration_are_no_drift(
+    make_database: Make, tmp_path: Path, cli: Run, embedded: None
+) -> None:
+    there = project(tmp_path)
+    url = applied(make_database, there).url
+    (there / "supabase" / "config.toml").write_text("[storage.buckets.images]\npublic = true\n")
+    run_sql(url, "insert into storage.buckets (id, name) values ('images', 'images'), ('x', 'x')")
+    ran = cli("drift", "--json", "--no-access", "--db-url", url, cwd=there)
+    assert [f["id"] for f in ran.json["findings"]] == ["drift:x:bucket"]
+
+
 def test_the_packaged_migrations_have_no_drift_without_pg_cron(
     applied_url: str, files: Path, cli: Run, embedded: None
 ) -> None:

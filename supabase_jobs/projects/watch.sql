@@ -28,7 +28,7 @@ begin
       when exists (
         select from pg_locks as l where not l.granted and session.pid = any (pg_blocking_pids(l.pid))
       ) then 'blocking'
-      when session.state = 'idle in transaction' and clock_timestamp() - session.state_change > still then 'still'
+      when session.state like 'idle%' and clock_timestamp() - session.state_change > still then 'still'
       when session.state = 'active' and session.wait_event_type = 'Client'
         and clock_timestamp() - session.query_start > still then 'still'
       when clock_timestamp() > ends then 'slow'

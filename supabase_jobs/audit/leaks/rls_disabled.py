@@ -107,13 +107,15 @@ def _of_partition(table: Table, parent: Table) -> Iterator[ExplainedLeak]:
 
 def _most_able(table: Table) -> tuple[str, list[str]]:
     """The role that may write, or else read, and its actions."""
-    able = {role: [a for a in ACTIONS if _may(table, role, a)] for role in API_USERS}
+    able = {role: _actions(table, role) for role in API_USERS}
     role = max(API_USERS, key=lambda role: (bool(set(able[role]) - {SELECT}), bool(able[role])))
     return role, able[role]
 
 
-def _may(table: Table, role: str, action: str) -> bool:
-    return role in table.served_to and table.may(role, action.upper())
+def _actions(table: Table, role: str) -> list[str]:
+    if role not in table.served_to:
+        return []
+    return [action for action in ACTIONS if table.may(role, action.upper())]
 
 
 def _leak(

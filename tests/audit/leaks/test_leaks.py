@@ -1,5 +1,6 @@
 """Each kind of leak: its table of facts, its example with a database, and its section of the docs."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.audit.catalogue import names, project
 from tests.audit.leaks import tables
 
 ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "supabase_jobs" / "audit" / "leaks"
 LEAKS = (ROOT / "docs" / "leaks.md").read_text(encoding="utf-8")
 MODULES = {module.KIND.code.replace("-", "_"): module for module in kinds.MODULES}
 # modules of audit/leaks that are none of a kind
@@ -50,8 +52,7 @@ def test_some_facts_show_none(stem: str) -> None:
 
 
 def test_modules_tables_and_sections_are_the_same() -> None:
-    folder = ROOT / "supabase_jobs" / "audit" / "leaks"
-    modules = {path.stem for path in folder.glob("*.py")} - OTHERS
+    modules = {path.stem for path in FOLDER.glob("*.py")} - OTHERS
     assert modules == set(MODULES)
     assert modules == set(tables.stems())
     assert modules == {code.replace("-", "_") for code in _sections()}
@@ -63,6 +64,20 @@ def test_section_has_sentence_and_severities(stem: str) -> None:
     severities = " or ".join(str(severity) for severity in kind.severities)
     text = " ".join(_sections()[kind.code].split())
     assert text.startswith(f"{kind.sentence} ({severities})")
+
+
+@pytest.mark.parametrize("stem", [*MODULES, "calls", "kinds", "leak"])
+def test_only_the_facts_read_probes(stem: str) -> None:
+    text = (FOLDER / f"{stem}.py").read_text(encoding="utf-8")
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    names = {
+        f"{node.module}.{alias.name}"
+        for node in imports
+        if (node.module or "").startswith(("supabase_jobs.audit.probes", "supabase_jobs.session"))
+        for alias in node.names
+    }
+    constants = {name for name in names if name.rpartition(".")[2].isupper()}
+    assert names == constants, "only words such as SELECT and OTHER"
 
 
 @pytest.mark.parametrize("stem", MODULES)

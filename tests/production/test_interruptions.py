@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class Running:
     """A command in a process group of its own, with its own folders and its own way to the server."""
 
     process: subprocess.Popen[str]
+    start: Callable[[], subprocess.Popen[str]]
     scratch: Path
     network: Distance
     deadline: float = float("inf")
@@ -108,7 +110,8 @@ def running(name: str, shop: Shop) -> Iterator[Running]:
     with distance(shop.server.port, 0.0) as network:
         url = shop.url.replace(f":{shop.server.port}/", f":{network.port}/")
         words = [*COMMANDS[name], "--db-url", f"{url}?application_name={name}"]
-        process = subprocess.Popen(
+        start = partial(
+            subprocess.Popen,
             [sys.executable, "-m", "supabase_jobs", *words],
             cwd=scratch,
             env=environ,
@@ -118,7 +121,8 @@ def running(name: str, shop: Shop) -> Iterator[Running]:
             text=True,
             start_new_session=True,
         )
-        started = Running(process, scratch, network)
+        process = start()
+        started = Running(process, start, scratch, network)
         try:
             yield started
         finally:
@@ -194,9 +198,15 @@ def test_a_laptop_that_sleeps(shop: Shop) -> None:
 def test_a_killed_program(shop: Shop) -> None:
     """Its embedded server is removed by the next run of any command that needs one."""
     before = shop.contents()
-    with interrupted(shop, lambda command: command.process.kill(), before_release=nothing):
+    with interrupted(
+        shop, lambda command: command.process.kill(), before_release=nothing
+    ) as commands:
         assert left_after(shop, LOCKS) == []
         assert left_after(shop, SESSIONS) == []
+        killed = commands["audit"]
+        out, err = killed.start().communicate(timeout=END_SECONDS)
+        assert '"findings"' in out, err
+        assert killed.left() == []
     assert shop.contents() == before
 
 

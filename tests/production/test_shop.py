@@ -148,6 +148,22 @@ def test_no_value_in_any_format(
         assert with_values([file]) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("audit",), ("verify",), ("plan", "--locks")], ids=" ".join)
+def test_no_value_of_a_statement_of_another_session(
+    cli: Run, shop: Shop, project: Path, words: tuple[str, ...]
+) -> None:
+    """The message about a lock names who holds it; the holder's statement may have values."""
+    with shop.connect("nightly report") as holder, holder.transaction():
+        holder.execute(
+            "lock table public.async_jobs, public.products, auth.users in access exclusive mode"
+        )
+        holder.execute("select 'support@nightjar.example'")
+        ran = cli(*words, cwd=project, SUPABASE_DB_URL=shop.url)
+    assert ran.code in (0, 1, 5), ran.err
+    assert marks_in(ran.out + ran.err) == []
+
+
 def modes(locks: Iterable[str]) -> set[str]:
     """The modes of locks."""
     return {lock.split()[0] for lock in locks}

@@ -139,6 +139,8 @@ EXTENSIONS: Sequence[tuple[str, str]] = [
     ("pg_net", "select net.http_post('https://example.com');"),
     ("pg_cron", "select cron.schedule('a', '* * * * *', 'select 1');"),
     ("unaccent", "create view t as select unaccent('é');"),
+    ("pgcrypto", "create table t (id uuid default extensions.gen_random_uuid());"),
+    ("uuid-ossp", "create view t as select extensions.uuid_generate_v5(uuid_ns_url(), 'a');"),
 ]
 
 
@@ -149,7 +151,10 @@ def test_an_extension_that_is_missing_has_a_stand_in(
     omissions, prepared = loaded(
         database,
         f'create extension "{name}";',
-        f"{use}\ncomment on extension {name} is 'x';\nalter extension {name} set schema extensions;",
+        f"""{use}
+comment on extension "{name}" is 'x';
+alter extension "{name}" set schema extensions;
+""",
     )
     assert [o.why for o in omissions if o.is_decisive] == []
     assert prepared.unknown == ()

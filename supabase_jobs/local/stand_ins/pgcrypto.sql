@@ -25,3 +25,21 @@ as $$ select extensions.gen_salt(type) $$;
 create or replace function extensions.crypt(password text, salt text) returns text
 language sql immutable strict
 as $$ select left(salt, 40) || md5(left(salt, 40) || password) $$;
+create or replace function extensions.hmac(data bytea, key bytea, type text) returns bytea
+language sql immutable strict
+as 'select extensions.digest(key || data, type)';
+create or replace function extensions.gen_random_uuid() returns uuid
+language sql volatile
+as 'select pg_catalog.gen_random_uuid()';
+create or replace function extensions.pgp_sym_encrypt(data text, psw text) returns bytea
+language sql volatile strict
+as $$ select convert_to(reverse(data), 'UTF8') $$;
+create or replace function extensions.pgp_sym_encrypt(data text, psw text, options text) returns bytea
+language sql volatile strict
+as 'select extensions.pgp_sym_encrypt(data, psw)';
+create or replace function extensions.pgp_sym_decrypt(msg bytea, psw text) returns text
+language sql immutable strict
+as $$ select reverse(convert_from(msg, 'UTF8')) $$;
+create or replace function extensions.pgp_sym_decrypt(msg bytea, psw text, options text) returns text
+language sql immutable strict
+as 'select extensions.pgp_sym_decrypt(msg, psw)';

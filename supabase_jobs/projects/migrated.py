@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,13 @@ from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
 from supabase_jobs.migrations.extensions import prepare, superuser_statements
 from supabase_jobs.projects.load import load, not_tested, raise_decisive, warnings
 from supabase_jobs.projects.narration import SILENT, Narration
-from supabase_jobs.sources.config_toml import load_api_settings, load_major_version
-from supabase_jobs.sources.files import Migration, MigrationFiles
+from supabase_jobs.sources.config_toml import load_api_settings, load_buckets, load_major_version
+from supabase_jobs.sources.files import Migration, MigrationFiles, read_sql
+
+_BUCKET = """
+insert into storage.buckets (id, name, public, allowed_mime_types) values (%s, %s, %s, %s)
+on conflict do nothing
+"""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,10 @@ def migrated(
     options = server_options(directory, major, narration)
     with server.throwaway(**options) as embedded, connect(embedded.url) as connection:
         load_services(embedded.own_url)
+        files = _with_roles(directory, files)
         loaded = _load(connection, embedded.own_url, files, narration)
         note_missing(loaded.missing, narration)
+        _insert_buckets(connection, directory)
         if seeds:
             from supabase_jobs.migrations.seed import apply_seeds
 
@@ -80,7 +87,9 @@ def served(directory: Path, files: MigrationFiles) -> Iterator[ServerInfo]:
             superuser_statements(superuser),
             connect(embedded.url) as connection,
         ):
-            raise_decisive(load(connection, prepare(superuser, files).files.migrations))
+            prepared = prepare(superuser, _with_roles(directory, files))
+            raise_decisive(load(connection, prepared.files.migrations))
+            _insert_buckets(connection, directory)
         yield embedded
 
 
@@ -105,7 +114,9 @@ def before_and_after(
         shared = _common(before, after)
         with connect(embedded.url) as connection:
             name = str(connection.info.dbname)
-            both = _load(connection, embedded.own_url, shared, narration)
+            files = _with_roles(directory, shared)
+            both = _load(connection, embedded.own_url, files, narration)
+            _insert_buckets(connection, directory)
         copy = f"{name}_before"
         copy_database(embedded, name, copy)
         old = stack.enter_context(connect(embedded.url_for(copy)))
@@ -125,8 +136,10 @@ def before_and_after(
             own = stack.enter_context(server.throwaway(**options))
             load_services(own.own_url)
             connection = stack.enter_context(connect(own.url))
+            files = _with_roles(directory, files)
             loaded = _load(connection, own.own_url, files, narration)
             note_missing(loaded.missing, narration)
+            _insert_buckets(connection, directory)
             built.append(Migrated(connection, loaded.lacking))
         yield built[0], built[1]
 
@@ -167,6 +180,22 @@ def _common(before: MigrationFiles, after: MigrationFiles) -> MigrationFiles:
     return MigrationFiles(
         [new for _, new in takewhile(lambda p: content(p[0]) == content(p[1]), pairs)]
     )
+
+
+def _with_roles(directory: Path, files: MigrationFiles) -> MigrationFiles:
+    """The files after supabase/roles.sql, which the Supabase CLI runs before the migrations."""
+    path = directory / "supabase" / "roles.sql"
+    if not path.is_file():
+        return files
+    roles = Migration("", "roles", read_sql(path), str(path))
+    return replace(files, migrations=[roles, *files.migrations])
+
+
+def _insert_buckets(connection: Connection, directory: Path) -> None:
+    """Insert the buckets of config.toml, as `supabase start` does; those of migrations stay."""
+    for bucket in load_buckets(directory):
+        types = None if bucket.allowed_mime_types is None else list(bucket.allowed_mime_types)
+        connection.execute(_BUCKET, (bucket.name, bucket.name, bucket.public, types))
 
 
 def _beyond(files: MigrationFiles, shared: MigrationFiles) -> MigrationFiles:

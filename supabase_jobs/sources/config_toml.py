@@ -76,6 +76,27 @@ def load_major_version(project: Path) -> int | None:
     )
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of `[storage.buckets]`."""
+
+    name: str
+    public: bool
+    allowed_mime_types: tuple[str, ...] | None
+
+
+def load_buckets(project: Path) -> list[Bucket]:
+    """The buckets of `[storage.buckets]`. Raises ConfigError for a list that is none."""
+    file = project / CONFIG_TOML
+    buckets = _table(_section(file, "storage", "buckets"), file, "buckets", "names")
+    found = []
+    for name in bucket_names(project):
+        section = _table(buckets, file, name, "public")
+        types = _names(file, section, "allowed_mime_types", (), f"[storage.buckets.{name}]")
+        found.append(Bucket(name, section.get("public") is True, types or None))
+    return found
+
+
 def bucket_names(project: Path) -> list[str]:
     """The buckets of `[storage.buckets]`, which the Supabase CLI creates beside the migrations."""
     file = project / CONFIG_TOML

@@ -347,7 +347,7 @@ class NotCompared:
 
 @dataclass(frozen=True)
 class AccessDiff:
-    """What changes in the access between two states, which `before` and `after` name; wider access
+    """The changes of access between two states, which `before` and `after` name; wider access
     first.
 
     `audit` is that of the state after. `baseline` is the file that accepts changes, if any.

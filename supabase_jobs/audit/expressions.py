@@ -1,4 +1,4 @@
-"""What expressions of policies and functions compare, from their parse trees.
+"""The comparisons in expressions of policies and functions, from their parse trees.
 
 An expression is known here as its value if it was read from the request (`Claim`, `Header`), and a
 column as `Reference`. Anything else has no meaning to this module.
@@ -173,7 +173,9 @@ def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
             )
         case "ColumnRef":
             names = [part["String"]["sval"] for part in fields["fields"] if "String" in part]
-            return Reference(names[-2] if len(names) > 1 else None, names[-1]) if names else None
+            if not names:
+                return None
+            return Reference(names[-2] if len(names) > 1 else None, names[-1])
         case "A_Const":
             return _literal(fields)
         case "A_Expr":

@@ -1,4 +1,4 @@
-"""What policies and functions reveal about columns: whose id a column holds, which claims and
+"""The uses of columns in policies and functions: whose id a column holds, which claims and
 headers are compared with it, which constants; and which tables the policies of a table read.
 """
 
@@ -228,7 +228,7 @@ class _Reader:
         self._values: dict[str, Value | None] = {}
 
     def read(self) -> Usage:
-        """What the policies and functions of the catalog reveal."""
+        """The uses of columns in the policies and functions of the catalog."""
         for relation in self._catalog.tables:
             self._note_users(relation)
         direct: dict[int, set[int]] = {}

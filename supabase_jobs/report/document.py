@@ -205,7 +205,7 @@ class Omission:
 
 @dataclass(frozen=True)
 class Omissions:
-    """What was not tested. `label` begins each line in a text report, and `noun` counts them.
+    """Untested objects and actions. `label` begins each line of a text report, `noun` counts them.
 
     Without a title they are in text reports only.
     """
@@ -340,10 +340,8 @@ class CaseGroup:
     @property
     def failed(self) -> int:
         """The number of cases with an error."""
-        return sum(
-            any(finding.severity is Severity.ERROR for finding in findings)
-            for _, findings in self.cases
-        )
+        severities = [{finding.severity for finding in findings} for _, findings in self.cases]
+        return sum(Severity.ERROR in found for found in severities)
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,9 @@ def _ages(rows: Sequence[Row]) -> str:
         f"  {'':<10} {'< 1 hour':>12} {'< 1 day':>12} {'< 7 days':>12} {'< 30 days':>12}"
         f" {'older':>12}"
     )
-    lines += [
-        f"  {row['jobs']:<10}" + "".join(f" {row[age]:>12,}" for age in _AGES) for row in rows
-    ]
+    for row in rows:
+        numbers = "".join(f" {row[age]:>12,}" for age in _AGES)
+        lines.append(f"  {row['jobs']:<10}{numbers}")
     return _block(lines)
 
 

@@ -83,7 +83,7 @@ class CallerProbe:
 
 
 def probes_of(tried: Iterable[Tried], most: int) -> list[CallerProbe]:
-    """Probes of at most so many, in the order of their callers: a batch that takes long ends between
+    """Probes of at most so many, in the order of their callers: a long batch ends between
     two probes.
     """
     probes = []

@@ -170,7 +170,7 @@ class Tried:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """What a permitted write opened to its caller: an action on a table."""
+    """An action on a table that a permitted write opened to its caller."""
 
     write: Tried
     table: str
@@ -316,7 +316,7 @@ class Facts:
 
     @cached_property
     def objects(self) -> Mapping[str, Sequence[Tried]]:
-        """What was tried on each object, by the most general caller first. Tables without row level
+        """The attempts on each object, by the most general caller first. Tables without row level
         security have none: everything about them is one leak.
         """
         found: dict[str, list[Tried]] = {}
@@ -333,7 +333,7 @@ class Facts:
         return found
 
     def of_table(self, label: str) -> Sequence[Tried]:
-        """What was tried on a table, in order."""
+        """The attempts on a table, in order."""
         return self._by_table.get(label, ())
 
     def parents(self, table: Table) -> Iterator[Table]:

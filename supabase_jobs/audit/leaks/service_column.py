@@ -40,7 +40,7 @@ KIND = Kind(
 
 
 class _Meaning(Enum):
-    """What a column is about."""
+    """The meaning of a column."""
 
     AMOUNT = auto()
     PAYMENT_TIME = auto()

@@ -86,17 +86,14 @@ class _Page:
         *,
         without_details: int,
     ) -> str:
-        articles = {
-            title: [self._render_entry(entry, checks) for entry in entries]
-            for title, entries in self._shown.items()
-        }
+        articles, shown = {}, {}
+        for title, entries in self._shown.items():
+            articles[title] = [self._render_entry(entry, checks) for entry in entries]
+            shown[title] = sum(entry.findings for entry in entries)
         return self._templates.get_template("page.html.jinja").render(
             contents=contents,
             articles=articles,
-            shown={
-                title: sum(entry.findings for entry in entries)
-                for title, entries in self._shown.items()
-            },
+            shown=shown,
             details=self._details,
             without_details=without_details,
         )
@@ -207,7 +204,7 @@ def _is_appendix(section: Section) -> bool:
 
 @dataclass(frozen=True)
 class _Script:
-    """What a page shows of a cell or a case on request, in a dialog if it has a title.
+    """A part of a page about a cell or a case, shown on request, in a dialog if it has a title.
 
     The lower the `rank`, the earlier it gets room. `around` is what the elements around it add.
     """

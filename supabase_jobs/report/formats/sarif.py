@@ -114,7 +114,7 @@ def _result(result: Result, rules: Sequence[str], document: Document) -> dict[st
 
 
 def _suppression(result: Result) -> dict[str, Any]:
-    """What was not checked, and is accepted, is a suppressed result with the reason."""
+    """The suppression of a result: that of an accepted unchecked area has the reason."""
     if not result.accepted:
         return {}
     suppression = {

@@ -196,7 +196,7 @@ class _Writer:
             self.page.raw(indent(printable.visible(entry).rstrip("\n") + "\n", "    "))
 
     def omissions(self) -> None:
-        """What was not tested, with what would help."""
+        """The omissions, each with a remedy."""
         if not self._whole:
             return
         for section in self._document.of(Omissions):

@@ -257,7 +257,7 @@ def _entry(sentence: Sentence) -> Entry:
 
 
 def _omissions(result: AccessDiff) -> Iterator[Omission]:
-    """What was tested on one side only, those with the same reason together."""
+    """The objects that were tested on one side only, those with the same reason together."""
     found: dict[tuple[str, str], list[NotCompared]] = {}
     for item in result.not_compared:
         found.setdefault((item.untested, item.why), []).append(item)

@@ -1,5 +1,6 @@
 """The document of an audit."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -115,23 +116,27 @@ def document(result: Audit) -> Document:
         hints=(Line(_ACCEPT),) if set(result.unchecked) - {"database"} else (),
         width=100,
         marker=MARKER,
-        counts={
-            severity: sum(f.severity is severity for f in result.findings) for severity in Severity
-        },
+        counts=_by_severity(result),
         has_contents=True,
     )
 
 
+def _by_severity(result: Audit) -> dict[Severity, int]:
+    found = Counter(finding.severity for finding in result.findings)
+    return {severity: found[severity] for severity in Severity}
+
+
+def _chosen(item: object, keys: Iterable[str]) -> dict[str, object]:
+    return {key: getattr(item, key) for key in keys}
+
+
 def contract(result: Audit) -> Mapping[str, object]:
     """`{"ok", "findings", "matrix", "coverage", "summary"}`, the contract of the CLI."""
-    counts = {
-        severity: sum(f.severity == severity for f in result.findings)
-        for severity in ("error", "warning", "info")
-    }
+    counts = {severity.value: number for severity, number in _by_severity(result).items()}
     return {
         "ok": result.ok,
-        "findings": [{key: getattr(found, key) for key in _KEYS} for found in result.findings],
-        "matrix": [{key: getattr(cell, key) for key in _CELL_KEYS} for cell in result.cells],
+        "findings": [_chosen(finding, _KEYS) for finding in result.findings],
+        "matrix": [_chosen(cell, _CELL_KEYS) for cell in result.cells],
         "access": [
             {"object": s.object, **s.access, "leaks": sorted(s.leaks)} for s in result.summaries
         ],
@@ -191,7 +196,7 @@ def _leaks(result: Audit) -> list[AuditFinding]:
 
 
 def _deviations(result: Audit) -> list[AuditFinding]:
-    """What differs from the baseline, without infos."""
+    """The deviations from the baseline, without infos."""
     return [f for f in result.findings if _counts_as_leak(f) and _is_deviation(f)]
 
 

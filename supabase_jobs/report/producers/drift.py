@@ -103,8 +103,12 @@ def _as_dict(finding: DriftFinding) -> dict[str, object]:
 
 
 def _access(changes: Iterable[AccessChange]) -> list[dict[str, object]]:
+    return list(map(_change, changes))
+
+
+def _change(change: AccessChange) -> dict[str, object]:
     keys = ("severity", "change", "object", "caller", "action", "message")
-    return [{key: getattr(change, key) for key in keys} for change in changes]
+    return {key: getattr(change, key) for key in keys}
 
 
 # -------------------------------------------------------------------------------------------------

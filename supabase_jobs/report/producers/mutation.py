@@ -1,5 +1,6 @@
 """The document of `mutate --run`: scores, and the faults that no test detected."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
@@ -136,13 +137,9 @@ def by_kind(result: SuiteMutation) -> list[Score]:
 
 
 def _grouped(result: SuiteMutation, key: Callable[[SuiteMutant], str]) -> list[Score]:
-    groups: dict[str, list[SuiteMutant]] = {}
-    for mutant in result.scored:
-        groups.setdefault(key(mutant), []).append(mutant)
-    return [
-        Score(name, sum(m.state == "killed" for m in group), len(group))
-        for name, group in groups.items()
-    ]
+    totals = Counter(map(key, result.scored))
+    killed = Counter(key(mutant) for mutant in result.scored if mutant.state == "killed")
+    return [Score(name, killed[name], total) for name, total in totals.items()]
 
 
 # -------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def _matrix(grid: Grid) -> dict[str, object]:
 
 
 def unchecked(result: Verification) -> str:
-    """What was not checked: `NOT CHECKED: access; accepted unchecked: functions`, or ''."""
+    """The unchecked areas: `NOT CHECKED: access; accepted unchecked: functions`, or ''."""
     accepted = {
         finding.area: None for finding in result.findings if finding.id in result.accepted_unchecked
     }

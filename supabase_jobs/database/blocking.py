@@ -44,7 +44,8 @@ def locked_tables(connection: psycopg.Connection[Any]) -> str:
     """The end of a message: a line for each table that another session has locked, with that
     session; at most five.
 
-    It is '' if there is none, and if the connection has an open transaction, which runs no query after an error.
+    It is '' if there is none, and if the connection has an open transaction, which runs no query
+    after an error.
     """
     if connection.info.transaction_status != TransactionStatus.IDLE:
         return ""

@@ -3,7 +3,7 @@
 A producer builds one Document; a format writes it. What differs between the commands is data here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
@@ -329,6 +329,10 @@ class Legend:
     mark: str = ""
 
 
+def _has_error(findings: Iterable[Finding]) -> bool:
+    return any(finding.severity is Severity.ERROR for finding in findings)
+
+
 @dataclass(frozen=True)
 class CaseGroup:
     """The cases of an object, each with its findings."""
@@ -340,8 +344,7 @@ class CaseGroup:
     @property
     def failed(self) -> int:
         """The number of cases with an error."""
-        severities = [{finding.severity for finding in findings} for _, findings in self.cases]
-        return sum(Severity.ERROR in found for found in severities)
+        return sum(_has_error(findings) for _, findings in self.cases)
 
 
 @dataclass(frozen=True)

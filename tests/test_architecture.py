@@ -164,20 +164,6 @@ def test_help_loads_no_driver_and_no_renderer() -> None:
 
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-# they still have nested comprehensions, conditional expressions in others, or such docstrings
-UNREVISED = (
-    "audit/expressions.py",
-    "audit/leaks",
-    "audit/rows",
-    "audit/usage.py",
-    "findings.py",
-    "report",
-)
-each_revised_module = pytest.mark.parametrize(
-    "path",
-    [p for p in MODULES if not p.relative_to(PACKAGE).as_posix().startswith(UNREVISED)],
-    ids=lambda path: str(path.relative_to(PACKAGE)),
-)
 
 
 def _nested(node: ast.AST, kinds: tuple[type[ast.AST], ...], inside: bool = False) -> list[int]:
@@ -192,17 +178,17 @@ def _nested(node: ast.AST, kinds: tuple[type[ast.AST], ...], inside: bool = Fals
     return found
 
 
-@each_revised_module
+@each_module
 def test_no_comprehension_inside_a_comprehension(path: Path) -> None:
     assert _nested(parsed(path), COMPREHENSIONS) == []
 
 
-@each_revised_module
+@each_module
 def test_no_conditional_expression_inside_another(path: Path) -> None:
     assert _nested(parsed(path), (ast.IfExp,)) == []
 
 
-@each_revised_module
+@each_module
 def test_docstrings_name_the_thing(path: Path) -> None:
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     texts = [ast.get_docstring(n) for n in ast.walk(parsed(path)) if isinstance(n, documented)]

@@ -229,7 +229,7 @@ class _Trial:
         groups = []
         for attempt, policies in tried:
             drops = [repairs.drop(attempt.relation, policy).as_string(None) for policy in policies]
-            caller = caller_statement(self._impersonation, attempt.caller)
+            caller = caller_statement(attempt.caller)
             action = _alone(attempt).statements
             groups.append([*map(Statement, drops), *self._cursors, caller, *action])
         close = [Statement("close all")]

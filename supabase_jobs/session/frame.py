@@ -43,7 +43,7 @@ class Undo:
 
 @dataclass(frozen=True)
 class Frame:
-    """The statements around each batch: `before` inserts the rows that it needs, `undo` undoes everything.
+    """The statements around each batch: `before` inserts its rows, `undo` undoes everything.
 
     If other sessions wait for the locks of a batch, it gives way: its first probe runs, the others
     follow in the next batch.

@@ -141,7 +141,7 @@ def begin(
     )
 
 
-def caller_statement(impersonation: Impersonation, caller: Caller) -> Statement:
+def caller_statement(caller: Caller) -> Statement:
     """The statement that makes the rest of a transaction a request of the caller, for a batch;
     `check_caller` checks its answer.
     """
@@ -173,7 +173,7 @@ def own_role(impersonation: Impersonation) -> Statement:
 
 def become(impersonation: Impersonation, caller: Caller) -> None:
     """Make the rest of the transaction a request of the caller."""
-    [answer] = run_groups(impersonation.connection, [[caller_statement(impersonation, caller)]])
+    [answer] = run_groups(impersonation.connection, [[caller_statement(caller)]])
     check_caller(impersonation, caller, answer.answer())
 
 

@@ -73,7 +73,7 @@ class CallerProbe:
 
     def steps(self, impersonation: Impersonation) -> Steps[None]:
         """A group that sets the caller, and one for each."""
-        become = [caller_statement(impersonation, self.caller), AS_CALLER.save]
+        become = [caller_statement(self.caller), AS_CALLER.save]
         groups = [[AS_CALLER.undo, *one.statements] for one in self.tried]
         begun, *results = yield [become, *groups]
         begun.answer()

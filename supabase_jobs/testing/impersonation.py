@@ -84,9 +84,7 @@ QueryGenerator = Generator[DriverQuery, Result, T]
 
 @dataclass(frozen=True)
 class SavedState:
-    """The state that `restore` restores: the settings before an impersonation, and the savepoint at its
-    start.
-    """
+    """The settings before an impersonation and the savepoint at its start, for `restore`."""
 
     savepoint: Savepoint
     settings: dict[str, str]

@@ -87,11 +87,11 @@ class RowProbe:
         statements = []
         for served in self.row.served:
             statements += [
-                caller_statement(impersonation, served.caller),
+                caller_statement(served.caller),
                 Statement(served.statement),
                 own_role(impersonation),
             ]
-        return [*statements, caller_statement(impersonation, self.row.identity)]
+        return [*statements, caller_statement(self.row.identity)]
 
     def _parts(self) -> list[list[Action]]:
         """The actions without a result: those of each group."""
@@ -150,7 +150,7 @@ class GuardProbe:
 
     def steps(self, impersonation: Impersonation) -> Steps[None]:
         """One group: the caller and the queries. Every error is raised."""
-        caller = caller_statement(impersonation, self.caller)
+        caller = caller_statement(self.caller)
         [result] = yield [[caller, *map(Statement, self.queries)]]
         result.answer()
         became, *answers = result.answers
@@ -197,7 +197,7 @@ class Prober(Runner):
             return False
         if self._ignores_legacy is None:
             caller = identity.filled(self.impersonation.texts)
-            answered = self.query([caller_statement(self.impersonation, caller), _HAS_NO_USER])
+            answered = self.query([caller_statement(caller), _HAS_NO_USER])
             # an error of auth.uid() is reported by the check of the functions of schema auth
             self._ignores_legacy = answered.error is None and answered.answer().rows == [(True,)]
         return self._ignores_legacy

@@ -233,7 +233,7 @@ class ScenarioRunner:
 
     def _step(self, step: ScenarioStep) -> list[Statement]:
         caller = step.identity and step.identity.filled(self._impersonation.texts)
-        become = [caller_statement(self._impersonation, caller)] if caller else []
+        become = [caller_statement(caller)] if caller else []
         commit = [CHECK_DEFERRED] if self._impersonation.deferred else []
         reset = reset_statement(self._impersonation, caller)
         return [*become, Statement(step.call, self._params), *commit, reset]

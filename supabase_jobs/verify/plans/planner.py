@@ -151,7 +151,7 @@ class Planner:
         settings = Statement(f"select {calls}", pairs)
         if request.identity is None:
             return [settings]
-        return [settings, caller_statement(self._session, self._caller(request.identity))]
+        return [settings, caller_statement(self._caller(request.identity))]
 
     def _caller(self, declared: Caller) -> Caller:
         return declared.filled(self._session.texts)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.audit import repairs, usage, words
-from supabase_jobs.audit.catalog import Catalog, Policy, Relation
+from supabase_jobs.audit.catalog import Catalog, Constraint, Policy, Relation
 from supabase_jobs.audit.repairs import Demand, Edit, Repairs
 from supabase_jobs.audit.rows.plan import Plan, make_plan
 from supabase_jobs.audit.rows.tenants import Ended
@@ -259,3 +259,32 @@ def test_columns_that_a_role_may_not_update() -> None:
     assert repairs.without_columns(given, ["id", "owner_id", "title"], "anon") == (
         'revoke update on "public"."notes" from "anon";'
     )
+
+
+def test_condition_of_the_owner_by_a_row_for_each_user() -> None:
+    unique = Constraint(
+        name="key",
+        kind="u",
+        columns=("user_id",),
+        target=None,
+        target_name=None,
+        target_columns=(),
+        definition=None,
+        deferrable=False,
+    )
+    profiles = table("profiles", "id", "user_id", oid=2, constraints=[unique])
+    by_user = table("notes", "writer", constraints=[foreign_key("writer", profiles, "user_id")])
+    assert condition(by_user, profiles) == '"writer" = (select auth.uid()::text)'
+    by_id = table("notes", "writer", constraints=[foreign_key("writer", profiles)])
+    assert condition(by_id, profiles) == (
+        'exists (select 1 from "public"."profiles" as parent where parent."id" = "notes"."writer"'
+        ' and "parent"."user_id" = (select auth.uid()::text))'
+    )
+
+
+def test_demand_has_the_statements_of_its_own_policies() -> None:
+    given = notes(policy("true"), policy("true", UPDATE))
+    reads, updates = (Demand([(given, one, Edit.DROP)]) for one in given.policies)
+    made = Repairs(plan_of(catalog(given)), [reads, updates])
+    assert made.text(reads) == 'drop policy if exists "policy r" on "public"."notes";'
+    assert made.text(updates) == 'drop policy if exists "policy w" on "public"."notes";'

@@ -120,6 +120,13 @@ def test_comparison_reveals(text: str, field: str, value: Any) -> None:
     assert (found.get((1, "state")) if field == "literals" else found) == value
 
 
+def test_value_of_user_metadata_that_is_compared_is_no_flag() -> None:
+    vip = "(auth.jwt() -> 'user_metadata' ->> 'vip')"
+    found = of_policy(f"team = {vip} or {vip}::boolean")
+    assert found.claims == {("user_metadata", "vip"): {(1, "team")}}
+    assert found.claim_literals == {}
+
+
 def test_header_that_is_hashed() -> None:
     header = "current_setting('request.headers')::json ->> 'x-api-key'"
     found = of_policy(f"team = encode(digest({header}, 'sha256'), 'hex')")

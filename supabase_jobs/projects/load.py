@@ -17,14 +17,13 @@ from supabase_jobs.findings import NotTested
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.extensions import UnknownExtension
 from supabase_jobs.projects.statements import functions, tables
+from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.sources.files import Migration
 
 _SETTINGS = [Statement("reset role"), Statement("reset all")]
 _BEGIN = [Statement("begin"), *_SETTINGS]
 _END = [Statement("set constraints all immediate"), *_SETTINGS, Statement("commit")]
-_SAVE = Statement("savepoint statement")
-_UNDO = Statement("rollback to savepoint statement")
-_RELEASE = Statement("release savepoint statement")
+_POINT = Savepoint("statement")
 # they make queries fast, document, or change rows, and the audit inserts rows of its own
 _HARMLESS = frozenset(
     {
@@ -191,9 +190,9 @@ def _run_with_savepoints(
     connection: Connection, migration: Migration, statements: Sequence[FileStatement]
 ) -> list[Omission]:
     """Run the statements in one transaction, without those that fail."""
-    groups = [[_UNDO, Statement(s.text, decoded=False), _RELEASE, _SAVE] for s in statements]
-    last = [_UNDO, *_END]
-    _, *results, end = run_groups(connection, [[*_BEGIN, _SAVE], *groups, last])
+    groups = [[_POINT.undo, Statement(s.text, decoded=False), *_POINT.keep] for s in statements]
+    last = [_POINT.undo, *_END]
+    _, *results, end = run_groups(connection, [[*_BEGIN, _POINT.save], *groups, last])
     omissions = []
     for statement, result in zip(statements, results, strict=True):
         if result.error is not None:

@@ -93,7 +93,7 @@ def load(
 ) -> list[Omission]:
     """Run the files in order, each in a transaction, and return the statements that failed.
 
-    The ledger gets a row for each version. Raises psycopg's OperationalError if the connection is
+    The ledger is created, without rows. Raises psycopg's OperationalError if the connection is
     lost.
     """
     _create_ledger(connection)

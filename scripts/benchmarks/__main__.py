@@ -165,8 +165,10 @@ def measured(rows: int, names: Sequence[str], pgmq: Path | None) -> dict[str, An
                     "figures": [figure.as_dict() for figure in figures],
                 }
             )
-        with psycopg.connect(databases.server.url) as connection:
-            version = connection.info.parameter_status("server_version")
+        version = databases.version
+        if not version:
+            with psycopg.connect(databases.server.url) as connection:
+                version = connection.info.parameter_status("server_version") or ""
     return {
         "rows": rows,
         "machine": {

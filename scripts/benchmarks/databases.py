@@ -62,6 +62,7 @@ class Databases:
     def __init__(self, rows: int, pgmq: Path | None = None) -> None:
         self.rows = rows
         self.pgmq = pgmq
+        self.version = ""  # of the server that was measured, if it was another one
         self.expired = min(300_000, rows * 3 // 10)  # as insert_jobs.sql dates them
         self._stack = ExitStack()
         self._server: ServerInfo | None = None

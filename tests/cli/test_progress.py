@@ -50,8 +50,8 @@ def test_apply_counts_files_verify_areas_and_audit_parts(
     assert cli("audit", "--db-url", url).code == 0
     *copying, _, _, _, _, _ = line.parts  # the objects of the copy come first
     assert line.parts[-5:] == of(5)
-    number, _, total = copying[-1].strip().partition("/")
-    assert number == total
+    made, _, all_made = copying[-1].strip().partition("/")
+    assert made == all_made
 
 
 def test_mutate_counts_faults(

@@ -346,8 +346,9 @@ def _all_objects(types: Model) -> Iterator[Object]:
 def python(types: Model) -> str:
     """supabase_jobs/types.py."""
     lines = [
-        '"""Types for clients: rows, arguments of functions, `result` and `metadata`.'
-        ' Written by `scripts/record`."""',
+        '"""Types for clients: rows, arguments of functions, `result` and `metadata`. Written by',
+        "`scripts/record`.",
+        '"""',
         "",
         "from typing import Any, Literal, NotRequired, TypedDict",
         "",

@@ -2,6 +2,9 @@
 -- and policies' helpers, as on a hosted project. Run after platform.sql by the superuser. The services themselves do not run.
 -- `audit` loads it into its embedded server.
 
+-- two starts of one server can load it concurrently
+lock table pg_catalog.pg_authid in share row exclusive mode;
+
 do $$
 declare
   wanted text;

@@ -136,16 +136,20 @@ def warnings(omissions: Sequence[Omission]) -> Iterator[str]:
 
 def raise_decisive(omissions: Sequence[Omission]) -> None:
     """Raise MigrationError (6) for the first statement that decides access."""
+    raise_first([omission for omission in omissions if omission.is_decisive])
+
+
+def raise_first(omissions: Sequence[Omission]) -> None:
+    """Raise MigrationError (6) for the first statement, if there is one."""
     for omission in omissions:
-        if omission.is_decisive:
-            error = omission.error
-            raise MigrationError(
-                f"{omission.migration.file_name} failed: {error.diag.message_primary or error}",
-                hint=error.diag.message_hint or _PUSH_FAILS,
-                sqlstate=error.sqlstate,
-                file=omission.migration.label,
-                line=omission.statement.line_at(error.diag.statement_position),
-            )
+        error = omission.error
+        raise MigrationError(
+            f"{omission.migration.file_name} failed: {error.diag.message_primary or error}",
+            hint=error.diag.message_hint or _PUSH_FAILS,
+            sqlstate=error.sqlstate,
+            file=omission.migration.label,
+            line=omission.statement.line_at(error.diag.statement_position),
+        )
 
 
 def not_tested(

@@ -1,6 +1,6 @@
 """A project's migrations on an embedded server, removed afterwards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -14,7 +14,7 @@ from supabase_jobs.local.platform import load_services
 from supabase_jobs.local.server import ServerInfo
 from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
 from supabase_jobs.migrations.extensions import prepare, superuser_statements
-from supabase_jobs.projects.load import load, not_tested, raise_decisive, warnings
+from supabase_jobs.projects.load import load, not_tested, raise_decisive, raise_first, warnings
 from supabase_jobs.projects.narration import SILENT, Narration
 from supabase_jobs.sources.config_toml import load_api_settings, load_buckets, load_major_version
 from supabase_jobs.sources.files import Migration, MigrationFiles, read_sql
@@ -105,13 +105,14 @@ def before_and_after(
 
     The files that both begin with are applied once, then the database is copied. If a file beyond
     them changes a role, which belongs to all databases of a server, each database gets a server of
-    its own.
+    its own. Raises MigrationError (6) if a statement of the later files fails: they are the change.
     """
     options = server_options(directory, None, narration)
     with ExitStack() as stack:
         embedded = stack.enter_context(server.throwaway(**options))
         load_services(embedded.own_url)
         shared = _common(before, after)
+        changed = {m.version for m in _beyond(after, shared).migrations}
         with connect(embedded.url) as connection:
             name = str(connection.info.dbname)
             files = _with_roles(directory, shared)
@@ -123,7 +124,9 @@ def before_and_after(
         new = stack.enter_context(connect(embedded.url))
         first = _load_beside(embedded, old, _beyond(before, shared), narration)
         if first is not None:
-            second = _load_beside(embedded, new, _beyond(after, shared), narration)
+            second = _load_beside(
+                embedded, new, _beyond(after, shared), narration, required=changed
+            )
             if second is not None:
                 note_missing([*both.missing, *first.missing, *second.missing], narration)
                 yield (
@@ -132,12 +135,12 @@ def before_and_after(
                 )
                 return
         built = []
-        for files in (before, after):
+        for files, required in ((before, set[str]()), (after, changed)):
             own = stack.enter_context(server.throwaway(**options))
             load_services(own.own_url)
             connection = stack.enter_context(connect(own.url))
             files = _with_roles(directory, files)
-            loaded = _load(connection, own.own_url, files, narration)
+            loaded = _load(connection, own.own_url, files, narration, required=required)
             note_missing(loaded.missing, narration)
             _insert_buckets(connection, directory)
             built.append(Migrated(connection, loaded.lacking))
@@ -230,7 +233,12 @@ def apply_beside(
 
 
 def _load_beside(
-    embedded: ServerInfo, connection: Connection, files: MigrationFiles, narration: Narration
+    embedded: ServerInfo,
+    connection: Connection,
+    files: MigrationFiles,
+    narration: Narration,
+    *,
+    required: Collection[str] = (),
 ) -> _Loaded | None:
     """Load files into one of several databases; None if that changes the others."""
     if not files.migrations:
@@ -238,7 +246,8 @@ def _load_beside(
     name = str(connection.info.dbname)
     with connect(embedded.own_url) as superuser:
         before = databases.shared_state(superuser, name)
-        loaded = _load(connection, embedded.own_url_for(name), files, narration)
+        own_url = embedded.own_url_for(name)
+        loaded = _load(connection, own_url, files, narration, required=required)
         return loaded if databases.shared_state(superuser, name) == before else None
 
 
@@ -255,13 +264,21 @@ def apply_to(
 
 
 def _load(
-    connection: Connection, superuser_url: str, files: MigrationFiles, narration: Narration
+    connection: Connection,
+    superuser_url: str,
+    files: MigrationFiles,
+    narration: Narration,
+    *,
+    required: Collection[str] = (),
 ) -> _Loaded:
-    """Load files without the statements that fail, and name those."""
+    """Load files without the statements that fail, and name those. Raises MigrationError (6) for a
+    statement of a version that is `required`.
+    """
     with connect(superuser_url) as superuser, superuser_statements(superuser):
         prepared = prepare(superuser, files)
         with narration.step(_applying(files)):
             omissions = load(connection, prepared.files.migrations, narration.advance)
+    raise_first([o for o in omissions if o.migration.version in required])
     for line in warnings(omissions):
         narration.note(line)
     lacking = tuple(not_tested(omissions, prepared.unknown))

@@ -129,6 +129,7 @@ def test_verify_passes_over_the_api(limited_api: Api, cli: Run, tmp_path: Path) 
         "--json",
         "--only",
         "access",
+        "--allow-remote",
         "--api-url",
         limited_api.url,
         "--db-url",

@@ -77,7 +77,7 @@ def test_audit_without_migrations_is_refused(
     assert ran.code == 2
     for text in (
         "no migrations in supabase/migrations",
-        "Run it in the project's folder, or pass --db-url URL.",
+        "Run it in the project's folder, or pass --migrations DIR, the folder with the SQL files, or --db-url URL.",
     ):
         assert text in ran.out + ran.err
     assert not (tmp_path / "supabase" / "access.toml").exists()

@@ -288,7 +288,7 @@ def test_an_error_names_its_file_once(cli: Run, tmp_path: Path) -> None:
     (tmp_path / "supabase-jobs.toml").write_text('[allowed_bypasses."x"]\nreason = 1\n')
     ran = cli("render", "--out", "out")
     assert ran.err.startswith(
-        f"error: {tmp_path}/supabase-jobs.toml:1: allowed_bypasses: 'x' needs a reason\n"
+        f"error: {tmp_path}/supabase-jobs.toml:1: allowed_bypasses: 'x': 'reason' needs a reason\n"
     )
 
 

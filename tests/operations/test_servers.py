@@ -23,7 +23,8 @@ def test_commands_on_a_read_only_server_do_as_documented(cli: Run, applied_url: 
     for command in ("plan", "status", "stats", "check-results"):
         assert f"`{command}`" in TEXT.split("### Read replicas")[1].split("###")[0]
         assert cli(command, "--db-url", url).code == 0
-    assert [cli(command, "--db-url", url).code for command in ("audit", "cleanup")] == [7, 7]
+    assert cli("cleanup", "--db-url", url).code == 7
+    assert cli("audit", "--db-url", url).code == 0, "it audits a copy"
     assert sqlstate(url, "select public.claim_jobs('w', 1)") == "25006"
     for caller in ("anon", "authenticated"):
         assert sqlstate(url, f"set role {caller}; select count(*) from public.async_jobs") is None

@@ -132,7 +132,15 @@ def test_other_rows_stay_unchanged(place: tuple[Database, Api], cli: Run) -> Non
     database, api = place
     with psycopg.connect(database.url, autocommit=True) as connection:
         before = connection.execute(ALL_ROWS).fetchone()
-        ran = cli("verify", "--api-url", api.url, "--db-url", database.url, **environ(api))
+        ran = cli(
+            "verify",
+            "--allow-remote",
+            "--api-url",
+            api.url,
+            "--db-url",
+            database.url,
+            **environ(api),
+        )
         assert (ran.code, connection.execute(ALL_ROWS).fetchone()) == (0, before)
 
 
@@ -161,6 +169,7 @@ def test_the_rows_are_those_that_constraints_and_sign_up_triggers_accept(
             "verify",
             "--only",
             "access",
+            "--allow-remote",
             "--api-url",
             api.url,
             "--db-url",
@@ -192,7 +201,17 @@ def test_access_that_only_the_api_allows_is_an_error(place: tuple[Database, Api]
         connection.execute("notify pgrst, 'reload config'")
         connection.execute("notify pgrst, 'reload schema'")
     deadline = time.monotonic() + 10
-    words = ("verify", "--json", "--only", "access", "--api-url", api.url, "--db-url", database.url)
+    words = (
+        "verify",
+        "--json",
+        "--only",
+        "access",
+        "--allow-remote",
+        "--api-url",
+        api.url,
+        "--db-url",
+        database.url,
+    )
     while (ran := cli(*words, **environ(api))).code != 1 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert ran.code == 1
@@ -372,7 +391,7 @@ def test_an_api_that_does_not_answer_is_a_connection_error(one_api: Api, cli: Ru
         (["--api-url"], "no target API"),
         (
             ["--api-url", "http://127.0.0.1:1", "--db-url", "postgresql://db.example/x"],
-            "is not a local database",
+            "is not an embedded server",
         ),
     ],
 )
@@ -430,7 +449,16 @@ def test_a_second_run_at_the_same_time_is_refused(one_api: Api, cli: Run) -> Non
 @contextmanager
 def started_run(database: Database, api: Api, cwd: Path) -> Iterator[subprocess.Popen[str]]:
     """A run that has inserted its first rows."""
-    words = ["verify", "--only", "access", "--api-url", api.url, "--db-url", database.url]
+    words = [
+        "verify",
+        "--only",
+        "access",
+        "--allow-remote",
+        "--api-url",
+        api.url,
+        "--db-url",
+        database.url,
+    ]
     with subprocess.Popen(
         [sys.executable, "-m", "supabase_jobs", *words],
         cwd=cwd,
@@ -458,6 +486,7 @@ def test_the_next_run_cleans_up_after_a_killed_run(
             "verify",
             "--only",
             "access",
+            "--allow-remote",
             "--api-url",
             api.url,
             "--db-url",

@@ -2,7 +2,8 @@
 -- Lists a stand-in as an extension; its members are the objects that are newer than the oid.
 with
 moved as (
-  update pg_catalog.pg_extension set extnamespace = $3::regnamespace, extversion = $4 where extname = $2
+  update pg_catalog.pg_extension set extnamespace = $3::regnamespace, extversion = $4
+where extname = $2
   returning oid
 ),
 
@@ -15,7 +16,8 @@ added as (
     $3::regnamespace,
     true,
     $4
-  where not exists (select from pg_catalog.pg_extension where extname = $2)
+  where not exists (select from pg_catalog.pg_extension
+where extname = $2)
   returning oid
 ),
 
@@ -28,68 +30,65 @@ extension as (
 members as (
   select
     'pg_proc'::regclass as classid,
-    oid
-  from pg_catalog.pg_proc
+    p.oid as objid
+  from pg_catalog.pg_proc as p
   union all
   select
-    'pg_type'::regclass,
-    oid
-  from pg_catalog.pg_type
-  where typelem = 0 and typtype <> 'm' and (typrelid = 0 or typrelid in (select oid from pg_catalog.pg_class where relkind = 'c'))
+    'pg_type'::regclass as classid,
+    t.oid as objid
+  from pg_catalog.pg_type as t
+  left join pg_catalog.pg_class as c on t.typrelid = c.oid
+  where t.typelem = 0 and t.typtype <> 'm' and (c.oid is null or c.relkind = 'c')
   union all
   select
-    'pg_class'::regclass,
-    oid
-  from pg_catalog.pg_class
-  where relkind in ('r', 'v')
-  union all
-  select
-    'pg_class'::regclass,
-    c.oid
+    'pg_class'::regclass as classid,
+    c.oid as objid
   from pg_catalog.pg_class as c
   where
-    c.relkind = 'S' and not exists (
-      select from pg_catalog.pg_depend as d
-      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
+    c.relkind in ('r', 'v') or (
+      c.relkind = 'S' and not exists (
+        select from pg_catalog.pg_depend as d
+        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
+      )
     )
   union all
   select
-    'pg_operator'::regclass,
-    oid
-  from pg_catalog.pg_operator
+    'pg_operator'::regclass as classid,
+    o.oid as objid
+  from pg_catalog.pg_operator as o
   union all
   select
-    'pg_opfamily'::regclass,
-    oid
-  from pg_catalog.pg_opfamily
+    'pg_opfamily'::regclass as classid,
+    f.oid as objid
+  from pg_catalog.pg_opfamily as f
   union all
   select
-    'pg_opclass'::regclass,
-    oid
-  from pg_catalog.pg_opclass
+    'pg_opclass'::regclass as classid,
+    k.oid as objid
+  from pg_catalog.pg_opclass as k
   union all
   select
-    'pg_cast'::regclass,
-    oid
-  from pg_catalog.pg_cast
+    'pg_cast'::regclass as classid,
+    y.oid as objid
+  from pg_catalog.pg_cast as y
   union all
   select
-    'pg_namespace'::regclass,
-    oid
-  from pg_catalog.pg_namespace
+    'pg_namespace'::regclass as classid,
+    n.oid as objid
+  from pg_catalog.pg_namespace as n
 )
 
 insert into pg_catalog.pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
 select
   m.classid,
-  m.oid,
+  m.objid,
   0,
   'pg_extension'::regclass,
   e.oid,
   0,
   'e'
 from extension as e
-inner join members as m on m.oid > $1::oid
+inner join members as m on m.objid > $1::oid
 
 union all
 

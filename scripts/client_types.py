@@ -25,6 +25,8 @@ PYTHON_FILE = ROOT / "supabase_jobs" / "types.py"
 TYPESCRIPT_FILE = ROOT / "docs" / "types.ts"
 
 _WIDTH = 116
+# a comment of a class, in lines of at most 100 characters
+_PYTHON_WIDTH = 94
 # what each item of p_jobs contains, next to the id of the job and of its claim
 _REPORTED = {"complete_jobs": ("result", "jsonb"), "fail_jobs": ("error", "text")}
 # type of PostgreSQL, in both of its spellings → types of Python and TypeScript, as PostgREST writes
@@ -355,12 +357,20 @@ def python(types: Model) -> str:
         f"JobStatus = Literal[{', '.join(json.dumps(status) for status in types.statuses)}]",
     ]
     for one in _all_objects(types):
-        lines += ["", "", f"class {one.name}(TypedDict):", f'    """{one.description}"""', ""]
+        lines += ["", "", f"class {one.name}(TypedDict):", *_docstring(one.description), ""]
         for key in one.keys:
-            lines += [f"    # {line}" for line in textwrap.wrap(key.description, _WIDTH - 2)]
+            lines += [f"    # {line}" for line in textwrap.wrap(key.description, _PYTHON_WIDTH)]
             type_ = key.type.python
             lines.append(f"    {key.name}: {f'NotRequired[{type_}]' if key.is_optional else type_}")
     return "\n".join(lines) + "\n"
+
+
+def _docstring(text: str) -> list[str]:
+    """The lines of a class's docstring; those of a long one end with a line of its own."""
+    if len(text) + len('    """"""') <= 100:
+        return [f'    """{text}"""']
+    lines = textwrap.wrap(f'"""{text}', 96)
+    return [*(f"    {line}" for line in lines), '    """']
 
 
 def typescript(types: Model) -> str:

@@ -82,11 +82,11 @@ insert into pg_catalog.pg_depend (classid, objid, objsubid, refclassid, refobjid
 select
   m.classid,
   m.objid,
-  0,
-  'pg_extension'::regclass,
-  e.oid,
-  0,
-  'e'
+  0 as objsubid,
+  'pg_extension'::regclass as refclassid,
+  e.oid as refobjid,
+  0 as refobjsubid,
+  'e' as deptype
 from extension as e
 inner join members as m on m.objid > $1::oid
 
@@ -94,13 +94,13 @@ union all
 
 -- so pg_dump writes the schema first; a schema that belongs to the extension cannot be one that it needs
 select
-  'pg_extension'::regclass,
-  e.oid,
-  0,
-  'pg_namespace'::regclass,
-  n.oid,
-  0,
-  'n'
+  'pg_extension'::regclass as classid,
+  e.oid as objid,
+  0 as objsubid,
+  'pg_namespace'::regclass as refclassid,
+  n.oid as refobjid,
+  0 as refobjsubid,
+  'n' as deptype
 from extension as e
 inner join pg_catalog.pg_namespace as n on n.oid = $3::regnamespace
 where not exists (

@@ -3,6 +3,7 @@
 Locks: ACCESS SHARE, for the time of pg_dump, which gives way to others. See `projects.dump`.
 """
 
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -32,8 +33,6 @@ from supabase_jobs.sources.files import MigrationFiles
 # what a command that copies says before it begins
 ANNOUNCEMENT = "reads the catalogs and copies the schema; nothing is written to this database"
 _NAME = "postgres"
-# no role of the original has this name, so none of them is a superuser in the copy
-_SUPERUSER = "supabase_jobs_copy"
 # the stand-ins whose calls were recorded, although the audit has rolled back
 _CALLED = """
 select s.sequencename::text from pg_sequences as s
@@ -160,7 +159,10 @@ def _read(
 
 
 def _server(options: dict[str, Any]) -> AbstractContextManager[ServerInfo]:
-    return server.throwaway(platform=False, superuser=_SUPERUSER, **options)
+    # a name that no role of the original has: none of them is a superuser in the copy
+    return server.throwaway(
+        platform=False, superuser=f"supabase_jobs_{secrets.token_hex(8)}", **options
+    )
 
 
 def _restored(
@@ -172,11 +174,14 @@ def _restored(
         narration.step("copying the schema into an embedded server"),
         connect(embedded.own_url) as superuser,
     ):
-        restored = restore(superuser, source, original.dump, narration.advance)
+        restored = restore(
+            superuser, _url(embedded, original), source, original.dump, narration.advance
+        )
         _insert_of_migrations(embedded, original)
         private = [s.custom for s in source.settings if s.custom is not None]
         if original.options.rows:
-            private += reference_rows.copy_rows(original.connection, superuser)
+            with connect(_url(embedded, original)) as owner:
+                private += reference_rows.copy_rows(original.connection, superuser, owner)
     if restored.extensions:
         narration.note(f"note: stand-ins in the copy: {', '.join(restored.extensions)}")
     shown = {text for text in private if text and text not in original.dump}

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from psycopg import sql
+
 from supabase_jobs.database.batch import Statement, read, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
@@ -50,11 +52,12 @@ def insert_of_migrations(owner: Connection, migrations: Iterable[Migration]) -> 
     run_groups(owner, [[Statement(text)] for text in inserts])
 
 
-def copy_rows(original: Connection, superuser: Connection) -> list[str]:
+def copy_rows(original: Connection, superuser: Connection, owner: Connection) -> list[str]:
     """Copy the reference rows that the copy lacks; returns the texts in them, which no report may
     print.
 
-    One round trip to the original, in a transaction that only reads. Tables with more than MAX_ROWS
+    The owner inserts them, because checks and types run code of the project. One round trip to the
+    original, in a transaction that only reads. Tables with more than MAX_ROWS
     rows are left out, and those that the role may not read.
     """
     tables = [_Table(*row) for row in _QUERIES["tables"].rows(superuser, MAX_ROWS)]
@@ -64,15 +67,19 @@ def copy_rows(original: Connection, superuser: Connection) -> list[str]:
         return []
     texts: list[str] = []
     # neither triggers nor foreign keys
-    superuser.execute("set session_replication_role = replica")
+    may_set = sql.SQL("{} set on parameter session_replication_role {} {}")
+    role = sql.Identifier(owner.info.user)
+    superuser.execute(may_set.format(sql.SQL("grant"), sql.SQL("to"), role))
+    owner.execute("set session_replication_role = replica")
     for table, rows in zip(missing, _read(original, missing), strict=True):
         if not table.is_copied(rows):
             continue
         insert = Statement(table.statement, (rows,), numbered=True)
-        [result] = run_groups(superuser, [[insert, Statement(table.texts)]])
+        [result] = run_groups(owner, [[insert, Statement(table.texts)]])
         if result.error is None:
             texts += [text for (text,) in result.answer().rows]
-    superuser.execute("reset session_replication_role")
+    owner.execute("reset session_replication_role")
+    superuser.execute(may_set.format(sql.SQL("revoke"), sql.SQL("from"), role))
     return texts
 
 

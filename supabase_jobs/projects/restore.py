@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from supabase_jobs.database.batch import Statement, run_groups
-from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import split
@@ -28,11 +28,27 @@ _HEADER = re.compile(
     r"^-- Name: (?P<name>.*); Type: (?P<type>[A-Z ]+); Schema: (?P<schema>.*); Owner: .*$",
     re.MULTILINE,
 )
-# of psql; they protect against text in a dump that would end a statement
-_META_COMMAND = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
-_REPLACED = frozenset(
-    {"EXTENSION", "FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING", "PROCEDURAL LANGUAGE"}
+# of psql; its key is random, so no text in the dump can repeat it
+_RESTRICT = re.compile(r"^\\restrict (\S+)$", re.MULTILINE)
+# statements are told by their first words: a comment above them holds names that others chose
+_EXTENSION = "CREATE EXTENSION"
+_REPLACED = (
+    _EXTENSION,
+    "CREATE FOREIGN DATA WRAPPER",
+    "CREATE SERVER",
+    "CREATE USER MAPPING",
+    *("CREATE PROCEDURAL", "CREATE TRUSTED", "CREATE OR REPLACE PROCEDURAL"),
+    "CREATE OR REPLACE TRUSTED",
 )
+_ROUTINES = ("CREATE FUNCTION", "CREATE PROCEDURE", "CREATE AGGREGATE")
+_CATALOG_PRIVILEGES = tuple(
+    f" ON {kind} pg_catalog." for kind in ("FUNCTION", "PROCEDURE", "TABLE")
+)
+# the server runs code of the project for these, so the owner of the database runs them
+_RUN_CODE = ("CREATE AGGREGATE", "ALTER AGGREGATE")
+_ATTACH = " ATTACH PARTITION "
+# they would run for each statement after them
+_EVENT_TRIGGERS = ("CREATE EVENT TRIGGER", "ALTER EVENT TRIGGER")
 # what decides who can do what; the others make queries fast, or document
 _DECISIVE = frozenset(
     {
@@ -105,7 +121,10 @@ class Restored:
 def objects(dump: str) -> Iterator[DumpedObject]:
     """The statements of a dump in order."""
     kind, schema, name = "", "", ""
-    for statement in split(_META_COMMAND.sub("", dump)):
+    if (restricted := _RESTRICT.search(dump)) is not None:
+        dump = dump.replace(f"\\unrestrict {restricted[1]}\n", "\n")
+        dump = dump.replace(f"\\restrict {restricted[1]}\n", "\n", 1)
+    for statement in split(dump):
         # not in the code, where a literal could look like one
         for header in _HEADER.finditer(statement.text.removesuffix(statement.code)):
             kind, schema, name = header["type"], header["schema"], header["name"]
@@ -115,12 +134,13 @@ def objects(dump: str) -> Iterator[DumpedObject]:
 
 def restore(
     superuser: Connection,
+    owner_url: str,
     source: Source,
     dump: str,
     advance: Callable[[int, int], None] = lambda _number, _total: None,
 ) -> Restored:
-    """Create the roles, the objects and the stand-ins. Raises psycopg's errors if the connection is
-    lost.
+    """Create the roles, the objects and the stand-ins. `owner_url` connects as the owner of the
+    database. Raises psycopg's errors if the connection is lost.
     """
     restored = Restored()
     _create_roles(superuser, source)
@@ -130,17 +150,24 @@ def restore(
     without_gist = "btree_gist" not in created
     pending, made = list(objects(dump)), False
     batch: list[DumpedObject] = []
+    of_owner: list[DumpedObject] = []
+    event_triggers: list[DumpedObject] = []
     failed: list[Failure] = []
     for number, item in enumerate(pending, 1):
-        if item.type in _REPLACED:
-            if not made and item.type == "EXTENSION":
+        text = item.statement
+        if text.startswith(_REPLACED):
+            if not made and text.startswith(_EXTENSION):
                 failed += _run(superuser, batch)
                 batch, made = [], True
                 _create_extensions(superuser, source, created, restored)
             continue
         if item.type == "CONSTRAINT" and without_gist:
             item = replace(item, statement=with_ranges(item.statement))
-        if not _is_foreign(item):
+        if text.startswith(_EVENT_TRIGGERS):
+            event_triggers.append(item)
+        elif text.startswith(_RUN_CODE) or (text.startswith("ALTER TABLE") and _ATTACH in text):
+            of_owner.append(item)
+        elif not _is_foreign(item):
             batch.append(item)
         if len(batch) == _BATCH:
             failed += _run(superuser, batch)
@@ -148,8 +175,12 @@ def restore(
             advance(number, len(pending))
     failed += _run(superuser, batch)
     _create(superuser, [s for s in source.stand_ins if s.extension is None])
-    restored.failures = [f for f in _again(superuser, failed) if f.is_decisive]
     _own(superuser, source)
+    with connect(owner_url) as owner:
+        left = _again(owner, _run(owner, of_owner))
+    failed = [*_again(superuser, failed), *left]
+    restored.failures = [failure for failure in failed if failure.is_decisive]
+    _run(superuser, event_triggers)
     advance(len(pending), len(pending))
     return restored
 
@@ -221,9 +252,9 @@ def _is_foreign(item: DumpedObject) -> bool:
     """Whether a statement could give the copy a way out: functions in other languages, and
     privileges on functions of the server.
     """
-    if item.schema == "pg_catalog":
-        return True
-    if item.type not in ("FUNCTION", "PROCEDURE", "AGGREGATE"):
+    if item.statement.startswith(("GRANT", "REVOKE")):
+        return any(words in item.statement for words in _CATALOG_PRIVILEGES)
+    if not item.statement.startswith(_ROUTINES):
         return False
     for node in syntax.parse(item.statement) or ():
         for option in node.get("CreateFunctionStmt", {}).get("options", ()):

@@ -3,12 +3,12 @@
 select
   e.extname::text as extension,
   format(
-    'create function %I.%I(%s) returns %s language plpgsql volatile security definer as %L',
+    'create function %I.%I(%s) returns %s language plpgsql volatile security definer set search_path = '''' as %L',
     n.nspname,
     p.proname,
     pg_get_function_arguments(p.oid),
     pg_get_function_result(p.oid),
-    format('begin perform nextval(%L); %s end', format('supabase_jobs_copy.%I', p.proname), r.answer)
+    format('begin perform pg_catalog.nextval(%L::pg_catalog.regclass); %s end', format('supabase_jobs_copy.%I', p.proname), r.answer)
   ) as statement
 from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid

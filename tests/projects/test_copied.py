@@ -2,6 +2,8 @@
 report could print.
 """
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -227,3 +229,84 @@ create function public.mail() returns text language sql security definer as 'sel
     assert "P0001 in PL/pgSQL function" in why["public.mails"]
     assert "nightjar" not in (ran.out + ran.err).lower()
     assert "71429" not in ran.out
+
+
+ATTACK = """
+create function public.attack(value text) returns boolean language plpgsql as $$
+begin
+  begin
+    execute 'copy (select 1) to program ''touch {marker}''';
+  exception when insufficient_privilege then
+    null;
+  end;
+  return true;
+end $$;
+create table public.tiers (id text primary key check (public.attack(id)));
+insert into public.tiers values ('one'), ('two');
+create function public.fires() returns trigger language plpgsql as
+$$ begin perform public.attack(''); return new; end $$;
+create trigger fires before insert on public.tiers for each row execute function public.fires();
+alter table public.tiers enable always trigger fires;
+revoke all on public.tiers from anon, authenticated;
+create table public.users_of (tier text references public.tiers);
+create domain public.checked as text check (public.attack(value));
+create table public.parts (a public.checked) partition by list (a);
+create table public.parts_x partition of public.parts for values in ('x');
+create function public.next(state public.checked, value text) returns public.checked language sql as 'select state';
+create aggregate public.collect(text) (sfunc = public.next, stype = public.checked, initcond = 'x');
+create function public.nextval(text) returns bigint language plpgsql as
+$$ begin perform public.attack(''); return 1; end $$;
+create function public.go() returns text language sql set search_path = public, pg_catalog as
+$$ select extensions.dblink_exec('host=x', 'select 1') $$;
+"""
+HIDDEN = r"""
+create role "o; Type: EXTENSION; Schema: -; Owner: p";
+create table public.hidden (id int, body text);
+alter table public.hidden owner to "o; Type: EXTENSION; Schema: -; Owner: p";
+grant all on public.hidden to anon, postgres;
+create table public.notes (id int, body text);
+alter table public.notes enable row level security;
+create policy literal on public.notes using (body = 'x
+\restrict a');
+create policy later on public.notes using (true);
+"""
+
+
+def test_the_code_of_a_project_never_runs_as_the_superuser(
+    database: Database, tmp_path: Path
+) -> None:
+    marker = Path(tempfile.gettempdir()) / f"reached_{tmp_path.name}_{os.getpid()}"
+    with connect(database.superuser_url) as superuser:
+        superuser.execute("create extension dblink with schema extensions")
+        superuser.execute(
+            "create role supabase_jobs_copy; grant create on schema public to postgres"
+        )
+    with connect(database.url) as connection:
+        connection.execute(ATTACK.replace("{marker}", str(marker)).encode())
+    try:
+        with copy_of(database) as copy:
+            copy.connection.execute("select public.go(), public.collect('a')")
+            assert values(copy.connection, "select count(*) from public.tiers") == [2]
+            attached = "select count(*) from pg_inherits where inhparent = 'public.parts'::regclass"
+            assert values(copy.connection, attached) == [1]
+        assert not marker.exists()
+    finally:
+        marker.unlink(missing_ok=True)
+        with connect(database.superuser_url) as superuser:
+            superuser.execute("drop role supabase_jobs_copy")
+
+
+def test_no_name_or_literal_hides_an_object_from_the_copy(database: Database) -> None:
+    with connect(database.superuser_url) as superuser:
+        superuser.execute(HIDDEN)
+        try:
+            with copy_of(database) as copy:
+                assert copy.lacking == ()
+                names = "select polname::text from pg_policy order by polname"
+                assert values(copy.connection, names) == ["later", "literal"]
+                granted = "select has_table_privilege('anon', 'public.hidden', 'select')"
+                assert values(copy.connection, granted) == [True]
+        finally:
+            superuser.execute(
+                'drop table public.hidden; drop role "o; Type: EXTENSION; Schema: -; Owner: p"'
+            )

@@ -207,8 +207,8 @@ def test_views_and_functions_are_compared_too(make_database: Make) -> None:
         "public.check_path()",
         "public.touch()",
     ]
-    api = sorted(i.object for i in result.not_tested if "the API" in i.why)
-    assert api == ["public.all_notes", "public.check_path()", "public.touch()"]
+    through_api = sorted(i.object for i in result.not_tested if "the API" in i.why)
+    assert through_api == ["public.all_notes", "public.check_path()", "public.touch()"]
 
 
 def test_nothing_remains_after_the_run_that_follows_a_killed_one(

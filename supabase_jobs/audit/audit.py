@@ -11,7 +11,7 @@ from functools import partial
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from supabase_jobs.audit import access, callers, catalog, causes, summary
+from supabase_jobs.audit import access, callers, catalog, summary
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.common import Common
@@ -33,6 +33,7 @@ from supabase_jobs.audit.probes.attempt import OTHER, OWN, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
+from supabase_jobs.audit.repairs import causes
 from supabase_jobs.audit.rows import materialized
 from supabase_jobs.audit.rows.build import World, build
 from supabase_jobs.audit.rows.plan import make_plan

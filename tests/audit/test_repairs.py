@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from supabase_jobs.audit import repairs, usage, words
+from supabase_jobs.audit import usage, words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Policy, Relation
-from supabase_jobs.audit.repairs import Demand, Edit, Repairs
+from supabase_jobs.audit.repairs import candidates as repairs
+from supabase_jobs.audit.repairs.candidates import Demand, Edit, Repairs
 from supabase_jobs.audit.rows.plan import Plan, make_plan
 from supabase_jobs.audit.rows.tenants import Ended
 from tests.audit.catalogs import (

@@ -10,7 +10,7 @@ from itertools import product
 
 from psycopg import sql
 
-from supabase_jobs.audit import ended, expressions
+from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import (
     ANON,
     ANONYMOUS,
@@ -467,7 +467,7 @@ class _Reader:
                 is_outsider=caller.is_outsider,
                 is_linked=user is not None and user.link is not None,
                 membership=membership,
-                remedy="" if caller.ended is None else ended.advice(caller.ended),
+                remedy="" if caller.ended is None else caller.ended.advice,
             )
         return self._actors[id(caller)]
 

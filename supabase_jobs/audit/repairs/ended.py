@@ -17,9 +17,7 @@ from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Ended
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.findings import as_comment
-from supabase_jobs.session.action import Constant
 
-_TIMES = ("timestamptz", "timestamp", "date")
 _NAME = r'(?:"(?:[^"]|"")+"|[^\W\d]\w*)'
 _QUALIFIED = re.compile(rf"{_NAME}(?:\s*\.\s*{_NAME})?")
 # a place that reads a table: the position of its name in the bytes of a text, and whether the name
@@ -27,35 +25,11 @@ _QUALIFIED = re.compile(rf"{_NAME}(?:\s*\.\s*{_NAME})?")
 _Place = tuple[int, bool]
 
 
-def is_valid(ended: Ended) -> sql.Composable:
-    """The condition that a row has not ended."""
-    column = ended.relation.by_name[ended.column]
-    if ended.value is None:
-        return sql.SQL("{} is not null").format(column.identifier)
-    if column.base in _TIMES:  # a time in the future has not come
-        return sql.SQL("({0} is null or {0} > now())").format(column.identifier)
-    return sql.SQL("{} is distinct from {}").format(
-        column.identifier, Constant(ended.value, column.type)
-    )
-
-
 def missing_condition(where: str, ended: Ended) -> str:
     """An SQL comment that says what to add to a policy or function, for which no statement can be
     derived.
     """
-    return as_comment(f"Let {where} {advice(ended)}")
-
-
-def advice(ended: Ended) -> str:
-    """Which rows a policy or function must ignore, and by which condition."""
-    column = ended.relation.by_name[ended.column]
-    state = f"{ended.column} is {ended.value}"
-    if column.base in _TIMES:
-        state = f"{ended.column} is set"
-    if ended.value is None:
-        state = f"{ended.column} is not set"
-    condition = is_valid(ended).as_string(None)
-    return f"ignore rows of {ended.relation.label} in which {state}: add {condition}"
+    return as_comment(f"Let {where} {ended.advice}")
 
 
 def policies(
@@ -120,7 +94,7 @@ def _rewritten(text: str, marks: Sequence[Ended]) -> str | None:
         return None
     conditions: dict[Relation, list[sql.Composable]] = {}
     for mark in dict.fromkeys(marks):
-        conditions.setdefault(mark.relation, []).append(is_valid(mark))
+        conditions.setdefault(mark.relation, []).append(mark.condition)
     places = {
         place: composed
         for relation, composed in conditions.items()

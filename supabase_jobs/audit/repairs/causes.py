@@ -9,14 +9,14 @@ from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit import repairs
 from supabase_jobs.audit.callers import FORMER, MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.leaks import rls_disabled
 from supabase_jobs.audit.leaks.leak import DEVIATION, PolicyLeak, Repair, ShownLeak
 from supabase_jobs.audit.permission import Permission
 from supabase_jobs.audit.probes.attempt import GROUP, JOIN, OWN, UPDATE, Attempt
-from supabase_jobs.audit.repairs import Demand, Edit, Repairs
+from supabase_jobs.audit.repairs import candidates
+from supabase_jobs.audit.repairs.candidates import Demand, Edit, Repairs
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
@@ -25,7 +25,7 @@ from supabase_jobs.findings import AuditFinding, Explanation, Severity
 from supabase_jobs.session.impersonation import Impersonation, caller_statement
 from supabase_jobs.session.savepoint import run_undone
 
-_DEFINITIONS = sql_file(Path(__file__).with_name("catalog") / "definitions.sql")
+_DEFINITIONS = sql_file(Path(__file__).parents[1] / "catalog" / "definitions.sql")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:
     for leak in leaks:
         relation = relations[leak.object]
         policies = [policy for policy in relation.policies if policy.name in leak.policies]
-        demands[leak.id] = repairs.restriction(plan, relation, policies, leak.action, leak.role)
+        demands[leak.id] = candidates.restriction(plan, relation, policies, leak.action, leak.role)
     closed = [leak for leak in leaks if leak.severity is not Severity.INFO]
     made = Repairs(plan, [demands[leak.id] for leak in closed])
     found = []
@@ -228,7 +228,9 @@ class _Trial:
             return []
         groups = []
         for attempt, policies in tried:
-            drops = [repairs.drop(attempt.relation, policy).as_string(None) for policy in policies]
+            drops = [
+                candidates.drop(attempt.relation, policy).as_string(None) for policy in policies
+            ]
             caller = caller_statement(attempt.caller)
             action = _alone(attempt).statements
             groups.append([*map(Statement, drops), *self._cursors, caller, *action])
@@ -282,19 +284,19 @@ def _demand(plan: Plan, shown: _Shown, policies: Sequence[Policy], *, may_drop: 
         return Demand()
     role, mark = attempt.caller.role, attempt.caller.ended
     if attempt.caller.kind == FORMER and mark is not None and repair is not Repair.REFUSE:
-        return repairs.without_ended(plan, relation, policies, mark, role)
+        return candidates.without_ended(plan, relation, policies, mark, role)
     of_owner = shown.is_deviation and (attempt.caller.kind, attempt.whose) == (OWNER, OWN)
     if of_owner and policies and all(policy.command != "*" for policy in policies):
         # a condition on the owner does not end what owners may do with their own rows
         return _edits(relation, policies, Edit.DROP_UNLESS_RESTRICTED)
     if repair is Repair.REFUSE and policies:
-        return repairs.refusal(relation, policies, attempt.action)
+        return candidates.refusal(relation, policies, attempt.action)
     if (repair is Repair.READABLE_PARENT or attempt.name == JOIN) and policies:
         return _edits(relation, policies, Edit.READABLE_PARENT)
     trusting = [p for p in policies if "'user_metadata'" in f"{p.visible} {p.checked}"]
     if repair is Repair.APP_METADATA and trusting:
         return _edits(relation, trusting, Edit.APP_METADATA)
-    return repairs.restriction(plan, relation, policies, attempt.action, role, may_drop=may_drop)
+    return candidates.restriction(plan, relation, policies, attempt.action, role, may_drop=may_drop)
 
 
 def _edits(relation: Relation, policies: Sequence[Policy], edit: Edit) -> Demand:
@@ -319,7 +321,7 @@ def _finding(
     elif shown.is_of_column:
         cause = cause or f"a grant of UPDATE ({attempt.column})"
         columns = {attempt.column, *unsafe.get((relation.oid, role), ())}
-        fix = repairs.without_columns(relation, columns, role)
+        fix = candidates.without_columns(relation, columns, role)
     return AuditFinding(
         id=leak.id,
         severity=leak.severity,

@@ -1,0 +1,3 @@
+"""Findings get a cause and a repair: candidates are tried on the copy, and only proven ones are
+printed as SQL.
+"""

@@ -214,6 +214,13 @@ class Function:
         """The quoted name with its schema."""
         return sql.Identifier(self.schema, self.name)
 
+    def argument(self, name: str) -> str:
+        """The argument that a body names so, also by its position, as in $1; '' if none is."""
+        names = (*self.argument_names, *[""] * len(self.argument_types))
+        if name.startswith("$"):
+            return names[int(name[1:]) - 1]
+        return name if name in self.argument_names else ""
+
 
 @dataclass(frozen=True)
 class SettableSequence:

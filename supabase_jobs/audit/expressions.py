@@ -176,6 +176,8 @@ def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
             if not names:
                 return None
             return Reference(names[-2] if len(names) > 1 else None, names[-1])
+        case "ParamRef":
+            return Reference(None, f"${fields['number']}")
         case "A_Const":
             return _literal(fields)
         case "A_Expr":

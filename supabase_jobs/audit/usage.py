@@ -330,11 +330,12 @@ class _Reader:
                     continue
                 if right.table not in (None, function.name):
                     continue
-                if right.column not in function.argument_names:
+                name = function.argument(right.column)
+                if not name:
                     continue
                 key = self._column(left, comparison.scopes, None)
                 if key is not None:
-                    known = self._usage.arguments.setdefault((function.oid, right.column), [])
+                    known = self._usage.arguments.setdefault((function.oid, name), [])
                     _extend(known, [key])
 
     def _compared_with_caller(self, tree: Any, relation: Relation) -> set[ColumnKey]:

@@ -5,16 +5,14 @@ arguments. Of views, what they show of rows that the tables do not refuse is tes
 bypass, but an access.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice, product
+from itertools import chain
 
 import psycopg
 from psycopg import errors, sql
 
-from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import (
     ANON,
     ANONYMOUS,
@@ -31,6 +29,7 @@ from supabase_jobs.audit.catalog import Column, Constraint, Function, Relation
 from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import statements
+from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     GROUP,
@@ -43,7 +42,7 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.tenants import Row, Tenant, User
+from supabase_jobs.audit.rows.tenants import Row, User
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.action import (
     Action,
@@ -65,11 +64,6 @@ _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBE
 _IDS, _TEXTS = ("uuid", "bigint", "integer"), ("text", "character varying")
 _TEXT_BASES = ("text", "varchar")
 _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "date", "int4", "int2")
-# of the characters of a token: all rows of a tenant contain them, and no token is recognized by
-# them
-_PART = 3
-# SQL as an argument: a statement, a part of a quoted text, an expression, and a condition
-_INJECTED = ("select 1/0", "'||(1/0)||'", "1/0", "1/0 = 0")
 UPDATABLE, DELETABLE = 4, 16
 # the action of a call that is compared with calls for unknown arguments
 EXISTS = "exists"
@@ -202,8 +196,7 @@ class Bypasses:
         }
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
         self._user = _user_row(self._catalog.users, world.a.owner)
-        self._words: dict[int, list[str]] = {}
-        self._known: dict[tuple[str, str], list[str | None]] = {}
+        self._arguments = Arguments(world)
         self._found = found
         self.writes_to_users: list[Bypass] = []
 
@@ -430,7 +423,7 @@ class Bypasses:
         )
         planted = [r for r in hidden if r is not self._user]
         readable = [r for r in planted if r.relation.may(caller.role, "SELECT")]
-        lists = self._arguments(function, caller)
+        lists = self._arguments.lists(function, caller)
         compared = (
             hidden and caller.kind in (ANON, NEWCOMER, STRANGER) and not self._opens(caller, tables)
         )
@@ -472,11 +465,8 @@ class Bypasses:
             executes and function.definer and caller.role in function.callers and caller.is_outsider
         ):
             return
-        first = [Constant(known[0], type_) for type_, known, _ in self._choices(function, caller)]
-        for number, argument in enumerate(first):
-            for text in _INJECTED if argument.type in _TEXTS else ():
-                arguments = [*first[:number], Constant(text, argument.type), *first[number + 1 :]]
-                yield Bypass(caller, function, SQL, [_call(function, arguments)], ())
+        for arguments in self._arguments.injections(function, caller):
+            yield Bypass(caller, function, SQL, [_call(function, arguments)], ())
 
     def _users_of(self, function: Function, reads: Iterable[int]) -> set[int]:
         """The oid of auth.users, if a function reads it, directly or by functions and views."""
@@ -528,168 +518,6 @@ class Bypasses:
             uuids = (row.values[c.name] for c in row.relation.columns if c.base == "uuid")
             found[id(row)] = [value for value in uuids if value and value not in known]
         return found
-
-    def _arguments(self, function: Function, caller: Persona) -> list[list[Constant]]:
-        """The arguments of calls, the likeliest first: ids of tenant A, then values that match any
-        row.
-
-        Arguments with a default are left out, and given. What runs with the caller's own privileges
-        shows it no more with other arguments.
-        """
-        choices = self._choices(function, caller)
-        required = len(choices) - function.defaults
-        known = [_constants(values_, type_) for type_, values_, _ in choices]
-        few = known[: required or None]
-        found = [list(chosen) for chosen in islice(product(*few), LIMITS.calls)]
-        if function.definer and choices:
-            found[1:1] = [] if required else [[]]
-            found += [[values_[0] for values_ in known]] if required and function.defaults else []
-            anything = [_constants(values_, type_) for type_, _, values_ in choices]
-            found += [list(chosen) for chosen in islice(product(*anything), LIMITS.calls)]
-            for number, values_ in enumerate(anything):
-                base = [candidates[0] for candidates in known]
-                found += [[*base[:number], value, *base[number + 1 :]] for value in values_[:2]]
-        return [list(chosen) for chosen in dict.fromkeys(map(tuple, found))][: LIMITS.calls_in_all]
-
-    def _choices(
-        self, function: Function, caller: Persona
-    ) -> list[tuple[str, list[str | None], list[str | None]]]:
-        """Of each argument: its type, values that identify a row of tenant A, and values that match
-        any row.
-        """
-        names = [*function.argument_names, *[""] * len(function.argument_types)]
-        literals = self._literals(function)
-        found = []
-        for name, type_, labels, relation in zip(
-            names,
-            function.argument_types,
-            function.argument_labels,
-            function.argument_relations,
-            strict=False,
-        ):
-            known = self._with_own_id(self._candidates(name, type_), caller)
-            known = list(dict.fromkeys([*self._looked_up(function, name), *known]))
-            anything = known[:1]
-            if labels:
-                known = anything = json.loads(labels)
-            elif relation in self._world.a.rows:
-                known = anything = [_as_record(self._world.a.rows[relation])]
-            elif type_ == "boolean":
-                anything = ["true", "false"]
-            elif type_ in _TEXTS:
-                anything = ["%", self._world.a.token[:_PART], *literals[:2]]
-            elif type_ in ("json", "jsonb"):
-                known = [
-                    *known,
-                    json.dumps({key: self._candidates(key, "uuid")[0] for key in literals}),
-                ]
-                anything = ["{}"]
-            found.append((type_, known, anything))
-        return found
-
-    def _literals(self, function: Function) -> list[str]:
-        """The words among the constants of a body: values of an argument, and keys of a JSON
-        document.
-        """
-        if function.oid not in self._words:
-            trees = expressions.body_trees(function.language, function.body)
-            texts = {text for tree in trees for text in expressions.literals(tree)}
-            self._words[function.oid] = sorted(text for text in texts if re.fullmatch(r"\w+", text))
-        return self._words[function.oid]
-
-    def _with_own_id(self, candidates: list[str | None], caller: Persona) -> list[str | None]:
-        """The candidates, and the caller's id after that of tenant A's owner: it may gain something
-        for itself.
-        """
-        if caller.user is None or self._world.a.owner.id not in candidates:
-            return candidates
-        return [candidates[0], caller.user.id, *candidates[1:]]
-
-    def _looked_up(self, function: Function, name: str) -> list[str | None]:
-        """The values, in the rows of tenant A, of the columns that a function compares with an
-        argument.
-
-        A caller does not know those that are secrets: who has the link of a document may read it.
-        """
-        columns = self._plan.usage.arguments.get((function.oid, name), [])
-        known = [
-            (oid, column)
-            for oid, column in columns
-            if not self._is_secret(name) and not self._is_secret(column)
-        ]
-        found = (row.values.get(column) for oid, column in known for row in self._rows({oid}))
-        values_: list[str | None] = [value for value in found if value is not None]
-        return values_[: LIMITS.calls]
-
-    def _is_secret(self, name: str) -> bool:
-        """Whether an argument or a column holds a secret, by its name: a share link or an
-        invitation. A stranger does not know that of another tenant.
-        """
-        return self._plan.words.unknown_values.matches(name) and not name.endswith("id")
-
-    def _candidates(self, name: str, type_: str) -> list[str | None]:
-        """Values for an argument: ids of tenant A that fit its name, the likeliest first."""
-        if (name, type_) not in self._known:
-            self._known[name, type_] = self._find_candidates(name, type_)
-        return self._known[name, type_]
-
-    def _find_candidates(self, name: str, type_: str) -> list[str | None]:
-        plain = re.sub(r"^(p|in|arg|param|target|_)_|^_+|_+$", "", name.lower())
-        secret = self._is_secret(plain)
-        source = self._world.b if secret else self._world.a
-        if type_.endswith("[]") and type_[:-2] in (*_IDS, *_TEXTS):
-            elements = [
-                value
-                for value in self._find_candidates(name.removesuffix("s"), type_[:-2])
-                if value
-            ]
-            return ["{" + ",".join(json.dumps(value) for value in elements) + "}"]
-        if type_ in (*_IDS, *_TEXTS) and not secret:
-            found = self._ids(source, plain, type_)
-            if found:
-                return list(found)
-        if type_ in ("uuid",):
-            return list(dict.fromkeys([source.owner.id, *self._keys(source, type_)]))[
-                : LIMITS.calls
-            ]
-        if type_ in ("bigint", "integer"):
-            return [*self._keys(source, type_), "1"][: LIMITS.calls]
-        return [_generated(plain, type_, source, self._world)]
-
-    def _ids(self, tenant: Tenant, name: str, type_: str) -> list[str | None]:
-        if "email" in name:
-            return [tenant.owner.email]
-        users: list[str | None] = []
-        if type_ == "uuid" and re.search(
-            r"(^|_)(user|owner|profile|member|author|account|uid)(_?id)?$", name
-        ):
-            users = [tenant.owner.id]
-        found: list[str | None] = []
-        for row in tenant.rows.values():
-            relation = row.relation
-            single = relation.name.removesuffix("s").removesuffix("ie")
-            for column in relation.columns:
-                if column.type != type_ or row.values.get(column.name) is None:
-                    continue
-                key = column.name in relation.primary_key
-                own = key and name in (f"{single}_id", single, relation.name, f"{single}id")
-                own = own or name == f"{single}_{column.name}"
-                same = (
-                    column.name == name != "id"
-                    and type_ in ("uuid", "bigint", "integer")
-                    and not users
-                )
-                if own or same:  # an account may be a row of a table too
-                    found.append(row.values[column.name])
-        return list(dict.fromkeys([*found, *users]))[:2]
-
-    def _keys(self, tenant: Tenant, type_: str) -> list[str | None]:
-        return [
-            row.values[key[0]]
-            for row in tenant.rows.values()
-            if len(key := row.relation.primary_key) == 1
-            and row.relation.by_name[key[0]].type == type_
-        ]
 
     # -------------------------------------------------------------------------------------------
     # effects
@@ -750,10 +578,6 @@ def _call(function: Function, arguments: Sequence[Constant]) -> Call:
     return Call(function.identifier, tuple(arguments))
 
 
-def _constants(values_: Iterable[str | None], type_: str) -> list[Constant]:
-    return [Constant(value, type_) for value in values_]
-
-
 def _contains(text: str, parts: Iterable[str]) -> bool:
     return any(part in text for part in parts)
 
@@ -779,59 +603,11 @@ def _shows(texts: Sequence[sql.Composable], values_: Iterable[str]) -> sql.Compo
     return text.format(sql.SQL(", ").join(texts), patterns)
 
 
-def _as_record(row: Row) -> str:
-    """A row with its ids only: what a caller may know of it."""
-    ids = {c.name for c in row.relation.columns if c.base in ("uuid", "int2", "int4", "int8")}
-    return (
-        "("
-        + ",".join(
-            (row.values.get(c.name) or "") if c.name in ids else "" for c in row.relation.columns
-        )
-        + ")"
-    )
-
-
 def _unknown(type_: str, number: int) -> str:
     """A value of a type that no row contains."""
     if type_ == "uuid":
         return values.made_uuid("unknown", str(number))
     return f"unknown{number}@example.invalid" if type_ in _TEXTS else str(2_000_000_000 + number)
-
-
-def _generated(name: str, type_: str, tenant: Tenant, world: World) -> str | None:
-    """A value of a type for an argument that no id fits."""
-    base = {
-        "integer": "int4",
-        "bigint": "int8",
-        "smallint": "int2",
-        "boolean": "bool",
-        "double precision": "float8",
-        "real": "float4",
-        "character varying": "varchar",
-        "timestamp with time zone": "timestamptz",
-        "timestamp without time zone": "timestamp",
-        "text[]": "text",
-    }.get(type_, type_)
-    category = "A" if type_.endswith("[]") else ""
-    column = Column(
-        name,
-        type_,
-        base,
-        "b",
-        category,
-        -1,
-        "text" if category else None,
-        "",
-        True,
-        None,
-        "",
-        "",
-        (),
-        (),
-        frozenset(),
-    )
-    token = f"{tenant.token}arg"
-    return values.candidates(column, Limits(), token, 7, world.now, world.plan.words)[0]
 
 
 def _statement(composed: sql.Composable) -> Statement:

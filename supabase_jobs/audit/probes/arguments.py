@@ -1,0 +1,429 @@
+"""The arguments that functions are called with: values of tenant A's rows, values that match any
+row, and values at the edge of a type.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, product
+from typing import Any
+
+from supabase_jobs.audit import expressions
+from supabase_jobs.audit.callers import Persona
+from supabase_jobs.audit.catalog import Column, Function, Relation
+from supabase_jobs.audit.check_constraints import Limits
+from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.rows import patterns, values
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import Row, Tenant
+from supabase_jobs.session.action import Constant
+
+_INTEGERS = ("bigint", "integer", "smallint")
+_IDS, _TEXTS = ("uuid", "bigint", "integer"), ("text", "character varying")
+_DOCUMENTS = ("json", "jsonb")
+_TIMES = ("date", "timestamp with time zone", "timestamp without time zone")
+# before and after each time of the world
+_PAST, _FUTURE = "1970-01-01", "2100-01-01"
+# of the characters of a token: all rows of a tenant contain them, and no token is recognized by
+# them
+_PART = 3
+# SQL as an argument: a statement, a part of a quoted text, an expression, and a condition
+_INJECTED = ("select 1/0", "'||(1/0)||'", "1/0", "1/0 = 0")
+_PREFIX = re.compile(r"^(p|in|arg|param|target|_)_|^_+|_+$")
+_USER = re.compile(r"(^|_)(user|owner|profile|member|author|account|uid)(_?id)?$")
+_BASES = {
+    "integer": "int4",
+    "bigint": "int8",
+    "smallint": "int2",
+    "boolean": "bool",
+    "double precision": "float8",
+    "real": "float4",
+    "character varying": "varchar",
+    "timestamp with time zone": "timestamptz",
+    "timestamp without time zone": "timestamp",
+}
+# operators of JSON and of regular expressions, as the parser names them
+_MEMBERS, _MATCHES = ("->", "->>", "?"), ("~", "~*")
+
+
+@dataclass
+class Argument:
+    """The values of one argument, the likeliest first.
+
+    `known` identify a row of tenant A, or are as good as any; `anything` matches any row; `edges`
+    are those that a body may have forgotten, such as null and the empty array.
+    """
+
+    name: str
+    type: str
+    known: list[str | None] = field(default_factory=list)
+    anything: list[str | None] = field(default_factory=list)
+    edges: list[str | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Mentions:
+    """The constants of a body: all words, the keys of documents, and by argument the labels and
+    patterns that it is compared with.
+    """
+
+    words: Sequence[str]
+    keys: Sequence[str]
+    labels: Mapping[str, Sequence[str]]
+    patterns: Mapping[str, Sequence[str]]
+
+
+class Arguments:
+    """Chooses the arguments of calls, from the generated rows and from the bodies of functions."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._plan = world, world.plan
+        self._known: dict[tuple[str, str], list[str | None]] = {}
+        self._mentions: dict[int, _Mentions] = {}
+        columns = [c for r in world.plan.catalog.relations for c in r.columns if c.labels]
+        self._labels = {column.base: list(column.labels) for column in columns}
+
+    def lists(self, function: Function, caller: Persona) -> list[list[Constant]]:
+        """The arguments of calls, the likeliest first: ids of tenant A, then values that match any
+        row, then the edges of each type.
+
+        Arguments with a default are left out, and given. What runs with the caller's own privileges
+        shows it no more with other arguments.
+        """
+        choices = self.choices(function, caller)
+        required = len(choices) - function.defaults
+        few = [choice.known for choice in choices[: required or None]]
+        found = [list(chosen) for chosen in islice(product(*few), LIMITS.calls)]
+        if function.definer and choices:
+            found[1:1] = [] if required else [[]]
+            found[1:1] = self._of_rows(function, choices)
+            first = [choice.known[0] for choice in choices]
+            found += [first] if required and function.defaults else []
+            anything = product(*(choice.anything for choice in choices))
+            found += [list(chosen) for chosen in islice(anything, LIMITS.calls)]
+            for variants in ([c.anything[:2] for c in choices], [c.edges for c in choices]):
+                found += _one_changed(first, variants)
+        types = [choice.type for choice in choices]
+        typed = [tuple(map(Constant, chosen, types)) for chosen in found]
+        return [list(chosen) for chosen in dict.fromkeys(typed)][: LIMITS.calls_in_all]
+
+    def injections(self, function: Function, caller: Persona) -> Iterator[list[Constant]]:
+        """Arguments with SQL that fails with an error of its own if it runs."""
+        choices = self.choices(function, caller)
+        first = [Constant(choice.known[0], choice.type) for choice in choices]
+        for number, argument in enumerate(first):
+            for text in _INJECTED if argument.type in _TEXTS else ():
+                yield [*first[:number], Constant(text, argument.type), *first[number + 1 :]]
+
+    def choices(self, function: Function, caller: Persona) -> list[Argument]:
+        """The values of each argument."""
+        names = [*function.argument_names, *[""] * len(function.argument_types)]
+        described = zip(
+            names,
+            function.argument_types,
+            function.argument_labels,
+            function.argument_relations,
+            strict=False,
+        )
+        times = 0
+        found = []
+        for name, type_, labels, relation in described:
+            choice = self._choice(function, caller, name, type_)
+            if labels:
+                choice.known = choice.anything = json.loads(labels)
+            elif relation in self._world.a.rows:
+                choice.known = choice.anything = [_as_record(self._world.a.rows[relation])]
+            elif type_ in _TIMES:  # the beginning and the end of a range
+                choice.anything = [_FUTURE if times else _PAST]
+                times += 1
+            found.append(choice)
+        return found
+
+    def _choice(self, function: Function, caller: Persona, name: str, type_: str) -> Argument:
+        mentions = self._mentioned(function)
+        known = self._with_own_id(self._candidates(name, type_), caller)
+        known = list(dict.fromkeys([*self._looked_up(function, name), *known]))
+        choice = Argument(name, type_, known, known[:1], [None])
+        if type_ == "boolean":
+            choice.anything = ["true", "false"]
+        elif type_ in _TEXTS:
+            token = self._world.a.token
+            labels = mentions.labels.get(name, ())
+            matching = [patterns.matching(p, token) for p in mentions.patterns.get(name, ())]
+            choice.known = [*matching, *(labels or known)]
+            words = [word for word in mentions.words if word not in labels]
+            choice.anything = ["%", token[:_PART], *labels, *words[:2]]
+            choice.edges = [*labels[1:], "", None]
+        elif type_ in _DOCUMENTS:
+            document = json.dumps({key: self._of_key(key) for key in mentions.keys})
+            choice.known = [*known, document]
+            choice.anything = ["{}"]
+            choice.edges = [f"[{document}]", "[]", None]
+        elif type_ in _INTEGERS or type_ == "numeric":
+            choice.edges = ["0", "-1", None]
+        elif type_.endswith("[]"):
+            choice.edges = [*self._mixed(name, type_, caller), "{}", None]
+        return choice
+
+    # -------------------------------------------------------------------------------------------
+    # from the rows
+
+    def _of_rows(self, function: Function, choices: Sequence[Argument]) -> list[list[str | None]]:
+        """Lists of values that one row of tenant A has in the columns that the body compares with
+        several arguments, such as the two persons of a conversation.
+        """
+        found: dict[tuple[str | None, ...], None] = {}
+        by_table = self._compared(function, choices)
+        for oid, columns in by_table.items():
+            if len(columns) < 2:
+                continue
+            for row in self._rows_of(oid):
+                chosen = [
+                    row.values.get(columns.get(choice.name, ""), choice.known[0])
+                    for choice in choices
+                ]
+                found.setdefault(tuple(chosen))
+        return [list(chosen) for chosen in islice(found, LIMITS.calls)]
+
+    def _compared(
+        self, function: Function, choices: Sequence[Argument]
+    ) -> dict[int, dict[str, str]]:
+        """Table → argument → the column that the body compares with it."""
+        found: dict[int, dict[str, str]] = {}
+        for choice in choices:
+            for oid, column in self._columns(function, choice.name):
+                found.setdefault(oid, {}).setdefault(choice.name, column)
+        return found
+
+    def _columns(self, function: Function, name: str) -> list[tuple[int, str]]:
+        """The columns that a body compares with an argument, without those whose values nobody
+        else knows: who has the link of a document may read it.
+        """
+        if self._is_secret(name):
+            return []
+        columns = self._plan.usage.arguments.get((function.oid, name), [])
+        return [(oid, column) for oid, column in columns if not self._is_unknown(oid, column)]
+
+    def _looked_up(self, function: Function, name: str) -> list[str | None]:
+        """The values, in the rows of tenant A, of the columns that a function compares with an
+        argument.
+        """
+        columns = self._columns(function, name)
+        found = (row.values.get(column) for oid, column in columns for row in self._rows_of(oid))
+        return list(islice((value for value in found if value is not None), LIMITS.calls))
+
+    def _rows_of(self, oid: int) -> list[Row]:
+        """The rows of tenant A's owner, then those of the other users."""
+        users = self._world.a.users
+        rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
+        return [row for row in rows if row.relation.oid == oid]
+
+    def _is_unknown(self, oid: int, column: str) -> bool:
+        """Whether only those who may read a column know its values: a random value or a secret
+        that is no id.
+        """
+        relation = self._plan.catalog.by_oid.get(oid)
+        if relation is None:
+            return True
+        if _is_id(relation, column):
+            return False
+        is_random = relation.by_name[column].differs_in_each_run
+        is_reference = relation.by_name[column].base in ("text", "varchar") and column.endswith(
+            "_id"
+        )
+        is_person = (oid, column) in self._plan.usage.users
+        return is_random or self._is_secret(column) or (is_reference and not is_person)
+
+    def _is_secret(self, name: str) -> bool:
+        """Whether an argument or a column holds a secret, by its name: a share link or an
+        invitation. A stranger does not know that of another tenant.
+        """
+        return self._plan.words.unknown_values.matches(name) and not name.endswith("id")
+
+    def _with_own_id(self, candidates: list[str | None], caller: Persona) -> list[str | None]:
+        """The candidates, and the caller's id after that of tenant A's owner: it may gain something
+        for itself. Then another user of tenant A, for functions about two persons.
+        """
+        owner, *others = self._world.a.users
+        if owner.id not in candidates:
+            return candidates
+        own = [] if caller.user is None else [caller.user.id]
+        return [candidates[0], *own, *candidates[1:], *(user.id for user in others[:1])]
+
+    def _mixed(self, name: str, type_: str, caller: Persona) -> list[str | None]:
+        """An array of the caller's own id and one of tenant A: a body may look at one of them."""
+        if caller.tenant is None or type_ != "uuid[]":
+            return []
+        ids = [
+            value
+            for tenant in (caller.tenant, self._world.a)
+            for value in self._elements(tenant, name)[:1]
+        ]
+        return [values.array(ids)] if len(set(ids)) > 1 else []
+
+    def _elements(self, tenant: Tenant, name: str) -> list[str]:
+        found = self._ids(tenant, name.removesuffix("s"), "uuid")
+        return [value for value in (*found, tenant.owner.id) if value]
+
+    def _of_key(self, key: str) -> str | None:
+        """The value of a member of a document."""
+        plain = key.lower()
+        if plain.endswith(("id", "uuid")) or _USER.search(plain):
+            return self._candidates(key, "uuid")[0]
+        if "email" in plain:
+            return self._world.a.owner.email
+        if any(word in plain for word in ("count", "amount", "limit", "quantity", "price")):
+            return "1"
+        return self._candidates(key, "uuid")[0]
+
+    # -------------------------------------------------------------------------------------------
+    # by name and type
+
+    def _candidates(self, name: str, type_: str) -> list[str | None]:
+        """Values for an argument: ids of tenant A that fit its name, the likeliest first."""
+        if (name, type_) not in self._known:
+            self._known[name, type_] = self._find_candidates(name, type_)
+        return self._known[name, type_]
+
+    def _find_candidates(self, name: str, type_: str) -> list[str | None]:
+        plain = _PREFIX.sub("", name.lower())
+        secret = self._is_secret(plain)
+        source = self._world.b if secret else self._world.a
+        if type_.endswith("[]") and type_[:-2] in (*_IDS, *_TEXTS):
+            elements = [
+                value
+                for value in self._find_candidates(name.removesuffix("s"), type_[:-2])
+                if value
+            ]
+            return ["{" + ",".join(json.dumps(value) for value in elements) + "}"]
+        if type_ in (*_IDS, *_TEXTS) and not secret:
+            found = self._ids(source, plain, type_)
+            if found:
+                return list(found)
+        if type_ in ("uuid",):
+            return list(dict.fromkeys([source.owner.id, *_keys(source, type_)]))[: LIMITS.calls]
+        if type_ in ("bigint", "integer"):
+            return [*_keys(source, type_), "1"][: LIMITS.calls]
+        return [self._generated(plain, type_, source)]
+
+    def _ids(self, tenant: Tenant, name: str, type_: str) -> list[str | None]:
+        if "email" in name:
+            return [tenant.owner.email]
+        users: list[str | None] = []
+        if type_ == "uuid" and _USER.search(name):
+            users = [tenant.owner.id]
+        found: list[str | None] = []
+        for row in tenant.rows.values():
+            relation = row.relation
+            single = relation.name.removesuffix("s").removesuffix("ie")
+            for column in relation.columns:
+                if column.type != type_ or row.values.get(column.name) is None:
+                    continue
+                key = column.name in relation.primary_key
+                own = key and name in (f"{single}_id", single, relation.name, f"{single}id")
+                own = own or name == f"{single}_{column.name}"
+                same = column.name == name != "id" and type_ in _IDS and not users
+                if own or same:  # an account may be a row of a table too
+                    found.append(row.values[column.name])
+        return list(dict.fromkeys([*found, *users]))[:2]
+
+    def _generated(self, name: str, type_: str, tenant: Tenant) -> str | None:
+        """A value of a type for an argument that no id fits."""
+        is_array = type_.endswith("[]")
+        element = type_.removesuffix("[]").rpartition(".")[2]
+        column = Column(
+            name=name,
+            type=type_,
+            base=_BASES.get(element, element),
+            typtype="b",
+            category="A" if is_array else "",
+            typmod=-1,
+            element=_BASES.get(element, element) if is_array else None,
+            element_typtype="",
+            not_null=True,
+            default=None,
+            identity="",
+            generated="",
+            labels=(),
+            checks=(),
+            granted=frozenset(),
+        )
+        token = f"{tenant.token}arg"
+        return values.candidates(column, Limits(), token, 7, self._world.now, self._plan.words)[0]
+
+    # -------------------------------------------------------------------------------------------
+    # from the body
+
+    def _mentioned(self, function: Function) -> _Mentions:
+        """The constants of a body."""
+        if function.oid not in self._mentions:
+            trees = expressions.body_trees(function.language, function.body)
+            self._mentions[function.oid] = self._read_body(function, trees)
+        return self._mentions[function.oid]
+
+    def _read_body(self, function: Function, trees: Sequence[Any]) -> _Mentions:
+        texts = {text for tree in trees for text in expressions.literals(tree)}
+        words = sorted(text for text in texts if re.fullmatch(r"\w+", text))
+        keys: dict[str, None] = {}
+        labels: dict[str, list[str]] = {}
+        matched: dict[str, list[str]] = {}
+        for fields in expressions.nodes(trees, "A_Expr"):
+            operator = fields["name"][-1]["String"]["sval"]
+            left = expressions.value(fields.get("lexpr"))
+            right = expressions.value(fields.get("rexpr"))
+            if not isinstance(right, expressions.Literal):
+                continue
+            if operator in _MEMBERS:
+                keys.setdefault(right.text)
+            elif operator in _MATCHES and (name := _argument(function, left)):
+                matched.setdefault(name, []).append(right.text)
+        for comparison in expressions.comparisons(trees):
+            name = _argument(function, comparison.left)
+            if name and isinstance(comparison.right, expressions.Literal):
+                labels.setdefault(name, []).append(comparison.right.text)
+        for fields in expressions.nodes(trees, "TypeCast"):
+            name = _argument(function, expressions.value(fields["arg"]))
+            type_ = fields["typeName"].get("names", [{}])[-1].get("String", {}).get("sval", "")
+            if name:
+                labels.setdefault(name, []).extend(self._labels.get(type_, ()))
+        of_arguments = {name: list(dict.fromkeys(texts)) for name, texts in labels.items() if texts}
+        return _Mentions(words, list(keys) or words, of_arguments, matched)
+
+
+def _one_changed(
+    first: Sequence[str | None], variants: Sequence[Sequence[str | None]]
+) -> Iterator[list[str | None]]:
+    """The first values, with one of them replaced by each of its variants."""
+    for number, values_ in enumerate(variants):
+        for value in values_:
+            yield [*first[:number], value, *first[number + 1 :]]
+
+
+def _argument(function: Function, value: expressions.Value | None) -> str:
+    """The name of the argument that a value is, or ''."""
+    if not isinstance(value, expressions.Reference) or value.table not in (None, function.name):
+        return ""
+    return function.argument(value.column)
+
+
+def _is_id(relation: Relation, column: str) -> bool:
+    """Whether a column is the key of its table, or refers to that of another."""
+    keys: Iterable[str] = (name for key in relation.foreign_keys for name in key.columns)
+    return column in relation.primary_key or column in keys
+
+
+def _keys(tenant: Tenant, type_: str) -> list[str | None]:
+    """The keys of this type of the tenant's rows."""
+    return [
+        row.values[key[0]]
+        for row in tenant.rows.values()
+        if len(key := row.relation.primary_key) == 1 and row.relation.by_name[key[0]].type == type_
+    ]
+
+
+def _as_record(row: Row) -> str:
+    """A row with its ids only: what a caller may know of it."""
+    ids = {c.name for c in row.relation.columns if c.base in ("uuid", "int2", "int4", "int8")}
+    texts = ((row.values.get(c.name) or "") if c.name in ids else "" for c in row.relation.columns)
+    return "(" + ",".join(texts) + ")"

@@ -16,12 +16,11 @@ import pytest
 from benchmarks.distance import Distance, distance
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make, packaged
+from tests.round_trips import traced
 
 pytestmark = pytest.mark.slow
 
 ONE_WAY_SECONDS = 0.025
-# without distance, a pipeline may count as several round trips
-COUNTING_SECONDS = 0.005
 # as supautils does for the tables in supautils.policy_grants
 LOCK_ON_POLICY = """
 create function public.lock_users() returns event_trigger language plpgsql security definer as
@@ -68,14 +67,14 @@ def reading(url: str) -> Iterator[list[float]]:
         thread.join()
 
 
-def test_a_first_apply_takes_four_round_trips_a_file_at_most(
+def test_a_first_apply_takes_two_round_trips_a_file_and_four_more(
     make_database: Make, files: Path, cli: Run
 ) -> None:
     database = make_database("platform")
-    with distance(database.server.port, COUNTING_SECONDS) as proxy:
-        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{database.name}"
-        assert cli("apply", "--db-url", url, "--migrations", str(files)).code == 0
-        assert proxy.round_trips <= 18
+    with traced() as connections:
+        assert cli("apply", "--db-url", database.url, "--migrations", str(files)).code == 0
+        [connection] = connections
+        assert connection.round_trips <= 2 * len(packaged()) + 4
 
 
 @pytest.mark.parametrize("words", [("apply",), ("plan",), ("status",)], ids=" ".join)
@@ -83,10 +82,10 @@ def test_a_command_with_nothing_to_do_takes_few_round_trips(
     make_database: Make, files: Path, cli: Run, words: tuple[str, ...]
 ) -> None:
     database = make_database("applied")
-    with distance(database.server.port, COUNTING_SECONDS) as proxy:
-        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{database.name}"
-        assert cli(*words, "--db-url", url, "--migrations", str(files)).code == 0
-        assert proxy.round_trips <= 6
+    with traced() as connections:
+        assert cli(*words, "--db-url", database.url, "--migrations", str(files)).code == 0
+        [connection] = connections
+        assert connection.round_trips <= 2
 
 
 @pytest.mark.parametrize("words", [("apply",), ("apply", "--dry-run")], ids=" ".join)

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from benchmarks.distance import distance
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import PrivilegeError
 from supabase_jobs.operations import stats
 from supabase_jobs.operations.statements import NotAppliedError, statement
 from tests.fix_db import Make, first_on_each_major
+from tests.round_trips import traced
 from tests.sql.population import STATUSES
 
 _JOBS = """
@@ -229,14 +229,9 @@ def test_a_query_after_one_that_times_out_may_time_out_too(
 
 
 def test_stats_takes_one_round_trip(applied_url: str) -> None:
-    info = psycopg.conninfo.conninfo_to_dict(applied_url)
-    with (
-        distance(int(info["port"] or 0), 0.005) as proxy,
-        connect(f"postgresql://postgres@127.0.0.1:{proxy.port}/{info['dbname']}") as connection,
-    ):
-        before = proxy.round_trips
+    with traced() as connections, connect(applied_url) as connection:
         assert len(stats.collect(connection, {"minutes": 15}).sections) == 7
-        assert proxy.round_trips - before == 1
+        assert [c.round_trips for c in connections] == [1]
 
 
 def test_stats_through_a_pooler(applied_url: str, pooled: Callable[..., str]) -> None:

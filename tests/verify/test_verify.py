@@ -21,7 +21,7 @@ from tests.fix_db import EXPECTATIONS, Make, every_major
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
 from tests.programs import DEFAULT_MAJOR
 from tests.sql.owner_limits import STRICTEST, set_limits
-from tests.verify.distance import round_trips
+from tests.verify.round_trips import round_trips
 
 
 def errors(connection: Connection, *areas: str) -> list[Finding]:

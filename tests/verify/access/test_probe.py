@@ -19,7 +19,7 @@ from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS
 from tests.programs import DEFAULT_MAJOR
-from tests.verify.distance import round_trips
+from tests.verify.round_trips import round_trips
 
 
 @pytest.mark.parametrize(("areas", "most"), [(("access",), 14), (("structure",), 5), (AREAS, 40)])

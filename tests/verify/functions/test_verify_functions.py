@@ -24,7 +24,7 @@ from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
 from tests.programs import DEFAULT_MAJOR
 from tests.psql import run_in_psql
 from tests.verify.catalogue import catalogue
-from tests.verify.distance import round_trips
+from tests.verify.round_trips import round_trips
 
 BODY = "private.migrate_guest_jobs(uuid,uuid)"
 OLD = "private.cleanup_old_jobs(integer,integer,timestamp with time zone)"

@@ -22,7 +22,7 @@ from supabase_jobs.verify.verify import parse, verify
 from tests.fix_db import EXPECTATIONS, Make
 from tests.programs import DEFAULT_MAJOR
 from tests.psql import run_in_psql
-from tests.verify.distance import round_trips
+from tests.verify.round_trips import round_trips
 
 ACTIVE = "where guest_id is not null and status in ('queued', 'processing')"
 

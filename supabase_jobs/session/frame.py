@@ -84,8 +84,8 @@ class Frame:
         ]
         sent = [first, *groups, *([end] if end else []), self.undo.statements]
         begun, *results = run_groups(connection, sent)
-        results[-1].answer()
         begun.answer()
+        results[-1].answer()
         answers = begun.answers[len(first) - len(begin) :]
         return [GroupResult(answers), *results[: len(groups)]]
 

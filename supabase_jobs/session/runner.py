@@ -7,24 +7,28 @@ transaction.
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import psycopg
 
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import Answer, GroupResult, Statement
 from supabase_jobs.database.errors import LOCK_ERRORS
+from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.session import batch_limit
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import Deadline
-from supabase_jobs.session.frame import Frame, wait
+from supabase_jobs.session.frame import Frame, Undo, wait
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import Savepoint, run_undone
 
 # One savepoint before the caller is set and one after it: setting the caller takes longer than most
 # probes. A rollback to the first destroys the second, so if a caller cannot be set, its probes fail
 # at their rollback.
 _OWN_ROLE = Savepoint("own_role")
 AS_CALLER = Savepoint("identity")
+
+# a frame without rows
+ONLY_PROBES = Frame(undo=Undo(_OWN_ROLE.end))
 
 # the position of the check in the first group of a probe: behind the rollback to the own role
 _CHECK = 1
@@ -124,20 +128,42 @@ class _Running:
             self.groups = None
 
 
-class Runner:
-    """Runs probes on one connection.
+class Task(Generic[T]):
+    """A probe of its steps only; `results` has what they return, once they are complete."""
 
-    With a frame, each batch has its statements around it, and leaves nothing. Without, a savepoint
-    is left, so the caller must roll back to a point before it.
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+        self.results: list[T] = []
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:  # noqa: ARG002  of the protocol
+        """The steps, which cannot begin again: not for a frame that releases its locks."""
+        self.results.append((yield from self._steps))
+
+
+class Runner:
+    """Runs probes on one connection, in batches that leave nothing.
+
+    A frame has the statements around each batch. A subclass may add statements that run once in
+    each batch: `first` and `last`.
     """
 
     def __init__(
-        self, impersonation: Impersonation, deadline: Deadline, frame: Frame | None = None
+        self, impersonation: Impersonation, deadline: Deadline, frame: Frame = ONLY_PROBES
     ) -> None:
         self.impersonation = impersonation
         self._deadline = deadline
         self._frame = frame
-        self._started = False
+
+    def first(self) -> Sequence[Statement]:
+        """The statements after the rows of the frame; see `begun`."""
+        return ()
+
+    def last(self) -> Sequence[Statement]:
+        """The statements after the last probe."""
+        return ()
+
+    def begun(self, answers: Sequence[Answer]) -> None:
+        """Read the answers to `first`, before the probes of the batch read their results."""
 
     def run(self, probes: Sequence[Probe]) -> None:
         """Run the probes in order; one round trip suffices unless one of them fails, has several
@@ -147,8 +173,8 @@ class Runner:
         DeadlineError, and the error of a probe whose results cannot be read, once those before it
         are complete.
         """
-        stopped: psycopg.Error | None = None
-        pauses = iter(()) if self._frame is None else self._frame.pauses()
+        stopped: psycopg.Error | SupabaseJobsError | None = None
+        pauses = self._frame.pauses()
         running = [self._started_anew(probe) for probe in probes]
         while running := [one for one in running if one.groups is not None]:
             self._deadline.check()
@@ -174,23 +200,17 @@ class Runner:
 
     def query(self, statements: Sequence[Statement]) -> GroupResult:
         """Run statements as the connection's own role, without fixture rows, and undo them."""
-        undo = [_OWN_ROLE.undo] if self._frame is None else self._frame.undo.statements
-        begin = [_OWN_ROLE.undo] if self._frame is None else []
-        answered, ended = run_groups(self.impersonation.connection, [[*begin, *statements], undo])
-        ended.answer()
-        return replace(answered, answers=answered.answers[len(begin) :])
+        [result] = run_undone(self.impersonation.connection, [statements])
+        return result
 
-    def reset_role(self) -> None:
-        """Act as the connection's own role again; a batch with a frame ends so."""
-        if self._frame is None:
-            self.impersonation.connection.execute(_OWN_ROLE.undo.sql)
-
-    def _run_batch(self, running: Sequence[_Running]) -> tuple[int, psycopg.Error | None]:
+    def _run_batch(
+        self, running: Sequence[_Running]
+    ) -> tuple[int, psycopg.Error | SupabaseJobsError | None]:
         """Run and read probes; returns how many were read, and the error of the one behind them."""
         for one, results in self._send(running):
             try:
                 one.advance(results)
-            except psycopg.Error as error:
+            except (psycopg.Error, SupabaseJobsError) as error:
                 return running.index(one), error
         return len(running), None
 
@@ -201,9 +221,7 @@ class Runner:
         were skipped.
         """
         groups = [one.groups or () for one in running]
-        checks = [batch_limit.CHECK] * len(groups)
-        if self._frame is not None:
-            checks = [self._frame.first_check, *[self._frame.check] * (len(groups) - 1)]
+        checks = [self._frame.first_check, *[self._frame.check] * (len(groups) - 1)]
         sent: list[Sequence[Statement]] = []
         for check, (first, *others) in zip(checks, groups, strict=True):
             sent += [[_OWN_ROLE.undo, check, *first], *others]
@@ -219,13 +237,13 @@ class Runner:
 
     def _exchange(self, groups: Groups) -> list[GroupResult]:
         """The results of the groups, which run between the beginning and the end of a batch."""
-        connection = self.impersonation.connection
-        if self._frame is not None:
-            _, *results = self._frame.run(connection, self._deadline, [_OWN_ROLE.save], groups)
-            return results
-        begin = [*_OWN_ROLE.end] if self._started else []
-        begin += [batch_limit.begin(self._deadline), _OWN_ROLE.save]
-        begun, *results = run_groups(connection, [begin, *groups])
-        begun.answer()
-        self._started = True
+        connection, last = self.impersonation.connection, self.last()
+        begun, *results = self._frame.run(
+            connection,
+            self._deadline,
+            [*self.first(), _OWN_ROLE.save],
+            groups,
+            [*_OWN_ROLE.end, *last] if last else (),
+        )
+        self.begun(begun.answers[:-1])
         return results

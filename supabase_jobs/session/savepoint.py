@@ -1,6 +1,7 @@
 """Savepoints: the only module that writes these statements."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
@@ -21,6 +22,26 @@ class Savepoint:
         self.end = (self.undo, self.release)
 
 
+# Each of several steps has a savepoint, so that an error undoes no other step. After the step, a
+# second savepoint of the same name hides the first one, except in an aborted transaction. So the
+# rollback that follows undoes the step if it failed, and otherwise nothing.
+_STEP = Savepoint("step")
+_GROUPS = 3
+
+
+def kept(steps: Sequence[Sequence[Statement]]) -> list[Sequence[Statement]]:
+    """Groups in which the changes of each step are kept for the next ones, unless it fails."""
+    groups: list[Sequence[Statement]] = []
+    for step in steps:
+        groups += [[_STEP.save, *step], [_STEP.save], [_STEP.undo]]
+    return groups
+
+
+def results_of_kept(results: Sequence[GroupResult]) -> list[GroupResult]:
+    """The result of each step, of the groups of `kept`."""
+    return [replace(result, answers=result.answers[1:]) for result in results[::_GROUPS]]
+
+
 def run_undone(
     connection: Connection,
     groups: Sequence[Sequence[Statement]],
@@ -38,7 +59,4 @@ def run_undone(
     )
     begun.answer()
     ended.answer()
-    return [
-        GroupResult(result.answers[1:], result.error) if result.answers else result
-        for result in results
-    ]
+    return [replace(result, answers=result.answers[1:]) for result in results]

@@ -9,7 +9,7 @@ import pytest
 from supabase_jobs.database.batch import Answer, GroupResult, Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.session import batch_limit, runner
+from supabase_jobs.session import batch_limit, frame, runner
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline, DeadlineError
 from supabase_jobs.session.impersonation import Impersonation
@@ -68,7 +68,7 @@ def _answer(statement: Statement) -> Answer:
 def server(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Server]:
     def start(**answers: Any) -> Server:
         made = Server(**answers)
-        monkeypatch.setattr(runner, "run_groups", made.run_groups)
+        monkeypatch.setattr(frame, "run_groups", made.run_groups)
         return made
 
     return start

@@ -12,6 +12,7 @@ from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, OUTCOMES, ROWS, is_co
 from supabase_jobs.session import script
 from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import NULL, Impersonation, Names
+from supabase_jobs.session.runner import ONLY_PROBES
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
 from supabase_jobs.verify.access.probe import ControlProbe, GuardProbe, Prober, RowProbe
@@ -107,7 +108,7 @@ def run_matrices(
     matrices: Sequence[Matrix],
     managed: Collection[str],
     context: Context,
-    frame: Frame | None = None,
+    frame: Frame = ONLY_PROBES,
 ) -> None:
     """Run every cell; add the grid of each matrix, and a finding for each cell whose outcome is not
     the declared one.

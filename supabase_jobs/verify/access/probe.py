@@ -20,7 +20,7 @@ from supabase_jobs.session.impersonation import (
     own_role,
 )
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
-from supabase_jobs.session.runner import AS_CALLER, Runner, Steps
+from supabase_jobs.session.runner import AS_CALLER, ONLY_PROBES, Runner, Steps
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.access.matrix import Action, MatrixRow
 
@@ -177,7 +177,7 @@ class Prober(Runner):
     """Runs probes, and finds the reasons of unexpected outcomes."""
 
     def __init__(
-        self, impersonation: Impersonation, deadline: Deadline, frame: Frame | None = None
+        self, impersonation: Impersonation, deadline: Deadline, frame: Frame = ONLY_PROBES
     ) -> None:
         super().__init__(impersonation, deadline, frame)
         self._ignores_legacy: bool | None = None
@@ -186,7 +186,6 @@ class Prober(Runner):
         self, error: psycopg.Error, managed: Collection[str]
     ) -> ownership.UserObjectConflict | None:
         """The user object that raised the error of a probe, if any."""
-        self.reset_role()
         return ownership.user_object_conflict(self.impersonation.connection, error, managed)
 
     def ignores_legacy_settings(self, identity: Caller) -> bool:

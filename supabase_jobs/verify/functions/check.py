@@ -3,16 +3,14 @@
 Must run inside a transaction that the caller rolls back.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
-from supabase_jobs.session.frame import wait
 from supabase_jobs.session.impersonation import Impersonation, begin
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.allowed import narrowing
@@ -22,6 +20,7 @@ from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
 from supabase_jobs.verify.functions import AREA, scenarios
 from supabase_jobs.verify.functions.runner import (
     Deviation,
+    ScenarioProbe,
     ScenarioRunner,
     UncheckedError,
     format_change,
@@ -74,7 +73,9 @@ def run(
         declared = other_values.replaced(declared, inserted.texts)
         scripts = _Scripts(impersonation, declared)
     context.preambles[AREA] = scripts.preamble(inserted.users)
-    runner = scenario_runner(impersonation, declared, variables, inserted.frame, managed, tables)
+    runner = scenario_runner(
+        impersonation, declared, variables, inserted.frame, context.deadline, managed, tables
+    )
     if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
         why = f"the fixture rows {', '.join(missing)} are missing after their insert"
         id, severity = f"{AREA}:fixture", Severity.ERROR
@@ -109,29 +110,27 @@ def _run_batches(
     """
     deviating: set[str] = set()
     unchecked: set[str] = set()
-    pauses = runner.frame.pauses()
     pending = {scenario.name: scenario for scenario in scenarios}
     while pending:
-        context.deadline.check()
         ready = [
             scenario
             for scenario in pending.values()
             if pending.keys().isdisjoint(scenario.requires)
         ]
         batch = ready[: _REPEATED_BATCH if context.repeated else _BATCH]
+        probes = [ScenarioProbe(runner, scenario) for scenario in batch]
         try:
-            for scenario, outcome in runner.run(batch, context.deadline):
-                outcomes[scenario.name] = outcome
-                del pending[scenario.name]
-                if isinstance(outcome, UncheckedError) or _explanation(scenario, outcome, context):
-                    unchecked.add(scenario.name)
-                elif outcome:
-                    if context.repeated:
-                        return
-                    deviating.add(scenario.name)
-        except LOCK_ERRORS:  # the others of the batch run again
-            if not wait(pauses):
-                raise
+            runner.run(probes)
+        finally:  # after an error too: those before it are complete
+            outcomes.update(_complete(probes, context))
+        for scenario in batch:
+            if (outcome := outcomes.get(scenario.name)) is None:
+                return
+            del pending[scenario.name]
+            if isinstance(outcome, UncheckedError) or _explanation(scenario, outcome, context):
+                unchecked.add(scenario.name)
+            elif outcome:
+                deviating.add(scenario.name)
         for scenario in [*pending.values()]:
             if not deviating.isdisjoint(scenario.requires):
                 deviating.add(scenario.name)
@@ -141,6 +140,22 @@ def _run_batches(
                 del pending[scenario.name]
                 why = f'{scenario.name}: it requires "{blocking[0]}", which did not pass'
                 outcomes[scenario.name] = UncheckedError(why, _FIX_REQUIRED)
+
+
+def _complete(
+    probes: Sequence[ScenarioProbe], context: Context
+) -> Iterator[tuple[str, list[Deviation] | UncheckedError]]:
+    """The outcomes of the probes, up to the first deviation if the run is `repeated`."""
+    for probe in probes:
+        scenario, outcome = probe.scenario, probe.outcome
+        if outcome is None:
+            return
+        yield scenario.name, outcome
+        is_explained = isinstance(outcome, UncheckedError) or _explanation(
+            scenario, outcome, context
+        )
+        if context.repeated and outcome and not is_explained:
+            return
 
 
 def _report(

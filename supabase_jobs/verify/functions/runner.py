@@ -19,9 +19,8 @@ from supabase_jobs.database.errors import (
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import VIOLATES, is_constraint_violation
-from supabase_jobs.session import batch_limit
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline
-from supabase_jobs.session.frame import Frame, wait
+from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import (
     CHECK_DEFERRED,
     NULL,
@@ -31,7 +30,8 @@ from supabase_jobs.session.impersonation import (
     reset_statement,
 )
 from supabase_jobs.session.outcome import outcome_of_error
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.runner import Runner, Steps
+from supabase_jobs.session.savepoint import kept, results_of_kept
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.functions.columns import ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (
@@ -51,16 +51,8 @@ _NO_TABLES = ManagedTables()
 
 _WATCH = "supabase_jobs_watch"
 _RUN_WATCH = Statement("execute supabase_jobs_watch")
+_FORGET_WATCH = Statement(f"deallocate {_WATCH}")
 _NOW = Statement("select to_jsonb(now())")
-
-# one savepoint for all scenarios: each scenario begins with a rollback to it
-_SCENARIO = Savepoint("scenario")
-# the position of the check in the first group of a scenario: behind _SCENARIO.undo
-_CHECK = 1
-# Each of several steps has a savepoint, so that an error undoes no other step. After the step, a
-# second savepoint of the same name hides the first one, except in an aborted transaction. So the
-# rollback that follows undoes the step if it failed, and otherwise nothing.
-_STEP = Savepoint("step")
 
 
 class UncheckedError(Exception):
@@ -102,6 +94,7 @@ def scenario_runner(
     declared: Scenarios,
     variables: Mapping[str, object],
     frame: Frame,
+    deadline: Deadline = NO_LIMIT,
     managed: Collection[str] = (),
     tables: ManagedTables = _NO_TABLES,
 ) -> "ScenarioRunner":
@@ -112,38 +105,33 @@ def scenario_runner(
     """
     params = {**impersonation.ids, ALL_IDS: list(impersonation.ids.values())}
     query = psycopg.ClientCursor(impersonation.connection).mogrify(declared.watch.encode(), params)
-    runner = ScenarioRunner(impersonation, params, variables, frame, managed, tables, query)
+    runner = ScenarioRunner(
+        impersonation, deadline, frame, params, variables, managed, tables, query
+    )
     unchanging = [Statement(statement, params) for statement in declared.unchanging]
     triggers = _USER_TRIGGERS.statement(list(tables.columns), list(tables.triggers))
-    pauses = frame.pauses()
-    while True:
-        try:
-            [touched] = runner.exchange([[triggers, *unchanging, _RUN_WATCH]], NO_LIMIT)
-            break
-        except LOCK_ERRORS:
-            if not wait(pauses):
-                raise
-    if touched.error is None:  # otherwise the scenarios show what fails
-        texts = [text for (text,) in touched.answers[0].rows]
-        runner.leave_out_changed(touched.answer(), texts)
+    runner.run([_Unchanging(runner, [triggers, *unchanging, _RUN_WATCH])])
     return runner
 
 
-class ScenarioRunner:
-    """Runs scenarios on a connection; compares results and changed rows with the declaration."""
+class ScenarioRunner(Runner):
+    """Runs scenarios on a connection; compares results and changed rows with the declaration.
+
+    The transaction of each batch has another time, and the fixture rows other times.
+    """
 
     def __init__(
         self,
         impersonation: Impersonation,
+        deadline: Deadline,
+        frame: Frame,
         params: Mapping[str, object],
         variables: Mapping[str, object],
-        frame: Frame,
         managed: Collection[str],
         tables: ManagedTables,
         watch: str,
     ) -> None:
-        self._impersonation = impersonation
-        self._connection = impersonation.connection
+        super().__init__(impersonation, deadline, frame)
         self._managed = managed
         self._variables = {
             name: str(value).lower() if isinstance(value, bool) else str(value)
@@ -155,16 +143,25 @@ class ScenarioRunner:
         # by their text, because a scenario changes few of the watched rows
         self._decoded: dict[str, Row] = {}
         self._compared: dict[str, Row] = {}
-        self.frame = frame
-        # planning the watch query takes longer than running it
-        self._begin = [
-            Statement(f"prepare {_WATCH} as {watch}"),
-            _SCENARIO.save,
-            _NOW,
-            _RUN_WATCH,
-        ]
+        self._watch = watch
         self._begun = Answer()
         self.fixture_rows: Rows = {}
+
+    def first(self) -> Sequence[Statement]:
+        """The time and the watched rows. Planning the query for them takes longer than running
+        it.
+        """
+        return [Statement(f"prepare {_WATCH} as {self._watch}"), _NOW, _RUN_WATCH]
+
+    def last(self) -> Sequence[Statement]:
+        """The statement that forgets the prepared query, which a rollback keeps."""
+        return [_FORGET_WATCH]
+
+    def begun(self, answers: Sequence[Answer]) -> None:
+        """Read the time and the watched rows of a batch."""
+        _, now, self._begun = answers
+        self._names |= {now.rows[0][0]: NOW}
+        self.fixture_rows = self._rows(self._begun)
 
     def leave_out_changed(self, touched: Answer, triggers: Sequence[str]) -> None:
         """Leave out the columns that user triggers change; `touched` are the rows after the
@@ -172,73 +169,29 @@ class ScenarioRunner:
         """
         self.columns.leave_out_changed(self._watched(self._begun), self._watched(touched), triggers)
 
-    def run(
-        self, scenarios: Sequence[Scenario], deadline: Deadline = NO_LIMIT
-    ) -> Iterator[tuple[Scenario, "list[Deviation] | UncheckedError"]]:
-        """Run scenarios in one round trip; yield each with its deviations.
-
-        Leaves out the last scenarios if the batch takes too long, or longer than the `deadline` of
-        the run. An UncheckedError: a user object prevents the run. Raises psycopg's errors if a
-        statement fails that is not a call.
-        """
-        checks = [self.frame.first_check, *[self.frame.check] * (len(scenarios) - 1)]
-        batches = [
-            self._groups(scenario, [_SCENARIO.undo, check])
-            for scenario, check in zip(scenarios, checks, strict=True)
-        ]
-        results = self.exchange([group for batch in batches for group in batch], deadline)
-        for scenario, batch in zip(scenarios, batches, strict=True):
-            own, results = results[: len(batch)], results[len(batch) :]
-            if batch_limit.was_skipped(own[0], _CHECK):
-                return
-            try:
-                yield scenario, list(self._deviations(scenario, own))
-            except UncheckedError as error:
-                yield scenario, error
-
-    def exchange(
-        self, groups: Sequence[Sequence[Statement]], deadline: Deadline
-    ) -> list[GroupResult]:
-        """The results of the groups of a batch, which begin with the fixture rows.
-
-        The transaction of each batch has another time, and the rows other times.
-        """
-        begun, *results = self.frame.run(
-            self._connection,
-            deadline,
-            self._begin,
-            groups,
-            [_SCENARIO.undo, _SCENARIO.release, Statement(f"deallocate {_WATCH}")],
-        )
-        now, self._begun = begun.answers[-2:]
-        self._names |= {now.rows[0][0]: NOW}
-        self.fixture_rows = self._rows(self._begun)
-        return results
-
-    def _groups(self, scenario: Scenario, begin: Sequence[Statement]) -> list[list[Statement]]:
+    def groups(self, scenario: Scenario) -> list[Sequence[Statement]]:
         """The statements of a scenario. The next scenario undoes the changes, and so does the end
         of the batch.
         """
         if _is_one_group(scenario):
-            return [[*begin, *self._step(scenario.steps[0]), _RUN_WATCH]]
+            return [[*self._step(scenario.steps[0]), _RUN_WATCH]]
         given = [Statement(statement, self._params) for statement in scenario.given]
-        groups = [
-            [*begin, *given, reset_statement(self._impersonation), _RUN_WATCH]
-            if given
-            else [*begin]
-        ]
-        for step in scenario.steps:
-            groups += [[_STEP.save, *self._step(step)], [_STEP.save], [_STEP.undo]]
-        return [*groups, [_RUN_WATCH]]
+        begin = [*given, reset_statement(self.impersonation), _RUN_WATCH] if given else []
+        return [begin, *kept([self._step(step) for step in scenario.steps]), [_RUN_WATCH]]
 
     def _step(self, step: ScenarioStep) -> list[Statement]:
-        caller = step.identity and step.identity.filled(self._impersonation.texts)
+        caller = step.identity and step.identity.filled(self.impersonation.texts)
         become = [caller_statement(caller)] if caller else []
-        commit = [CHECK_DEFERRED] if self._impersonation.deferred else []
-        reset = reset_statement(self._impersonation, caller)
+        commit = [CHECK_DEFERRED] if self.impersonation.deferred else []
+        reset = reset_statement(self.impersonation, caller)
         return [*become, Statement(step.call, self._params), *commit, reset]
 
-    def _deviations(self, scenario: Scenario, groups: Sequence[GroupResult]) -> Iterator[Deviation]:
+    def deviations(self, scenario: Scenario, groups: Sequence[GroupResult]) -> Iterator[Deviation]:
+        """How the results of a scenario differ from the declaration.
+
+        Raises UncheckedError if a user object prevents the scenario, and psycopg's errors if a
+        statement fails that is not a call.
+        """
         results, before, after = self._results(scenario, groups)
         for number, (step, result) in enumerate(zip(scenario.steps, results, strict=True), 1):
             if self._is_refused_by_user_object(scenario, step, result):
@@ -261,7 +214,7 @@ class ScenarioRunner:
         """The result of each step, and the watched rows before and after the steps."""
         if _is_one_group(scenario):
             [group] = groups
-            result = self._result(scenario.steps[0], group, _CHECK + 1)
+            result = self._result(scenario.steps[0], group)
             return (
                 [result],
                 self.fixture_rows,
@@ -270,8 +223,8 @@ class ScenarioRunner:
         begun, *steps, watched = groups
         before = self._given_rows(scenario, begun) if scenario.given else self.fixture_rows
         results = [
-            self._result(step, group, 1)
-            for step, group in zip(scenario.steps, steps[::3], strict=True)
+            self._result(step, group)
+            for step, group in zip(scenario.steps, results_of_kept(steps), strict=True)
         ]
         return results, before, self._rows(watched.answer())
 
@@ -279,27 +232,25 @@ class ScenarioRunner:
         error = group.error
         if error is None:
             return self._rows(group.answer())
-        if isinstance(error, INCONCLUSIVE_ERRORS) or len(group.answers) < _CHECK + 1:
+        if isinstance(error, INCONCLUSIVE_ERRORS):
             raise error
         reason = f"`given` failed with {sqlstate_and_message(error)}"
         raise UncheckedError(f"{scenario.name}: {reason}") from error
 
-    def _result(self, step: ScenarioStep, group: GroupResult, start: int) -> _Result:
-        """The result of a step, whose statements begin at a position of its group."""
-        call, error = start, group.error
-        if error is not None and (
-            isinstance(error, INCONCLUSIVE_ERRORS) or len(group.answers) < start
-        ):
+    def _result(self, step: ScenarioStep, group: GroupResult) -> _Result:
+        """The result of a step."""
+        call, error = 0, group.error
+        if isinstance(error, INCONCLUSIVE_ERRORS):
             raise error
         if step.identity is not None:
-            call += 1
-            if error is not None and len(group.answers) < call:
+            call = 1
+            if error is not None and not group.answers:
                 raise SupabaseJobsError(f"could not set the role {step.identity.role}") from error
-            check_caller(self._impersonation, step.identity, group.answers[start])
+            check_caller(self.impersonation, step.identity, group.answers[0])
         if error is not None:
             # the call itself, or the check of what it deferred
             if len(group.answers) not in (
-                (call, call + 1) if self._impersonation.deferred else (call,)
+                (call, call + 1) if self.impersonation.deferred else (call,)
             ):
                 raise error
             return _Result(error=outcome_of_error(error), cause=error)
@@ -325,9 +276,15 @@ class ScenarioRunner:
                 is_constraint_violation(step.error)
                 and result.error != step.error
                 and bool(result.cause.diag.context)
-                and bool(other_values.refusing(self._connection, result.cause, self._managed))
+                and bool(
+                    other_values.refusing(
+                        self.impersonation.connection, result.cause, self._managed
+                    )
+                )
             )
-        conflict = ownership.user_object_conflict(self._connection, result.cause, self._managed)
+        conflict = ownership.user_object_conflict(
+            self.impersonation.connection, result.cause, self._managed
+        )
         if conflict is not None and not step.may_be_refused:
             raise UncheckedError(f"{scenario.name}: {conflict.why}", conflict.fix)
         return conflict is not None
@@ -404,6 +361,42 @@ class ScenarioRunner:
     def _fill(self, text: str) -> str:
         """A declared value with the variables filled in; the names of ids stay."""
         return Template(text).safe_substitute(self._variables)
+
+
+@dataclass(eq=False)
+class ScenarioProbe:
+    """A scenario as a probe; `outcome` are its deviations, or why it was not checked."""
+
+    runner: ScenarioRunner
+    scenario: Scenario
+    outcome: list[Deviation] | UncheckedError | None = None
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:  # noqa: ARG002  of the protocol
+        """All groups in one step."""
+        results = yield self.runner.groups(self.scenario)
+        try:
+            self.outcome = list(self.runner.deviations(self.scenario, results))
+        except UncheckedError as error:
+            self.outcome = error
+
+
+@dataclass(eq=False)
+class _Unchanging:
+    """Statements that change no value, except through triggers: the columns that user triggers
+    change are not compared.
+    """
+
+    runner: ScenarioRunner
+    statements: Sequence[Statement]
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:  # noqa: ARG002  of the protocol
+        """One group. If it fails, the scenarios show what fails."""
+        [touched] = yield [self.statements]
+        if isinstance(touched.error, LOCK_ERRORS):
+            raise touched.error
+        if touched.error is None:
+            texts = [text for (text,) in touched.answers[0].rows]
+            self.runner.leave_out_changed(touched.answer(), texts)
 
 
 def _is_one_group(scenario: Scenario) -> bool:

@@ -25,9 +25,6 @@ from supabase_jobs.verify.plans.planner import (
     Explain,
     NoPlanError,
     Planner,
-    catalog,
-    plan,
-    proves_empty,
 )
 from supabase_jobs.verify.plans.queries import FastQueries, Query
 from supabase_jobs.verify.plans.query_plan import QueryPlan
@@ -131,10 +128,10 @@ class _PlanChecker:
         catalogs: list[Sequence[tuple[Any, ...]]] = []
         self._planner.run(
             [
-                catalog("index", [query.index for query in declared.queries]),
-                catalog("commands", list(tables), list(by_role)),
-                catalog("checks", list(tables)),
-                catalog("foreign_keys", list(tables)),
+                self._planner.catalog("index", [query.index for query in declared.queries]),
+                self._planner.catalog("commands", list(tables), list(by_role)),
+                self._planner.catalog("checks", list(tables)),
+                self._planner.catalog("foreign_keys", list(tables)),
             ],
             catalogs,
         )
@@ -226,7 +223,7 @@ class _PlanChecker:
                 table,
                 f'foreign key "{name}" has an index',
                 partial(self._planner.catalog_script, "foreign_keys", list(tables)),
-                _known(None) if covered else _unless_proved(proofs, problem),
+                _known(None) if covered else self._unless_proved(proofs, problem),
                 Trace((table,), index=f"({columns}"),
             )
 
@@ -243,7 +240,11 @@ class _PlanChecker:
         for settings in _PLANNER_SETTINGS:
             try:
                 plans.append(
-                    (yield from plan(Explain(query.sql, identity, settings, self._planner.params)))
+                    (
+                        yield from self._planner.plan(
+                            Explain(query.sql, identity, settings, self._planner.params)
+                        )
+                    )
                 )
             except NoPlanError as error:
                 return _Problem(f"{subject} be planned: {error}", _DIFFERS)
@@ -280,12 +281,14 @@ class _PlanChecker:
 
         The conditions come from the owner's plan, to which no policy adds any.
         """
-        owner_plan = yield from plan(
+        owner_plan = yield from self._planner.plan(
             Explain(query.sql, None, _SEQUENTIAL_SCAN, self._planner.params)
         )
         for alias, condition in query_plan.conditions(owner_plan, index.relations):
-            [(statement,)] = yield from catalog("implied", index.table, alias, condition, predicate)
-            if (yield from proves_empty(statement)):
+            [(statement,)] = yield from self._planner.catalog(
+                "implied", index.table, alias, condition, predicate
+            )
+            if (yield from self._planner.proves_empty(statement)):
                 return True
         return False
 
@@ -304,8 +307,34 @@ class _PlanChecker:
             table,
             f"{title} evaluates the owner check once per query",
             partial(self._planner.script, statement, identity, _SEQUENTIAL_SCAN),
-            _per_row_problem(title, policies, Explain(statement, identity, _SEQUENTIAL_SCAN)),
+            self._per_row_problem(title, policies, Explain(statement, identity, _SEQUENTIAL_SCAN)),
             Trace((table, statement), role, command),
+        )
+
+    def _unless_proved(self, proofs: Sequence[str], problem: _Problem) -> Check[_Problem | None]:
+        """The problem, unless the planner proves that one of the statements returns no row."""
+        for proof in proofs:
+            with suppress(NoPlanError):  # an operator outside pg_catalog
+                if (yield from self._planner.proves_empty(proof)):
+                    return None
+        return problem
+
+    def _per_row_problem(
+        self, title: str, policies: str | None, request: Explain
+    ) -> Check[_Problem | None]:
+        """The calls of policies that run for each row."""
+        try:
+            calls = query_plan.per_row((yield from self._planner.plan(request)))
+        except NoPlanError as error:
+            return _Problem(f"{title} cannot be planned: {error}", _DIFFERS)
+        if not calls:
+            return None
+        condition = _shorten(next(iter(calls.values())))
+        return _Problem(
+            f"{title}: {' and '.join(calls)} runs for each row, not once per query: {condition}",
+            f"In policy {policies}, move the call into a sub-select that uses no column of the row,"
+            " for example"
+            " (select auth.uid()), and compare the row with its result.",
         )
 
     def _is_reported(self, index: str) -> bool:
@@ -346,32 +375,6 @@ def _known(problem: _Problem | None) -> Check[_Problem | None]:
     """A check that needs no plan."""
     yield from ()
     return problem
-
-
-def _unless_proved(proofs: Sequence[str], problem: _Problem) -> Check[_Problem | None]:
-    """The problem, unless the planner proves that one of the statements returns no row."""
-    for proof in proofs:
-        with suppress(NoPlanError):  # an operator outside pg_catalog
-            if (yield from proves_empty(proof)):
-                return None
-    return problem
-
-
-def _per_row_problem(title: str, policies: str | None, request: Explain) -> Check[_Problem | None]:
-    """The calls of policies that run for each row."""
-    try:
-        calls = query_plan.per_row((yield from plan(request)))
-    except NoPlanError as error:
-        return _Problem(f"{title} cannot be planned: {error}", _DIFFERS)
-    if not calls:
-        return None
-    condition = _shorten(next(iter(calls.values())))
-    return _Problem(
-        f"{title}: {' and '.join(calls)} runs for each row, not once per query: {condition}",
-        f"In policy {policies}, move the call into a sub-select that uses no column of the row,"
-        " for example"
-        " (select auth.uid()), and compare the row with its result.",
-    )
 
 
 def _unusable(index: str, missing: bool, queries: Sequence[str]) -> _Problem:

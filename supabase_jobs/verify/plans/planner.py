@@ -2,27 +2,25 @@
 catalogs, in batches.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
 
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.session import batch_limit, script
+from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
-from supabase_jobs.session.deadline import DeadlineError
 from supabase_jobs.session.impersonation import (
     Impersonation,
     Params,
     caller_statement,
     check_caller,
 )
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.runner import Runner, Steps, Task
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.plans import query_plan
 from supabase_jobs.verify.plans.query_plan import QueryPlan
@@ -33,9 +31,6 @@ _CATALOG = Path(__file__).with_name("catalog")
 _EXPLAIN = "explain (verbose, costs off, format json) "
 _PROOF = {"constraint_exclusion": "on"}
 
-_POINT = Savepoint("planner")
-_BEGIN = [_POINT.undo, batch_limit.CHECK]
-
 
 class NoPlanError(Exception):
     """PostgreSQL cannot plan a statement; the message is the reason."""
@@ -43,11 +38,9 @@ class NoPlanError(Exception):
 
 @dataclass(frozen=True)
 class Explain:
-    """A request for the plan of a statement. Without an identity, the connection's own role plans
-    it.
+    """A statement to plan. Without an identity, the connection's own role plans it.
 
-    With `params` None, a % in the statement is literal. The answer is a QueryPlan, or NoPlanError
-    if PostgreSQL rejects the statement or a rule replaces it.
+    With `params` None, a % in the statement is literal.
     """
 
     statement: str
@@ -56,93 +49,71 @@ class Explain:
     params: Params | None = None
 
 
-@dataclass(frozen=True)
-class CatalogQuery:
-    """A request for the rows of `catalog/<name>.sql`, whose parameters are $1, $2, …."""
-
-    name: str
-    params: Sequence[Any]
-
-
-Request = Explain | CatalogQuery
 Result = TypeVar("Result")
-# A check yields a request, gets the answer (or NoPlanError is raised there), and returns a result.
-Check = Generator[Request, Any, Result]
+# A check yields statements, is sent their results, and returns a result.
+Check = Steps[Result]
 
 
 class Planner:
-    """Answers requests on one connection; `params` are the parameters of declared statements."""
+    """Runs checks on one connection; `params` are the parameters of declared statements."""
 
     def __init__(self, session: Impersonation, context: Context) -> None:
         self._session = session
-        self._context = context
+        self._runner = Runner(session, context.deadline)
         self.params = session.params({name: name for name in session.ids})
         self._literals = script.quoted(self.params)
 
     def run(self, checks: Sequence[Check[Result]], results: list[Result]) -> None:
-        """Run checks side by side: one round trip answers the next request of each. Appends their
-        results, in order.
+        """Run checks side by side: one round trip is the next step of each. Appends their results,
+        in order.
 
         If a check fails, it appends the results of those before it, and then raises psycopg's error
         (the connection's own role lacks a privilege, a statement was cancelled) or DeadlineError.
         """
-        done: dict[int, Result] = {}
-        requests: dict[int, Request] = {}
-        failure: Exception | None = None
+        tasks = [Task(check) for check in checks]
+        try:
+            self._runner.run(tasks)
+        finally:
+            results += [result for task in tasks for result in task.results]
 
-        def advance(number: int, answer: Any) -> None:
-            check = checks[number]
-            try:
-                requests[number] = (
-                    check.throw(answer) if isinstance(answer, NoPlanError) else check.send(answer)
-                )
-            except StopIteration as stop:
-                done[number] = stop.value
+    def catalog(self, name: str, *params: Any) -> Check[Sequence[tuple[Any, ...]]]:
+        """The rows of the query `catalog/<name>.sql`, whose parameters are $1, $2, …."""
+        [result] = yield [[sql_file(_CATALOG / f"{name}.sql").statement(*params)]]
+        return result.answer().rows
 
-        for number in range(len(checks)):
-            advance(number, None)
-        while requests:
-            current, requests = requests, {}
-            answers = self._answers(list(current.values()))
-            for number in current:
-                try:
-                    answer = next(answers)
-                except (psycopg.Error, SupabaseJobsError, DeadlineError) as error:
-                    failure = error  # only the checks before this one continue
-                    break
-                advance(number, answer)
-        results += [done[number] for number in sorted(done)]
-        if failure is not None:
-            raise failure
-
-    def _answers(self, requests: Sequence[Request]) -> Iterator[Any]:
-        """The answer to each request, in one round trip; more if the batch takes too long."""
-        while requests:
-            self._context.deadline.check()
-            groups = [[*_BEGIN, *self._statements(request)] for request in requests]
-            begin, end = (
-                [batch_limit.begin(self._context.deadline), _POINT.save],
-                [*_POINT.end],
+    def plan(self, request: Explain) -> Check[QueryPlan]:
+        """The plan of a statement. Raises NoPlanError if PostgreSQL rejects the statement or a rule
+        replaces it.
+        """
+        preparation = self._preparation(request)
+        explain = Statement(_EXPLAIN + request.statement, request.params)
+        [result] = yield [[*preparation, explain]]
+        if isinstance(result.error, INCONCLUSIVE_ERRORS):
+            raise result.error
+        if result.error is not None:
+            # missing privileges of the connection's own role are no property of the database
+            own = request.identity is None and isinstance(
+                result.error, psycopg.errors.InsufficientPrivilege
             )
-            begun, *results, ended = run_groups(self._session.connection, [begin, *groups, end])
-            begun.answer()
-            ended.answer()
-            skipped = [
-                batch_limit.was_skipped(result, _BEGIN.index(batch_limit.CHECK))
-                for result in results
-            ]
-            count = skipped.index(True) if True in skipped else len(requests)
-            for request, result in zip(requests[:count], results, strict=False):
-                yield self._answer(request, result)
-            requests = requests[count:]
-
-    def _statements(self, request: Request) -> list[Statement]:
-        if isinstance(request, CatalogQuery):
-            return [sql_file(_CATALOG / f"{request.name}.sql").statement(*request.params)]
-        return [
-            *self._preparation(request),
-            Statement(_EXPLAIN + request.statement, request.params),
+            if own or len(result.answers) < len(preparation):
+                raise result.error
+        if request.identity is not None:
+            check_caller(self._session, request.identity, result.answers[len(preparation) - 1])
+        if result.error is not None:
+            raise NoPlanError(sqlstate_and_message(result.error))
+        [[parts]] = result.answer().rows
+        plans: list[QueryPlan] = [
+            part["Plan"] for part in parts if isinstance(part, dict) and "Plan" in part
         ]
+        if not plans:
+            raise NoPlanError("a rule replaces the statement, and no table is read")
+        return plans[-1]  # EXPLAIN lists the statements of DO ALSO rules before the original one
+
+    def proves_empty(self, statement: str) -> Check[bool]:
+        """Whether the planner proves that a statement returns no row, whatever its tables contain.
+        Raises NoPlanError.
+        """
+        return query_plan.is_empty((yield from self.plan(Explain(statement, None, _PROOF))))
 
     def _preparation(self, request: Explain) -> list[Statement]:
         """The statements before EXPLAIN: first the settings, then the identity."""
@@ -155,35 +126,6 @@ class Planner:
 
     def _caller(self, declared: Caller) -> Caller:
         return declared.filled(self._session.texts)
-
-    def _answer(self, request: Request, result: GroupResult) -> Any:
-        if isinstance(request, CatalogQuery):
-            return result.answer().rows
-        error = result.error
-        if isinstance(error, INCONCLUSIVE_ERRORS):
-            raise error
-        explain = len(_BEGIN) + len(self._preparation(request))
-        if error is not None:
-            # missing privileges of the connection's own role are no property of the database
-            own = request.identity is None and isinstance(
-                error, psycopg.errors.InsufficientPrivilege
-            )
-            if own or len(result.answers) < explain:
-                raise error
-        if request.identity is not None:
-            check_caller(self._session, request.identity, result.answers[explain - 1])
-        if error is not None:
-            return NoPlanError(sqlstate_and_message(error))
-        [[parts]] = result.answer().rows
-        plans: list[QueryPlan] = [
-            part["Plan"] for part in parts if isinstance(part, dict) and "Plan" in part
-        ]
-        # EXPLAIN lists the statements of DO ALSO rules before the original one
-        return (
-            plans[-1]
-            if plans
-            else NoPlanError("a rule replaces the statement, and no table is read")
-        )
 
     def catalog_script(self, name: str, objects: Sequence[str]) -> str:
         """The query `catalog/<name>.sql` for these objects, as a script for psql."""
@@ -206,22 +148,3 @@ class Planner:
         return script.probe(
             (), become, "explain (verbose) " + statement, self._literals if declared else None
         )
-
-
-def plan(request: Explain) -> Check[QueryPlan]:
-    """The plan of a statement. Raises NoPlanError."""
-    answer: QueryPlan = yield request
-    return answer
-
-
-def catalog(name: str, *params: Any) -> Check[Sequence[tuple[Any, ...]]]:
-    """The rows of the query `catalog/<name>.sql`."""
-    rows: Sequence[tuple[Any, ...]] = yield CatalogQuery(name, params)
-    return rows
-
-
-def proves_empty(statement: str) -> Check[bool]:
-    """Whether the planner proves that a statement returns no row, whatever its tables contain.
-    Raises NoPlanError.
-    """
-    return query_plan.is_empty((yield from plan(Explain(statement, None, _PROOF))))

@@ -15,7 +15,7 @@ from supabase_jobs.session.impersonation import begin
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.plans import queries
-from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner, catalog, plan
+from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner
 from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.structure import snapshot
 from supabase_jobs.verify.verify import parse, verify
@@ -187,7 +187,8 @@ def test_additional_action_of_a_rule_is_ignored(rolled_back: Connection) -> None
     plans: list[QueryPlan] = []
     planner = Planner(begin(rolled_back, "plans", (), (), {}), Context())
     planner.run(
-        [plan(Explain("delete from public.async_jobs", None, {"enable_seqscan": "on"}))], plans
+        [planner.plan(Explain("delete from public.async_jobs", None, {"enable_seqscan": "on"}))],
+        plans,
     )
     assert plans[0]["Relation Name"] == "async_jobs"
     assert verify(rolled_back, EXPECTATIONS, ("plans",)).findings == ()
@@ -225,19 +226,20 @@ def test_plans_take_no_lock_and_run_nothing(
 
 
 def test_checks_before_one_that_fails_are_completed(rolled_back: Connection) -> None:
+    planner = Planner(begin(rolled_back, "plans", (), (), {}), Context())
+
     def check(*requests: Explain) -> Check[str]:
         for request in requests:
-            yield from plan(request)
+            yield from planner.plan(request)
         return requests[-1].statement
 
     def failing() -> Check[str]:
-        return str((yield from catalog("index")))  # without its parameter
+        return str((yield from planner.catalog("index")))  # without its parameter
 
     one, two, broken = (
         Explain(f"select {what}", None, {"enable_sort": "off"}) for what in ("1", "2", "nothing")
     )
     results: list[str] = []
-    planner = Planner(begin(rolled_back, "plans", (), (), {}), Context())
     with pytest.raises(psycopg.errors.ProtocolViolation):
         planner.run([check(one, two), check(one), failing(), check(one)], results)
     assert results == ["select 2", "select 1"]

@@ -13,10 +13,10 @@ from supabase_jobs.audit.probes.attempt import (
     INSERT,
     JOIN,
     NONE,
-    OPEN,
     OTHER,
     OWN,
     SELECT,
+    UNRECORDED,
     UPDATE,
     Attempt,
 )
@@ -59,7 +59,7 @@ def tested(
     tried = [
         ((a.label, label), a.name if a.name in (JOIN, FORGE) else _WORDS[a.action], a.outcome)
         for a in attempts
-        if a.name != OPEN and (label := _label(a)) is not None
+        if a.name not in UNRECORDED and (label := _label(a)) is not None
     ]
     tried += [
         ((b.object.label, b.caller.label), _WORDS[b.action], b.outcome)
@@ -78,7 +78,11 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, Permission], A
     found: dict[tuple[str, str, Permission], Attempt] = {}
     granted = []
     for attempt in attempts:
-        if attempt.reached and attempt.name != OPEN and (label := _label(attempt)) is not None:
+        if (
+            attempt.reached
+            and attempt.name not in UNRECORDED
+            and (label := _label(attempt)) is not None
+        ):
             word = attempt.name if attempt.name in (JOIN, FORGE) else _WORDS[attempt.action]
             shown = [Permission(word)]
             if attempt.column:
@@ -150,7 +154,9 @@ def _label(attempt: Attempt) -> str | None:
 def _actions(attempts: Sequence[Attempt]) -> str:
     words = []
     for action, word in _WORDS.items():
-        group = [a for a in attempts if a.action == action and a.name not in (JOIN, FORGE, OPEN)]
+        group = [
+            a for a in attempts if a.action == action and a.name not in (JOIN, FORGE, *UNRECORDED)
+        ]
         if action == UPDATE:
             words += _updates(group)
         elif any(a.reached for a in group):

@@ -10,12 +10,26 @@ from supabase_jobs.audit.rows.insert import claims_of, place
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Tenant, User
 from supabase_jobs.session.caller import Caller
 
-ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED, ANONYMOUS, SERVICE = (
+(
+    ANON,
+    NEWCOMER,
+    STRANGER,
+    OWNER,
+    MEMBER,
+    INVITED,
+    FORMER,
+    FORGER,
+    CLAIM,
+    DECLARED,
+    ANONYMOUS,
+    SERVICE,
+) = (
     "anon",
     "newcomer",
     "stranger",
     "owner",
     "member",
+    "invited",
     "former",
     "forger",
     "claim",
@@ -25,6 +39,7 @@ ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED, ANONYM
 )
 
 
+_OUTSIDERS = {ANON, NEWCOMER, STRANGER, INVITED, FORMER, FORGER, DECLARED, ANONYMOUS}
 # claims that Auth sets
 _FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
 
@@ -36,7 +51,8 @@ class Persona(Caller):
 
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant
     B, the owner that of tenant A; a member and a former member belong to A's group, or by
-    `User.link` to a row of A's owner, as does a header that names a row that has ended; a forger
+    `User.link` to a row of A's owner, as does a header that names a row that has ended; an invited
+    person has not accepted the membership yet; a forger
     sets claims or headers that anyone can choose; a user with a claim has one that only the project
     gives, such as a role. `declared` is an outsider of audit.toml. `anonymous` is the stranger
     after an anonymous sign-in, `service` the role service_role. `ended` is what marks a former
@@ -51,7 +67,7 @@ class Persona(Caller):
     @property
     def is_outsider(self) -> bool:
         """Whether the caller has nothing to do with tenant A."""
-        return self.kind in (ANON, NEWCOMER, STRANGER, FORMER, FORGER, DECLARED, ANONYMOUS)
+        return self.kind in _OUTSIDERS
 
     def own_row(self, oid: int) -> Row | None:
         """The caller's own row of a table."""
@@ -174,7 +190,11 @@ def _users(world: World) -> Iterator[Persona]:
     if world.a.claims and not world.plan.memberships:
         yield _signed_in("colleague", MEMBER, world.a, world.a.users[1])
     for user in world.a.users:
-        if user.former and user.membership is not None and user.membership.former is not None:
+        if user.invited and user.membership is not None:
+            invited = _signed_in(user.label, INVITED, world.a, user, without_claims=True)
+            mark = user.membership.invited
+            yield replace(invited, ended=mark and Ended(user.membership.relation, *mark))
+        elif user.former and user.membership is not None and user.membership.former is not None:
             former = _signed_in(user.label, FORMER, world.a, user, without_claims=True)
             yield replace(former, ended=Ended(user.membership.relation, *user.membership.former))
         elif user.in_both and not any(row.part == BOTH for row in user.extra):

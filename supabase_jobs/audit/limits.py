@@ -48,6 +48,8 @@ class AuditLimits:
 
     # values that an update tries in one column
     values: int = 6
+    # columns of a table with triggers that are tried without a policy
+    controls: int = 4
     # attempts for which an identity is set once
     attempts_in_batch: int = 100
     # columns of a view that are updated, one at a time

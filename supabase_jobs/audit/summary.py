@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import ANON, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER
+from supabase_jobs.audit.callers import ANON, FORMER, INVITED, MEMBER, NEWCOMER, OWNER, STRANGER
 from supabase_jobs.audit.leaks.leak import ShownLeak
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -45,6 +45,6 @@ def _widest(attempts: Sequence[Attempt], action: str) -> str:
         return "all"
     if outside & {NEWCOMER, STRANGER}:
         return "users"
-    if any(a.whose == GROUP and a.caller.kind in (MEMBER, OWNER, FORMER) for a in reached):
+    if any(a.whose == GROUP and a.caller.kind in (MEMBER, OWNER, INVITED, FORMER) for a in reached):
         return "group"
     return "own" if any(a.whose == OWN for a in reached) else "none"

@@ -67,9 +67,11 @@ class Words:
     ending_columns: WordList
     valid_columns: WordList
     valid_memberships: WordList
+    accepted_memberships: WordList
     acceptance_columns: WordList
     state_columns: WordList
     ended_states: WordList
+    invited_states: WordList
     valid_states: WordList
     amount_columns: WordList
     payment_time_columns: WordList

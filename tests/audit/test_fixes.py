@@ -159,7 +159,7 @@ def test_fixes_for_former_members_leave_members_their_access(project: Connection
 def test_membership_that_was_not_accepted_is_none(project: Connection) -> None:
     project.execute(INVITED.encode())
     access = run_audit(project).access["public.pages"]
-    assert (access["member of team_members"], access["former member of team_members"]) == (
+    assert (access["member of team_members"], access["invited person of team_members"]) == (
         "read",
         "none",
     )

@@ -17,6 +17,7 @@ from supabase_jobs.audit.callers import (
     DECLARED,
     FORGER,
     FORMER,
+    INVITED,
     MEMBER,
     NEWCOMER,
     STRANGER,
@@ -32,7 +33,7 @@ from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.words import Words
 
 # the callers from the most to the least general
-_GENERAL = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
+_GENERAL = (ANON, NEWCOMER, STRANGER, ANONYMOUS, INVITED, FORMER, FORGER, DECLARED, MEMBER)
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 # the roles of requests that anyone can make
 API_USERS = ("anon", "authenticated")
@@ -67,6 +68,11 @@ class Actor:
     is_linked: bool
     membership: Membership | None
     remedy: str
+
+    @property
+    def is_inactive(self) -> bool:
+        """Whether the caller was a member of the group, or has not accepted the membership yet."""
+        return self.kind in (FORMER, INVITED)
 
     @property
     def rank(self) -> int:

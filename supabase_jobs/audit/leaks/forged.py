@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import FORMER
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
 from supabase_jobs.audit.leaks.write import writes_of_other_tenants
@@ -54,7 +53,7 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak]:
         if tried.whose != OTHER or tried.name or tried.table.is_storage:
             continue
         if _identifies(tried.table):
-            severity = Severity.WARNING if tried.actor.kind == FORMER else Severity.ERROR
+            severity = Severity.WARNING if tried.actor.is_inactive else Severity.ERROR
             message = f"{who(tried.actor)} add rows in another user's name"
             yield shown(KIND, severity, tried, message)
         elif parents := facts.unreadable_parents(tried):

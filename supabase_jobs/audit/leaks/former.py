@@ -1,14 +1,19 @@
-"""Rows of a group that a former member still reads."""
+"""Rows of a group that a former member still reads, or an invited person already."""
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.callers import FORMER
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.callers import INVITED
+from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
 from supabase_jobs.audit.leaks.read import reads_of_others
+from supabase_jobs.audit.probes.attempt import INSERT, JOIN
 from supabase_jobs.findings import Severity
 
-KIND = Kind("former", (Severity.WARNING,), "A former member still reads the rows of the group.")
+KIND = Kind(
+    "former",
+    (Severity.WARNING,),
+    "A former member still reads the rows of the group, or an invited person already.",
+)
 
 
 def find(facts: Facts) -> Iterator[ShownLeak]:
@@ -16,6 +21,27 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
     for group in facts.objects.values():
         table = group[0].table
         reads = reads_of_others(group)
-        if table.owned and reads and reads[0].actor.kind == FORMER:
-            message = f"{who(reads[0].actor)} still read the group's {table.noun}"
-            yield shown(KIND, Severity.WARNING, reads[0], message)
+        if not table.owned or not reads or not reads[0].actor.is_inactive:
+            continue
+        for read in reads:
+            if not _is_invitation(facts, read):
+                when = "already" if read.actor.kind == INVITED else "still"
+                message = f"{who(read.actor)} {when} read the group's {table.noun}"
+                yield shown(KIND, Severity.WARNING, read, message)
+                break
+
+
+def _is_invitation(facts: Facts, read: Tried) -> bool:
+    """Whether an invited person reads to what the invitation is: the group and its members.
+
+    Not if outsiders may ask to join, so that everybody reads that.
+    """
+    membership = read.actor.membership
+    if read.actor.kind != INVITED or membership is None:
+        return False
+    if not read.table.is_group and not read.table.is_membership:
+        return False
+    return not any(
+        t.action == INSERT and t.name == JOIN and t.reached and t.actor.is_outsider
+        for t in facts.of_table(membership.table)
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import ANON, FORMER, NEWCOMER
+from supabase_jobs.audit.callers import ANON, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import OTHER, SELECT
@@ -22,7 +22,7 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
         message = f"{who(first.actor)} read other users' {table.noun}"
         if only_anon(group):
             yield shown(KIND, Severity.ERROR, first, f"{message}, which signed-in users cannot")
-        elif first.actor.kind not in (ANON, NEWCOMER, FORMER):
+        elif first.actor.kind not in (ANON, NEWCOMER) and not first.actor.is_inactive:
             yield shown(KIND, Severity.ERROR, first, f"{message}, which others cannot")
 
 

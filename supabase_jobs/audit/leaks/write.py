@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import ANON, CLAIM, FORMER, NEWCOMER
+from supabase_jobs.audit.callers import ANON, CLAIM, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import (
@@ -76,5 +76,5 @@ def _of_outsider(tried: Tried, group: Sequence[Tried]) -> ShownLeak:
             if not read.reached:
                 message += ", without being able to read them"
             break
-    severity = Severity.WARNING if tried.actor.kind == FORMER else Severity.ERROR
+    severity = Severity.WARNING if tried.actor.is_inactive else Severity.ERROR
     return shown(KIND, severity, tried, message)

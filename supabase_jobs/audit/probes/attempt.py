@@ -19,8 +19,10 @@ from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
 SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
 # names of attempts: a row of one's own in another's group, under another's name, taken from
-# another, or in a state that may open something
-JOIN, FORGE, TAKE_OVER, OPEN = "join", "forge", "take over", "open"
+# another, in a state that may open something, or an invitation that is accepted with another role
+JOIN, FORGE, TAKE_OVER, OPEN, ACCEPT = "join", "forge", "take over", "open", "accept"
+# those that only show what a write opens; a baseline does not record them
+UNRECORDED = (OPEN, ACCEPT)
 _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
 # have more frames

@@ -19,6 +19,7 @@ from supabase_jobs.audit.callers import (
     DECLARED,
     FORGER,
     FORMER,
+    INVITED,
     MEMBER,
     NEWCOMER,
     OWNER,
@@ -60,7 +61,7 @@ from supabase_jobs.session.impersonation import (
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import OwnerProbe, probes_of
 
-_CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
+_CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, INVITED, FORMER, FORGER, DECLARED, MEMBER)
 _IDS, _TEXTS = ("uuid", "bigint", "integer"), ("text", "character varying")
 _TEXT_BASES = ("text", "varchar")
 _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "date", "int4", "int2")

@@ -2,15 +2,27 @@
 opens.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER, Persona
+from supabase_jobs.audit.callers import (
+    CLAIM,
+    FORMER,
+    INVITED,
+    MEMBER,
+    NEWCOMER,
+    OWNER,
+    STRANGER,
+    Persona,
+)
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
 from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
+    ACCEPT,
     DELETE,
     FORGE,
     GROUP,
@@ -33,8 +45,9 @@ from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import SET, Impersonation, own_role
-from supabase_jobs.session.runner import Runner, probes_of
+from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
 
+_Effect = Callable[[Sequence[Any]], bool]
 _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
 
 
@@ -63,6 +76,8 @@ class Probes:
         self._plan = world.plan
         self.prober = Runner(impersonation, deadline)
         self._cursors: dict[int, Cursor] = {}
+        # table → columns that a trigger restores or sets, whoever changes them
+        self._restored: dict[int, set[str]] = {}
         self._declarations: list[Statement] = []
         self.attempts: list[Attempt] = []
         self.gains: list[Gain] = []
@@ -71,6 +86,7 @@ class Probes:
         """Probe these relations."""
         tables = [r for r in relations if r.is_table and r.partition_of is None]
         self._open_cursors(tables)
+        self._find_restored(tables)
         self._attempt(tables)
         self._escalate()
 
@@ -84,6 +100,7 @@ class Probes:
         self._send([a for caller in self._callers for r in tables for a in self._basic(caller, r)])
         self._send(list(self._columns()))
         self._send(list(self._takeovers()))
+        self._send(list(self._acceptances()))
 
     # -------------------------------------------------------------------------------------------
     # sending
@@ -124,6 +141,29 @@ class Probes:
             [result] = run_groups(self._impersonation.connection, [self._declarations])
             result.answer()
 
+    def _find_restored(self, tables: Sequence[Relation]) -> None:
+        """Note the columns whose new value a trigger replaces for the database's owner too, such as
+        `updated_at`: that shows nothing about a caller.
+        """
+        tried: list[tuple[Relation, str]] = []
+        controls: list[Statement] = []
+        for relation in tables:
+            row = self._world.a.rows.get(relation.oid)
+            if row is None or not relation.triggers:
+                continue
+            for column in self._columns_by_weight(relation, relation.columns)[: LIMITS.controls]:
+                value = self._values(row, column, self._callers[0])[0]
+                tried.append((relation, column.name))
+                controls.append(statements.lasting_update(row, column.name, value))
+        if not controls:
+            return
+        probe = OwnerProbe(controls)
+        self.prober.run([probe])
+        for (relation, name), result in zip(tried, probe.results, strict=True):
+            answers = [] if result.error is not None else result.answers[0].rows
+            if answers and not answers[0][0]:
+                self._restored.setdefault(relation.oid, set()).add(name)
+
     def cursor_statements(self) -> list[Statement]:
         """The statements that open the cursors."""
         return self._declarations
@@ -145,7 +185,7 @@ class Probes:
         if own is not None and (caller.kind != OWNER or own is a):
             yield OWN, own
         if caller.kind == OWNER:
-            member = next((u for u in self._world.a.users if u.membership and not u.former), None)
+            member = next((u for u in self._world.a.users if u.is_member), None)
             row = member.rows.get(relation.oid) if member else None
             if row is not None:
                 yield GROUP, row
@@ -171,8 +211,9 @@ class Probes:
     def _basic(self, caller: Persona, relation: Relation) -> Iterator[Attempt]:
         for whose, row in (*self.rows(caller, relation), *self._states(caller, relation)):
             yield Attempt(caller, relation, whose, SELECT, row, statements.select(row, caller.role))
-            columns = self._writable(relation, caller.role, UPDATE)
-            columns.sort(key=lambda c: self._weight(relation, c))
+            columns = self._columns_by_weight(
+                relation, self._writable(relation, caller.role, UPDATE)
+            )
             if columns:
                 yield self._update(
                     caller, row, whose, {columns[0].name: self._values(row, columns[0], caller)[0]}
@@ -192,12 +233,18 @@ class Probes:
             and relation.may(role, _PRIVILEGE[action], c.name)
         ]
 
+    def _columns_by_weight(self, relation: Relation, columns: Sequence[Column]) -> list[Column]:
+        """The columns, first those whose update has the fewest side effects and lasts."""
+        return sorted(columns, key=lambda column: self._weight(relation, column))
+
     def _weight(self, relation: Relation, column: Column) -> int:
         """The lower, the fewer side effects an update of the column has."""
+        restored = column.name in self._restored.get(relation.oid, ())
         key = any(column.name in k for k in relation.unique_keys)
         foreign = any(column.name in k.columns for k in relation.foreign_keys)
         identifies = column.name in user_columns(relation, self._plan.usage, self._plan.per_user)
-        return 8 * identifies + 4 * foreign + 4 * key + (column.name in self._plan.usage.words)
+        mentioned = column.name in self._plan.usage.words
+        return 32 * restored + 8 * identifies + 4 * foreign + 4 * key + mentioned
 
     # -------------------------------------------------------------------------------------------
     # updates
@@ -325,6 +372,26 @@ class Probes:
                     taken.name = TAKE_OVER
                     yield taken
 
+    def _acceptances(self) -> Iterator[Attempt]:
+        """Memberships that an invited person accepts with the most powerful role."""
+        for caller in self._callers:
+            membership = caller.user.membership if caller.user else None
+            row = caller.own_row(membership.relation.oid) if membership else None
+            if caller.kind != INVITED or membership is None or row is None:
+                continue
+            if membership.role is None or len(membership.roles) < 2 or membership.invited is None:
+                continue
+            member = next((u for u in self._world.a.users if u.is_member), None)
+            accepted = member.rows.get(membership.relation.oid) if member else None
+            state = membership.invited[0]
+            if accepted is None or state not in accepted.values:
+                continue
+            new = {membership.role: membership.roles[0], state: accepted.values[state]}
+            if all(row.relation.may(caller.role, "UPDATE", column) for column in new):
+                attempt = self._update(caller, row, OWN, new)
+                attempt.name = ACCEPT
+                yield attempt
+
     def _as_own(self, row: Row, caller: Persona, *, through_parents: bool) -> dict[str, str | None]:
         """The columns that make a row the caller's: its ids, and with `through_parents` its own
         parents.
@@ -398,15 +465,16 @@ class Probes:
         if membership is None:
             return [row.values]
         users = [u for u in self._world.a.users if u.membership is membership and oid in u.rows]
-        users.sort(key=lambda user: user.former)
+        users.sort(key=lambda user: user.is_inactive)
         rows = [u.rows[oid].values for u in users]
+        inactive = [u for u in users if u.is_inactive]
         role = any(k.target in self._plan.roles for k in row.relation.foreign_keys)
         about_user = set(membership.groups) & set(
             user_columns(row.relation, self._plan.usage, self._plan.per_user)
         )
         if rows and (role or about_user):
-            return [rows[0], *rows[-1:]] if users[-1].former else rows[:1]
-        return [row.values, *(u.rows[oid].values for u in users if u.former)]
+            return [rows[0], *(u.rows[oid].values for u in inactive)]
+        return [row.values, *(u.rows[oid].values for u in inactive)]
 
     def _in_states(self, row: Row) -> list[Mapping[str, str | None]]:
         """Copies of a row with other keys, and with each constant that policies and functions
@@ -556,8 +624,9 @@ class Probes:
                         a.row,
                         a.sent,
                         before=[write.sent.statement],
+                        after=a.after,
                         column=a.column,
-                        effect=_last_counts,
+                        effect=partial(_after_a_write, a.effect),
                     )
                     writes.append((write, a, again))
         self._run_unrecorded([r for _, _, r in reads] + [w for _, _, w in writes])
@@ -572,6 +641,7 @@ class Probes:
         for write, closed_attempt, again in writes:
             if again.reached:
                 self.gains.append(Gain(write, closed_attempt.relation, closed_attempt.action))
+        self.gains = [gain for gain in self.gains if not self._is_of_the_invitation(gain)]
 
     def _is_closed(self, attempt: Attempt) -> bool:
         """Whether an attempt on another's row failed by a policy, so that a write could open it."""
@@ -588,7 +658,11 @@ class Probes:
         trusted = attempt.caller.kind in (OWNER, CLAIM)
         if not attempt.reached or trusted or attempt.error is not None or attempt.is_state:
             return False
+        if attempt.name == ACCEPT:
+            return True
         if attempt.action == UPDATE:
+            if attempt.caller.kind == INVITED and self._accepts(attempt):
+                return False
             shared = attempt.whose == NONE and attempt.relation.oid in self._plan.opening
             return (attempt.whose == OWN or shared) and attempt.column in self._plan.usage.words
         if attempt.action == INSERT:
@@ -596,6 +670,33 @@ class Probes:
                 attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER)
             )
         return attempt.action == DELETE and attempt.whose == OWN
+
+    def _accepts(self, attempt: Attempt) -> bool:
+        """Whether an invited person accepts the membership, which they cannot have asked for."""
+        user = attempt.caller.user
+        membership = None if user is None else user.membership
+        if membership is None or membership.invited is None:
+            return False
+        is_own = attempt.relation is membership.relation and attempt.whose == OWN
+        is_asked_for = any(
+            a.action == INSERT and a.name == JOIN and a.reached and a.caller.is_outsider
+            for a in self.attempts
+            if a.relation is membership.relation
+        )
+        return is_own and attempt.column == membership.invited[0] and not is_asked_for
+
+    def _is_of_the_invitation(self, gain: Gain) -> bool:
+        """Whether a gain of who accepts an invitation is what members with its role may do."""
+        user = gain.write.caller.user
+        if gain.write.name != ACCEPT or user is None:
+            return False
+        return any(
+            a.reached and a.action == gain.action and a.whose == GROUP
+            for a in self.attempts
+            if a.relation is gain.relation and a.caller.kind == MEMBER and a.caller.user is not None
+            if (a.caller.user.membership, a.caller.user.role) == (user.membership, user.role)
+            and not a.caller.user.in_both
+        )
 
     def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:
         ordered = sorted(attempts, key=lambda a: id(a.caller))
@@ -607,8 +708,9 @@ def _counts_and_lasts(answers: Sequence[object]) -> bool:
     return bool(answers[0].count and answers[-1].rows[0][0])  # type: ignore[attr-defined]
 
 
-def _last_counts(answers: Sequence[object]) -> bool:
-    return bool(answers[-1].count)  # type: ignore[attr-defined]
+def _after_a_write(effect: _Effect | None, answers: Sequence[Any]) -> bool:
+    """Whether an action reached its row after the write of the first statement, as without it."""
+    return bool(effect(answers[1:]) if effect else answers[1].count)
 
 
 def _any_true(answers: Sequence[object]) -> bool:

@@ -88,6 +88,23 @@ def has_value(row: Row, column: str, value: str | None) -> Statement:
     )
 
 
+def lasting_update(row: Row, column: str, value: str | None) -> Statement:
+    """Set a column of a row; whether the row has the value then."""
+    new = Constant(value, row.relation.by_name[column].type)
+    return _statement(
+        sql.SQL(
+            "update {} set {} = {} where {} returning {}::text is not distinct from {}::text"
+        ).format(
+            row.relation.identifier,
+            sql.Identifier(column),
+            new,
+            row.condition,
+            sql.Identifier(column),
+            new,
+        )
+    )
+
+
 def delete(row: Row, cursor: Cursor | None = None) -> Delete:
     """Delete a row."""
     return Delete(row.relation.identifier, row.condition, cursor)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import FORMER, MEMBER, OWNER
+from supabase_jobs.audit.callers import FORMER, INVITED, MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.leaks import rls_disabled
 from supabase_jobs.audit.leaks.leak import DEVIATION, PolicyLeak, Repair, ShownLeak
@@ -283,7 +283,8 @@ def _demand(plan: Plan, shown: _Shown, policies: Sequence[Policy], *, may_drop: 
     if shown.is_of_column:
         return Demand()
     role, mark = attempt.caller.role, attempt.caller.ended
-    if attempt.caller.kind == FORMER and mark is not None and repair is not Repair.REFUSE:
+    is_inactive = attempt.caller.kind in (FORMER, INVITED)
+    if is_inactive and mark is not None and repair is not Repair.REFUSE:
         return candidates.without_ended(plan, relation, policies, mark, role)
     of_owner = shown.is_deviation and (attempt.caller.kind, attempt.whose) == (OWNER, OWN)
     if of_owner and policies and all(policy.command != "*" for policy in policies):

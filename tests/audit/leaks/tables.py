@@ -53,6 +53,7 @@ _OUTSIDERS = {
     callers.ANON,
     callers.NEWCOMER,
     callers.STRANGER,
+    callers.INVITED,
     callers.FORMER,
     callers.FORGER,
     callers.DECLARED,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import psycopg
@@ -38,6 +39,8 @@ _PLATFORM = {
     ),
     errors.UndefinedFunction.sqlstate: r"\bauth\.(uid|jwt|role)\b",
 }
+# classes of errors in which the server names objects that exist, whatever a function computes
+_NAMING_OBJECTS = ("21", "23", "25", "40", "42501", "53", "54", "55", "57")
 _NO_PLATFORM = (
     "The database lacks the schemas and roles of Supabase. Connect to a Supabase project, or start"
     " a local one:"
@@ -88,9 +91,42 @@ def _functions(error: psycopg.Error) -> list[str]:
 
 
 def _may_hold_values(error: psycopg.Error) -> bool:
-    """Whether a function of the project wrote the text, or it is about a value."""
-    is_raised = error.diag.source_function in ("exec_stmt_raise", "exec_stmt_assert")
-    return is_raised or (error.sqlstate or "").startswith("22")
+    """Whether a function of the project wrote the text or the statement that the text is about, or
+    it is about a value.
+    """
+    sqlstate = error.sqlstate or ""
+    if _is_raised(error) or sqlstate.startswith("22"):
+        return True
+    return error.diag.context is not None and not sqlstate.startswith(_NAMING_OBJECTS)
+
+
+def _is_raised(error: psycopg.Error) -> bool:
+    return error.diag.source_function in ("exec_stmt_raise", "exec_stmt_assert")
+
+
+@dataclass(frozen=True)
+class NamedObjects:
+    """The objects that an error is about."""
+
+    schema: str | None = None
+    table: str | None = None
+    constraint: str | None = None
+    column: str | None = None
+
+
+def named_objects(error: psycopg.Error) -> NamedObjects:
+    """The objects that an error names. None that RAISE names, if messages may hold no values: it
+    can name anything.
+    """
+    if values_are_hidden() and _is_raised(error):
+        return NamedObjects()
+    diag = error.diag
+    return NamedObjects(
+        schema=diag.schema_name,
+        table=diag.table_name,
+        constraint=diag.constraint_name,
+        column=diag.column_name,
+    )
 
 
 def session_ended(error: psycopg.Error) -> bool:

@@ -12,7 +12,7 @@ import psycopg
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import LOCK_ERRORS, session_ended
+from supabase_jobs.database.errors import LOCK_ERRORS, public_message, session_ended
 from supabase_jobs.errors import MigrationError, PrivilegeError
 from supabase_jobs.migrations.locks import LockOptions, lock_timeout_statement, retry_while_locked
 from supabase_jobs.session.savepoint import Savepoint
@@ -231,7 +231,7 @@ def _rejection(migration: Migration, error: psycopg.Error) -> MigrationError:
         )
     return MigrationError(
         f"the ledger row of {migration.file_name} could not be written:"
-        f" {error.diag.message_primary or error}",
+        f" {public_message(error) or error}",
         hint=hint,
         sqlstate=error.sqlstate,
         file=migration.label,

@@ -13,7 +13,7 @@ import psycopg
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection, second_connection
-from supabase_jobs.database.errors import LOCK_ERRORS
+from supabase_jobs.database.errors import LOCK_ERRORS, public_message
 from supabase_jobs.database.limits import limits
 from supabase_jobs.errors import BusyError, SupabaseJobsError
 from supabase_jobs.migrations.give_way import GaveWayError, busy
@@ -98,7 +98,7 @@ def retry_while_locked(
                 cause = (
                     f"could not get a lock within {lock_options.lock_timeout_ms} ms"
                     if timed_out
-                    else f"{error.diag.message_primary}"
+                    else public_message(error)
                 )
                 tried = "once" if lock_options.retries == 0 else f"{lock_options.retries + 1} times"
                 raise BusyError(

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import IsolationLevel, sql
 
 from supabase_jobs.database.connection import Connection, second_connection
-from supabase_jobs.database.errors import explain_lost_connection
+from supabase_jobs.database.errors import explain_lost_connection, public_message
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import FileStatement
 from supabase_jobs.errors import BusyError, MigrationError
@@ -169,7 +169,7 @@ def _run(connection: Connection, migration: Migration, statement: FileStatement)
         state = f"it left INVALID: {', '.join(invalid)}" if invalid else "it left no INVALID index"
         message = (
             f"{migration.file_name} failed outside a transaction:"
-            f" {error.diag.message_primary or error}; {state}"
+            f" {public_message(error) or error}; {state}"
         )
         hint = (
             "Fix the cause and run apply again: it first drops an INVALID index of the file's own"

@@ -38,6 +38,7 @@ from supabase_jobs.database.batch import GroupResult, Statement, read, run_group
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import (
     INCONCLUSIVE_ERRORS,
+    named_objects,
     outermost_function,
     sqlstate_and_message,
 )
@@ -382,12 +383,12 @@ def _signature(error: psycopg.Error) -> tuple[str | None, ...]:
 
 
 def _rejected(error: psycopg.Error, rows: Sequence[Mapping[str, Any]]) -> SignUpRejectedError:
-    diag = error.diag
-    table = f"{diag.schema_name}.{diag.table_name}"
-    if diag.constraint_name and diag.table_name:
-        where = f'constraint "{diag.constraint_name}" of {table}'
-    elif diag.column_name and diag.table_name:
-        where = f'the NOT NULL constraint of column "{diag.column_name}" of {table}'
+    diag, named = error.diag, named_objects(error)
+    table = f"{named.schema}.{named.table}"
+    if named.constraint and named.table:
+        where = f'constraint "{named.constraint}" of {table}'
+    elif named.column and named.table:
+        where = f'the NOT NULL constraint of column "{named.column}" of {table}'
     else:
         where = outermost_function(error) or "table auth.users"
     message = f"creating users failed with {sqlstate_and_message(error)} ({where})"

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import public_message
+from supabase_jobs.database.errors import named_objects, public_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.verify.structure import snapshot
 
@@ -77,20 +77,20 @@ def user_object_conflict(
     if (
         not managed
         or not isinstance(error, psycopg.IntegrityError)
-        or error.diag.table_name is None
+        or named_objects(error).table is None
     ):
         return None
-    diag = error.diag
+    named = named_objects(error)
     rows = sql_file(_USER_OBJECT).rows(
-        connection, diag.schema_name, diag.table_name, diag.constraint_name, list(managed)
+        connection, named.schema, named.table, named.constraint, list(managed)
     )
     if not rows:
         return None
     [(table, whole_table)] = rows
     constraint = (
-        f'constraint "{diag.constraint_name}" of {table}'
-        if diag.constraint_name
-        else f'the NOT NULL constraint of column "{diag.column_name}" of {table}'
+        f'constraint "{named.constraint}" of {table}'
+        if named.constraint
+        else f'the NOT NULL constraint of column "{named.column}" of {table}'
     )
     blocking = f"table {table}" if whole_table else constraint
     failure = f"{error.sqlstate} ({public_message(error)})"

@@ -41,6 +41,29 @@ def test_verify_prints_no_text_of_a_trigger(cli: Run, in_use: Database, trigger:
     assert "P0001 in PL/pgSQL function reject() line 4 at RAISE" in " ".join(ran.out.split())
 
 
+DYNAMIC = """
+create or replace function public.reject() returns trigger language plpgsql as $$
+begin execute format('select * from %I', (select min(email) from public.customers)); return new; end $$;
+"""
+NAMED = """
+create or replace function public.reject() returns trigger language plpgsql as $$
+declare name text := (select min(email) from public.customers);
+begin raise unique_violation using schema = name, table = name, constraint = name, column = name; end $$;
+"""
+
+
+@pytest.mark.parametrize("trigger", [SIGN_UP, JOBS], ids=["sign-up", "jobs"])
+@pytest.mark.parametrize("function", [DYNAMIC, NAMED], ids=["dynamic", "named"])
+def test_verify_prints_no_name_that_a_trigger_makes(
+    cli: Run, in_use: Database, trigger: str, function: str
+) -> None:
+    create(in_use.url, trigger, function)
+    ran = cli("verify", "--only", "access,functions", "--db-url", in_use.url)
+    assert ran.code == 1
+    assert SECRET not in ran.out + ran.err
+    assert "in PL/pgSQL function reject() line" in " ".join(ran.out.split())
+
+
 @pytest.mark.parametrize("sql", [DUPLICATE, TRIGGER], ids=["detail", "trigger"])
 def test_dry_run_prints_no_value(cli: Run, in_use: Database, files: Path, sql: str) -> None:
     create(in_use.url)

@@ -4,6 +4,7 @@ them remains.
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import psycopg
@@ -15,9 +16,10 @@ from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.committed import marked
 from supabase_jobs.audit.expressions import body_trees, calls
+from supabase_jobs.audit.rows import states, values
 from supabase_jobs.audit.rows.patterns import like, matching
 from supabase_jobs.audit.rows.tenants import Row
-from supabase_jobs.audit.rows.values import candidates, utc_now
+from supabase_jobs.audit.rows.values import candidates
 from supabase_jobs.audit.words import load
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
@@ -25,7 +27,7 @@ from supabase_jobs.report.producers.audit import rows
 from supabase_jobs.session.committed import is_marked_id
 from supabase_jobs.session.sign_up import SignUpRejectedError
 from tests.audit.conftest import run_audit
-from tests.fix_db import session_copy
+from tests.fix_db import Make, session_copy
 from tests.programs import DEFAULT_MAJOR
 
 ODD_SCHEMA = Path(__file__).with_name("odd_schema.sql")
@@ -359,7 +361,7 @@ def test_values_of_a_pattern_of_digits_differ() -> None:
     first, second = (
         {
             v
-            for v in candidates(column, limits, f"zq{name}eaf", 1, utc_now(), load())
+            for v in candidates(column, limits, f"zq{name}eaf", 1, datetime.now(UTC), load())
             if re.match("^[A-Z]{3}-[0-9]{6}$", v or "")
         }
         for name in "ab"
@@ -528,3 +530,32 @@ def test_names_derived_from_the_digits_of_an_id_are_unique(todos: Connection) ->
         with pytest.raises(SignUpRejectedError) as caught:
             insert_world(todos, Options(), marked())
         assert "random value" in str(caught.value.hint)
+
+
+SHARE_LINKS = """
+create table public.links (
+  id uuid primary key default gen_random_uuid(), owner uuid not null references auth.users, token text not null unique,
+  expires_at timestamptz not null, opened_on date
+);
+alter table public.links enable row level security;
+create policy "open links" on public.links for select using (expires_at > now() and opened_on is null);
+"""
+
+
+def test_generated_times_are_those_of_the_server(
+    make_database: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a baseline with expiries stays, whatever the clock of the client shows."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Wrong":
+            return cls(2001, 2, 3, tzinfo=tz)
+
+    database = make_database("services", 17)
+    with connect(database.url) as connection:
+        connection.execute(SHARE_LINKS.encode())
+        first = audit(connection, Options(stable=True))
+        for module in (values, states):
+            monkeypatch.setattr(module, "datetime", Wrong)
+        assert audit(connection, Options(stable=True)).access == first.access

@@ -3,7 +3,7 @@ rolled back.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +16,7 @@ from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
+from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
 from supabase_jobs.audit.leaks import facts as leak_facts
 from supabase_jobs.audit.leaks import kinds, rls_disabled
 from supabase_jobs.audit.leaks.facts import Facts
@@ -76,8 +77,10 @@ class Options:
     same in each run. `record` is called with the generated rows and what was tried on them, before
     they are rolled back. `common` is what the audit has in common with those that
     it is compared with; None for an audit of its own. `partial`: a name that this database lacks
-    may exist in one that it is compared with. `seconds` limits the probes. `advance` gets the
-    number of the part that begins, and of all: rows, tables, views and functions, topics, causes.
+    may exist in one that it is compared with. `copied` has the words of a database with copied
+    rows, and `hide` gets the values that were computed from them. `seconds` limits the probes.
+    `advance` gets the number of the part that begins, and of all: rows, tables, views and
+    functions, topics, causes.
     """
 
     served: Sequence[str] = ("public",)
@@ -93,6 +96,8 @@ class Options:
     ) = None
     common: Common | None = None
     partial: bool = False
+    copied: CopiedTexts | None = None
+    hide: Callable[[Iterable[str]], None] = lambda _texts: None
     seconds: float = LIMITS.seconds
     advance: Callable[[int, int], None] = lambda _number, _total: None
 
@@ -108,6 +113,8 @@ def audit(connection: Connection, options: Options) -> Audit:
     with rolled_back(connection):
         options.advance(1, _PARTS)
         world = insert_world(connection, options, options.common or Common())
+        if options.copied is not None:
+            options.hide(Printable(options.copied, world).computed())
         plan, found = world.plan, world.plan.catalog
         relations = [r for r in found.reachable if selected(r, options)]
         views = [r for r in relations if r.kind in ("v", "m")]

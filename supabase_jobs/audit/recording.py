@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -12,6 +13,7 @@ from psycopg import sql
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
 from supabase_jobs.audit.configuration import CHANNELS
+from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
 from supabase_jobs.audit.probes import statements, topics
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import SQL, Bypass
@@ -117,8 +119,9 @@ class Recording:
 
     `related` maps each table to the tables whose rows its access depends on. `functions` are those
     of the API, with the roles that may call them. `now` is the time that generated times are
-    relative to. `drawn` are random values of the server, in the order of the rows. `columns` maps
-    (table, role, privilege) to the columns on which the role has it.
+    relative to. `printable` is set for a copy of a database. `drawn` are random values of the
+    server, in the order of the rows. `columns` maps (table, role, privilege) to the columns on
+    which the role has it.
     """
 
     rows: tuple[RecordedRow, ...]
@@ -127,6 +130,7 @@ class Recording:
     functions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     now: datetime = datetime.max
     drawn: tuple[str, ...] = ()
+    printable: Printable | None = None
     columns: Mapping[tuple[str, str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -136,9 +140,11 @@ def record(
     attempts: Sequence[Attempt],
     bypasses: Sequence[Bypass],
     channels: Sequence[TopicAttempt],
+    copied: CopiedTexts | None = None,
 ) -> Recording:
     """Record an audit, while its rows exist."""
-    rows = [*users(connection, world), *(row for _, row in rows_of(world))]
+    printable = None if copied is None else Printable(copied, world)
+    rows = [*users(connection, world), *(row for _, row in rows_of(world, printable))]
     for topic, extension in dict.fromkeys((c.topic, c.extension) for c in channels):
         rows.append(RecordedRow(topics.message(topic, extension).query(), table=CHANNELS))
     for relation in dict.fromkeys(relation for relation, _ in world.plan.deferring):
@@ -159,13 +165,14 @@ def record(
         value for row in inserted for name in row.drawn if (value := row.values[name]) is not None
     )
     return Recording(
-        tuple(rows),
-        tuple(recorded),
-        _related(world),
-        functions,
-        world.now,
-        tuple(drawn),
-        _columns(catalog),
+        rows=tuple(rows),
+        attempts=tuple(recorded),
+        related=_related(world),
+        functions=functions,
+        now=world.now,
+        drawn=tuple(drawn),
+        printable=printable,
+        columns=_columns(catalog),
     )
 
 
@@ -222,12 +229,13 @@ def _user(given: Mapping[str, Any]) -> sql.Composable:
     )
 
 
-def rows_of(world: World) -> Iterator[tuple[Row, RecordedRow]]:
+def rows_of(world: World, printable: Printable | None = None) -> Iterator[tuple[Row, RecordedRow]]:
     """The rows of the tables with their statements, parents first; keys that close a cycle are set
-    at the end.
+    at the end. Code of the project computes the values that are not `printable` again.
     """
     last = []
     tenants = (world.a, world.b)
+    inserted = partial(_row, printable=printable)
     for step in world.plan.steps:
         for relation in step.relations:
             later = step.later.get(relation.oid, ())
@@ -241,20 +249,29 @@ def rows_of(world: World) -> Iterator[tuple[Row, RecordedRow]]:
                             yield from (
                                 (row, RecordedRow(text, table=relation.label)) for text in deferral
                             )
-                        yield from ((row, recorded) for recorded in _row(row, tenant, user, null))
+                        yield from (
+                            (row, recorded) for recorded in inserted(row, tenant, user, null)
+                        )
                         last += [(row, _set_later(row, key)) for key in null if _is_set(row, key)]
     yield from last
     for tenant in tenants:
         for user in tenant.users:
             for row in user.extra:
-                yield from ((row, recorded) for recorded in _row(row, tenant, user, ()))
+                yield from ((row, recorded) for recorded in inserted(row, tenant, user, ()))
 
 
 def _row(
-    row: Row, tenant: Tenant, user: User, later: Sequence[Constraint]
+    row: Row,
+    tenant: Tenant,
+    user: User,
+    later: Sequence[Constraint],
+    printable: Printable | None,
 ) -> Iterator[RecordedRow]:
     relation = row.relation
     omitted = {name for key in later for name in key.columns}
+    if printable is not None:
+        referring = {name for key in relation.foreign_keys for name in key.columns}
+        omitted |= printable.computed_in(row).keys() - referring
     columns = [
         c
         for c in relation.columns

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supabase_jobs.cli.common import advance, narrate, progress
-from supabase_jobs.cli.private import keep_private
-from supabase_jobs.cli.project_database import audit_configuration, copy_options, narration
+from supabase_jobs.cli.project_database import (
+    audit_configuration,
+    copy_options,
+    hiding,
+    narration,
+)
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 
 if TYPE_CHECKING:
@@ -137,7 +141,7 @@ def compare_database(
         migrated(given.directory, before.files, major=major, narration=narration()) as old,
         copied(connection, copy_options(given), narration=narration()) as copy,
     ):
-        keep_private(copy.private)
+        options = hiding(options, copy.private, copy.definitions)
         return compare_states(
             given,
             (old.connection, before),
@@ -160,7 +164,7 @@ def compare_pending_on_copy(
         connection, copy_options(given), pending, narration=narration()
     )
     with copies as (old, new):
-        keep_private(new.private)
+        options = hiding(options, new.private, new.definitions)
         return compare_states(
             given,
             (old.connection, State("the database", pending, served)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,11 @@ from supabase_jobs.cli.common import (
     write_file,
 )
 from supabase_jobs.cli.completion import name_and_folder
-from supabase_jobs.cli.private import keep_private, without_private
+from supabase_jobs.cli.private import without_private
 from supabase_jobs.cli.project_database import (
     audit_configuration,
     database_in_place,
+    hiding,
     project_database,
     project_files,
 )
@@ -215,7 +217,7 @@ def command(
         opened = project_database(given, seed=seed, rows=not no_rows)
     with opened as database:
         connection = database.connection
-        keep_private(database.private)
+        options = hiding(options, database.private, database.definitions)
         with progress("auditing"):
             result = _emit(connection, options, emitted) if emitted else audit(connection, options)
         result = _with_lacking(_fail_if_nothing_is_reached(result, options), database, options)
@@ -286,7 +288,8 @@ def _emit(
     from supabase_jobs.audit.recording import Recording, record
 
     recordings: list[Recording] = []
-    recorder: Callable[..., None] = lambda *found: recordings.append(record(connection, *found))  # noqa: E731
+    recorded = partial(record, connection, copied=options.copied)
+    recorder: Callable[..., None] = lambda *found: recordings.append(recorded(*found))  # noqa: E731
     result = audit(connection, replace(options, record=recorder))
     found = suites(connection, recordings[0])
     omitted = sum(len(suite.omitted) for suite in found)

@@ -24,8 +24,7 @@ from supabase_jobs.cli.common import (
     write_file,
 )
 from supabase_jobs.cli.completion import KINDS, complete_list
-from supabase_jobs.cli.private import keep_private
-from supabase_jobs.cli.project_database import audit_configuration, suite_database
+from supabase_jobs.cli.project_database import audit_configuration, hiding, suite_database
 from supabase_jobs.cli.reports import check_report, show_report
 from supabase_jobs.cli.terminal import counter, is_terminal
 from supabase_jobs.errors import ConfigError
@@ -219,7 +218,10 @@ def _run_suite(
         check_folder(options["tests_folder"])
         earlier_tests(options["tests_folder"])  # or an error, before the suite runs
     with suite_database(given) as database:
-        keep_private(database.private)
+        audit_options = Options(
+            load_api_settings(given.directory).schemas,
+            configuration=audit_configuration(given.directory),
+        )
         run = SuiteRun(
             database.connection,
             SuiteOptions(
@@ -231,10 +233,7 @@ def _run_suite(
                 options["tables"],
                 frozenset() if options["tables"] else _managed(given),
                 options["timeout"],
-                Options(
-                    load_api_settings(given.directory).schemas,
-                    configuration=audit_configuration(given.directory),
-                ),
+                hiding(audit_options, database.private, database.definitions),
             ),
         )
         interrupted = None

@@ -3,19 +3,21 @@ of the target.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from supabase_jobs.cli.common import advance, connected, database_url, narrate, progress
+from supabase_jobs.cli.private import keep_private
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import DEFAULT_MIGRATIONS
 
 if TYPE_CHECKING:
+    from supabase_jobs.audit.audit import Options
     from supabase_jobs.audit.configuration import Configuration
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import NotTested
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 class ProjectDatabase:
     """A database to audit, its name in reports, and the database that it copies, if any.
 
-    `lacking` are objects that the copy lacks; `private` are texts that no report may print.
+    `lacking` are objects that the copy lacks; `private` are texts that no report may print, and
+    `definitions` is the text of what it copies.
     """
 
     connection: "Connection"
@@ -37,6 +40,7 @@ class ProjectDatabase:
     target: "Connection | None" = None
     lacking: "tuple[NotTested, ...]" = ()
     private: tuple[str, ...] = ()
+    definitions: str = ""
 
 
 @contextmanager
@@ -130,7 +134,21 @@ def _of_copy(target: "Connection", copy: "Copy") -> ProjectDatabase:
         target=target,
         lacking=copy.lacking,
         private=copy.private,
+        definitions=copy.definitions,
     )
+
+
+def hiding(options: "Options", private: "Sequence[str]", definitions: str) -> "Options":
+    """The options of an audit of a copy: from now on nothing prints its private texts, nor the
+    values that code of the project computes from them.
+    """
+    from supabase_jobs.audit.copied_texts import CopiedTexts, words
+
+    if not private:
+        return options
+    keep_private(private)
+    copied = CopiedTexts(definitions=words(definitions), private=words(" ".join(private)))
+    return replace(options, copied=copied, hide=keep_private)
 
 
 def has_target(given: "Settings") -> bool:

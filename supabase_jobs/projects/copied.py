@@ -60,12 +60,13 @@ class Copy:
     """The connection to a copy, as the owner of its database.
 
     `lacking` are objects that it lacks; `private` are texts of the original, which no report may
-    print.
+    print, and `definitions` is the text of all others.
     """
 
     connection: Connection
     lacking: tuple[NotTested, ...]
     private: tuple[str, ...]
+    definitions: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def copied(
         copy = stack.enter_context(connect(_url(embedded, original)))
         if private:
             stack.enter_context(hidden_values())
-        yield Copy(copy, lacking, private)
+        yield Copy(copy, lacking, private, original.dump)
         _note_calls(copy, narration)
 
 
@@ -125,7 +126,10 @@ def copied_before_and_after(
         old = stack.enter_context(connect(_url(embedded, original, before)))
         if private:
             stack.enter_context(hidden_values())
-        yield Copy(old, lacking, private), Copy(new, lacking, private)
+        yield (
+            Copy(old, lacking, private, original.dump),
+            Copy(new, lacking, private, original.dump),
+        )
 
 
 def _note_calls(copy: Connection, narration: Narration) -> None:

@@ -177,6 +177,58 @@ create trigger refuse before insert on public.mails for each row execute functio
     assert not [text for text in written if "whsec_" in text or "anna@" in text]
 
 
+TRANSFORMED = """
+create table public.rates (code text primary key, percent numeric not null, note text);
+insert into public.rates values ('nightjar', 71429.25, 'Ask "Anna" & <Bo>'), ('robin', 3.5, '');
+revoke all on public.rates from anon, authenticated;
+create function public.code() returns text language sql security definer as 'select upper(max(code)) from public.rates where percent > 5';
+create function public.part() returns text language sql security definer as 'select ''x'' || substring(max(code) from 3 for 4) from public.rates where percent > 5';
+create function public.total() returns numeric language sql security definer as 'select sum(percent) from public.rates';
+create function public.half(text) returns text language sql security definer as 'select $1 || reverse(note) from public.rates where percent > 5';
+create table public.orders (
+  id uuid primary key default gen_random_uuid(), owner uuid not null references auth.users, title text not null,
+  rate text not null references public.rates, label text unique, total numeric
+);
+create function public.price() returns trigger language plpgsql security definer as $$
+begin
+  select new.title || ' ' || reverse(min(code)), sum(percent) into new.label, new.total from public.rates where percent > 5;
+  return new;
+end $$;
+create trigger price before insert on public.orders for each row execute function public.price();
+create function public.find(text) returns setof public.orders language sql security definer as 'select * from public.orders where label = $1';
+create table public.refusals (id uuid primary key default gen_random_uuid(), body text);
+create function public.refuse() returns trigger language plpgsql security definer as $$
+begin
+  execute format('select * from %I', (select 'of_' || reverse(min(code)) from public.rates where percent > 5));
+  return new;
+end $$;
+create trigger refuse before insert on public.refusals for each row execute function public.refuse();
+create table public.named (id uuid primary key default gen_random_uuid(), body text);
+create function public.name() returns trigger language plpgsql security definer as $$
+begin
+  raise unique_violation using constraint = (select 'of_' || reverse(min(code)) from public.rates where percent > 5);
+end $$;
+create trigger name before insert on public.named for each row execute function public.name();
+"""
+PARTS = ("nightjar", "ghtj", "rajthgin", "71429", "71432", "anna")
+
+
+def test_no_value_that_was_computed_from_a_row_is_printed(
+    database: Database, cli: Run, tmp_path: Path
+) -> None:
+    with connect(database.url) as connection:
+        connection.execute(TRANSFORMED.encode())
+    emitted = ["--emit", "pytest", "tests", "--emit", "pgtap", "tap"]
+    ran = cli("audit", "--db-url", database.url, "--format", "html", "--output", "r.html", *emitted)
+    assert ran.code == 0, ran.err
+    files = [tmp_path / "r.html", *tmp_path.glob("tests/*"), *tmp_path.glob("tap/*")]
+    texts = {"": ran.out + ran.err} | {file.name: file.read_text() for file in files}
+    found = [(name, part) for name, text in texts.items() for part in PARTS if part in text.lower()]
+    assert found == []
+    assert "code()" in texts["r.html"]
+    assert "can call total() with no argument" in texts["test_access_functions.py"]
+
+
 def test_the_database_is_only_read(database: Database, cli: Run) -> None:
     with connect(database.url) as connection:
         connection.execute(SHOP.encode())

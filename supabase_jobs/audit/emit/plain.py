@@ -79,7 +79,7 @@ class Plain(AsSent):
     """
 
     def __init__(self, connection: Connection, recording: Recording) -> None:
-        self._now = recording.now
+        self._now, self._printable = recording.now, recording.printable
         long = [value for value in recording.drawn if len(value) >= _LEAST_DRAWN]
         self._drawn = {value: _redrawn(value, number) for number, value in enumerate(long)}
         labels = {part for label in recording.related for part in label.split(".", 1)}
@@ -119,7 +119,7 @@ class Plain(AsSent):
         if type_ == "boolean" and text in ("true", "false"):
             return text
         if type_.partition("(")[0] in _NUMBERS and _NUMBER.fullmatch(text):
-            return text
+            return text if self._may_print(text) else self.literal(text)
         return self._relative(constant) or self.literal(text)
 
     def literal(self, value: object) -> str:
@@ -143,6 +143,10 @@ class Plain(AsSent):
             if abs(moment - self._now) <= _MAX_DISTANCE:
                 return True
         return False
+
+    def _may_print(self, number: str) -> bool:
+        """Whether a number may stand without quotes: a private one is replaced as a literal."""
+        return self._printable is None or self._printable.includes(number)
 
     def _stable(self, text: str) -> str:
         """A text with the same random values in each run."""

@@ -5,6 +5,7 @@ without.
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
@@ -84,7 +85,8 @@ class Effects:
     def _audit(self, connection: Connection) -> _Observed:
         _QUERIES["sequences"].execute(connection)
         recordings: list[Recording] = []
-        recorder: Callable[..., None] = lambda *found: recordings.append(record(connection, *found))  # noqa: E731
+        recorded = partial(record, connection, copied=self._options.copied)
+        recorder: Callable[..., None] = lambda *found: recordings.append(recorded(*found))  # noqa: E731
         result = audit(connection, replace(self._options, record=recorder))
         return _Observed(result, recordings[0])
 

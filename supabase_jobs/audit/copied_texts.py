@@ -1,0 +1,99 @@
+"""Texts of a copied database that reports may print: definitions and generated values.
+
+Code of the project computes other values from the rows that were copied: `upper(code)`, a part of
+it, a sum.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import ROW_DIGITS, Row
+from supabase_jobs.audit.rows.values import INTEGERS, NUMBERS, TEXTS, TIMES
+
+_WORD = re.compile(r"[^\W_]+")
+# behind the token: the number of a row, a user or a folder
+_NUMBERED = rf"(?:\d{{{ROW_DIGITS}}}|[uf]\d{{3}}|root)?"
+_NUMBERS = {*INTEGERS, *NUMBERS}
+# the server prints these as they were given, or they can be compared
+_REPLACEABLE = {*_NUMBERS, *TEXTS, *TIMES, "json", "jsonb"}
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text, in lower case."""
+    return frozenset(_WORD.findall(text.lower()))
+
+
+@dataclass(frozen=True)
+class CopiedTexts:
+    """The words of a copy's definitions, and those of its rows and settings, which are private."""
+
+    definitions: frozenset[str]
+    private: frozenset[str]
+
+
+class Printable:
+    """Tells the values that reports may print from those that were computed from copied rows."""
+
+    def __init__(self, copied: CopiedTexts, world: World) -> None:
+        self._now = world.now
+        users = (*world.a.users, *world.b.users, world.newcomer)
+        self._rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
+        given = {text for row in self._rows for text in row.given.values()}
+        self._numbers = {_number(text) for text in given} - {None}
+        self._times = {_time(text) for text in given} - {None}
+        known = words(" ".join([*given, *(f"{u.id} {u.email} {u.label}" for u in users)]))
+        self._words = copied.definitions | (known - copied.private)
+        tokens = "|".join((world.a.token, world.b.token, world.newcomer.name))
+        self._token = re.compile(rf"(?:{tokens}){_NUMBERED}")
+
+    def includes(self, text: str) -> bool:
+        """Whether each word of a text is one of the definitions or a generated one."""
+        unknown = words(text) - self._words
+        return all(self._token.fullmatch(word) for word in unknown)
+
+    def computed(self) -> frozenset[str]:
+        """The values of generated rows that no report may print."""
+        return frozenset(value for row in self._rows for value in self.computed_in(row).values())
+
+    def computed_in(self, row: Row) -> dict[str, str]:
+        """The columns of a row with values that no report may print."""
+        return {
+            name: value
+            for name, value in row.values.items()
+            if value and name not in row.drawn and not self._is_public(row, name, value)
+        }
+
+    def _is_public(self, row: Row, name: str, value: str) -> bool:
+        base = row.relation.by_name[name].base
+        if self.includes(value) or (name in row.given and base not in _REPLACEABLE):
+            return True
+        if base in _NUMBERS:
+            return _number(value) in self._numbers
+        if base in TIMES:
+            return self._is_generated(_time(value))
+        # nothing can be computed that is a UUID; those of rows are private themselves
+        return base == "uuid"
+
+    def _is_generated(self, moment: datetime | None) -> bool:
+        """Whether a time is a chosen one, or whole minutes away from that of the transaction."""
+        if moment is None or moment in self._times:
+            return moment is not None
+        return not (moment - self._now) % timedelta(minutes=1)
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,12 +1,11 @@
-"""Settings of the project's supabase/config.toml, with the defaults of the Supabase CLI: `[api]`,
-version and seeds.
-"""
+"""Settings of the project's supabase/config.toml, with the defaults of the Supabase CLI."""
 
 import tomllib
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import read_toml
@@ -59,6 +58,65 @@ def _api_settings(section: dict[str, Any], file: Path) -> ApiSettings:
         max_rows,
         exposed,
     )
+
+
+@dataclass(frozen=True)
+class AccessTokenHook:
+    """The hook of `[auth.hook.custom_access_token]`, which returns the claims of each token."""
+
+    uri: str
+
+    @property
+    def function(self) -> tuple[str, str] | None:
+        """Schema and name of the function in the database; None if the hook is a web service."""
+        parts = urlsplit(self.uri)
+        if parts.scheme.lower() != "pg-functions":
+            return None
+        schema, _, name = parts.path.strip("/").partition("/")
+        return schema, name
+
+
+@dataclass(frozen=True)
+class AuthSettings:
+    """The ways to an account, and the hook that changes access tokens (None: not enabled)."""
+
+    enable_signup: bool = True
+    enable_anonymous_sign_ins: bool = False
+    custom_access_token: AccessTokenHook | None = None
+
+
+def load_auth_settings(project: Path) -> AuthSettings:
+    """The settings `[auth]` of a project. Raises ConfigError for invalid TOML, a key of the wrong
+    type, or an enabled hook that names no function and no address.
+    """
+    file = project / CONFIG_TOML
+    section = _section(file, "auth", "enable_signup")
+    default = AuthSettings()
+    return AuthSettings(
+        _flag(file, section, "enable_signup", default.enable_signup, "[auth]"),
+        _flag(
+            file, section, "enable_anonymous_sign_ins", default.enable_anonymous_sign_ins, "[auth]"
+        ),
+        _access_token_hook(file, section),
+    )
+
+
+def _access_token_hook(file: Path, auth: dict[str, Any]) -> AccessTokenHook | None:
+    label = "[auth.hook.custom_access_token]"
+    hooks = _table(auth, file, "hook", "custom_access_token")
+    section = _table(hooks, file, "custom_access_token", "uri")
+    if not _flag(file, section, "enabled", False, label):
+        return None
+    hook = AccessTokenHook(str(section.get("uri", "")))
+    if urlsplit(hook.uri).scheme.lower() in ("http", "https"):
+        return hook
+    if hook.function is None or not all(hook.function):
+        raise ConfigError(
+            f"{file}: {label} uri names no function and no address",
+            hint='Set it to "pg-functions://postgres/SCHEMA/FUNCTION".',
+            file=str(file),
+        )
+    return hook
 
 
 def load_major_version(project: Path) -> int | None:
@@ -147,6 +205,13 @@ def _table(table: dict[str, Any], file: Path, name: str, key: str) -> dict[str, 
     if not isinstance(section, dict):
         raise ConfigError(f"{file}: {name} is not a table, so its {key} is unknown", file=str(file))
     return section
+
+
+def _flag(file: Path, section: dict[str, Any], key: str, default: bool, label: str) -> bool:
+    value = section.get(key, default)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{file}: {label} {key} is neither true nor false", file=str(file))
+    return value
 
 
 def _names(

@@ -95,7 +95,8 @@ def test_an_enabled_hook_is_a_function_or_a_web_service(
     config.write_text(HOOK.format(enabled="true", uri=uri))
     hook = load_auth_settings(tmp_path).custom_access_token
     assert hook == AccessTokenHook(uri)
-    assert hook is not None and hook.function == function
+    assert hook is not None
+    assert hook.function == function
 
 
 def test_a_hook_that_is_not_enabled_is_none(tmp_path: Path, config: Path) -> None:

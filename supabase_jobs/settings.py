@@ -116,47 +116,75 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error.strerror}", file=str(path)) from error
 
 
-def validate_toml(path: Path, values: Mapping[str, Any], schema: Path) -> None:
-    """Raise ConfigError for the worst deviation of a TOML file from its JSON Schema.
+@dataclass(frozen=True)
+class Deviation:
+    """The worst deviation of a TOML file from its JSON Schema. `path` leads to the value; `key` is
+    an unknown key in it.
+    """
 
-    In the schema, `errorMessage` follows the place of a value that deviates; `x-hint` is a hint.
+    path: tuple[str, ...]
+    problem: str
+    hint: str | None = None
+    key: str = ""
+
+
+def validate_toml(path: Path, values: Mapping[str, Any], schema: Path) -> None:
+    """Raise ConfigError for the worst deviation of a TOML file from its JSON Schema."""
+    found = deviation(values, schema)
+    if found is None:
+        return
+    place = ": ".join([*found.path[:1], *map(repr, found.path[1:])])
+    raise ConfigError(
+        f"{path.name}: {' '.join(filter(None, (place, found.problem)))}",
+        hint=found.hint,
+        file=str(path),
+        line=next(filter(None, (_line(path, name) for name in reversed(found.path))), None),
+    )
+
+
+def deviation(values: Mapping[str, Any], schema: Path) -> Deviation | None:
+    """The worst deviation of values from a JSON Schema.
+
+    In the schema, `errorMessage` is the problem of a value that deviates; it may contain `{path}`
+    and `{name}`, with their format. `x-hint` is a hint.
     """
     if not values:
-        return
+        return None
     from jsonschema import Draft202012Validator  # a tenth of a second
     from jsonschema.exceptions import best_match
 
     validator = Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
     error = best_match(validator.iter_errors(values))
     if error is None:
-        return
-    names = [str(name) for name in error.absolute_path]
-    place = ": ".join([*names[:1], *map(repr, names[1:])])
-    problem, hint = _problem(error.validator, error.instance, error.schema, error.message)
-    raise ConfigError(
-        f"{path.name}: {' '.join(filter(None, (place, problem)))}",
-        hint=" ".join(filter(None, (hint, error.schema.get("x-hint")))) or None,
-        file=str(path),
-        line=next(filter(None, (_line(path, name) for name in reversed(names))), None),
-    )
+        return None
+    path = tuple(str(name) for name in error.absolute_path if not isinstance(name, int))
+    if "propertyNames" in error.absolute_schema_path:
+        path = (*path, error.instance)
+    return _deviation(path, error.validator, error.instance, error.schema, error.message)
 
 
 _TYPES = {"object": "table", "array": "list"}
 
 
-def _problem(
-    rule: str, value: Any, schema: Mapping[str, Any], message: str
-) -> tuple[str, str | None]:
-    """The problem of a value, and a hint."""
+def _deviation(
+    path: tuple[str, ...], rule: str, value: Any, schema: Mapping[str, Any], message: str
+) -> Deviation:
+    hint = schema.get("x-hint")
     if rule == "additionalProperties":
         known = schema["properties"]
-        return f"unknown key {min(value.keys() - known)!r}", f"Known keys: {', '.join(known)}."
+        unknown = min(value.keys() - known)
+        hints = (f"Known keys: {', '.join(known)}.", hint)
+        return Deviation(
+            path, f"unknown key {unknown!r}", " ".join(filter(None, hints)), key=unknown
+        )
     if "errorMessage" in schema:
-        return schema["errorMessage"], None
+        name = path[-1] if path else ""
+        problem = schema["errorMessage"].format(path=".".join(path), name=name)
+        return Deviation(path, problem, hint)
     if rule == "type":
         wanted = _TYPES.get(schema["type"], schema["type"])
-        return f"must be a {wanted}, not {type(value).__name__}", None
-    return message, None
+        return Deviation(path, f"must be a {wanted}, not {type(value).__name__}", hint)
+    return Deviation(path, message, hint)
 
 
 def _entries(values: Mapping[str, Any], section: str) -> dict[str, AllowedEntry]:

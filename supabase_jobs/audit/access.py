@@ -23,6 +23,7 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.bypasses import Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
+from supabase_jobs.outcomes import ROWS
 
 _WORDS = {SELECT: "read", INSERT: "insert", UPDATE: "update", DELETE: "delete"}
 
@@ -45,7 +46,7 @@ def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str,
         if isinstance(bypass.object, Relation):
             callers = found.setdefault(bypass.object.label, {})
             words = [w for w in callers.get(bypass.caller.label, "none").split() if w != "none"]
-            words += [_WORDS[bypass.action]] if bypass.outcome == "rows" else []
+            words += [_WORDS[bypass.action]] if bypass.outcome == ROWS else []
             callers[bypass.caller.label] = " ".join(words) or "none"
     return found
 
@@ -117,7 +118,7 @@ def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, set[str]]] = {}
     for attempt in topics:
         words = found.setdefault(attempt.topic.label, {}).setdefault(attempt.caller.label, set())
-        if attempt.outcome == "rows":
+        if attempt.outcome == ROWS:
             words.add(_WORDS[attempt.action])
     return {topic: _sorted(callers) for topic, callers in found.items()}
 

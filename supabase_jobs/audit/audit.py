@@ -11,6 +11,7 @@ from functools import partial
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from supabase_jobs.api.request import Request
 from supabase_jobs.audit import access, callers, catalog, summary
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import MEMBER, OWNER
@@ -387,9 +388,7 @@ def _topic_cells(topics: Sequence[TopicAttempt]) -> Iterator[AuditCell]:
         )
 
 
-def _command(
-    request_of: Callable[..., repeat.Request | None], tried: object, default_schema: str
-) -> str:
+def _command(request_of: Callable[..., Request | None], tried: object, default_schema: str) -> str:
     request = request_of(tried, default_schema)
     return request.command if request is not None else ""
 

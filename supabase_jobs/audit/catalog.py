@@ -15,7 +15,6 @@ from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_files
 
-API_ROLES = ("anon", "authenticated", "service_role")
 USERS = "auth.users"
 # the commands of policies in pg_policy
 _COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}

@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.audit import words
-from supabase_jobs.audit.catalog import API_ROLES, Catalog, Relation
+from supabase_jobs.audit.catalog import Catalog, Relation
 from supabase_jobs.audit.expressions import is_expression
 from supabase_jobs.audit.words import Words
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.settings import read_toml, toml_string
+from supabase_jobs.settings import deviation, read_toml, toml_string
 
 DEFAULT_FILE = Path("supabase") / "audit.toml"
 # whose identity a caller has: the owner of tenant A, that of tenant B, or a user without rows
 USERS = ("stranger", "owner", "newcomer")
 # the table of private channels, which is no table of the project
 CHANNELS = "realtime.messages"
-RESERVED = ("anon", "newcomer", "stranger", "owner", "colleague", "service_role")
-
-_KNOWN = ("callers", "rows", "excluded", "words")
-_CALLER = ("role", "user", "claims", "headers", "outsider")
+_SCHEMA = Path(__file__).with_name("audit.schema.json")
 
 KeyPath = tuple[str, ...]
 
@@ -108,31 +105,40 @@ def load(path: Path) -> Configuration:
     """
     table = read_toml(path)
     lines = _lines(path.read_text(encoding="utf-8"))
-    reader = _Reader(path, lines)
-    reader.keys((), table, _KNOWN)
-    callers = tuple(
-        reader.caller(name, entry) for name, entry in reader.table(("callers",), table).items()
-    )
-    rows = {
-        name: reader.expressions(("rows", name), columns)
-        for name, columns in reader.table(("rows",), table).items()
-    }
-    excluded = {
-        name: reader.text(("excluded", name), reason, "the reason")
-        for name, reason in reader.table(("excluded",), table).items()
-    }
-    more = reader.table(("words",), table)
-    reader.keys(("words",), more, words.NAMES)
-    return Configuration(
-        callers=callers,
-        rows=rows,
-        excluded=excluded,
-        words=words.load().with_more(
-            {name: reader.texts(("words", name), found) for name, found in more.items()}
-        ),
+    if (found := deviation(table, _SCHEMA)) is not None:
+        place = (*found.path, found.key) if found.key else found.path
+        raise _error(path, lines, place, found.problem, found.hint)
+    configuration = Configuration(
+        callers=tuple(_caller(name, entry) for name, entry in table.get("callers", {}).items()),
+        rows={name: _expressions(columns) for name, columns in table.get("rows", {}).items()},
+        excluded=table.get("excluded", {}),
+        words=words.load().with_more(table.get("words", {})),
         file=path,
         lines=lines,
     )
+    for name, columns in configuration.rows.items():
+        for column, expression in columns.items():
+            if not is_expression(expression.text):
+                message = f"{column} is not an SQL expression: {expression.text}"
+                hint = "A text is written in quotes: \"'draft'\"."
+                raise configuration.error(("rows", name, column), message, hint)
+    return configuration
+
+
+def _caller(name: str, entry: Mapping[str, Any]) -> DeclaredCaller:
+    role = entry.get("role", "authenticated")
+    return DeclaredCaller(
+        name,
+        role,
+        entry.get("user", USERS[0]) if role == "authenticated" else "",
+        entry.get("claims", {}),
+        {header.lower(): value for header, value in entry.get("headers", {}).items()},
+        entry.get("outsider", False),
+    )
+
+
+def _expressions(columns: Mapping[str, str]) -> dict[str, Expression]:
+    return {column: Expression(text) for column, text in columns.items()}
 
 
 def lines(table: KeyPath, key: str, value: str, exists: bool) -> str:
@@ -150,94 +156,6 @@ def lines(table: KeyPath, key: str, value: str, exists: bool) -> str:
 
 def _key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_string(name)
-
-
-class _Reader:
-    def __init__(self, path: Path, lines: Mapping[KeyPath, int]) -> None:
-        self._path, self._lines = path, lines
-
-    def keys(self, path: KeyPath, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-        for key in table:
-            if key not in known:
-                raise self.error(
-                    (*path, key), f"unknown key {key!r}", f"Known keys: {', '.join(known)}."
-                )
-
-    def table(self, path: KeyPath, parent: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self.table_of(path, parent.get(path[-1], {}))
-
-    def table_of(self, path: KeyPath, found: Any) -> Mapping[str, Any]:
-        if not isinstance(found, dict):
-            raise self.error(path, f"{'.'.join(path)} must be a table")
-        return found
-
-    def text(self, path: KeyPath, value: Any, what: str) -> str:
-        if not isinstance(value, str) or not value.strip():
-            raise self.error(path, f"{'.'.join(path)} must be {what}, a text")
-        return value
-
-    def texts(self, path: KeyPath, value: Any) -> list[str]:
-        if not isinstance(value, list) or not value:
-            raise self.error(path, f"{'.'.join(path)} must be a list of words")
-        return [self.text(path, word, "a list of words") for word in value]
-
-    def caller(self, name: str, entry: Any) -> DeclaredCaller:
-        path = ("callers", name)
-        table = self.table_of(path, entry)
-        self.keys(path, table, _CALLER)
-        if name in RESERVED:
-            raise self.error(path, f"the caller {name!r} exists", "Choose another name.")
-        role = self._choice((*path, "role"), table.get("role", "authenticated"), API_ROLES)
-        signed_in = role == "authenticated"
-        if "user" in table and not signed_in:
-            raise self.error(
-                (*path, "user"),
-                f"{role} has no user",
-                'Leave out user, or set role = "authenticated".',
-            )
-        user = (
-            self._choice((*path, "user"), table.get("user", USERS[0]), USERS) if signed_in else ""
-        )
-        outsider = table.get("outsider", False)
-        if not isinstance(outsider, bool):
-            raise self.error((*path, "outsider"), "outsider must be true or false")
-        if outsider and user == "owner":
-            raise self.error(
-                (*path, "outsider"), "the owner of rows is no outsider", "Leave out outsider."
-            )
-        headers = self.table((*path, "headers"), table)
-        for header, value in headers.items():
-            self.text((*path, "headers", header), value, "the value of the header")
-        return DeclaredCaller(
-            name,
-            role,
-            user,
-            self.table((*path, "claims"), table),
-            {h.lower(): v for h, v in headers.items()},
-            outsider,
-        )
-
-    def expressions(self, path: KeyPath, columns: Any) -> Mapping[str, Expression]:
-        table = self.table_of(path, columns)
-        return {column: self.expression((*path, column), text) for column, text in table.items()}
-
-    def expression(self, path: KeyPath, value: Any) -> Expression:
-        text = self.text(path, value, "an SQL expression")
-        if not is_expression(text):
-            raise self.error(
-                path,
-                f"{path[-1]} is not an SQL expression: {text}",
-                "A text is written in quotes: \"'draft'\".",
-            )
-        return Expression(text)
-
-    def _choice(self, path: KeyPath, value: Any, known: tuple[str, ...]) -> str:
-        if value not in known:
-            raise self.error(path, f"{path[-1]} must be one of: {', '.join(known)}")
-        return str(value)
-
-    def error(self, path: KeyPath, message: str, hint: str | None = None) -> ConfigError:
-        return _error(self._path, self._lines, path, message, hint)
 
 
 def _error(

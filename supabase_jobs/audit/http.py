@@ -8,20 +8,12 @@ keys, and not by cursors.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
-from supabase_jobs.api.responses import (
-    NO_SUCH_PATH,
-    NO_SUCH_TABLE,
-    outcome_of_failure,
-    require_served,
-)
+from supabase_jobs.api.request import Request
+from supabase_jobs.api.sender import NO_SUCH_TABLE, Sender, require_client
 from supabase_jobs.audit import access, callers
 from supabase_jobs.audit.audit import (
     REQUEST_SETTINGS,
@@ -30,29 +22,26 @@ from supabase_jobs.audit.audit import (
     rolled_back,
     selected,
 )
-from supabase_jobs.audit.callers import SERVICE, Persona
+from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
-from supabase_jobs.audit.probes.repeat import Request
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.errors import ConfigError, ConnectError
+from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, AuditFinding, NotTested, Severity, as_sql
+from supabase_jobs.outcomes import HIDDEN, ROWS
 from supabase_jobs.session import committed, impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.session.script import SETTINGS
-
-if TYPE_CHECKING:
-    import httpx
 
 _ROLE_SETTINGS = sql_file(Path(__file__).with_name("catalog") / "role_settings.sql")
 _BEGIN = (Statement(SETTINGS), *REQUEST_SETTINGS)
@@ -113,14 +102,10 @@ def compare(
     the keys or serves another database, if nothing can be committed, or if an extra is missing,
     BusyError (5) if another run is in progress, ConnectError (7) if the API does not answer.
     """
-    if find_spec("httpx") is None:
-        raise ConfigError(
-            "the client for the API is not installed", hint="pip install 'supabase-jobs[api]'"
-        )
+    require_client()
     started = time.monotonic()
     deadline = Deadline(started + LIMITS.seconds)
     with endpoint.client() as client, guard.transaction():
-        client.event_hooks["response"] = [partial(require_served, endpoint, (NO_SUCH_PATH,))]
         committed.lock(guard)
         with rolled_back(connection):
             world = insert_world(connection, options, marked())
@@ -129,7 +114,7 @@ def compare(
         with rows.committed():
             rows.prune()
             cells, untested = _in_sql(connection, rows, everyone, options, deadline)
-            run = _Run(endpoint, client, rows, options, deadline)
+            run = _Run(Sender(endpoint, client), rows, deadline)
             differences = run.send(cells)
         left = rows.remaining()
     findings = [*_findings(differences, _settings(connection)), *_left(left)]
@@ -260,23 +245,19 @@ class _Run:
 
     def __init__(
         self,
-        endpoint: Endpoint,
-        client: "httpx.Client",
+        sender: Sender,
         rows: CommittedRows,
-        options: Options,
         deadline: Deadline,
     ) -> None:
-        self._endpoint, self._client, self._rows, self._options = endpoint, client, rows, options
-        self._deadline = deadline
-        self._tokens: dict[int, str] = {}
+        self._sender, self._rows, self._deadline = sender, rows, deadline
         self.sent = 0
         self.not_tested: list[NotTested] = []
 
     def send(self, cells: Sequence[_Cell]) -> list[_Difference]:
         """Send the cells, first those that write nothing; those with an outcome that differs."""
         reads = [c for c in cells if not c.writes]
-        writes = sorted((c for c in cells if c.writes), key=lambda c: c.in_sql == "rows")
-        if not any(cell.in_sql == "rows" for cell in reads):
+        writes = sorted((c for c in cells if c.writes), key=lambda c: c.in_sql == ROWS)
+        if not any(cell.in_sql == ROWS for cell in reads):
             raise ConfigError(
                 "no caller reads a row of these tables in SQL, so nothing would show that the API"
                 " serves this database",
@@ -299,7 +280,7 @@ class _Run:
             self._deadline.check()
             outcome = self._outcome(cell)
             self.sent += 1
-            if cell.writes and outcome == "rows":
+            if cell.writes and outcome == ROWS:
                 self._rows.restore()
             if outcome != cell.in_sql:
                 yield _Difference(cell, outcome)
@@ -310,75 +291,28 @@ class _Run:
         """Raise ConfigError if the API shows no row of this database: then `hidden` would match
         without a proof.
         """
-        shown = [cell for cell in reads if cell.in_sql == "rows"]
+        shown = [cell for cell in reads if cell.in_sql == ROWS]
         outcomes = {id(difference.cell): difference.outcome for difference in differences}
-        if all(outcomes.get(id(cell), cell.in_sql) in ("hidden", *_UNKNOWN) for cell in shown):
+        if all(outcomes.get(id(cell), cell.in_sql) in (HIDDEN, *_UNKNOWN) for cell in shown):
             raise ConfigError(
-                f"the API at {self._endpoint.url} shows no row that was just inserted in this"
+                f"the API at {self._sender.url} shows no row that was just inserted in this"
                 " database",
                 hint="Pass the URL of the API that serves this database, or reload the API's"
                 " schema cache.",
             )
 
     def _outcome(self, cell: _Cell) -> str:
-        """Send the request of a cell; return its outcome, or the code of the error.
-
-        Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it does
-        not answer.
-        """
-        import httpx
-
-        request = cell.request
-        headers = {**request.headers, **self._credentials(cell.caller)}
-        if cell.writes:
-            headers["Prefer"] = "return=minimal,count=exact"
-        url = f"{self._endpoint.url}/{request.path}"
-        try:
-            response = self._client.request(
-                request.method, url, headers=headers, content=request.body.encode() or None
-            )
-        except httpx.HTTPError as error:
-            raise ConnectError(
-                f"the API does not answer: {error or type(error).__name__}"
-            ) from error
-        if not response.is_success:
-            return _refusal(response)
-        if cell.marks:
-            if any(mark in response.text for mark in cell.marks):
-                return "rows"
-            if response.text.count("},") >= _MAX_ROWS - 1:
-                why = f"through the API: the row may be behind the first {_MAX_ROWS}"
-                self.not_tested.append(NotTested(cell.object, why, _HELP))
-                return cell.in_sql
-            return "hidden"
-        if not cell.writes:
-            return outcome_of_count(len(response.json()))
-        return "hidden" if response.headers.get("Content-Range", "").endswith("/0") else "rows"
-
-    def _credentials(self, caller: Persona) -> dict[str, str]:
-        """The key of the project, and the token of a caller who has more claims than a role."""
-        project = self._endpoint.keys
-        if caller.kind == SERVICE:
-            return {
-                "apikey": project.service_role,
-                "Authorization": f"Bearer {project.service_role}",
-            }
-        claims = caller.claims or {}
-        if claims.keys() <= {"role"} and caller.role == "anon":
-            return {"apikey": project.anon}
-        if id(caller) not in self._tokens:
-            self._tokens[id(caller)] = keys.claims_token(project.secret, caller.role, claims)
-        return {"apikey": project.anon, "Authorization": f"Bearer {self._tokens[id(caller)]}"}
-
-
-def _refusal(response: "httpx.Response") -> str:
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    found = body if isinstance(body, dict) else {}
-    code = str(found.get("code") or "")
-    return outcome_of_failure(code or str(response.status_code), str(found.get("message") or ""))
+        """Send the request of a cell; return its outcome, or the code of the error."""
+        reply = self._sender.send(cell.request)
+        if not cell.marks or reply.outcome not in (ROWS, HIDDEN):
+            return reply.outcome
+        if any(mark in reply.text for mark in cell.marks):
+            return ROWS
+        if reply.text.count("},") < _MAX_ROWS - 1:
+            return HIDDEN
+        why = f"through the API: the row may be behind the first {_MAX_ROWS}"
+        self.not_tested.append(NotTested(cell.object, why, _HELP))
+        return cell.in_sql
 
 
 # Findings

@@ -24,6 +24,7 @@ from supabase_jobs.audit.rows.plan import is_deferred
 from supabase_jobs.audit.rows.tenants import Row, Tenant, User
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
+from supabase_jobs.outcomes import DENIED, ROWS
 from supabase_jobs.session.action import Action, Change, Truncate, equal, printed
 from supabase_jobs.session.caller import Caller
 
@@ -427,7 +428,7 @@ def _truncations(world: World) -> Iterator[RecordedAttempt]:
             for role in sorted(
                 {"anon", "authenticated"} & set(catalog.schema_users[relation.schema])
             ):
-                outcome = "rows" if relation.may(role, "TRUNCATE") else "denied"
+                outcome = ROWS if relation.may(role, "TRUNCATE") else DENIED
                 yield RecordedAttempt(
                     relation.label,
                     Caller(role, {"role": role}, {}, label=role),

@@ -15,7 +15,15 @@ import psycopg
 from psycopg.sql import SQL, Composed
 
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.outcomes import CLOSED, HIDDEN, REFUSALS, ROWS, is_constraint_violation
+from supabase_jobs.outcomes import (
+    CLOSED,
+    DENIED,
+    HIDDEN,
+    REFUSALS,
+    ROWS,
+    VIOLATES,
+    is_constraint_violation,
+)
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
 from supabase_jobs.testing.impersonation import (
@@ -107,7 +115,7 @@ def expect(
 def expect_rows(owner: Caller, attempt: Attempt, count: int | None) -> QueryGenerator[Result]:
     """The result of an attempt whose outcome must be rows, and exactly `count` of them if given."""
     __tracebackhide__ = True
-    actual = yield from expect(owner, attempt, "rows")
+    actual = yield from expect(owner, attempt, ROWS)
     if count is not None and actual.result.count != count:
         tables = yield from table_access(owner, attempt)
         headline = f"expected {row_count(count)}, got {actual.result.count}"
@@ -142,9 +150,7 @@ def expect_untouched(
         tables = yield from table_access(owner, attempt)
         more = [*target_lines, *_row_lines("before", before), *_row_lines("after", after)]
         headline = "expected an unchanged target, but the statement changed it"
-        raise AssertionError(
-            failure(headline, attempt, actual, hint("hidden", actual), tables, more)
-        )
+        raise AssertionError(failure(headline, attempt, actual, hint(HIDDEN, actual), tables, more))
 
     as_owner = Attempt(owner, attempt.sql, attempt.params)
     owner_outcome, owner_after = yield from rolled_back(
@@ -262,40 +268,40 @@ _IF_INTENDED = "If this is intended, use {}."
 
 # (expected, actual): likely cause
 _HINTS = {
-    ("hidden", "rows"): _USING_ALLOWS
+    (HIDDEN, ROWS): _USING_ALLOWS
     + ". Permissive policies for the same command are combined with OR.",
-    ("hidden", "denied"): "a privilege is missing, so no policy was evaluated. "
+    (HIDDEN, DENIED): "a privilege is missing, so no policy was evaluated. "
     + _IF_INTENDED.format("assert_denied"),
-    ("hidden", "violates"): "only a policy's WITH CHECK refused the row. "
+    (HIDDEN, VIOLATES): "only a policy's WITH CHECK refused the row. "
     + _IF_INTENDED.format("assert_violates"),
     (
-        "denied",
-        "rows",
+        DENIED,
+        ROWS,
     ): "the privilege is granted. Supabase's default privileges grant everything on a new table in"
     " public to the API roles: revoke it from anon and authenticated by name.",
-    ("denied", "hidden"): "the privilege is granted, and only policies hide the rows. "
+    (DENIED, HIDDEN): "the privilege is granted, and only policies hide the rows. "
     + _IF_INTENDED.format("assert_hidden"),
     (
-        "denied",
-        "violates",
+        DENIED,
+        VIOLATES,
     ): "the privilege is granted, and only a policy's WITH CHECK refused the row. "
     + _IF_INTENDED.format("assert_violates"),
     (
-        "violates",
-        "rows",
+        VIOLATES,
+        ROWS,
     ): "row level security is off on the table, or a policy's WITH CHECK allows this row.",
-    ("violates", "hidden"): "the statement affected no row, so WITH CHECK was not evaluated. "
+    (VIOLATES, HIDDEN): "the statement affected no row, so WITH CHECK was not evaluated. "
     + _IF_INTENDED.format("assert_hidden"),
-    ("violates", "denied"): "a privilege is missing, so no policy was evaluated. "
+    (VIOLATES, DENIED): "a privilege is missing, so no policy was evaluated. "
     + _IF_INTENDED.format("assert_denied"),
-    ("rows", "hidden"): "no policy's USING allows the row, or the row does not exist.",
+    (ROWS, HIDDEN): "no policy's USING allows the row, or the row does not exist.",
     (
-        "rows",
-        "denied",
+        ROWS,
+        DENIED,
     ): "a GRANT is missing: on the table, on its schema, or EXECUTE on a function in a policy.",
     (
-        "rows",
-        "violates",
+        ROWS,
+        VIOLATES,
     ): "no policy's WITH CHECK allows the new row. RETURNING also requires a policy for SELECT.",
 }
 _ERROR_HINTS = {

@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import tuple_row
 
+from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 from supabase_jobs.session import caller as session_caller
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
@@ -190,19 +191,19 @@ class Caller:
         the owner. It must find the row as the owner.
         """
         __tracebackhide__ = True
-        self._expect("hidden", sql, params, control)
+        self._expect(HIDDEN, sql, params, control)
 
     def assert_denied(self, sql: str, params: Params = None) -> None:
         """The statement fails with 42501: a privilege is missing or a function raised it, not WITH
         CHECK.
         """
         __tracebackhide__ = True
-        self._expect("denied", sql, params)
+        self._expect(DENIED, sql, params)
 
     def assert_violates(self, sql: str, params: Params = None) -> None:
         """The statement fails with 42501 because a policy's WITH CHECK refuses the row."""
         __tracebackhide__ = True
-        self._expect("violates", sql, params)
+        self._expect(VIOLATES, sql, params)
 
     def assert_fails(self, sqlstate: str, sql: str, params: Params = None) -> None:
         """The statement fails with this SQLSTATE: `"23514"` for a check constraint."""

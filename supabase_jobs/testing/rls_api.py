@@ -28,6 +28,7 @@ from supabase_jobs.api.keys import Keys, sign, user_token
 from supabase_jobs.database.connection import connect
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_api_error, outcome_of_count
 from supabase_jobs.session.sign_up import SignedUp, clean_up
@@ -207,7 +208,7 @@ class RlsApi(CallerFactory[Client]):
         is committed.
         """
         __tracebackhide__ = True
-        actual = self._expect("rows", query)
+        actual = self._expect(ROWS, query)
         if count is not None and actual.result.count != count:
             self._fail(f"expected {row_count(count)}, got {actual.result.count}", query, actual, "")
         return actual.result.rows
@@ -217,8 +218,8 @@ class RlsApi(CallerFactory[Client]):
         row.
         """
         __tracebackhide__ = True
-        actual = self._expect("hidden", query)
-        if (control_outcome := self.outcome(control)).name != "rows":
+        actual = self._expect(HIDDEN, query)
+        if (control_outcome := self.outcome(control)).name != ROWS:
             self._fail(
                 f"inconclusive: expected rows from the control, got {control_outcome}",
                 query,
@@ -229,12 +230,12 @@ class RlsApi(CallerFactory[Client]):
     def assert_denied(self, query: Any) -> None:
         """The request fails with 42501, not from a policy's WITH CHECK according to the message."""
         __tracebackhide__ = True
-        self._expect("denied", query)
+        self._expect(DENIED, query)
 
     def assert_violates(self, query: Any) -> None:
         """The request fails with 42501 from a policy's WITH CHECK, according to the message."""
         __tracebackhide__ = True
-        self._expect("violates", query)
+        self._expect(VIOLATES, query)
 
     def assert_fails(self, code: str, query: Any) -> None:
         """The request fails with this code: an SQLSTATE, or a code of PostgREST (`"PGRST301"`:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from supabase_jobs.database.connection import connect_async
+from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
@@ -207,19 +208,19 @@ class AsyncCaller:
         the owner. It must find the row as the owner.
         """
         __tracebackhide__ = True
-        await self._expect("hidden", sql, params, control)
+        await self._expect(HIDDEN, sql, params, control)
 
     async def assert_denied(self, sql: str, params: Params = None) -> None:
         """The statement fails with 42501: a privilege is missing or a function raised it, not WITH
         CHECK.
         """
         __tracebackhide__ = True
-        await self._expect("denied", sql, params)
+        await self._expect(DENIED, sql, params)
 
     async def assert_violates(self, sql: str, params: Params = None) -> None:
         """The statement fails with 42501 because a policy's WITH CHECK refuses the row."""
         __tracebackhide__ = True
-        await self._expect("violates", sql, params)
+        await self._expect(VIOLATES, sql, params)
 
     async def assert_fails(self, sqlstate: str, sql: str, params: Params = None) -> None:
         """The statement fails with this SQLSTATE: `"23514"` for a check constraint."""

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import split
 from supabase_jobs.findings import Finding, Severity, as_comment, as_sql
-from supabase_jobs.outcomes import is_constraint_violation
+from supabase_jobs.outcomes import DENIED, is_constraint_violation
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.context import Change, Context, Trace
 from supabase_jobs.verify.expectations import Expectations
@@ -274,7 +274,7 @@ def _penalty(change: Change, trace: Trace) -> int | None:
     """How unlikely it is that a change of an object explains a trace that reaches it; None if it
     cannot.
     """
-    by_privilege = "denied" in (trace.expected, trace.actual)
+    by_privilege = DENIED in (trace.expected, trace.actual)
     match change.kind:
         case "policy":
             return _policy_penalty(change, trace, by_privilege)

@@ -262,7 +262,7 @@ class _Builder:
         for attempt in self._privileges:
             name = self._plain.label(attempt.of)
             yield _privilege(
-                "table", attempt.caller.role, name, "truncate", granted=attempt.outcome == "rows"
+                "table", attempt.caller.role, name, "truncate", granted=attempt.outcome == ROWS
             )
         if self._object == _FUNCTIONS:
             for signature, roles in sorted(self._recording.functions.items()):

@@ -31,6 +31,7 @@ from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.words import Words
+from supabase_jobs.outcomes import ROWS
 
 # the callers from the most to the least general
 _GENERAL = (ANON, NEWCOMER, STRANGER, ANONYMOUS, INVITED, FORMER, FORGER, DECLARED, MEMBER)
@@ -171,7 +172,7 @@ class Tried:
     @property
     def reached(self) -> bool:
         """Whether the action reached its target."""
-        return self.outcome == "rows"
+        return self.outcome == ROWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -568,7 +569,7 @@ class _Reader:
             opened=self._labels(bypass.opened),
             identified=self._labels(bypass.identified),
             existing=self._labels(bypass.hidden) if bypass.reveals else [],
-            runs_sql=bypass.action == SQL and bypass.outcome == "rows",
+            runs_sql=bypass.action == SQL and bypass.outcome == ROWS,
         )
 
     def _labels(self, rows: Iterable[Row]) -> list[str]:

@@ -30,6 +30,7 @@ from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, NONE, OWN, SELECT, UPDATE
 from supabase_jobs.audit.words import Words
 from supabase_jobs.findings import Severity
+from supabase_jobs.outcomes import VIOLATES
 
 KIND = Kind(
     "service-column",
@@ -155,7 +156,7 @@ def _is_limited(facts: Facts, update: Tried) -> bool:
         if t.actor is update.actor and t.row == update.row
         if t.action == UPDATE and t.column == update.column
     ]
-    if not any(t.outcome == "violates" for t in tried):
+    if not any(t.outcome == VIOLATES for t in tried):
         return False
     return not any(t.reached and facts.words.success_states.matches(t.value) for t in tried)
 

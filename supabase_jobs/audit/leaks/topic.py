@@ -8,6 +8,7 @@ from supabase_jobs.audit.leaks.facts import Channel, ChannelPolicy, ChannelTried
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT
 from supabase_jobs.findings import Explanation, Severity
+from supabase_jobs.outcomes import ROWS
 
 KIND = Kind(
     "topic",
@@ -25,7 +26,7 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """
     leaks: dict[tuple[str, str], ChannelTried] = {}
     for tried in sorted(facts.channels, key=lambda t: t.actor.rank):
-        is_open = tried.outcome == "rows" and tried.actor.is_outsider and not tried.reads_row
+        is_open = tried.outcome == ROWS and tried.actor.is_outsider and not tried.reads_row
         if is_open:
             leaks.setdefault((tried.channel.label, tried.action), tried)
     closed: dict[str, list[Channel]] = {}

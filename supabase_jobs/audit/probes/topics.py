@@ -22,6 +22,7 @@ from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.findings import NotTested
+from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.action import Action
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import (
@@ -150,7 +151,7 @@ def run(
         help_ = "Connect as a role that may insert into realtime.messages, such as postgres."
         return [], [NotTested(CHANNELS, why, help_)]
     Runner(impersonation, deadline).run(probes_of(attempts, len(attempts)))
-    used = {a.topic for a in attempts if a.outcome == "rows"}
+    used = {a.topic for a in attempts if a.outcome == ROWS}
     return [a for a in attempts if a.topic in used], []
 
 

@@ -18,11 +18,11 @@ from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Audit
 from supabase_jobs.mutation.suite.copies import Copy
 from supabase_jobs.mutation.suite.missing import MissingTest, Replay, find
+from supabase_jobs.outcomes import CLOSED, HIDDEN, ROWS
 from supabase_jobs.session.action import Query
 from supabase_jobs.session.caller import Caller
 
 _QUERIES = sql_files(Path(__file__).with_name("sql"))
-_REFUSALS = ("hidden", "denied", "violates")
 # differences that are tried for a test
 _MAX_TRIED = 40
 
@@ -108,7 +108,7 @@ def _not_observed(connection: Connection, observed: _Observed, target: str) -> s
     if not target.endswith(")"):
         return ""
     calls = [a for a in observed.recording.attempts if a.object.endswith(")")]
-    effective = sorted({call.object for call in calls if call.outcome == "rows"})
+    effective = sorted({call.object for call in calls if call.outcome == ROWS})
     [(is_reached,)] = _QUERIES["reached"].rows(connection, target, effective)
     if is_reached:
         return ""
@@ -141,11 +141,11 @@ def _calls(
                 Caller(role, {"role": role}, {}, label=role),
                 "none",
                 "execute",
-                "rows",
+                ROWS,
                 (Check(Query(sql.Literal(name), query)),),
                 name,
             )
-            may_not = replace(may, outcome="hidden")
+            may_not = replace(may, outcome=HIDDEN)
             yield (may, may_not) if role in before.functions[name] else (may_not, may)
 
 
@@ -180,7 +180,7 @@ def _refused(
     if whole:
         return whole[0]
     return replace(
-        attempt, outcome="hidden" if attempt.outcome == "rows" else attempt.outcome, checks=()
+        attempt, outcome=HIDDEN if attempt.outcome == ROWS else attempt.outcome, checks=()
     )
 
 
@@ -199,8 +199,8 @@ def _danger(difference: tuple[RecordedAttempt, RecordedAttempt]) -> tuple[int, i
     """
     old, new = difference
     near = ("own", "group", "none", "other").index(new.whose)
-    if new.outcome == "rows" or (old.outcome in _REFUSALS and new.outcome not in _REFUSALS):
+    if new.outcome == ROWS or (old.outcome in CLOSED and new.outcome not in CLOSED):
         return 0, -near
-    if old.outcome == "rows":
+    if old.outcome == ROWS:
         return 1, 2 * near + new.action.startswith("insert ")
     return 2, near

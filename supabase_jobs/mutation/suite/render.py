@@ -13,6 +13,7 @@ from supabase_jobs.audit.emit.titles import file_stem
 from supabase_jobs.audit.recording import RowText
 from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite.missing import MissingTest
+from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, REFUSALS, ROWS
 from supabase_jobs.session.action import printed
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.savepoint import Savepoint
@@ -44,11 +45,11 @@ def pytest_test(test: MissingTest, sentence: str) -> str:
         lines.append(
             f"    caller.assert_untouched({_literal(texts.target)}, by={_literal(texts.sql)})"
         )
-    elif test.outcome == "rows" and attempt.action == "truncate":
+    elif test.outcome == ROWS and attempt.action == "truncate":
         lines.append(f"    caller.execute({_literal(texts.sql)})")
-    elif test.outcome in ("hidden", "denied", "violates"):
+    elif test.outcome in CLOSED:
         lines.append(f"    caller.assert_{test.outcome}({_literal(texts.sql)})")
-    elif test.outcome == "rows":
+    elif test.outcome == ROWS:
         lines.append(f"    caller.assert_allowed({_literal(texts.sql)})")
     else:
         lines.append(f"    caller.assert_fails({test.outcome!r}, {_literal(texts.sql)})")
@@ -196,29 +197,29 @@ def _code(text: str) -> str:
 
 def _pgtap_assertion(test: MissingTest, text: str) -> str:
     """The start of the call, without its description."""
-    if test.outcome == "hidden" or test.with_fault == "hidden":
-        function = "is_empty" if test.outcome == "hidden" else "isnt_empty"
-        if test.outcome not in ("hidden", "rows"):
+    if test.outcome == HIDDEN or test.with_fault == HIDDEN:
+        function = "is_empty" if test.outcome == HIDDEN else "isnt_empty"
+        if test.outcome not in (HIDDEN, ROWS):
             return _throws(test, text)
         if test.attempt.action.partition(" ")[0] in ("update", "delete"):
             # a test's text
             text = f"with changed as ({text} returning 1) select 1 from changed"  # noqa: S608
         return f"{function}({_quoted(text)}"
-    if test.outcome == "rows":
+    if test.outcome == ROWS:
         return f"lives_ok({_quoted(text)}"
     return _throws(test, text)
 
 
 def _throws(test: MissingTest, statement: str) -> str:
     text = _quoted(statement)
-    if test.outcome in ("denied", "violates") and test.with_fault in ("denied", "violates"):
+    if test.outcome in REFUSALS and test.with_fault in REFUSALS:
         message = (
             "permission denied%"
-            if test.outcome == "denied"
+            if test.outcome == DENIED
             else "new row violates row-level security policy%"
         )
         return f"throws_like({text}, {_quoted(message)}"
-    code = "42501" if test.outcome in ("denied", "violates") else test.outcome
+    code = "42501" if test.outcome in REFUSALS else test.outcome
     return f"throws_ok({text}, {_quoted(code)}, null"
 
 

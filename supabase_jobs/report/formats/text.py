@@ -8,6 +8,7 @@ from rich.table import Table as Columns
 from rich.text import Text
 
 from supabase_jobs.findings import Grid, Severity
+from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
 from supabase_jobs.report import printable
 from supabase_jobs.report.document import (
     Access,
@@ -35,10 +36,10 @@ _LISTED = 156
 _MESSAGE = 800
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 _COLOURS = {
-    "rows": "green",
-    "hidden": "cyan",
-    "denied": "magenta",
-    "violates": "yellow",
+    ROWS: "green",
+    HIDDEN: "cyan",
+    DENIED: "magenta",
+    VIOLATES: "yellow",
     "none": "dim",
     "own": "green",
     "group": "cyan",

@@ -16,7 +16,7 @@ from supabase_jobs.findings import (
     NotTested,
     Severity,
 )
-from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
+from supabase_jobs.outcomes import OUTCOMES, ROWS, SQLSTATE_MEANING
 from supabase_jobs.report.document import (
     Access,
     AccessCell,
@@ -507,7 +507,7 @@ def _attempts(cells: Iterable[AuditCell]) -> Iterator[Attempts]:
     found: dict[tuple[str, str, str], list[AuditCell]] = {}
     for cell in cells:
         found.setdefault((cell.whose, cell.action, cell.outcome), []).append(cell)
-    for group in sorted(found.values(), key=lambda group: group[0].outcome != "rows"):
+    for group in sorted(found.values(), key=lambda group: group[0].outcome != ROWS):
         first = group[0]
         yield Attempts(
             outcome=first.outcome,

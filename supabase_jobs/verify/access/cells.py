@@ -8,7 +8,15 @@ import psycopg
 
 from supabase_jobs.database.errors import public_message, raising_function
 from supabase_jobs.findings import Case, Finding, Grid, Severity
-from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, OUTCOMES, ROWS, is_constraint_violation
+from supabase_jobs.outcomes import (
+    CLOSED,
+    DENIED,
+    HIDDEN,
+    OUTCOMES,
+    ROWS,
+    VIOLATES,
+    is_constraint_violation,
+)
 from supabase_jobs.session import script
 from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import NULL, Impersonation, Names
@@ -20,11 +28,10 @@ from supabase_jobs.verify.allowed import narrowing
 from supabase_jobs.verify.context import Context, EquivalenceCheck, Trace
 
 _FIXES = {
-    "rows": "A grant or a policy that should allow this is missing or has another condition.",
-    "hidden": "The USING expression of a policy allows this, or row level security is disabled.",
-    "denied": "A role has a privilege that it should not have, or a function has lost its own"
-    " check.",
-    "violates": "The WITH CHECK expression of a policy allows this, or row level security is"
+    ROWS: "A grant or a policy that should allow this is missing or has another condition.",
+    HIDDEN: "The USING expression of a policy allows this, or row level security is disabled.",
+    DENIED: "A role has a privilege that it should not have, or a function has lost its own check.",
+    VIOLATES: "The WITH CHECK expression of a policy allows this, or row level security is"
     " disabled.",
 }
 _FIX_CONSTRAINT = "The constraint or trigger that should refuse this is missing or changed."
@@ -169,7 +176,7 @@ def _find_unrestricted(prober: Prober, rows: Sequence["_Row"]) -> None:
         run.unrestricted[role] = {action.name for action, reaches_all in answers if reaches_all}
     for run, number in rows:
         for name in run.unrestricted.get(run.matrix.rows[number].identity.role, ()):
-            run.probes[number].results[name] = ("rows", None)
+            run.probes[number].results[name] = (ROWS, None)
 
 
 class _MatrixRun:
@@ -340,7 +347,7 @@ def _judge_cell(
     if outcome == expected:
         return True
     if error is not None and (
-        expected == "rows" or is_constraint_violation(expected) or cell.action.reached is not None
+        expected == ROWS or is_constraint_violation(expected) or cell.action.reached is not None
     ):
         conflict = prober.conflict(error, managed)
         if conflict is not None:

@@ -5,33 +5,24 @@ rows with these ids are deleted after each request that wrote, at the end of the
 error, and at the start of the next run.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
-from importlib.util import find_spec
 from itertools import count
 from string import Template
-from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
-from supabase_jobs.api.responses import (
-    NO_SUCH_PATH,
-    NO_SUCH_TABLE,
-    outcome_of_failure,
-    require_served,
-)
+from supabase_jobs.api.request import SERVICE
+from supabase_jobs.api.sender import NO_SUCH_PATH, NO_SUCH_TABLE, Sender, require_client
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.errors import ConfigError, ConnectError, SupabaseJobsError
+from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, as_sql
+from supabase_jobs.outcomes import HIDDEN, ROWS
 from supabase_jobs.session import committed, script, sign_up
-from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import NULL, Impersonation, Params, begin
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.sign_up import SignedUp
@@ -41,24 +32,14 @@ from supabase_jobs.verify.access.cells import Cell
 from supabase_jobs.verify.access.matrix import (
     FILE_NAME,
     AccessDeclaration,
+    DeclaredRequest,
     Matrix,
     MatrixRow,
-    Request,
     load,
-    with_parameters,
 )
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import insert_fixture
-
-if TYPE_CHECKING:
-    import httpx
-
-    from supabase import Client
-
-SERVICE = "service_role"
-
-_METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}  # all others: POST
 
 
 @dataclass(frozen=True)
@@ -68,7 +49,7 @@ class ApiCell:
     r: int
     c: int
     cell: Cell
-    request: Request
+    declared: DeclaredRequest
 
 
 def api_cells(matrix: Matrix) -> Iterator[ApiCell]:
@@ -127,44 +108,17 @@ def api_case(api_cell: ApiCell, in_sql: Case, variables: Mapping[str, object]) -
 
 
 def _request_lines(api_cell: ApiCell, variables: Mapping[str, object]) -> Iterator[str]:
-    """The HTTP request, without the headers that supabase-py always adds."""
-    request, row = api_cell.request, api_cell.cell.row
-    identity = row.identity
-    service = identity.role == SERVICE
+    """The HTTP request with the names of ids."""
+    row = api_cell.cell.row
     texts = {name: str(value) for name, value in variables.items()}
     texts |= {name.upper(): text.upper() for name, text in texts.items()}
-    path = f"rpc/{request.target}" if request.verb == "rpc" else request.target
-    query = [f"select={','.join(request.columns)}"] if request.verb == "select" else []
-    query += [f"on_conflict={request.on_conflict}"] if request.on_conflict else []
-    for column, value in _with_id_names(request.where, row).items():
-        query.append(f"{column}=is.null" if value is None else f"{column}=eq.{value}")
-    yield (
-        f"{_METHODS.get(request.verb, 'POST')}"
-        f" /rest/v1/{path}{'?' if query else ''}{'&'.join(query)}"
-    )
-    yield f"apikey: {'$SUPABASE_SERVICE_ROLE_KEY' if service else '$SUPABASE_ANON_KEY'}"
-    if identity.claims is not None and not service:
-        yield f"Authorization: Bearer (a token with the claims {json.dumps(dict(identity.claims))})"
-    for name, value in (identity.headers or {}).items():
-        yield f"{Template(name).safe_substitute(texts)}: {Template(value).safe_substitute(texts)}"
-    if request.verb not in ("select", "rpc"):
-        merge = ["resolution=merge-duplicates"] if request.verb == "upsert" else []
-        response = (
-            ["return=representation"] if request.returning else ["return=minimal", "count=exact"]
-        )
-        yield f"Prefer: {','.join([*merge, *response])}"
-    if request.verb not in ("select", "delete"):
-        yield json.dumps(_with_id_names(request.values, row), ensure_ascii=False)
-
-
-def _with_id_names(values: Mapping[str, Any], row: MatrixRow) -> dict[str, Any]:
-    """Values in which each parameter is replaced by the name of the id that it has in this row."""
+    caller = row.identity.mapped(lambda text: Template(text).safe_substitute(texts))
 
     def name(parameter: str) -> str | None:
         bound = row.binds[parameter]
         return None if bound == NULL else f"${bound}"
 
-    return {column: with_parameters(value, name) for column, value in values.items()}
+    yield from api_cell.declared.request(caller, name).lines()
 
 
 # The run
@@ -176,9 +130,7 @@ class _Run:
     declared: AccessDeclaration
     impersonation: Impersonation
     expectations: Expectations
-    endpoint: Endpoint
-    http: "httpx.Client"
-    clients: dict[str, "Client"] = field(default_factory=dict)
+    sender: Sender
     signed_up: list[SignedUp] = field(default_factory=list)
 
 
@@ -201,10 +153,7 @@ def run(
     database, or if an extra is missing, BusyError (5) if another run is in progress, ConnectError
     (7) if the API does not answer.
     """
-    if find_spec("supabase") is None:
-        raise ConfigError(
-            "the client for the API is not installed", hint="pip install 'supabase-jobs[api]'"
-        )
+    require_client()
     path = expectations.declaration(FILE_NAME)
     declared = load(path, expectations.variables)
     in_sql = {grid.title: grid for grid in verified.grids}
@@ -232,10 +181,8 @@ def run(
     if inserted is not None:
         declared = other_values.replaced(declared, inserted.texts)
     with endpoint.client() as http, guard.transaction():
-        http.event_hooks["response"] = [
-            partial(require_served, endpoint, (NO_SUCH_PATH, NO_SUCH_TABLE))
-        ]
-        this = _Run(connection, declared, impersonation, expectations, endpoint, http)
+        sender = Sender(endpoint, http, (NO_SUCH_PATH, NO_SUCH_TABLE))
+        this = _Run(connection, declared, impersonation, expectations, sender)
         committed.lock(guard)
         with _cleaned_up(this):
             _require_same_database(this, in_sql)
@@ -303,14 +250,14 @@ def _require_same_database(this: _Run, in_sql: Mapping[str, Grid]) -> None:
     for matrix in this.declared.matrices:
         for api_cell in api_cells(matrix):
             outcome_in_sql = in_sql[matrix.title].cells[api_cell.r][api_cell.c]
-            if (api_cell.cell.row.identity.role, api_cell.request.verb, outcome_in_sql) == (
+            if (api_cell.cell.row.identity.role, api_cell.declared.verb, outcome_in_sql) == (
                 SERVICE,
                 "select",
-                "rows",
+                ROWS,
             ):
-                if (outcome := _outcome(this, api_cell)) != "rows":
+                if (outcome := _outcome(this, api_cell)) != ROWS:
                     raise ConfigError(
-                        f"the API at {this.endpoint.url} does not show service_role a row of"
+                        f"the API at {this.sender.url} does not show service_role a row of"
                         f" {matrix.title} that was"
                         f" just inserted in this database: {outcome}",
                         hint="Pass the URL of the API that serves this database, or reload the"
@@ -335,9 +282,9 @@ def _run_matrix(
         if not unchanged:
             _insert_fixture(this)
         outcome = outcomes[r][c] = _outcome(this, api_cell)
-        unchanged = api_cell.request.verb == "select" or outcome not in (
-            "rows",
-            "hidden",
+        unchanged = api_cell.declared.verb == "select" or outcome not in (
+            ROWS,
+            HIDDEN,
         )  # an error writes nothing
         case = api_case(api_cell, sql_cases[cell.id], this.expectations.variables)
         cases.append(case)
@@ -384,91 +331,13 @@ def _without_empty(grid: Grid) -> Grid:
 def _outcome(this: _Run, api_cell: ApiCell) -> str:
     row, action = api_cell.cell.row, api_cell.cell.action
     params: Params = this.impersonation.params(row.binds)
-    outcome = send(_client(this, row.identity), api_cell.request, params)
-    if action.reached is None or outcome not in ("rows", "hidden"):
-        return outcome
-    return outcome_of_count(this.connection.execute(action.reached.encode(), params).rowcount)
-
-
-def _client(this: _Run, identity: Caller) -> "Client":
-    """A client made as supabase-py documents it: with a key of the project and the headers of the
-    identity.
-    """
-    if identity.label not in this.clients:
-        from supabase import ClientOptions, create_client
-
-        project = this.endpoint.keys
-        caller = identity.filled(this.impersonation.texts)
-        headers = dict(caller.headers or {})
-        if caller.role != SERVICE and caller.claims is not None:
-            token = keys.claims_token(project.secret, caller.role, caller.claims)
-            headers["Authorization"] = f"Bearer {token}"
-        this.clients[caller.label] = create_client(
-            this.endpoint.url,
-            project.service_role if caller.role == SERVICE else project.anon,
-            ClientOptions(headers=headers, httpx_client=this.http),
-        )
-    return this.clients[identity.label]
-
-
-def send(client: "Client", request: Request, params: Mapping[str, Any]) -> str:
-    """Send a request; return its outcome: `rows`, `hidden`, `denied`, `violates`, or the code of
-    the error.
-
-    Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it does not
-    answer.
-    """
-    import httpx
-    from postgrest.exceptions import APIError
-
-    try:
-        response = builder(client, request, params).execute()
-    except APIError as error:
-        return outcome_of_failure(str(error.code or ""), str(error.message or ""))
-    except httpx.HTTPError as error:
-        raise ConnectError(f"the API does not answer: {error or type(error).__name__}") from error
-    return outcome_of_count(bool(response.data or response.count))
-
-
-def builder(client: "Client", request: Request, params: Mapping[str, Any]) -> Any:
-    """The request builder of supabase-py for a request."""
-    from postgrest import CountMethod, ReturnMethod
-
-    values = _with_values(request.values, params)
-    # without the rows, the response contains their number
-    response: dict[str, Any] = (
-        {"returning": ReturnMethod.representation}
-        if request.returning
-        else {"returning": ReturnMethod.minimal, "count": CountMethod.exact}
-    )
-    built: Any
-    match request.verb:
-        case "rpc":
-            built = client.rpc(request.target, values)
-        case "select":
-            built = client.table(request.target).select(*request.columns)
-        case "insert":
-            built = client.table(request.target).insert(values, **response)
-        case "upsert":
-            built = client.table(request.target).upsert(
-                values, on_conflict=request.on_conflict, **response
-            )
-        case "update":
-            built = client.table(request.target).update(values, **response)
-        case "delete":
-            built = client.table(request.target).delete(**response)
-        case other:  # `parse_request` refuses other verbs
-            raise SupabaseJobsError(f"unknown verb: {other}")
-    for column, value in _with_values(request.where, params).items():
-        built = built.is_(column, "null") if value is None else built.eq(column, value)
-    return built
-
-
-def _with_values(texts: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Texts in which each parameter is replaced by its value."""
 
     def value(parameter: str) -> str | None:
         param = params[parameter]
         return None if param is None else str(param)
 
-    return {name: with_parameters(text, value) for name, text in texts.items()}
+    caller = row.identity.filled(this.impersonation.texts)
+    outcome = this.sender.send(api_cell.declared.request(caller, value)).outcome
+    if action.reached is None or outcome not in (ROWS, HIDDEN):
+        return outcome
+    return outcome_of_count(this.connection.execute(action.reached.encode(), params).rowcount)

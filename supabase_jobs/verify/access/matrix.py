@@ -9,6 +9,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from supabase_jobs.api.request import Request, as_json, equal, function_path, table_path
+from supabase_jobs.api.sender import COUNTED
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
 from supabase_jobs.session.caller import Caller
@@ -24,6 +26,9 @@ FILE_NAME = "access.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
 
 VERBS = ("select", "insert", "upsert", "update", "delete", "rpc")
+_METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}  # all others: POST
+# of the declared tables and functions
+_SCHEMA = "public"
 
 _FILE_KEYS = {
     "ids",
@@ -41,7 +46,7 @@ _MATRIX_KEYS = {"title", "like", "grid", "overrides", "actions", "rows"}
 
 
 @dataclass(frozen=True)
-class Request:
+class DeclaredRequest:
     """An action as a request to the API. `verb` is one of VERBS, `target` a table or a function of
     the API.
 
@@ -58,6 +63,28 @@ class Request:
     where: Mapping[str, Any] = field(default_factory=dict)
     returning: bool = False
     on_conflict: str = ""
+
+    def request(self, caller: Caller, parameter: Callable[[str], str | None]) -> Request:
+        """The request of a caller, in which each parameter is what the function returns."""
+        query = [("select", ",".join(self.columns))] if self.verb == "select" else []
+        query += [("on_conflict", self.on_conflict)] if self.on_conflict else []
+        query += [equal(*pair) for pair in with_parameters(self.where, parameter).items()]
+        has_body = self.verb not in ("select", "delete")
+        return Request(
+            _METHODS.get(self.verb, "POST"),
+            function_path(self.target) if self.verb == "rpc" else table_path(self.target),
+            caller,
+            tuple(query),
+            profile=_SCHEMA,
+            prefer=self._prefer(),
+            body=as_json(with_parameters(self.values, parameter)) if has_body else "",
+        )
+
+    def _prefer(self) -> str:
+        if self.verb in ("select", "rpc"):
+            return ""
+        merges = "resolution=merge-duplicates," if self.verb == "upsert" else ""
+        return merges + ("return=representation" if self.returning else COUNTED)
 
     def placeholders(self) -> set[str]:
         """The names of its parameters."""
@@ -92,7 +119,7 @@ class Action:
     unrestricted_if: str | None = None
     control: str | None = None
     row_limit_error: str | None = None
-    api: Request | None = None
+    api: DeclaredRequest | None = None
 
     @cached_property
     def target(self) -> tuple[str, ...]:
@@ -321,7 +348,7 @@ def _action(name: str, table: Mapping[str, Any]) -> Action:
     return Action(name, **others, api=parse_request(name, table["api"]) if "api" in table else None)
 
 
-def parse_request(action: str, table: Mapping[str, Any]) -> Request:
+def parse_request(action: str, table: Mapping[str, Any]) -> DeclaredRequest:
     """The request that the `api` table of an action describes. Raises ConfigError if the table is
     not a request.
     """
@@ -332,7 +359,7 @@ def parse_request(action: str, table: Mapping[str, Any]) -> Request:
             f"action {action!r}: its api table must have exactly one of {', '.join(VERBS)}"
         )
     try:
-        return Request(verbs[0], table[verbs[0]], **others)
+        return DeclaredRequest(verbs[0], table[verbs[0]], **others)
     except TypeError as error:
         raise ConfigError(f"action {action!r}: its api table is not a request: {error}") from error
 

@@ -6,6 +6,7 @@ from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.outcomes import DENIED
 from supabase_jobs.verify.access import AREA, auth_functions
 from supabase_jobs.verify.access.matrix import AccessDeclaration
 from supabase_jobs.verify.allowed import pins
@@ -50,7 +51,7 @@ def check(
             )
             context.findings.append(Finding(id, AREA, severity, table, message, fix))
             context.allowed.candidates[id] = {"object": table, "role": role, "privilege": privilege}
-            context.evidence.traces[id] = Trace((table,), role, privilege.lower(), "denied")
+            context.evidence.traces[id] = Trace((table,), role, privilege.lower(), DENIED)
     pins.apply(connection, expectations.allowed, sorted(tables), context)
     exposed = expectations.all_exposed_schemas(exposed_rows)
     for schema in declared.unexposed_schemas:

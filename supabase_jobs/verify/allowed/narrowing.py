@@ -5,6 +5,7 @@ the caller's rows.
 from collections.abc import Collection, Sequence
 
 from supabase_jobs.findings import Severity
+from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 from supabase_jobs.verify.areas import STRUCTURE
 from supabase_jobs.verify.context import Context, Narrowing
 
@@ -23,8 +24,8 @@ _TABLE_COMMANDS = {
     "all": ("select", "insert", "update", "delete"),
 }
 # a narrower outcome, and the declared outcomes that are at least as narrow
-_NARROWER = ("hidden", "violates")
-_NARROWEST = ("hidden", "denied")
+_NARROWER = (HIDDEN, VIOLATES)
+_NARROWEST = (HIDDEN, DENIED)
 
 
 def of_cell(

@@ -9,25 +9,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl
 
 import psycopg
 import pytest
-from postgrest import SyncPostgrestClient
+from postgrest import CountMethod, ReturnMethod, SyncPostgrestClient
 
+from supabase_jobs.api.sender import Reply, Sender
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.local import server
 from supabase_jobs.session import committed
 from supabase_jobs.session.impersonation import NULL
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.http import api_case, api_cells
-from supabase_jobs.verify.access.matrix import VERBS, Request, load
+from supabase_jobs.verify.access.matrix import VERBS, DeclaredRequest, load, with_parameters
 from supabase_jobs.verify.explain import explain
 from supabase_jobs.verify.verify import declared_cases
 from tests.fix_api import Api, serve_api
@@ -148,7 +149,7 @@ def test_the_rows_are_those_that_constraints_and_sign_up_triggers_accept(
     place: tuple[Database, Api], cli: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, api = place
-    send, committed = http.send, []
+    send, committed = Sender.send, []
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute(
             "update public.async_jobs set url = 'https://youtube.com/watch?v=verify12345'"
@@ -157,13 +158,13 @@ def test_the_rows_are_those_that_constraints_and_sign_up_triggers_accept(
         connection.execute(named("sign_up", "an allow-list and a company's domain"))
         connection.execute(NAMED)
 
-        def observed(*arguments: Any) -> str:
+        def observed(*arguments: Any) -> Reply:
             committed.extend(
                 connection.execute("select email from public.allowed_emails").fetchall()
             )
             return send(*arguments)
 
-        monkeypatch.setattr(http, "send", observed)
+        monkeypatch.setattr(Sender, "send", observed)
         before = connection.execute(ALL_ROWS).fetchone()
         ran = cli(
             "verify",
@@ -510,7 +511,7 @@ def test_a_missing_client_is_an_error_with_the_install_command(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\nfound = u.find_spec\n"
-        "u.find_spec = lambda name, package=None: None if name == 'supabase' else found(name,"
+        "u.find_spec = lambda name, package=None: None if name == 'httpx' else found(name,"
         " package)\n"
     )
     ran = cli_process(
@@ -557,6 +558,32 @@ API_CELLS = {
 CLIENT = SyncPostgrestClient("http://localhost:1/rest/v1")
 
 
+def by_supabase_py(declared: DeclaredRequest, params: Mapping[str, str | None]) -> Any:
+    """The request builder of supabase-py for the same request."""
+    values = with_parameters(declared.values, params.__getitem__)
+    response: dict[str, Any] = {"returning": ReturnMethod.representation}
+    if not declared.returning:
+        response = {"returning": ReturnMethod.minimal, "count": CountMethod.exact}
+    table: Any = CLIENT.from_(declared.target)
+    built: Any
+    match declared.verb:
+        case "rpc":
+            built = CLIENT.rpc(declared.target, values)
+        case "select":
+            built = table.select(*declared.columns)
+        case "insert":
+            built = table.insert(values, **response)
+        case "upsert":
+            built = table.upsert(values, on_conflict=declared.on_conflict, **response)
+        case "update":
+            built = table.update(values, **response)
+        case "delete":
+            built = table.delete(**response)
+    for column, value in with_parameters(declared.where, params.__getitem__).items():
+        built = built.is_(column, "null") if value is None else built.eq(column, value)
+    return built
+
+
 def request_lines(id: str) -> list[str]:
     """The lines of the request in a case's script."""
     lines = [line.removeprefix("-- ") for line in CASES[id].sql.splitlines()]
@@ -575,13 +602,13 @@ def test_every_cell_that_can_be_sent_has_a_case() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_script_shows_the_request_that_the_client_sends(verb: str) -> None:
-    cells = {id: cell for id, cell in API_CELLS.items() if cell.request.verb == verb}
+    cells = {id: cell for id, cell in API_CELLS.items() if cell.declared.verb == verb}
     assert cells
     for id, cell in cells.items():
         params = {
             name: None if bind == NULL else f"${bind}" for name, bind in cell.cell.row.binds.items()
         }
-        sent = http.builder(cast(Any, CLIENT), cell.request, params).request
+        sent = by_supabase_py(cell.declared, params).request
         first, *lines = request_lines(id)
         method, _, address = first.partition(" ")
         path, _, query = address.partition("?")
@@ -599,7 +626,9 @@ def test_a_script_shows_the_request_that_the_client_sends(verb: str) -> None:
 
 def test_null_is_a_filter_with_is() -> None:
     id = "access:public.async_jobs (API):guest, its own job:select"
-    cell = replace(API_CELLS[id], request=Request("select", "things", where={"owner": "$own_user"}))
+    cell = replace(
+        API_CELLS[id], declared=DeclaredRequest("select", "things", where={"owner": "$own_user"})
+    )
     assert "-- GET /rest/v1/things?select=*&owner=is.null\n" in api_case(cell, CASES[id], {}).sql
 
 

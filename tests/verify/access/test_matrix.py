@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.verify.access.matrix import DEFAULT_FILE, Request, load, parse_request
+from supabase_jobs.verify.access.matrix import DEFAULT_FILE, DeclaredRequest, load, parse_request
 from tests.fix_db import EXPECTATIONS
 
 # actions that would commit changes to a whole table, or that no request can express
@@ -161,7 +161,7 @@ def test_an_api_table_is_parsed_as_a_request() -> None:
     values = {"a": 1, "b": "$owner", "c": [{"d": "$other"}]}
     table = {"update": "things", "values": values, "where": {"id": "$thing"}}
     request = parse_request("x", table)
-    assert request == Request("update", "things", values=values, where={"id": "$thing"})
+    assert request == DeclaredRequest("update", "things", values=values, where={"id": "$thing"})
     assert request.placeholders() == {"owner", "other", "thing"}
 
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +16,6 @@ from supabase_jobs.cli.common import (
     connected,
     database_url,
     narrate,
-    print_json,
     progress,
     settings,
     shared_options,
@@ -34,7 +32,6 @@ from supabase_jobs.verify.areas import AREAS
 
 if TYPE_CHECKING:
     from supabase_jobs.findings import SuiteMutant, SuiteMutation
-    from supabase_jobs.mutation.mutate import MutationResult
     from supabase_jobs.mutation.suite.suite_run import Plan
     from supabase_jobs.settings import Settings
 
@@ -178,11 +175,12 @@ def command(
             f"{name.replace('_', '-')} needs --run",
             hint="Pass the command of a suite: --run 'pytest'.",
         )
-    _run_verify(ctx, only, allow_remote, form == "json")
+    _run_verify(ctx, only, allow_remote, form)
 
 
-def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_json: bool) -> None:
+def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, form: str) -> None:
     from supabase_jobs.mutation.mutate import mutate, refuse_remote
+    from supabase_jobs.report.producers.mutation import document
     from supabase_jobs.verify.expectations import load_expectations
     from supabase_jobs.verify.verify import parse
 
@@ -193,10 +191,7 @@ def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_jso
     expectations = load_expectations(given)
     with connected(given, _EFFECT) as connection:
         result = mutate(connection, expectations, areas, progress=progress, advance=advance)
-    if as_json:
-        print_json(_document(result))
-    else:
-        _print(result)
+    show_report(document(result), form, None)
     ctx.exit(passed(result.ok))
 
 
@@ -207,7 +202,7 @@ def _run_suite(
     from supabase_jobs.mutation.suite.faults import parse_kinds
     from supabase_jobs.mutation.suite.render import earlier_tests
     from supabase_jobs.mutation.suite.suite_run import SuiteOptions, SuiteRun
-    from supabase_jobs.report.producers.mutation import document
+    from supabase_jobs.report.producers.suite_mutation import document
     from supabase_jobs.sources.config_toml import load_api_settings
 
     given = settings(ctx)
@@ -312,60 +307,3 @@ def _write_tests(folder: Path, result: "SuiteMutation") -> None:
         if number
         else "no missing tests"
     )
-
-
-def _document(result: "MutationResult") -> dict[str, object]:
-    return {
-        "mutants": [
-            {
-                "id": m.fault.id,
-                "killed": m.killed,
-                "waived": None if m.killed else m.waived,
-                "by": list(m.by),
-                "object": m.fault.object,
-                "description": m.fault.description,
-                "sql": m.fault.sql,
-            }
-            for m in result.mutants
-        ],
-        "killed": result.killed,
-        "total": len(result.mutants),
-        "waived": [{"id": m.fault.id, "reason": m.waived} for m in result.waived],
-        "not_injected": [
-            {"id": fault.id, "error": error, "sql": fault.sql}
-            for fault, error in result.not_injected
-        ],
-    }
-
-
-def _print(result: "MutationResult") -> None:
-    for mutant in result.survivors:
-        click.echo(
-            f"SURVIVED  {mutant.fault.id}\n  {mutant.fault.object}: {mutant.fault.description}"
-        )
-        click.echo("".join(f"  {line}\n" for line in mutant.fault.sql.splitlines()))
-    for mutant in result.waived:
-        click.echo(f"waived  {mutant.fault.id}\n  {mutant.waived}\n")
-    for fault, error in result.not_injected:
-        narrate(f"not injected: {fault.id}: {error}")
-    totals = Counter(_operator(m.fault.id) for m in result.mutants)
-    killed = Counter(_operator(m.fault.id) for m in result.mutants if m.killed)
-    width = max((len(name) for name in totals), default=0)
-    for name, total in totals.items():
-        click.echo(f"{name:<{width}}  {killed[name]:>4} of {total:>4} killed")
-    from supabase_jobs.report.wording import counted
-
-    verdict = "ok" if result.ok else "FAILED"
-    click.echo(
-        f"{verdict}: {counted(len(result.mutants), 'mutant')}, {result.killed} killed,"
-        f" {len(result.waived)} waived,"
-        f" {len(result.survivors)} survived; {len(result.not_injected)} not injected"
-    )
-    if not result.mutants:
-        click.echo("no fault was injected: nothing was tested")
-
-
-def _operator(fault_id: str) -> str:
-    """Family and operator of a fault: `bodies if-true` for `bodies:if-true-2:private.f()`."""
-    family, operator, *_ = fault_id.split(":")
-    return f"{family} {operator.rstrip('0123456789').rstrip('-')}"

@@ -7,7 +7,6 @@ names in `$1`, and selects id, object, description and SQL.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import groupby, repeat
 from pathlib import Path
 
@@ -19,7 +18,14 @@ from supabase_jobs.database.conninfo import read
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.errors import ConfigError, PrivilegeError, VerificationError
-from supabase_jobs.findings import APPLY_FIRST, Finding, Severity
+from supabase_jobs.findings import (
+    APPLY_FIRST,
+    Fault,
+    Finding,
+    Mutant,
+    MutationResult,
+    Severity,
+)
 from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import read_toml
@@ -39,74 +45,6 @@ _SETTINGS = """select
   set_config('lock_timeout', (1000 * extract(epoch from
     least(nullif(current_setting('lock_timeout'), '0')::interval, '2s')))::int::text, true)"""
 _MAX_KILLERS = 5  # ids of findings that a mutant lists
-
-
-@dataclass(frozen=True)
-class Fault:
-    """SQL that breaks an object. The id, `family:operator:object…`, is the same in every run."""
-
-    id: str
-    object: str
-    description: str
-    sql: str
-
-    @property
-    def family(self) -> str:
-        """The stem of the operator file."""
-        return self.id.partition(":")[0]
-
-    @property
-    def operator(self) -> str:
-        """The family and the operator: `bodies:if-true` for `bodies:if-true-2:private.f()`."""
-        family, operator, *_ = self.id.split(":")
-        return f"{family}:{operator.rstrip('0123456789').rstrip('-')}"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """An injected fault. `by` has the ids of the first errors that `verify` found."""
-
-    fault: Fault
-    by: tuple[str, ...]
-    waived: str | None = None
-
-    @property
-    def killed(self) -> bool:
-        """Whether `verify` found an error."""
-        return bool(self.by)
-
-    @property
-    def survived(self) -> bool:
-        """Whether `verify` found no error and no waiver exists."""
-        return not self.by and self.waived is None
-
-
-@dataclass(frozen=True)
-class MutationResult:
-    """The mutants, and the faults that the database rejected (`not_injected`) with its errors."""
-
-    mutants: tuple[Mutant, ...]
-    not_injected: tuple[tuple[Fault, str], ...]
-
-    @property
-    def killed(self) -> int:
-        """The number of killed mutants."""
-        return sum(m.killed for m in self.mutants)
-
-    @property
-    def waived(self) -> tuple[Mutant, ...]:
-        """The mutants that were not killed and have a waiver."""
-        return tuple(m for m in self.mutants if not m.killed and m.waived is not None)
-
-    @property
-    def survivors(self) -> tuple[Mutant, ...]:
-        """The mutants that were neither killed nor waived."""
-        return tuple(m for m in self.mutants if m.survived)
-
-    @property
-    def ok(self) -> bool:
-        """Whether a fault was injected, and no mutant survived."""
-        return bool(self.mutants) and not self.survivors
 
 
 Progress = Callable[[str], AbstractContextManager[None]]

@@ -14,8 +14,8 @@ from supabase_jobs import mutation
 from supabase_jobs.cli import main
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError, VerificationError
-from supabase_jobs.findings import APPLY_FIRST
-from supabase_jobs.mutation.mutate import _SETTINGS, Fault, derive, mutate, waivers
+from supabase_jobs.findings import APPLY_FIRST, Fault
+from supabase_jobs.mutation.mutate import _SETTINGS, derive, mutate, waivers
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.structure import check, snapshot
@@ -197,7 +197,8 @@ def test_the_text_counts_by_operator(
     assert (code, out.splitlines()) == (
         0,
         [
-            "indexes drop    12 of   12 killed",
+            "indexes drop    12 of   12 killed  100 %",
+            "",
             "ok: 12 mutants, 12 killed, 0 waived, 0 survived; 0 not injected",
         ],
     )

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.mutation.mutate import Fault, _killers, _quick, derive
+from supabase_jobs.findings import Fault
+from supabase_jobs.mutation.mutate import _killers, _quick, derive
 from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import AllowedEntry
 from supabase_jobs.verify.areas import AREAS

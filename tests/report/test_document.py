@@ -11,7 +11,7 @@ from supabase_jobs import report
 from supabase_jobs.findings import AuditFinding
 from supabase_jobs.report import FORMATS, write
 from supabase_jobs.report.document import Document
-from supabase_jobs.report.producers import access, audit, drift, mutation, verify
+from supabase_jobs.report.producers import access, audit, drift, suite_mutation, verify
 from tests import audits, verifications
 from tests.report.test_access_reports import BAD as CHANGES
 from tests.report.test_drift_reports import DRIFT
@@ -21,7 +21,7 @@ DOCUMENTS = {
     "verify": verify.document(verifications.BAD),
     "audit": audit.document(audits.BAD),
     "access": access.document(CHANGES),
-    "mutate": mutation.document(SUITE),
+    "mutate": suite_mutation.document(SUITE),
     "drift": drift.document(DRIFT),
 }
 PACKAGE = Path(report.__file__).parent

@@ -11,7 +11,7 @@ from supabase_jobs.findings import Audit, SuiteMutant, SuiteMutation, Verificati
 from supabase_jobs.report import write
 from supabase_jobs.report.document import Document
 from supabase_jobs.report.producers import audit as audit_report
-from supabase_jobs.report.producers import mutation as mutation_report
+from supabase_jobs.report.producers import suite_mutation as mutation_report
 from supabase_jobs.report.producers import verify as verify_report
 from supabase_jobs.verify.verify import verify
 from tests import audits

@@ -10,7 +10,7 @@ import pytest
 from supabase_jobs.findings import SuiteMutant, SuiteMutation
 from supabase_jobs.report import write
 from supabase_jobs.report.formats.text import write as write_text
-from supabase_jobs.report.producers.mutation import document
+from supabase_jobs.report.producers.suite_mutation import document
 
 
 def written(form: str, result: SuiteMutation) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.mutation.mutate import Fault, derive
+from supabase_jobs.findings import Fault
+from supabase_jobs.mutation.mutate import derive
 from supabase_jobs.settings import read_toml
 
 KINDS = ("policies", "privileges", "functions")

@@ -1,13 +1,10 @@
-"""The document of `mutate --run`: scores, and the faults that no test detected."""
+"""The document of `mutate`: the faults that verify did not detect, and the scores by operator."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
 
-from supabase_jobs.findings import Severity, SuiteMutant, SuiteMutation
+from supabase_jobs.findings import Fault, Mutant, MutationResult, Severity
 from supabase_jobs.report.document import (
-    Check,
-    Column,
     Detail,
     Document,
     Entry,
@@ -17,271 +14,107 @@ from supabase_jobs.report.document import (
     Message,
     Omission,
     Omissions,
-    Remark,
     Section,
-    Table,
     Tables,
 )
-from supabase_jobs.report.printable import line
+from supabase_jobs.report.producers.scores import Score, score_table
 from supabase_jobs.report.wording import counted
 
-# GitHub shows no job summary above 1 MiB; the rest is for other steps
-_SUMMARY = Limit(900_000, "part", "a job summary.", in_bytes=True)
-# framework → its name and the language of its tests
-_FRAMEWORKS = {"pytest": ("pytest", "python"), "pgtap": ("pgTAP", "sql")}
+_LIMIT = Limit(900_000, "part", "a job summary.", in_bytes=True)
 
 
-def document(result: SuiteMutation) -> Document:
-    """The scores by object and kind, and each survivor with its SQL and its missing tests."""
-    score = total(result)
+def document(result: MutationResult) -> Document:
+    """The survivors with their SQL, the waived mutants, and the scores by operator."""
+    verdict = "ok" if result.ok else "FAILED"
+    counts = (
+        f"{counted(len(result.mutants), 'mutant')}, {result.killed} killed,"
+        f" {len(result.waived)} waived, {len(result.survivors)} survived;"
+        f" {len(result.not_injected)} not injected"
+    )
+    closing = [Line(f"{verdict}: {counts}")]
+    if not result.mutants:
+        closing.append(Line("no fault was injected: nothing was tested"))
     return Document(
         command="mutate",
         title="mutate",
         ok=result.ok,
-        headline=f"Score {score.percent}",
-        tone=_tone(result),
-        heading=(verdict(result),),
-        opening=(f"Score {score.percent} ({score.killed} of {score.total}); {counts(result)}.",),
-        lead=f"{score.killed} of {score.total} faults were detected by: {result.command}."
-        f" {counts(result)}; {result.seconds:.1f} s.",
-        closing=tuple(_closing(result, score)),
+        headline=counts,
+        tone="good" if result.ok else "bad",
+        heading=(verdict,),
+        opening=(f"{counts}.",),
+        lead=f"{counts}.",
+        closing=tuple(closing),
         contract=lambda: contract(result),
         sections=tuple(_sections(result)),
-        limit=_SUMMARY,
-        milliseconds=result.seconds * 1000,
-        database=result.database,
-        checks=tuple(_checks(result)),
-        findings_bytes=450_000,
+        limit=_LIMIT,
         noun="survivor",
     )
 
 
-def contract(result: SuiteMutation) -> Mapping[str, object]:
-    """`{"mutants": [{"id", "killed", "by"}], "killed", "total"}` and more; `mutants` are those that
-    count.
-    """
+def contract(result: MutationResult) -> Mapping[str, object]:
+    """`{"mutants": [{"id", "killed", "by"}], "killed", "total"}` and more."""
     return {
-        "mutants": [_mutant(m) for m in result.scored],
-        "killed": len(result.of("killed")),
-        "total": len(result.scored),
-        "equivalent": [_mutant(m) for m in result.of("equivalent")],
-        "untested": [_mutant(m) for m in result.of("untested")],
-        "not_injected": [
-            {"id": m.id, "error": "; ".join(m.by), "sql": m.sql} for m in result.of("rejected")
+        "mutants": [
+            {
+                "id": m.fault.id,
+                "killed": m.killed,
+                "waived": None if m.killed else m.waived,
+                "by": list(m.by),
+                "object": m.fault.object,
+                "description": m.fault.description,
+                "sql": m.fault.sql,
+            }
+            for m in result.mutants
         ],
-        "scores": {
-            "objects": [asdict(score) for score in by_object(result)],
-            "kinds": [asdict(score) for score in by_kind(result)],
-        },
-        "selected": result.selected,
-        "derived": result.derived,
-        "seed": result.seed,
-        "not_run": result.selected - len(result.mutants),
-        "suite": {
-            "command": result.command,
-            "seconds": round(result.suite_seconds, 2),
-            "timeout": round(result.timeout, 2),
-            "jobs": result.jobs,
-        },
-        "seconds": round(result.seconds, 2),
+        "killed": result.killed,
+        "total": len(result.mutants),
+        "waived": [{"id": m.fault.id, "reason": m.waived} for m in result.waived],
+        "not_injected": [
+            {"id": fault.id, "error": error, "sql": fault.sql}
+            for fault, error in result.not_injected
+        ],
     }
 
 
-def _mutant(mutant: SuiteMutant) -> dict[str, object]:
-    return {
-        "id": mutant.id,
-        "killed": mutant.state == "killed",
-        "by": list(mutant.by),
-        "object": mutant.object,
-        "kind": mutant.kind,
-        "sentence": mutant.sentence,
-        "sql": mutant.sql,
-        "seconds": round(mutant.seconds, 2),
-        "tests": dict(mutant.tests),
-        "note": mutant.note,
-    }
+def _sections(result: MutationResult) -> Iterator[Section]:
+    entries = (*map(_survivor, result.survivors), *map(_waived, result.waived))
+    if entries:
+        yield Findings("", entries, "survivors", heading="Survivors")
+    if result.not_injected:
+        items = tuple(Omission(fault.id, error) for fault, error in result.not_injected)
+        yield Omissions("", "not injected: ", items)
+    if scores := _by_operator(result):
+        yield Tables("Scores", "scores", (score_table("operator", "Operator", scores),))
 
 
-# -------------------------------------------------------------------------------------------------
-# scores
-
-
-@dataclass(frozen=True)
-class Score:
-    """The killed mutants of a group, of those that count."""
-
-    name: str
-    killed: int
-    total: int
-
-    @property
-    def percent(self) -> str:
-        """`83 %`, rounded down, so that only a complete score is 100 %; `-` if nothing counts."""
-        return f"{100 * self.killed // self.total} %" if self.total else "-"
-
-
-def total(result: SuiteMutation) -> Score:
-    """The score of all mutants."""
-    return Score("all", len(result.of("killed")), len(result.scored))
-
-
-def by_object(result: SuiteMutation) -> list[Score]:
-    """A score for each table, view and function; the lowest first."""
-    scores = _grouped(result, lambda m: m.object.removeprefix("public."))
-    return sorted(scores, key=lambda s: (s.killed / s.total, s.name))
-
-
-def by_kind(result: SuiteMutation) -> list[Score]:
-    """A score for each kind."""
-    return _grouped(result, lambda m: m.kind)
-
-
-def _grouped(result: SuiteMutation, key: Callable[[SuiteMutant], str]) -> list[Score]:
-    totals = Counter(map(key, result.scored))
-    killed = Counter(key(mutant) for mutant in result.scored if mutant.state == "killed")
+def _by_operator(result: MutationResult) -> list[Score]:
+    totals = Counter(_operator(m.fault) for m in result.mutants)
+    killed = Counter(_operator(m.fault) for m in result.mutants if m.killed)
     return [Score(name, killed[name], total) for name, total in totals.items()]
 
 
-# -------------------------------------------------------------------------------------------------
-# sentences
+def _operator(fault: Fault) -> str:
+    """`bodies if-true`."""
+    return fault.operator.replace(":", " ", 1)
 
 
-def verdict(result: SuiteMutation) -> str:
-    """`ok`, `FAILED` if a mutant survived or no fault was injected, or `INTERRUPTED`."""
-    if result.ok:
-        return "ok"
-    return "FAILED" if result.survivors or result.is_complete else "INTERRUPTED"
+def _survivor(mutant: Mutant) -> Entry:
+    fault = mutant.fault
+    details = (Detail(fault.object, fault.description), Detail("", fault.sql, "sql"))
+    return _entry(mutant, Severity.ERROR, "SURVIVED  ", details)
 
 
-def _tone(result: SuiteMutation) -> str:
-    if result.ok:
-        return "good"
-    return "bad" if result.survivors else "unsure"
+def _waived(mutant: Mutant) -> Entry:
+    return _entry(mutant, Severity.INFO, "waived  ", (Detail("", mutant.waived or "", "text"),))
 
 
-def counts(result: SuiteMutation) -> str:
-    """The number of mutants in each state, and how many did not run."""
-    parts = [
-        counted(len(result.mutants), "mutant"),
-        f"{len(result.of('killed'))} killed",
-        f"{len(result.of('survived'))} survived",
-        f"{len(result.of('equivalent'))} equivalent",
-    ]
-    if untested := len(result.of("untested")):
-        parts.append(f"{untested} cannot be tested")
-    if rejected := len(result.of("rejected")):
-        parts.append(f"{rejected} rejected by the database")
-    if missing := result.selected - len(result.mutants):
-        parts.append(f"{missing} not run")
-    text = ", ".join(parts)
-    if result.seed is not None and result.selected < result.derived:
-        text += f"; a sample of {result.derived} (--seed {result.seed})"
-    return text
-
-
-def _closing(result: SuiteMutation, score: Score) -> Iterator[Line]:
-    """Where a short report has the details, and the verdict."""
-    if result.survivors:
-        yield Line(
-            "The SQL and the missing test of each survivor: --tests DIR writes the tests, --all"
-            " prints both.",
-            only_short=True,
-        )
-    if unclear := len(result.of("untested", "rejected")):
-        faults = counted(unclear, "fault")
-        yield Line(f"--all also prints why {faults} could not be tested.", only_short=True)
-    yield Line(
-        f"{verdict(result)}: score {score.percent} ({score.killed} of {score.total});"
-        f" {counts(result)}; {result.seconds:.0f} s"
-    )
-
-
-# -------------------------------------------------------------------------------------------------
-# sections
-
-
-def _sections(result: SuiteMutation) -> Iterator[Section]:
-    tables = (
-        _table("object", "Table, view or function", by_object(result)),
-        _table("kind", "Kind of fault", by_kind(result)),
-    )
-    yield Tables("Scores", "scores", tuple(table for table in tables if table.rows))
-    if result.survivors:
-        entries = tuple(map(_entry, result.survivors))
-        yield Findings("", entries, "survivors", heading="Survivors")
-    if rejected := result.of("rejected"):
-        items = tuple(Omission(m.id, "; ".join(m.by)) for m in rejected)
-        yield Omissions("", "not injected: ", items)
-    if untested := result.of("untested"):
-        items = tuple(Omission(m.id, m.note) for m in untested)
-        yield Omissions("Not tested", "not tested: ", items, "untested")
-
-
-def _table(title: str, heading: str, scores: list[Score]) -> Table:
-    columns = (
-        Column(title, heading),
-        Column("killed", "Killed", is_number=True),
-        Column("mutants", "Mutants", is_number=True),
-        Column("score", "Score", is_number=True),
-    )
-    width = max((len(line(score.name)) for score in scores), default=0)
-    return Table(
-        title=heading,
-        columns=columns,
-        rows=tuple((s.name, str(s.killed), str(s.total), s.percent) for s in scores),
-        lines=tuple(
-            f"{line(s.name):<{width}}  {s.killed:>4} of {s.total:>4} killed  {s.percent:>5}"
-            for s in scores
-        ),
-    )
-
-
-def _entry(mutant: SuiteMutant) -> Entry:
-    details = [Detail("", mutant.sql, "sql")]
-    if mutant.note:
-        details.append(Detail("no test", mutant.note))
-    for framework, (name, language) in _FRAMEWORKS.items():
-        if framework in mutant.tests:
-            details.append(Detail(f"missing test ({name})", mutant.tests[framework], language))
+def _entry(mutant: Mutant, severity: Severity, label: str, details: tuple[Detail, ...]) -> Entry:
     return Entry(
-        severity=Severity.ERROR,
-        object=mutant.object,
-        messages=(Message(mutant.sentence),),
-        label="SURVIVED  ",
-        badge="survived",
+        severity=severity,
+        object=mutant.fault.object,
+        messages=(Message(mutant.fault.id),),
+        label=label,
+        badge=label.strip().lower(),
         is_named=False,
-        details=tuple(details),
-        footer=f"{mutant.kind} · {mutant.id}",
-        id=mutant.id,
+        details=details,
     )
-
-
-# -------------------------------------------------------------------------------------------------
-# for programs
-
-
-def _checks(result: SuiteMutation) -> Iterator[Check]:
-    """A check for each mutant; a survivor has failed."""
-    for mutant in result.mutants:
-        yield Check(
-            id=mutant.id,
-            area=mutant.kind,
-            object=mutant.object,
-            name=mutant.id,
-            group=f"mutate.{mutant.object}",
-            seconds=round(mutant.seconds, 3),
-            remark=_remark(mutant),
-        )
-
-
-def _remark(mutant: SuiteMutant) -> Remark | None:
-    if mutant.state == "survived":
-        details = "\n".join([mutant.sql, mutant.note, *mutant.tests.values()])
-        return Remark(True, mutant.state, mutant.sentence, details)
-    if mutant.state == "equivalent":
-        return Remark(False, mutant.state, "the fault changes nothing for any caller")
-    if mutant.state == "untested":
-        return Remark(False, mutant.state, mutant.note)
-    if mutant.state == "rejected":
-        return Remark(False, mutant.state, "; ".join(mutant.by))
-    return None

@@ -1,0 +1,57 @@
+"""The values that checks produce and reports print."""
+
+from supabase_jobs.findings.audit import (
+    AccessSummary,
+    Audit,
+    AuditCell,
+    AuditedRelation,
+    AuditFinding,
+    Explanation,
+    NotTested,
+)
+from supabase_jobs.findings.changes import (
+    AccessChange,
+    AccessDiff,
+    Drift,
+    DriftFinding,
+    NotCompared,
+)
+from supabase_jobs.findings.finding import (
+    APPLY_FIRST,
+    Finding,
+    Location,
+    Severity,
+    as_comment,
+    as_sql,
+)
+from supabase_jobs.findings.mutants import Fault, Mutant, MutationResult, SuiteMutant, SuiteMutation
+from supabase_jobs.findings.verification import Case, Grid, Verification
+
+__all__ = [
+    "APPLY_FIRST",
+    "AccessChange",
+    "AccessDiff",
+    "AccessSummary",
+    "Audit",
+    "AuditCell",
+    "AuditFinding",
+    "AuditedRelation",
+    "Case",
+    "Drift",
+    "DriftFinding",
+    "Explanation",
+    "Fault",
+    "Finding",
+    "Grid",
+    "Location",
+    "Mutant",
+    "MutationResult",
+    "NotCompared",
+    "NotTested",
+    "Severity",
+    "SuiteMutant",
+    "SuiteMutation",
+    "Verification",
+    "as_comment",
+    "as_sql",
+]

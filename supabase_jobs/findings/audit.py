@@ -1,0 +1,138 @@
+"""The result of `audit`: leaks, cells, and what was not tested."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from supabase_jobs.findings.finding import Location, Severity
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The policy, grant or function that allows something, and the SQL that ends it.
+
+    `policies` are the names of the policies that `cause` names, of the table concerned.
+    """
+
+    cause: str
+    fix: str
+    policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AuditFinding:
+    """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is
+    responsible, and `policies` has the names of its policies.
+
+    The other field names are those of `audit --json`. The id contains no generated value.
+    """
+
+    id: str
+    severity: Severity
+    object: str
+    message: str
+    fix: str
+    cause: str
+    policies: tuple[str, ...] = ()
+
+    @property
+    def explanation(self) -> Explanation:
+        """Its cause and its fix."""
+        return Explanation(self.cause, self.fix, self.policies)
+
+
+@dataclass(frozen=True)
+class AuditCell:
+    """The outcome of an action of a caller on a row; `whose` is own, group, other or none, seen by
+    the caller.
+
+    `sql` and `request` repeat the action: a statement, and a curl command for the API; '' if there
+    is none. They are functions in most cells, because most reports print neither.
+    """
+
+    object: str
+    caller: str
+    whose: str
+    action: str
+    outcome: str
+    sql: str | Callable[[], str] = field(default="", compare=False)
+    request: str | Callable[[], str] = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class NotTested:
+    """An object that could not be tested: why, and what would help.
+
+    `fails`: the audit fails, because requests reach the object and no one has accepted that it is
+    not tested.
+    """
+
+    object: str
+    why: str
+    help: str
+    fails: bool = False
+
+
+@dataclass(frozen=True)
+class AccessSummary:
+    """Who may do something with a table or view: action → none, own, group, users (signed in) or
+    all.
+
+    `leaks` are the actions with a finding that is an error or a warning.
+    """
+
+    object: str
+    access: Mapping[str, str]
+    leaks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class AuditedRelation:
+    """A table or view of an audited database. `reachable`: requests can address it."""
+
+    kind: str
+    columns: frozenset[str]
+    rls: bool
+    reachable: bool
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of
+    those with rows.
+
+    `access` maps objects to callers to actions, and `functions` maps functions to roles, as a
+    baseline records them. `explained` maps `object:caller:action` of wider access to its
+    explanation. `callers` maps each caller to the SQL that makes the rest of a transaction
+    its request. `locations` are those of `Verification`. `baseline` is the file that the access was
+    compared with, if any. `relations` are the tables and views by name. `tested` maps (object,
+    caller) to the kinds of actions that were tried with a certain outcome. `api_cells` is the
+    number of cells that were also sent to an API, if one was given.
+    """
+
+    findings: tuple[AuditFinding, ...]
+    cells: tuple[AuditCell, ...]
+    summaries: tuple[AccessSummary, ...]
+    not_tested: tuple[NotTested, ...]
+    tables: int
+    planted: int
+    milliseconds: float
+    access: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
+    explained: Mapping[str, Explanation] = field(default_factory=dict)
+    database: str = ""
+    callers: Mapping[str, str] = field(default_factory=dict)
+    locations: Mapping[str, Location] = field(default_factory=dict)
+    baseline: str = ""
+    relations: Mapping[str, AuditedRelation] = field(default_factory=dict)
+    tested: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    api_cells: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error, and everything was tested or its omission accepted."""
+        return not any(f.severity is Severity.ERROR for f in self.findings) and not self.unchecked
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """The objects that make the audit fail because they were not tested."""
+        return tuple(item.object for item in self.not_tested if item.fails)

@@ -29,8 +29,15 @@ update pg_extension
 set extowner = to_regrole('postgres')
 where extname = %s and to_regrole('postgres') is not null
 """
+# no event trigger of the project runs as the superuser; one setting exists since PostgreSQL 17
+_NO_EVENT_TRIGGERS = """
+select set_config(s.name, s.value, false)
+from (values ('event_triggers', 'off'), ('session_replication_role', 'replica')) as s (name, value)
+where exists (select from pg_settings as p where p.name = s.name)
+"""
 _HELPER = sql_file(Path(__file__).with_name("as_superuser.sql"))
 # settings of roles that a hosted project lets postgres make
+_EVENT_TRIGGER = re.compile(r"event\s+trigger", re.IGNORECASE)
 _MAY_NEED = re.compile(r"event\s+trigger|alter\s+(role|extension)", re.IGNORECASE)
 _SETTINGS = re.compile(
     r"(auto_explain|pg_net|pg_stat_statements|pgaudit|pgrst|plan_filter|safeupdate)\..*"
@@ -76,13 +83,16 @@ def prepare(superuser: Connection, files: MigrationFiles) -> LocalFiles:
 
     On a hosted project, supautils creates them for postgres.
     """
+    superuser.execute(_NO_EVENT_TRIGGERS)
     rows = superuser.execute(_AVAILABLE).fetchall()
     available = {str(name) for name, _, _ in rows} - stand_ins.WITH_WORKERS
     by_postgres = {str(name) for name, trusted, _ in rows if trusted} & available
     relocatable = {str(name) for name, _, relocatable in rows if relocatable}
     installed = {str(name) for (name,) in superuser.execute(_INSTALLED).fetchall()}
     found: dict[str, _Wanted] = {}
-    kept = by_postgres - installed
+    # the server runs the script of a trusted extension as the superuser, and event triggers in it
+    has_events = any(_EVENT_TRIGGER.search(migration.text) for migration in files.migrations)
+    kept = set() if has_events else by_postgres - installed
     movable = available & relocatable
     migrations = [_without(migration, kept, movable, found) for migration in files.migrations]
     migrations = [_as_superuser(migration) for migration in migrations]
@@ -151,6 +161,7 @@ def _without(
 @contextmanager
 def superuser_statements(superuser: Connection) -> Iterator[None]:
     """The function that prepared files call exists inside the block."""
+    superuser.execute(_NO_EVENT_TRIGGERS)
     superuser.execute("create schema if not exists supabase_jobs_load")
     superuser.execute("grant usage on schema supabase_jobs_load to public")
     _HELPER.execute(superuser)

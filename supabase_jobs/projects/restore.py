@@ -62,6 +62,14 @@ create schema supabase_jobs_copy;
 grant usage on schema supabase_jobs_copy to public;
 alter default privileges in schema supabase_jobs_copy grant usage, select on sequences to public;
 """
+# they run with the privileges of whoever runs a command: of the superuser too
+_EVENT_FUNCTIONS = """
+select
+  pg_catalog.format('alter function %%s owner to %%I', p.oid::regprocedure, %s::text),
+  pg_catalog.format('alter function %%s security definer', p.oid::regprocedure)
+from pg_catalog.pg_proc as p
+where p.prorettype = 'event_trigger'::regtype and p.pronamespace <> 'pg_catalog'::regnamespace
+"""
 _PLAIN_LANGUAGES = frozenset({"sql", "plpgsql"})
 
 
@@ -180,9 +188,20 @@ def restore(
         left = _again(owner, _run(owner, of_owner))
     failed = [*_again(superuser, failed), *left]
     restored.failures = [failure for failure in failed if failure.is_decisive]
-    _run(superuser, event_triggers)
+    _create_event_triggers(superuser, source, event_triggers)
     advance(len(pending), len(pending))
     return restored
+
+
+def _create_event_triggers(
+    superuser: Connection, source: Source, items: Sequence[DumpedObject]
+) -> None:
+    """Create event triggers whose functions run as the owner of the database, whoever runs a
+    command.
+    """
+    rows = superuser.execute(_EVENT_FUNCTIONS, [source.owner]).fetchall()
+    if not _send(superuser, [statement for row in rows for statement in row]):
+        _run(superuser, items)
 
 
 def _create_roles(superuser: Connection, source: Source) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.projects.copied import Copy, CopyOptions, copied
+from supabase_jobs.projects.copied import Copy, CopyOptions, copied, copied_before_and_after
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
@@ -362,3 +362,49 @@ def test_no_name_or_literal_hides_an_object_from_the_copy(database: Database) ->
             superuser.execute(
                 'drop table public.hidden; drop role "o; Type: EXTENSION; Schema: -; Owner: p"'
             )
+
+
+EVENT = """
+create function public.on_event() returns event_trigger language plpgsql as $$
+begin
+  if (select rolsuper and rolname like 'supabase\\_jobs\\_%' from pg_roles where rolname = current_user) then
+    execute 'copy (select 1) to program ''touch {marker}''';
+  end if;
+end $$;
+"""
+EVENTS = ("ddl_command_start", "ddl_command_end", "sql_drop", "login")
+
+
+@pytest.mark.parametrize("major", [16, 17])
+def test_event_triggers_never_run_as_the_superuser(
+    make_database: Make, major: int, tmp_path: Path
+) -> None:
+    database = make_database("platform", major)
+    marker = Path(tempfile.gettempdir()) / f"fired_{tmp_path.name}_{os.getpid()}"
+    with connect(database.superuser_url) as superuser:
+        superuser.execute(EVENT.replace("{marker}", str(marker)).encode())
+        for event in EVENTS if major > 16 else EVENTS[:-1]:
+            for state in ("always", "replica"):
+                superuser.execute(
+                    f"create event trigger {event}_{state} on {event}"
+                    " execute function public.on_event();"
+                    f"alter event trigger {event}_{state} enable {state}".encode()
+                )
+    pending = tmp_path / "20990101000000_more.sql"
+    pending.write_text(
+        "create extension if not exists pgcrypto; create extension if not exists unaccent;"
+        "create table public.more (id int); drop table public.more;"
+        "create publication more;"
+    )
+    files = MigrationFiles(load_migrations(tmp_path))
+    try:
+        with connect(database.url) as connection:
+            options = CopyOptions(Path("/nowhere"))
+            with copied_before_and_after(connection, options, files) as (before, after):
+                audit(before.connection, Options())
+                audit(after.connection, Options())
+                events = "select count(*) from pg_event_trigger where evtname ~ '_always$'"
+                assert values(after.connection, events) == [4 if major > 16 else 3]
+        assert not marker.exists()
+    finally:
+        marker.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """A project on an embedded server: its roles come before its migrations."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,29 @@ def test_buckets_of_the_configuration_exist(project: Path) -> None:
             "select id, public, allowed_mime_types from storage.buckets order by id"
         ).fetchall()
     assert found == [("files", False, None), ("images", True, ["image/png"])]
+
+
+EVENT = """
+create function public.on_event() returns event_trigger language plpgsql as $$
+begin
+  if (select rolsuper from pg_roles where rolname = current_user) then
+    execute 'copy (select 1) to program ''touch {marker}''';
+  end if;
+end $$;
+create event trigger on_event on ddl_command_end execute function public.on_event();
+create event trigger on_drop on sql_drop execute function public.on_event();
+"""
+
+
+def test_event_triggers_never_run_as_the_superuser(project: Path) -> None:
+    marker = Path(tempfile.gettempdir()) / f"fired_{project.name}_{os.getpid()}"
+    file = project / "supabase" / "migrations" / FILE
+    file.write_text(EVENT.replace("{marker}", str(marker)))
+    (file.parent / "20250102000000_b.sql").write_text("create extension unaccent;")
+    try:
+        with migrated(project, files(project)) as built:
+            query = "select count(*) from pg_event_trigger where evtname in ('on_event', 'on_drop')"
+            assert built.connection.execute(query).fetchone() == (2,)
+        assert not marker.exists()
+    finally:
+        marker.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from supabase_jobs.cli.common import JSON_HELP, print_report, write_file
+from supabase_jobs.cli.terminal import terminal_width
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.report.wording import counted
 
@@ -97,8 +98,10 @@ def report(document: "Document", form: str, *, whole: bool = True) -> str:
         return write(document, form)
     from supabase_jobs.report.formats import text
 
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    return text.write(document, colour=colour, whole=whole)
+    if not sys.stdout.isatty():
+        return text.write(document, whole=whole)
+    colour = "NO_COLOR" not in os.environ
+    return text.write(document, colour=colour, whole=whole, width=terminal_width())
 
 
 def show_report(

@@ -17,9 +17,17 @@ _ERASE = "\r\x1b[2K"
 _DELAY_SECONDS = 0.5  # shorter steps show no spinner
 _FRAME_SECONDS = 0.1
 _DEFAULT_COLUMNS = 80
+_NARROWEST, _WIDEST = 60, 160  # of a report
 
 _lock = threading.RLock()
 _current: "_Spinner | None" = None
+
+
+def terminal_width() -> int:
+    """The columns of a report on the terminal. Longer lines are hard to read, and shorter ones
+    leave no space for a matrix.
+    """
+    return min(max(_columns(sys.stdout), _NARROWEST), _WIDEST)
 
 
 def narrate(line: str) -> None:
@@ -169,7 +177,8 @@ class _Spinner:
         while True:
             seconds = time.monotonic() - self._started
             line = set_cell_size(
-                f"{next(self._frames)} {seconds:.0f} s  {self.part}{self._text}", _columns() - 1
+                f"{next(self._frames)} {seconds:.0f} s  {self.part}{self._text}",
+                _columns(sys.stderr) - 1,
             ).rstrip()
             try:
                 with _lock:
@@ -182,8 +191,8 @@ class _Spinner:
                 return
 
 
-def _columns() -> int:
+def _columns(stream: IO[str]) -> int:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or _DEFAULT_COLUMNS  # 0: unknown
+        return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS  # 0: unknown
     except OSError:
         return _DEFAULT_COLUMNS

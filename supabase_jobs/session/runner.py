@@ -1,10 +1,9 @@
 """Run statements as callers, many in one round trip; every probe undoes the one before.
 
-A probe is a generator: it yields groups of statements and is sent their results. Needs an open
-transaction.
+The work of a probe is a generator (`session.steps`). Needs an open transaction.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Generic, Protocol, TypeVar
@@ -20,6 +19,7 @@ from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.frame import Frame, Undo, wait
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
 from supabase_jobs.session.savepoint import Savepoint, run_undone
+from supabase_jobs.session.steps import Groups, Steps
 
 # One savepoint before the caller is set and one after it: setting the caller takes longer than most
 # probes. A rollback to the first destroys the second, so if a caller cannot be set, its probes fail
@@ -34,9 +34,6 @@ ONLY_PROBES = Frame(undo=Undo(_OWN_ROLE.end))
 _CHECK = 1
 
 T = TypeVar("T")
-Groups = Sequence[Sequence[Statement]]
-# yields groups of statements to send, is sent their results, and returns what they show
-Steps = Generator[Groups, Sequence[GroupResult], T]
 
 
 class Probe(Protocol):

@@ -27,14 +27,14 @@ groups of statements and is sent the result of each group.
 import json
 import secrets
 import uuid
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 
-from supabase_jobs.database.batch import GroupResult, Statement, read, run_groups
+from supabase_jobs.database.batch import Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import (
     INCONCLUSIVE_ERRORS,
@@ -47,6 +47,8 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.exit_codes import ExitCode
 from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.steps import Steps, answered
+from supabase_jobs.session.steps import run as run_steps
 
 _SQL = Path(__file__).with_name("sql") / "sign_up"
 _INSERT, _CONFIRM = sql_file(_SQL / "insert.sql"), sql_file(_SQL / "confirm.sql")
@@ -104,10 +106,6 @@ class SignUpRejectedError(SupabaseJobsError):
         self.cause = cause
 
 
-T = TypeVar("T")
-Steps = Generator[Sequence[Statement], GroupResult, T]
-
-
 def statements(users: Sequence[NewUser]) -> list[Statement]:
     """The statements that insert and confirm the users, for a caller's own batch; none without
     users.
@@ -125,15 +123,7 @@ def run(
     before. Raises psycopg's errors if the connection is lost, or if another session blocks a
     statement.
     """
-    attempts = sign_up(users, rejected)
-    group = next(attempts)
-    try:
-        while True:
-            [result] = run_groups(connection, [group])
-            group = attempts.send(result)
-    except StopIteration as stop:
-        signed_up: SignedUp = stop.value
-        return signed_up
+    return run_steps(connection, sign_up(users, rejected))
 
 
 def clean_up(connection: Connection, signed_up: SignedUp) -> None:
@@ -143,10 +133,8 @@ def clean_up(connection: Connection, signed_up: SignedUp) -> None:
 
 
 def sign_up(users: Sequence[NewUser], rejected: psycopg.Error | None = None) -> Steps[SignedUp]:
-    """Yield groups of statements, each to run in one round trip, until the users are created; see
-    `run`.
-    """
-    (yield [_POINT.save]).answer()
+    """The steps that create the users; see `run`."""
+    yield from answered(_POINT.save)
     adaptation, error = _Adaptation(), rejected
     if error is None:
         attempt = yield from _attempt(users, adaptation)
@@ -171,7 +159,7 @@ def sign_up(users: Sequence[NewUser], rejected: psycopg.Error | None = None) -> 
                 adaptation, error = candidate, attempt.error
                 break
         else:
-            (yield _POINT.end).answer()
+            yield from answered(*_POINT.end)
             raise _rejected(error, _rows(users, adaptation))
 
 
@@ -217,13 +205,12 @@ def _attempt(users: Sequence[NewUser], adaptation: _Adaptation) -> Steps[_Attemp
     rows = _rows(users, adaptation)
     inserts = _statements(rows)
     if adaptation.present_columns:
-        present = yield [_POINT.undo, _PRESENT_COLUMNS.statement(json.dumps(rows))]
-        present.answer()
-        inserts = [Statement(text) for (text,) in present.answers[-1].rows]
+        present = yield from answered(_POINT.undo, _PRESENT_COLUMNS.statement(json.dumps(rows)))
+        inserts = [Statement(text) for (text,) in present.rows]
     allow = [
         Statement(insert, (json.dumps(rows),), numbered=True) for insert, _ in adaptation.allow
     ]
-    result = yield [_POINT.undo, *allow, *inserts, _POINT.release]
+    [result] = yield [[_POINT.undo, *allow, *inserts, _POINT.release]]
     if result.error is not None:
         return _Attempt(None, result.error, len(result.answers) > len(allow))
     cleanup = []
@@ -329,9 +316,9 @@ def _needs(error: psycopg.Error) -> Steps[_Needs]:
     diag = error.diag
     names = (diag.schema_name, diag.table_name, diag.constraint_name, diag.datatype_name)
     parameters = [name or "" for name in (*names, diag.context)]
-    result = yield [_POINT.undo, _REJECTION.statement(*parameters)]
+    answer = yield from answered(_POINT.undo, _REJECTION.statement(*parameters))
     rows: dict[str, tuple[tuple[str, str], ...]] = {}
-    for kind, name, value in result.answer().rows:
+    for kind, name, value in answer.rows:
         rows[kind] = (*rows.get(kind, ()), (name, value))
     return _Needs(rows)
 

@@ -2,7 +2,7 @@
 likely cause.
 
 An assertion about hidden rows has a control: the same statement, run as the owner, must find a row.
-Otherwise the assertion is inconclusive and fails. Queries are generators, as in `impersonation`.
+Otherwise the assertion is inconclusive and fails. The functions are steps, as in `impersonation`.
 """
 
 from collections.abc import Generator, Sequence
@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Composed
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.outcomes import (
     CLOSED,
@@ -26,12 +27,12 @@ from supabase_jobs.outcomes import (
 )
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
+from supabase_jobs.session.steps import Steps, answered
 from supabase_jobs.testing.impersonation import (
     Attempt,
-    DriverQuery,
     Params,
-    QueryGenerator,
     Result,
+    UserStatement,
     execute,
     impersonate,
     rolled_back,
@@ -75,7 +76,7 @@ class Outcome:
         return f"{self.name}: {error}" if self.name in REFUSALS else f"error {error}"
 
 
-def outcome(attempt: Attempt) -> QueryGenerator[Outcome]:
+def outcome(attempt: Attempt) -> Steps[Outcome]:
     """The outcome of a statement for its identity; its changes are kept, see `rolled_back`."""
     try:
         result = yield from execute(attempt)
@@ -89,7 +90,7 @@ def outcome(attempt: Attempt) -> QueryGenerator[Outcome]:
 
 def expect(
     owner: Caller, attempt: Attempt, expected: str, *, control: Control = None
-) -> QueryGenerator[Outcome]:
+) -> Steps[Outcome]:
     """The outcome of an attempt, which must be `expected`: rows, hidden, denied, violates, or an
     SQLSTATE.
     """
@@ -112,7 +113,7 @@ def expect(
     return actual
 
 
-def expect_rows(owner: Caller, attempt: Attempt, count: int | None) -> QueryGenerator[Result]:
+def expect_rows(owner: Caller, attempt: Attempt, count: int | None) -> Steps[Result]:
     """The result of an attempt whose outcome must be rows, and exactly `count` of them if given."""
     __tracebackhide__ = True
     actual = yield from expect(owner, attempt, ROWS)
@@ -123,9 +124,7 @@ def expect_rows(owner: Caller, attempt: Attempt, count: int | None) -> QueryGene
     return actual.result
 
 
-def expect_untouched(
-    owner: Caller, attempt: Attempt, target: tuple[str, Params]
-) -> QueryGenerator[Outcome]:
+def expect_untouched(owner: Caller, attempt: Attempt, target: tuple[str, Params]) -> Steps[Outcome]:
     """The owner's result of the query `target` must be the same after the attempt, which may be
     refused.
 
@@ -163,7 +162,7 @@ def expect_untouched(
     return actual
 
 
-def _outcome_and_target(attempt: Attempt, query: Attempt) -> QueryGenerator[tuple[Outcome, Result]]:
+def _outcome_and_target(attempt: Attempt, query: Attempt) -> Steps[tuple[Outcome, Result]]:
     actual = yield from outcome(attempt)
     return actual, (yield from execute(query))
 
@@ -176,9 +175,7 @@ def _row_lines(name: str, result: Result) -> FailureLines:
     return [(name, repr(row)) for row in result.rows[:_SHOWN_ROWS]] or [(name, "no row")]
 
 
-def _run_control(
-    owner: Caller, attempt: Attempt, actual: Outcome, control: Control
-) -> QueryGenerator[None]:
+def _run_control(owner: Caller, attempt: Attempt, actual: Outcome, control: Control) -> Steps[None]:
     __tracebackhide__ = True
     sql, params = (
         control if isinstance(control, tuple) else (control or attempt.sql, attempt.params)
@@ -230,7 +227,7 @@ class TableAccess:
         ]
 
 
-def table_access(owner: Caller, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
+def table_access(owner: Caller, attempt: Attempt) -> Steps[list[TableAccess]]:
     """The tables in the plan of a statement; none if it has no plan.
 
     Only for the failure message, so errors are ignored.
@@ -240,17 +237,18 @@ def table_access(owner: Caller, attempt: Attempt) -> QueryGenerator[list[TableAc
     return []
 
 
-def _table_access(owner: Caller, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
+def _table_access(owner: Caller, attempt: Attempt) -> Steps[list[TableAccess]]:
     yield from impersonate(owner)
-    explain = Composed([SQL("explain (verbose, format json) "), SQL(attempt.sql)])
-    result = yield DriverQuery(explain, attempt.params, internal=False, as_tuples=True)
-    relations = sorted(set(_relations(result.rows[0][0])))
+    explain = Composed([SQL("explain (verbose, format json) "), SQL(attempt.sql)]).as_string(None)
+    plan = yield from answered(UserStatement(explain, attempt.params, as_tuples=True))
+    relations = sorted(set(_relations(plan.rows[0][0])))
     if not relations:
         return []
     schemas_and_names = [list(column) for column in zip(*relations, strict=True)]
-    query = sql_file(_TABLE_ACCESS).text.encode()
-    result = yield DriverQuery(query, (*schemas_and_names, attempt.identity.role))
-    return [TableAccess(*row) for row in result.rows]
+    query = sql_file(_TABLE_ACCESS).text
+    params = (*schemas_and_names, attempt.identity.role)
+    answer = yield from answered(Statement(query, params, numbered=True))
+    return [TableAccess(*row) for row in answer.rows]
 
 
 def _relations(plan: Any) -> Generator[tuple[str, str]]:

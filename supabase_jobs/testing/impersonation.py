@@ -1,42 +1,40 @@
 """Impersonation of an identity on a connection, for both kinds of psycopg connection.
 
-Functions that run queries are generators: they yield a DriverQuery and are sent its Result, or
-psycopg's error is thrown into them. `rls.run` and `rls_async.run` execute the queries, inside the
-transaction of the test.
+Functions that run statements are the steps of a generator (`session.steps`). `rls.run` and
+`rls_async.run` execute them one by one, inside the transaction of the test.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.sql import Composed
 
-from supabase_jobs.database.batch import Answer, GroupResult, Statement
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.session.sign_up import NewUser, SignedUp
+from supabase_jobs.session.steps import Steps, answered
 
 T = TypeVar("T")
 C = TypeVar("C")
 Params = Sequence[Any] | Mapping[str, Any] | None
 
 _READ_SETTINGS = (
-    b"select s.name, coalesce(current_setting(s.name, true), '') from"
-    b" unnest($1::text[]) as s (name)"
+    "select s.name, coalesce(current_setting(s.name, true), '') from unnest($1::text[]) as s (name)"
 )
 _SET_SETTINGS = (
-    b"select set_config(s.name, s.value, true) from unnest($1::text[],"
-    b" $2::text[]) as s (name, value)"
+    "select set_config(s.name, s.value, true) from unnest($1::text[],"
+    " $2::text[]) as s (name, value)"
 )
 # the lock timeout limits how long a test waits for another session
-_BEGIN = b"""
+_BEGIN = """
 select current_user::text, set_config(
   'lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '10s'), true
 )
@@ -66,20 +64,12 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class DriverQuery:
-    """One query for psycopg.
-
-    `internal`: $1 parameters and tuples, for the plugin's own queries. A query of the user has %s
-    parameters and the connection's row factory, or tuples with `as_tuples`.
+class UserStatement(Statement):
+    """A statement of the user's test: with %s parameters, and the row factory of the connection
+    unless `as_tuples`.
     """
 
-    query: bytes | Composed
-    params: Params = None
-    internal: bool = True
     as_tuples: bool = False
-
-
-QueryGenerator = Generator[DriverQuery, Result, T]
 
 
 @dataclass(frozen=True)
@@ -90,21 +80,21 @@ class SavedState:
     settings: dict[str, str]
 
 
-def begin() -> QueryGenerator[Caller]:
+def begin() -> Steps[Caller]:
     """The identity of the connection itself, at the start of the test's transaction: its role,
     without a request.
     """
-    result = yield DriverQuery(_BEGIN)
-    return Caller(result.rows[0][0])
+    answer = yield from answered(Statement(_BEGIN))
+    return Caller(answer.rows[0][0])
 
 
-def impersonate(identity: Caller) -> QueryGenerator[SavedState]:
+def impersonate(identity: Caller) -> Steps[SavedState]:
     """Set the role and the settings of an identity, until `restore`."""
     settings = _settings(identity)
-    result = yield DriverQuery(_READ_SETTINGS, (list(settings),))
-    saved = SavedState((yield from _savepoint()), dict(result.rows))
+    read = yield from answered(Statement(_READ_SETTINGS, (list(settings),), numbered=True))
+    saved = SavedState((yield from _savepoint()), dict(read.rows))
     try:
-        yield DriverQuery(_SET_SETTINGS, (list(settings), list(settings.values())))
+        yield from answered(_set(settings))
     except psycopg.Error as error:
         yield from _rollback_to(saved.savepoint)
         if error.sqlstate in ("22023", "42501"):  # set role: unknown role, or not a member
@@ -124,29 +114,29 @@ def _settings(caller: Caller) -> dict[str, str]:
     return {**request, **caller.all_settings(), "role": caller.role}
 
 
-def restore(saved: SavedState, *, rollback: bool) -> QueryGenerator[None]:
+def restore(saved: SavedState, *, rollback: bool) -> Steps[None]:
     """Restore the role and the settings from before an impersonation; `rollback` also rolls back
     all changes since.
     """
     if rollback:
         yield from _rollback_to(saved.savepoint)
     else:
-        yield DriverQuery(_SET_SETTINGS, (list(saved.settings), list(saved.settings.values())))
-        yield from _release(saved.savepoint)
+        yield from answered(_set(saved.settings))
+        yield from answered(saved.savepoint.release)
 
 
-def execute(attempt: Attempt) -> QueryGenerator[Result]:
+def execute(attempt: Attempt) -> Steps[Result]:
     """Run a statement as its identity and keep its changes; if it fails, only this statement is
     rolled back.
     """
     saved = yield from impersonate(attempt.identity)
     try:
-        result = yield DriverQuery(attempt.sql.encode(), attempt.params, internal=False)
+        answer = yield from answered(UserStatement(attempt.sql, attempt.params))
     except BaseException:
         yield from restore(saved, rollback=True)
         raise
     yield from restore(saved, rollback=False)
-    return result
+    return Result(list(answer.rows), answer.count)
 
 
 def new_user(
@@ -154,7 +144,7 @@ def new_user(
     email: str | None,
     is_anonymous: bool,
     metadata: Mapping[str, object] | None,
-) -> QueryGenerator[tuple[UUID, SignedUp]]:
+) -> Steps[tuple[UUID, SignedUp]]:
     """Create a user as Auth does, as the owner if there is one; return its id and what was
     inserted.
 
@@ -163,9 +153,8 @@ def new_user(
     """
     saved = None if owner is None else (yield from impersonate(owner))
     user = NewUser(uuid4(), email=email, is_anonymous=is_anonymous, metadata=metadata or {})
-    attempts = sign_up.sign_up([user])
     try:
-        signed_up = yield from _drive(attempts)
+        signed_up = yield from sign_up.sign_up([user])
     except BaseException:
         if saved is not None:
             yield from restore(saved, rollback=True)
@@ -175,26 +164,7 @@ def new_user(
     return user.id, signed_up
 
 
-def _drive(attempts: Generator[Sequence[Statement], GroupResult, T]) -> QueryGenerator[T]:
-    """Run the groups of statements of a generator; an error ends its group only."""
-    try:
-        group = next(attempts)
-        while True:
-            answers: list[Answer] = []
-            failed: psycopg.Error | None = None
-            for statement in group:
-                try:
-                    result = yield DriverQuery(statement.sql.encode(), statement.params)
-                except psycopg.Error as error:
-                    failed = error
-                    break
-                answers.append(Answer(result.rows, result.count))
-            group = attempts.send(GroupResult(tuple(answers), failed))
-    except StopIteration as stop:
-        return cast(T, stop.value)
-
-
-def rolled_back(work: Callable[[], QueryGenerator[T]]) -> QueryGenerator[T]:
+def rolled_back(work: Callable[[], Steps[T]]) -> Steps[T]:
     """Run queries, then roll back their changes."""
     savepoint = yield from _savepoint()
     try:
@@ -203,19 +173,19 @@ def rolled_back(work: Callable[[], QueryGenerator[T]]) -> QueryGenerator[T]:
         yield from _rollback_to(savepoint)
 
 
-def _savepoint() -> QueryGenerator[Savepoint]:
+def _set(settings: Mapping[str, str]) -> Statement:
+    return Statement(_SET_SETTINGS, (list(settings), list(settings.values())), numbered=True)
+
+
+def _savepoint() -> Steps[Savepoint]:
     savepoint = Savepoint(f"rls_{next(_savepoint_numbers)}")
-    yield DriverQuery(savepoint.save.sql.encode())
+    yield from answered(savepoint.save)
     return savepoint
 
 
-def _release(savepoint: Savepoint) -> QueryGenerator[None]:
-    yield DriverQuery(savepoint.release.sql.encode())
-
-
-def _rollback_to(savepoint: Savepoint) -> QueryGenerator[None]:
+def _rollback_to(savepoint: Savepoint) -> Steps[None]:
     for statement in savepoint.end:
-        yield DriverQuery(statement.sql.encode())
+        yield from answered(statement)
 
 
 def is_aborted(info: psycopg.ConnectionInfo) -> bool:

@@ -1,6 +1,6 @@
 """The fixture `rls`: impersonation on a psycopg.Connection."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self, TypeVar, cast
 from uuid import UUID
@@ -8,18 +8,19 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import tuple_row
 
+from supabase_jobs.database.batch import Answer, GroupResult, Statement
 from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 from supabase_jobs.session import caller as session_caller
+from supabase_jobs.session.steps import Steps
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
 from supabase_jobs.testing.impersonation import (
     Attempt,
     CallerFactory,
-    DriverQuery,
     Params,
-    QueryGenerator,
     Result,
     SavedState,
+    UserStatement,
     is_aborted,
 )
 from supabase_jobs.testing.target import require_local
@@ -27,36 +28,47 @@ from supabase_jobs.testing.target import require_local
 T = TypeVar("T")
 
 
-def run(connection: psycopg.Connection[Any], queries: QueryGenerator[T]) -> T:
-    """Execute the queries of a generator; psycopg's errors are thrown into it."""
+def run(connection: psycopg.Connection[Any], steps: Steps[T]) -> T:
+    """Execute the statements of each step, and send the results of its groups."""
     __tracebackhide__ = True
     try:
-        query = next(queries)
+        groups = next(steps)
         while True:
             try:
-                result = _execute(connection, query)
-            # also an interrupt, so that the generator rolls back
+                results = [_group(connection, group) for group in groups]
+            # an interrupt, so that the generator rolls back
             except BaseException as error:  # noqa: BLE001
-                query = queries.throw(error)
+                groups = steps.throw(error)
             else:
-                query = queries.send(result)
+                groups = steps.send(results)
     except StopIteration as stop:
         return cast(T, stop.value)
 
 
-def _execute(connection: psycopg.Connection[Any], query: DriverQuery) -> Result:
+def _group(connection: psycopg.Connection[Any], group: Sequence[Statement]) -> GroupResult:
+    answers: list[Answer] = []
+    for statement in group:
+        try:
+            answers.append(_execute(connection, statement))
+        except psycopg.Error as error:
+            return GroupResult(tuple(answers), error)
+    return GroupResult(tuple(answers))
+
+
+def _execute(connection: psycopg.Connection[Any], statement: Statement) -> Answer:
     cursor: psycopg.Cursor[Any]
-    if query.internal:
+    if not isinstance(statement, UserStatement):
         cursor = psycopg.RawCursor(connection, row_factory=tuple_row)
+    elif statement.as_tuples:
+        cursor = connection.cursor(row_factory=tuple_row)
     else:
-        cursor = (
-            connection.cursor(row_factory=tuple_row) if query.as_tuples else connection.cursor()
-        )
+        cursor = connection.cursor()
     with cursor:
-        cursor.execute(query.query, query.params)
+        cursor.execute(statement.sql.encode(), statement.params)
         while cursor.nextset():
             pass
-        return Result(cursor.fetchall() if cursor.description else [], cursor.rowcount)
+        rows = cursor.fetchall() if cursor.description else []
+        return Answer(rows, cursor.rowcount)
 
 
 class Rls(CallerFactory["Caller"]):
@@ -116,8 +128,8 @@ class Rls(CallerFactory["Caller"]):
         avatar_url. If a trigger or constraint of the project requires other values, these are found
         where possible; otherwise raises SignUpRejectedError.
         """
-        queries = impersonation.new_user(self.owner.identity, email, is_anonymous, metadata)
-        user, _ = run(self.connection, queries)
+        steps = impersonation.new_user(self.owner.identity, email, is_anonymous, metadata)
+        user, _ = run(self.connection, steps)
         return user
 
     def __repr__(self) -> str:
@@ -243,9 +255,9 @@ class Caller:
     def _attempt(self, sql: str, params: Params) -> Attempt:
         return Attempt(self.identity, sql, params)
 
-    def _run(self, queries: QueryGenerator[T]) -> T:
+    def _run(self, steps: Steps[T]) -> T:
         __tracebackhide__ = True
-        return run(self.connection, queries)
+        return run(self.connection, steps)
 
     def __repr__(self) -> str:
         return f"<Caller {self.identity}>"

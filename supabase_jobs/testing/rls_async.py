@@ -2,7 +2,7 @@
 `rls`.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar, cast
 from uuid import UUID
@@ -10,19 +10,20 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import tuple_row
 
+from supabase_jobs.database.batch import Answer, GroupResult, Statement
 from supabase_jobs.database.connection import connect_async
 from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.steps import Steps
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
 from supabase_jobs.testing.impersonation import (
     Attempt,
     CallerFactory,
-    DriverQuery,
     Params,
-    QueryGenerator,
     Result,
     SavedState,
+    UserStatement,
     is_aborted,
 )
 from supabase_jobs.testing.target import require_local
@@ -30,36 +31,49 @@ from supabase_jobs.testing.target import require_local
 T = TypeVar("T")
 
 
-async def run(connection: psycopg.AsyncConnection[Any], queries: QueryGenerator[T]) -> T:
-    """Execute the queries of a generator; psycopg's errors are thrown into it."""
+async def run(connection: psycopg.AsyncConnection[Any], steps: Steps[T]) -> T:
+    """Execute the statements of each step, and send the results of its groups."""
     __tracebackhide__ = True
     try:
-        query = next(queries)
+        groups = next(steps)
         while True:
             try:
-                result = await _execute(connection, query)
-            # also an interrupt, so that the generator rolls back
+                results = [await _group(connection, group) for group in groups]
+            # an interrupt, so that the generator rolls back
             except BaseException as error:  # noqa: BLE001
-                query = queries.throw(error)
+                groups = steps.throw(error)
             else:
-                query = queries.send(result)
+                groups = steps.send(results)
     except StopIteration as stop:
         return cast(T, stop.value)
 
 
-async def _execute(connection: psycopg.AsyncConnection[Any], query: DriverQuery) -> Result:
+async def _group(
+    connection: psycopg.AsyncConnection[Any], group: Sequence[Statement]
+) -> GroupResult:
+    answers: list[Answer] = []
+    for statement in group:
+        try:
+            answers.append(await _execute(connection, statement))
+        except psycopg.Error as error:
+            return GroupResult(tuple(answers), error)
+    return GroupResult(tuple(answers))
+
+
+async def _execute(connection: psycopg.AsyncConnection[Any], statement: Statement) -> Answer:
     cursor: psycopg.AsyncCursor[Any]
-    if query.internal:
+    if not isinstance(statement, UserStatement):
         cursor = psycopg.AsyncRawCursor(connection, row_factory=tuple_row)
+    elif statement.as_tuples:
+        cursor = connection.cursor(row_factory=tuple_row)
     else:
-        cursor = (
-            connection.cursor(row_factory=tuple_row) if query.as_tuples else connection.cursor()
-        )
+        cursor = connection.cursor()
     async with cursor:
-        await cursor.execute(query.query, query.params)
+        await cursor.execute(statement.sql.encode(), statement.params)
         while cursor.nextset():
             pass
-        return Result(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
+        rows = await cursor.fetchall() if cursor.description else []
+        return Answer(rows, cursor.rowcount)
 
 
 class AsyncRls(CallerFactory["AsyncCaller"]):
@@ -127,8 +141,8 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
         avatar_url. If a trigger or constraint of the project requires other values, these are found
         where possible; otherwise raises SignUpRejectedError.
         """
-        queries = impersonation.new_user(self.owner.identity, email, is_anonymous, metadata)
-        user, _ = await run(self.connection, queries)
+        steps = impersonation.new_user(self.owner.identity, email, is_anonymous, metadata)
+        user, _ = await run(self.connection, steps)
         return user
 
     def __repr__(self) -> str:
@@ -264,9 +278,9 @@ class AsyncCaller:
     def _attempt(self, sql: str, params: Params) -> Attempt:
         return Attempt(self.identity, sql, params)
 
-    async def _run(self, queries: QueryGenerator[T]) -> T:
+    async def _run(self, steps: Steps[T]) -> T:
         __tracebackhide__ = True
-        return await run(self.connection, queries)
+        return await run(self.connection, steps)
 
     def __repr__(self) -> str:
         return f"<AsyncCaller {self.identity}>"

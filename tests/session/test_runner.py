@@ -13,8 +13,9 @@ from supabase_jobs.session import batch_limit, frame, runner
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline, DeadlineError
 from supabase_jobs.session.impersonation import Impersonation
-from supabase_jobs.session.runner import CallerProbe, OwnerProbe, Runner, Steps, probes_of
+from supabase_jobs.session.runner import CallerProbe, OwnerProbe, Runner, probes_of
 from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.steps import Steps
 
 OWNER = ("postgres",)
 IMPERSONATION = Impersonation({}, {}, "none", (), connection=cast(Connection, None), caller=OWNER)

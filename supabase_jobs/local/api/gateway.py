@@ -2,7 +2,7 @@
 project.
 
 It requires an `apikey`, uses it as the bearer token if a request has none, answers CORS preflights,
-and streams requests and responses unchanged. It runs as a process of its own, started with
+and forwards requests and responses unchanged. It runs as a process of its own, started with
 `command`, and imports only the standard library and modules of this package that do the same.
 """
 
@@ -20,7 +20,6 @@ from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -31,10 +30,7 @@ PREFIX = "/rest/v1"
 # followed by the number, in the log: read by the process that starts the gateway
 LISTENING = "listening on port "
 
-_BLOCK_BYTES = 65536
-# read from a rejected request before it is answered: many clients read the answer only after
-# sending their body
-_DRAIN_BYTES = 1 << 20
+_LONGEST_LINE = 65536  # of a chunk or trailer
 
 # paths of a hosted project that the local API does not serve
 _OTHER_SERVICES = {
@@ -100,95 +96,61 @@ class ClientGoneError(ConnectionError):
     """The client closed the connection, or stopped sending."""
 
 
-class Body:
-    """The body of a request; it can be read once, after `check`."""
+def read_body(headers: Message, source: BufferedIOBase) -> bytes:
+    """The body of a request, without the framing of chunks.
 
-    chunked = False
+    Raises MalformedError for a framing that two servers could interpret differently (request
+    smuggling): several lengths, a length with chunks, invalid headers or chunks. Raises
+    ClientGoneError.
+    """
+    lengths = {length.strip() for length in headers.get_all("content-length", [])}
+    codings = [coding.strip().lower() for coding in headers.get_all("transfer-encoding", [])]
+    if headers.defects:
+        raise MalformedError("invalid headers")
+    is_number = all(length.isascii() and length.isdigit() for length in lengths)
+    if len(lengths) > 1 or (lengths and codings) or not is_number:
+        raise MalformedError("ambiguous length")
+    if codings not in ([], ["chunked"]):
+        raise MalformedError("unsupported transfer coding")
+    if codings:
+        return b"".join(_chunks(source))
+    return _exactly(source, int(lengths.pop()) if lengths else 0)
 
-    def __init__(self, headers: Message, source: BufferedIOBase) -> None:
-        self._headers = headers
-        self._source = source
-        self._unread = False
-        self._length = 0
 
-    def check(self) -> None:
-        """Raise MalformedError for a framing that two servers could interpret differently (request
-        smuggling).
-
-        These are several lengths, a length with chunks, and invalid headers.
-        """
-        lengths = {length.strip() for length in self._headers.get_all("content-length", [])}
-        codings = [
-            coding.strip().lower() for coding in self._headers.get_all("transfer-encoding", [])
-        ]
-        if self._headers.defects:
-            raise MalformedError("invalid headers")
-        if (
-            len(lengths) > 1
-            or (lengths and codings)
-            or not all(n.isascii() and n.isdigit() for n in lengths)
-        ):
-            raise MalformedError("ambiguous length")
-        if codings not in ([], ["chunked"]):
-            raise MalformedError("unsupported transfer coding")
-        self.chunked = bool(codings)
-        self._length = int(lengths.pop()) if lengths else 0
-        self._unread = True
-
-    def blocks(self) -> Iterator[bytes]:
-        """The body without chunk framing. Raises MalformedError, ClientGoneError."""
-        self._unread = False
-        if not self.chunked:
-            yield from self._exactly(self._length)
-            return
-        while size := self._chunk_size():
-            yield from self._exactly(size)
-            if self._line(3) not in (b"\r\n", b"\n"):
-                raise MalformedError("invalid chunks")
-        while self._line(_BLOCK_BYTES) not in (b"\r\n", b"\n"):
-            pass  # trailers are dropped
-
-    def drain(self, limit: int) -> None:
-        """Read and discard about `limit` bytes of the body, so that the client reads the answer.
-
-        Does nothing if reading has begun, or if the framing is malformed.
-        """
-        if not self._unread:
-            return
-        blocks = self.blocks()
-        with suppress(MalformedError, ClientGoneError):  # the client may still read the answer
-            while limit > 0 and (block := next(blocks, b"")):
-                limit -= len(block)
-
-    def _chunk_size(self) -> int:
-        digits = self._line(1024).partition(b";")[0].strip()
-        if not digits or len(digits) > 16 or digits.strip(b"0123456789abcdefABCDEF"):
+def _chunks(source: BufferedIOBase) -> Iterator[bytes]:
+    while size := _chunk_size(source):
+        yield _exactly(source, size)
+        if _line(source) not in (b"\r\n", b"\n"):
             raise MalformedError("invalid chunks")
-        return int(digits, 16)
+    while _line(source) not in (b"\r\n", b"\n"):
+        pass  # trailers are dropped
 
-    def _exactly(self, count: int) -> Iterator[bytes]:
-        while count:
-            block = self._read(min(count, _BLOCK_BYTES))
-            count -= len(block)
-            yield block
 
-    def _read(self, most: int) -> bytes:
-        try:
-            block = self._source.read1(most)
-        except (ConnectionError, TimeoutError):
-            raise ClientGoneError from None
-        if not block:
-            raise ClientGoneError
-        return block
+def _chunk_size(source: BufferedIOBase) -> int:
+    digits = _line(source).partition(b";")[0].strip()
+    if not digits or len(digits) > 16 or digits.strip(b"0123456789abcdefABCDEF"):
+        raise MalformedError("invalid chunks")
+    return int(digits, 16)
 
-    def _line(self, most: int) -> bytes:
-        try:
-            line = self._source.readline(most)
-        except (ConnectionError, TimeoutError):
-            raise ClientGoneError from None
-        if not line:
-            raise ClientGoneError
-        return line
+
+def _exactly(source: BufferedIOBase, count: int) -> bytes:
+    try:
+        found = source.read(count)
+    except (ConnectionError, TimeoutError):
+        raise ClientGoneError from None
+    if len(found) < count:
+        raise ClientGoneError
+    return found
+
+
+def _line(source: BufferedIOBase) -> bytes:
+    try:
+        line = source.readline(_LONGEST_LINE)
+    except (ConnectionError, TimeoutError):
+        raise ClientGoneError from None
+    if not line:
+        raise ClientGoneError
+    return line
 
 
 class Gateway(ThreadingHTTPServer):
@@ -232,7 +194,6 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 120.0
     wbufsize = -1
     headers = Message()  # of the current request
-    body: Body
 
     def handle(self) -> None:
         """Serve requests until the client disconnects, which it may do at any time."""
@@ -242,10 +203,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def serve(self) -> None:
-        """Answer one request of any method."""
-        self.body = Body(self.headers, self.rfile)
+        """Answer one request of any method. Its body is read first: many clients read the answer
+        only after sending it.
+        """
         try:
-            self.body.check()
+            body = read_body(self.headers, self.rfile)
             path, _, query = self.path.partition("?")
             if self._is_preflight():
                 self._respond_directly(200, None)
@@ -254,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
             elif problem := self._key_problem(query):
                 self._respond_directly(401, problem)
             else:
-                self._forward(_upstream_path(path.removeprefix(PREFIX) or "/", query))
+                self._forward(_upstream_path(path.removeprefix(PREFIX) or "/", query), body)
         except MalformedError as error:
             self._respond_directly(400, {"message": f"Malformed request: {error}"})
 
@@ -280,28 +242,24 @@ class Handler(BaseHTTPRequestHandler):
             }
         return None
 
-    def _forward(self, target: str) -> None:
+    def _forward(self, target: str, body: bytes) -> None:
         upstream = HTTPConnection(HOST, self.server.settings.upstream, timeout=60)
         try:
-            try:
-                self._send(upstream, target)
-                response = upstream.getresponse()
-            except (MalformedError, ClientGoneError):
-                raise
-            except (TimeoutError, HTTPException, ConnectionError):
-                self._respond_directly(
-                    502,
-                    {
-                        "message": "PostgREST does not answer",
-                        "hint": "supabase-jobs local start --api",
-                    },
-                )
-                return
-            self._relay(response)
+            self._send(upstream, target, body)
+            response = upstream.getresponse()
+            content = response.read()
+        except (TimeoutError, HTTPException, ConnectionError):
+            problem = {
+                "message": "PostgREST does not answer",
+                "hint": "supabase-jobs local start --api",
+            }
+            self._respond_directly(502, problem)
+            return
         finally:
             upstream.close()
+        self._relay(response, content)
 
-    def _send(self, upstream: HTTPConnection, target: str) -> None:
+    def _send(self, upstream: HTTPConnection, target: str, body: bytes) -> None:
         try:
             upstream.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
             dropped = _HOP_BY_HOP | _header_names(self.headers.get_all("connection", []))
@@ -312,58 +270,30 @@ class Handler(BaseHTTPRequestHandler):
                 upstream.putheader(
                     "Authorization", f"Bearer {self._key(self.path.partition('?')[2])}"
                 )
-            chunked = self.body.chunked
-            if chunked:
-                upstream.putheader("Transfer-Encoding", "chunked")
+            if "transfer-encoding" in self.headers:
+                upstream.putheader("Content-Length", str(len(body)))
         except (ValueError, HTTPException) as error:
             raise MalformedError(f"invalid headers ({error})") from None
-        upstream.endheaders()
-        frames = chain(
-            (b"%x\r\n%b\r\n" % (len(block), block) for block in self.body.blocks()), [b"0\r\n\r\n"]
-        )
-        for block in frames if chunked else self.body.blocks():
-            try:
-                upstream.send(block)
-            except (
-                BrokenPipeError,
-                ConnectionResetError,
-            ):  # PostgREST has answered without reading the rest
-                self.close_connection = True
-                break
+        # PostgREST may have answered without reading the rest
+        with suppress(BrokenPipeError, ConnectionResetError):
+            upstream.endheaders(body or None)
 
-    def _relay(self, response: HTTPResponse) -> None:
-        """Return PostgREST's response to the client, in chunks if its length is unknown."""
+    def _relay(self, response: HTTPResponse, content: bytes) -> None:
+        """Return PostgREST's response to the client."""
         self.send_response_only(response.status, response.reason)
+        bodiless = self.command == "HEAD" or response.status in (204, 304)
         dropped = _HOP_BY_HOP | _header_names(response.headers.get_all("connection", []))
+        dropped |= set() if bodiless else {"content-length"}
         for name, value in response.getheaders():
             if name.lower() not in dropped and not name.lower().startswith("access-control-"):
                 self.send_header(name, value)
-        bodiless = self.command == "HEAD" or response.status in (204, 304)
-        chunked = not bodiless and response.length is None and self.request_version == "HTTP/1.1"
-        if chunked:
-            self.send_header("Transfer-Encoding", "chunked")
-        elif not bodiless and response.length is None:
-            self.close_connection = True  # the end of the connection ends the body
+        if not bodiless:
+            self.send_header("Content-Length", str(len(content)))
         self._send_end_of_headers()
-        if bodiless:
-            return
-        try:
-            while block := response.read1(_BLOCK_BYTES):
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
-                self.wfile.flush()
-        except (
-            HTTPException
-        ):  # incomplete: without a disconnect the client would take the response for complete
-            self.close_connection = True
-            return
-        if chunked:
-            self.wfile.write(b"0\r\n\r\n")
-        elif response.length:  # incomplete as well
-            self.close_connection = True
+        self.wfile.write(content)
 
     def _respond_directly(self, status: int, document: dict[str, str] | None) -> None:
         """Respond without PostgREST, then close the connection."""
-        self.body.drain(_DRAIN_BYTES)
         self.close_connection = True
         self._write_response(status, document)
 

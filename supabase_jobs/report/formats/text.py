@@ -48,13 +48,16 @@ _COLOURS = {
 }
 
 
-def write(document: Document, *, colour: bool = False, whole: bool = True) -> str:
+def write(
+    document: Document, *, colour: bool = False, whole: bool = True, width: int | None = None
+) -> str:
     """The matrices, the findings by cause with their fixes, what was not tested, and the verdict.
 
     A cell with a mismatch or a leak ends in `!`. If not `whole`, each entry shows only a part of
-    its messages and no details, and a result with findings has no matrix.
+    its messages and no details, and a result with findings has no matrix. `width` is that of the
+    terminal; by default, it is that of the document.
     """
-    writer = _Writer(document, colour=colour, whole=whole)
+    writer = _Writer(document, colour=colour, whole=whole, width=width or document.width)
     writer.matrices()
     if document.is_compact:
         writer.lists()
@@ -69,11 +72,11 @@ def write(document: Document, *, colour: bool = False, whole: bool = True) -> st
 class _Writer:
     """Writes one document. `_printed` are the fixes and entries of supabase-jobs.toml so far."""
 
-    def __init__(self, document: Document, *, colour: bool, whole: bool) -> None:
+    def __init__(self, document: Document, *, colour: bool, whole: bool, width: int | None) -> None:
         self._document, self._whole = document, whole
-        self._width = document.width
+        self._width = width
         self._printed: set[str] = set()
-        self.page = Page(document.width or 80, colour=colour)
+        self.page = Page(width or 80, colour=colour)
 
     # ---------------------------------------------------------------------------------------------
     # matrices

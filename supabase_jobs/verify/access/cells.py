@@ -22,7 +22,7 @@ from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import NULL, Impersonation, Names
 from supabase_jobs.session.runner import ONLY_PROBES
 from supabase_jobs.verify.access import AREA
-from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
+from supabase_jobs.verify.access.matrix import DeclaredAction, Matrix, MatrixRow
 from supabase_jobs.verify.access.probe import ControlProbe, GuardProbe, Prober, RowProbe
 from supabase_jobs.verify.allowed import narrowing
 from supabase_jobs.verify.context import Context, EquivalenceCheck, Trace
@@ -57,7 +57,7 @@ class Cell:
 
     matrix: Matrix
     row: MatrixRow
-    action: Action
+    action: DeclaredAction
 
     @property
     def id(self) -> str:
@@ -310,7 +310,7 @@ class _MatrixRun:
         return failed
 
 
-def _target(row: MatrixRow, action: Action) -> "_Target":
+def _target(row: MatrixRow, action: DeclaredAction) -> "_Target":
     """The key of the control statement of a cell: the action, and the ids of its parameters."""
     return (action.name, *((name, row.binds[name]) for name in action.target))
 

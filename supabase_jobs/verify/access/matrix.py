@@ -108,7 +108,7 @@ def with_parameters(value: Any, parameter: Callable[[str], Any]) -> Any:
 
 
 @dataclass(frozen=True)
-class Action:
+class DeclaredAction:
     """A statement to run as each identity, and how to find its outcome; see the head of
     access.toml.
     """
@@ -174,7 +174,7 @@ class Matrix:
 
     title: str
     object: str
-    actions: tuple[Action, ...]
+    actions: tuple[DeclaredAction, ...]
     rows: tuple[MatrixRow, ...]
 
 
@@ -343,9 +343,11 @@ def _matrix(
     return Matrix(title, object, actions, tuple(rows))
 
 
-def _action(name: str, table: Mapping[str, Any]) -> Action:
+def _action(name: str, table: Mapping[str, Any]) -> DeclaredAction:
     others = {key: value for key, value in table.items() if key != "api"}
-    return Action(name, **others, api=parse_request(name, table["api"]) if "api" in table else None)
+    return DeclaredAction(
+        name, **others, api=parse_request(name, table["api"]) if "api" in table else None
+    )
 
 
 def parse_request(action: str, table: Mapping[str, Any]) -> DeclaredRequest:

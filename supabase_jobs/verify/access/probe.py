@@ -20,9 +20,10 @@ from supabase_jobs.session.impersonation import (
     own_role,
 )
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
-from supabase_jobs.session.runner import AS_CALLER, ONLY_PROBES, Runner, Steps
+from supabase_jobs.session.runner import AS_CALLER, ONLY_PROBES, Runner
+from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify import ownership
-from supabase_jobs.verify.access.matrix import Action, MatrixRow
+from supabase_jobs.verify.access.matrix import DeclaredAction, MatrixRow
 
 _LEGACY_SETTING = "request.jwt.claim.sub"
 _HAS_NO_USER = Statement("select auth.uid() is null")
@@ -44,7 +45,7 @@ class RowProbe:
     """
 
     row: MatrixRow
-    actions: Sequence[Action]
+    actions: Sequence[DeclaredAction]
     literals: Literals
     together: Collection[str]
     results: dict[str, tuple[str, psycopg.Error | None]] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class RowProbe:
             ]
         return [*statements, caller_statement(self.row.identity)]
 
-    def _parts(self) -> list[list[Action]]:
+    def _parts(self) -> list[list[DeclaredAction]]:
         """The actions without a result: those of each group."""
         left = [action for action in self.actions if action.name not in self.results]
         together = [action for action in left if action.name in self.together]
@@ -106,10 +107,12 @@ class RowProbe:
         """The outcomes of actions by their names."""
         return tuple(self.results[name][0] for name in names)
 
-    def _group(self, impersonation: Impersonation, part: Sequence[Action]) -> list[Statement]:
+    def _group(
+        self, impersonation: Impersonation, part: Sequence[DeclaredAction]
+    ) -> list[Statement]:
         return [s for action in part for s in self._run(impersonation, action)]
 
-    def _run(self, impersonation: Impersonation, action: Action) -> list[Statement]:
+    def _run(self, impersonation: Impersonation, action: DeclaredAction) -> list[Statement]:
         statements = [AS_CALLER.undo, Statement(action.sql % self.literals)]
         if impersonation.deferred:
             statements.append(CHECK_DEFERRED)
@@ -118,7 +121,7 @@ class RowProbe:
         return statements
 
     def _read_part(
-        self, impersonation: Impersonation, part: Sequence[Action], result: GroupResult
+        self, impersonation: Impersonation, part: Sequence[DeclaredAction], result: GroupResult
     ) -> None:
         answers = iter(result.answers)
         for action in part:

@@ -30,8 +30,9 @@ from supabase_jobs.session.impersonation import (
     reset_statement,
 )
 from supabase_jobs.session.outcome import outcome_of_error
-from supabase_jobs.session.runner import Runner, Steps
+from supabase_jobs.session.runner import Runner
 from supabase_jobs.session.savepoint import kept, results_of_kept
+from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.functions.columns import ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (

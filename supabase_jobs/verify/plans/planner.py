@@ -20,7 +20,8 @@ from supabase_jobs.session.impersonation import (
     caller_statement,
     check_caller,
 )
-from supabase_jobs.session.runner import Runner, Steps, Task
+from supabase_jobs.session.runner import Runner, Task
+from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.plans import query_plan
 from supabase_jobs.verify.plans.query_plan import QueryPlan

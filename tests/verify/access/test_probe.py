@@ -13,7 +13,7 @@ from supabase_jobs.session import batch_limit, frame
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import NO_LIMIT
 from supabase_jobs.session.impersonation import begin
-from supabase_jobs.verify.access.matrix import Action, MatrixRow
+from supabase_jobs.verify.access.matrix import DeclaredAction, MatrixRow
 from supabase_jobs.verify.access.probe import Prober, RowProbe
 from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.verify import verify
@@ -84,7 +84,7 @@ def test_actions_behind_one_that_fails_run_again(rolled_back: Connection) -> Non
         "select from pg_authid",
         "select 2",
     )
-    actions = [Action(sql, sql) for sql in statements]
+    actions = [DeclaredAction(sql, sql) for sql in statements]
     row = RowProbe(MatrixRow("", Caller("anon"), {}, {}), actions, {}, set(statements))
     prober(rolled_back).run([row])
     assert [row.results[sql][0] for sql in statements] == [
@@ -98,7 +98,7 @@ def test_actions_behind_one_that_fails_run_again(rolled_back: Connection) -> Non
 
 def probe(caller: Caller, sql: str) -> RowProbe:
     """A probe of one action, `call`."""
-    return RowProbe(MatrixRow("", caller, {}, {}), [Action("call", sql)], {}, {"call"})
+    return RowProbe(MatrixRow("", caller, {}, {}), [DeclaredAction("call", sql)], {}, {"call"})
 
 
 def prober(connection: Connection) -> Prober:

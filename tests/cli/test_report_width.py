@@ -1,0 +1,48 @@
+"""Reports on a terminal have its width, within limits; a pipe or file has that of the document."""
+
+import os
+import sys
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+
+from supabase_jobs.cli.reports import report
+from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.report.producers.verify import document
+from tests.verifications import GOOD
+
+LONG = Finding("a:b", "access", Severity.ERROR, "b", "word " * 100, "select 1;")
+DOCUMENT = document(replace(GOOD, findings=(LONG,)))
+
+
+class Terminal(StringIO):
+    """A standard output that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 1
+
+
+def longest(monkeypatch: pytest.MonkeyPatch, *, columns: int) -> int:
+    """The longest line of the report on a terminal with so many columns."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    text = report(DOCUMENT, "text")
+    return max(len(line) for line in text.splitlines() if line.count("word") > 1)
+
+
+@pytest.mark.parametrize(("columns", "width"), [(20, 60), (72, 72), (120, 120), (500, 160)])
+def test_a_report_is_as_wide_as_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int, width: int
+) -> None:
+    assert width - len("word ") < longest(monkeypatch, columns=columns) <= width
+
+
+def test_a_report_in_a_pipe_has_its_own_width() -> None:
+    text = report(DOCUMENT, "text")
+    lines = [line for line in text.splitlines() if line.count("word") > 1]
+    assert 75 < max(map(len, lines)) <= 80

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Fault:
-    """SQL that breaks an object. The id, `family:operator:object…`, is the same in every run."""
+    """SQL that breaks an object. The id, `family:operator:object…`, is the same in every run.
+
+    `change` is the description without the part of the object that it names, '' if it names none.
+    """
 
     id: str
     object: str
     description: str
     sql: str
+    change: str = ""
 
     @property
     def family(self) -> str:

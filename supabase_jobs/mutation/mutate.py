@@ -2,7 +2,7 @@
 back.
 
 Each file in `mutation/operators/` derives a family of faults from the catalogs, for the object
-names in `$1`, and selects id, object, description and SQL.
+names in `$1`, and selects id, object, description, SQL and, in some families, the change alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

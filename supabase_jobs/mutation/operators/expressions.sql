@@ -86,7 +86,8 @@ select
   format('%s-%s:%s:%s:%s', o.name, i.number, e.object, e.kind, e.name) as id,
   e.object,
   format('%s "%s": %s, in %s', e.kind, e.name, o.description, e.text) as description,
-  e.head || '(' || regexp_replace(e.text, o.pattern, o.replacement, 1, i.number) || ')' || e.tail || ';' as sql
+  e.head || '(' || regexp_replace(e.text, o.pattern, o.replacement, 1, i.number) || ')' || e.tail || ';' as sql,
+  o.description as change
 from expression as e
 cross join operator as o
 cross join lateral generate_series(1, regexp_count(e.text, o.pattern)) as i (number)

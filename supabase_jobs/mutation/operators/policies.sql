@@ -151,6 +151,7 @@ select
   format('%s:%s:%s%s', m.operator, m.object, m.polname, m.part) as id,
   m.object,
   format('policy "%s": %s', m.polname, m.description) as description,
-  m.sql
+  m.sql,
+  m.description as change
 from mutant as m
 where m.sql is not null

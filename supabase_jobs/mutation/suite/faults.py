@@ -125,12 +125,10 @@ def _ranked(fault: Fault) -> SuiteFault | None:
 
 
 def _sentence(rule: _Rule, groups: dict[str, str], fault: Fault) -> str:
-    named = re.escape(groups["name"]) if "name" in groups else '[^"]*'
-    change = re.sub(rf'^\w+ "{named}": ', "", fault.description).partition(", in ")[0]
     who, action = groups.get("who", ""), groups.get("action", "")
     words = groups | {
         "object": fault.object.removeprefix("public."),
-        "change": change,
+        "change": fault.change or fault.description,
         "who": _CALLERS.get(who, who),
         "action": _ACTIONS.get(action, action),  # in lower case; privileges are in upper case
     }

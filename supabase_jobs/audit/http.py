@@ -29,7 +29,7 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
-from supabase_jobs.audit.probes.run import Probes
+from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS

@@ -26,7 +26,7 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import SQL, Bypass
-from supabase_jobs.audit.probes.run import Gain
+from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Row

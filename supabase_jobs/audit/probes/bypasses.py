@@ -40,7 +40,7 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     is_referenced,
 )
-from supabase_jobs.audit.probes.run import Probes
+from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row, User

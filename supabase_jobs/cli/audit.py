@@ -231,7 +231,7 @@ def command(
                 result = compare(database.target, guard, options, endpoint, result)
         result = replace(result, database=database.name, locations=locations(given))
     if update_baseline is not None and file is not None:
-        write_file(file, render(result, known))
+        write_file(file, without_private(render(result, known)))
         narrate(f"wrote {file}")
     elif file is not None:
         result = apply(

@@ -33,7 +33,6 @@ __all__ = [
     "narrate",
     "output",
     "print_json",
-    "print_report",
     "progress",
     "report_error",
     "settings",
@@ -186,19 +185,14 @@ def write_file(path: Path, text: str) -> None:
     """Write a file, or replace it; missing folders are created."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(without_private(text), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
-def print_report(text: str) -> None:
-    """Print a report on stdout, without the private texts of a copied database."""
-    click.echo(without_private(text), nl=False)
-
-
 def print_json(document: object) -> None:
     """Print the JSON document of a command on stdout."""
-    print_report(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    click.echo(json.dumps(without_private(document), indent=2, ensure_ascii=False))
 
 
 def _placed(error: SupabaseJobsError, message: str) -> str:

@@ -22,6 +22,7 @@ from supabase_jobs.cli.common import (
     write_file,
 )
 from supabase_jobs.cli.completion import KINDS, complete_list
+from supabase_jobs.cli.private import without_private
 from supabase_jobs.cli.project_database import audit_configuration, hiding, suite_database
 from supabase_jobs.cli.reports import check_report, show_report
 from supabase_jobs.cli.terminal import counter, is_terminal
@@ -301,7 +302,7 @@ def _write_tests(folder: Path, result: "SuiteMutation") -> None:
 
     number = sum(bool(mutant.tests) for mutant in result.survivors)
     for name, text in add_to(folder, result.survivors).items():
-        write_file(folder / name, text)
+        write_file(folder / name, without_private(text))
     narrate(
         f"wrote the tests for {counted(number, 'survivor')} into {folder}"
         if number

@@ -3,10 +3,16 @@
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from functools import cache, lru_cache
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import click
+
+T = TypeVar("T")
 
 _KEY = "private"
 _STARS = "***"
@@ -24,18 +30,16 @@ def keep_private(texts: Iterable[str]) -> None:
     kept[_KEY] = tuple(sorted({*_kept(), *filter(None, texts)}, key=len, reverse=True))
 
 
-def without_private(text: str) -> str:
-    """The text with stars for each private text, however the format or a function writes it."""
-    folded = text.casefold()
-    for private in _kept():
-        # every form has it
-        longest = max(_PLAIN.findall(private.casefold()), key=len, default="")
-        if longest not in folded:
-            continue
-        for form in _forms(private):
-            if form.casefold() in folded:
-                text = _replaced(text, form)
-    return text
+def without_private(value: T) -> T:
+    """A text or a document with stars for each private text, however a function or format writes
+    it.
+
+    A document is replaced before a format escapes its texts, which would otherwise break what it
+    writes: the stars for `\\share` are no JSON if they follow a backslash. Keys and members of an
+    Enum are words of ours.
+    """
+    private = _kept()
+    return cast(T, _replaced_in(value, private)) if private else value
 
 
 def _kept() -> tuple[str, ...]:
@@ -45,6 +49,42 @@ def _kept() -> tuple[str, ...]:
     kept = context.find_root().ensure_object(dict)
     texts: tuple[str, ...] = kept.get(_KEY, ())
     return texts
+
+
+def _replaced_in(value: Any, private: tuple[str, ...]) -> Any:
+    if isinstance(value, Enum):
+        return value
+    if isinstance(value, str):
+        return _without(value, private)
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {field.name: getattr(value, field.name) for field in fields(value)}
+        return replace(value, **_replaced_in(parts, private))
+    if isinstance(value, Mapping):
+        return {key: _replaced_in(item, private) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return type(value)(_replaced_in(item, private) for item in value)
+    if callable(value):  # the contract of a document, the SQL of a cell
+        return lambda *arguments: _replaced_in(value(*arguments), private)
+    return value
+
+
+def _without(text: str, private: tuple[str, ...]) -> str:
+    folded = text.casefold()
+    for hidden in private:
+        if folded == hidden.casefold():
+            return _STARS
+        if _longest_word(hidden) not in folded:
+            continue
+        for form, folded_form in _forms(hidden):
+            if folded_form in folded:
+                text = _replaced(text, form)
+    return text
+
+
+@cache
+def _longest_word(text: str) -> str:
+    """A part of the text that every form of it has."""
+    return max(_PLAIN.findall(text.casefold()), key=len, default="")
 
 
 def _replaced(text: str, form: str) -> str:
@@ -63,8 +103,11 @@ def _in_quotes(found: re.Match[str]) -> str:
     return f"{found['quote']}{_STARS}{found['quote']}"
 
 
-def _forms(text: str) -> Iterator[str]:
-    """The text as it is, and as JSON, XML, SQL and addresses write it, one in another."""
+@lru_cache(maxsize=4096)
+def _forms(text: str) -> tuple[tuple[str, str], ...]:
+    """The text as it is, and as JSON, XML, SQL and addresses write it, one in another; each also
+    folded.
+    """
     written = {text, text.upper(), text.lower()}
     written |= {form.replace("'", "''") for form in written}
     for _ in range(2):
@@ -75,4 +118,4 @@ def _forms(text: str) -> Iterator[str]:
     written |= {
         quote(form, safe=safe) for form in (text, text.upper(), text.lower()) for safe in ("", "/")
     }
-    yield from sorted(written, key=len, reverse=True)
+    return tuple((form, form.casefold()) for form in sorted(written, key=len, reverse=True))

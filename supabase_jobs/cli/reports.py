@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from supabase_jobs.cli.common import JSON_HELP, print_report, write_file
+from supabase_jobs.cli.common import JSON_HELP, write_file
+from supabase_jobs.cli.private import without_private
 from supabase_jobs.cli.terminal import terminal_width
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.report.wording import counted
@@ -107,9 +108,12 @@ def report(document: "Document", form: str, *, whole: bool = True) -> str:
 def show_report(
     document: "Document", form: str, output_file: Path | None, *, whole: bool = True
 ) -> None:
-    """Print a document on stdout, or write the whole of it to a file."""
+    """Print a document on stdout, or write the whole of it to a file; without the private texts of
+    a copied database.
+    """
+    document = without_private(document)
     if output_file is None:
-        print_report(report(document, form, whole=whole))
+        click.echo(report(document, form, whole=whole), nl=False)
         return
     from supabase_jobs.report import write
 

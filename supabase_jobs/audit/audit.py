@@ -25,6 +25,7 @@ from supabase_jobs.audit.leaks.leak import (
     DEVIATION,
     ExplainedLeak,
     PolicyLeak,
+    Question,
     ShownLeak,
     shown,
 )
@@ -186,7 +187,7 @@ def audit(connection: Connection, options: Options) -> Audit:
     findings += causes.of_policies(
         plan, [leak for leak in found_leaks if isinstance(leak, PolicyLeak)]
     )
-    findings += [leak.finding for leak in found_leaks if isinstance(leak, ExplainedLeak)]
+    findings += [leak.finding for leak in found_leaks if isinstance(leak, ExplainedLeak | Question)]
     tables = [r for r in relations if r in found.tables]
     untested += _not_tested(probes.attempts, tried, options, stopped=stopped)
     required = {"database", CHANNELS, *(r.label for r in relations)}

@@ -30,6 +30,9 @@ For the owner and for members they
 _ACCEPTED = """
 # Leaks that are intended, with the reason.
 """
+_DECISIONS = """
+# What the project has decided: the answer to each question, which says why it is so.
+"""
 
 Access = Mapping[str, Mapping[str, str]]
 
@@ -37,12 +40,13 @@ Access = Mapping[str, Mapping[str, str]]
 @dataclass(frozen=True)
 class Baseline:
     """The accepted access: object → caller → actions; function → roles; the id of an accepted leak
-    → its reason.
+    → its reason; the id of a question → its answer.
     """
 
     access: Access = field(default_factory=dict)
     functions: Mapping[str, str] = field(default_factory=dict)
     accepted: Mapping[str, str] = field(default_factory=dict)
+    decisions: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(path: Path) -> Baseline:
@@ -51,7 +55,12 @@ def load(path: Path) -> Baseline:
     """
     table = read_toml(path)
     validate_toml(path, _with_reasons(table), _SCHEMA)
-    return Baseline(table.get("access", {}), table.get("functions", {}), table.get("accepted", {}))
+    return Baseline(
+        access=table.get("access", {}),
+        functions=table.get("functions", {}),
+        accepted=table.get("accepted", {}),
+        decisions=table.get("decisions", {}),
+    )
 
 
 def _with_reasons(table: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -63,7 +72,7 @@ def _with_reasons(table: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def render(result: Audit, old: Baseline) -> str:
-    """The baseline of an audit as TOML; the reasons of `old` are kept."""
+    """The baseline of an audit as TOML; the reasons and answers of `old` are kept."""
     lines = [_HEAD, "[access]"]
     for name, callers in sorted(result.access.items()):
         shown = {
@@ -75,10 +84,14 @@ def render(result: Audit, old: Baseline) -> str:
         lines.append(f"{_text(name)} = {{ {pairs} }}")
     lines += ["", "# The roles that may call each function.", "[functions]"]
     lines += [f"{_text(name)} = {_text(roles)}" for name, roles in sorted(result.functions.items())]
-    leaks = sorted(f.id for f in result.findings if f.severity is not Severity.INFO)
+    leaks = sorted(f.id for f in result.findings if f.severity.is_problem)
     if leaks:
         lines += [_ACCEPTED.rstrip("\n"), "[accepted]"]
         lines += [f"{_text(leak)} = {_text(old.accepted.get(leak, ''))}" for leak in leaks]
+    questions = sorted(f.id for f in result.findings if f.severity is Severity.QUESTION)
+    if questions:
+        lines += [_DECISIONS.rstrip("\n"), "[decisions]"]
+        lines += [f"{_text(one)} = {_text(old.decisions.get(one, ''))}" for one in questions]
     return "\n".join(lines) + "\n"
 
 
@@ -97,6 +110,8 @@ def apply(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) ->
 
 
 def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
+    if finding.severity is Severity.QUESTION:
+        return _decided(finding, baseline.decisions.get(finding.id))
     reason = baseline.accepted.get(finding.id)
     if reason is None or finding.severity is Severity.INFO:
         return finding
@@ -111,6 +126,18 @@ def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
         message=f"{finding.message} (accepted without a reason)",
         fix=fix,
     )
+
+
+def _decided(question: AuditFinding, answer: str | None) -> AuditFinding:
+    """A question with its answer is an info; one that was recorded without, a warning."""
+    if answer is None:
+        return question
+    if answer.strip():
+        message = f"{question.message} (decided: {answer})"
+        return replace(question, severity=Severity.INFO, message=message)
+    fix = f'-- Give the answer in the baseline: [decisions] {_text(question.id)} = "…"'
+    message = f"{question.message} (recorded without an answer)"
+    return replace(question, severity=Severity.WARNING, message=message, fix=fix)
 
 
 def wider(now: Access, before: Access) -> Iterator[tuple[str, str, Permission]]:

@@ -226,8 +226,8 @@ class _Comparison:
     # leaks
 
     def _leaks(self) -> None:
-        old = {f.id: f for f in self._before.findings if f.severity is not Severity.INFO}
-        new = {f.id: f for f in self._after.findings if f.severity is not Severity.INFO}
+        old = {f.id: f for f in self._before.findings if f.severity.is_problem}
+        new = {f.id: f for f in self._after.findings if f.severity.is_problem}
         for finding in (f for id_, f in new.items() if id_ not in old):
             self._leak(finding)
         untested = _listed(self._after)

@@ -17,7 +17,7 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
-from supabase_jobs.findings import AccessSummary, Severity
+from supabase_jobs.findings import AccessSummary
 
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 
@@ -28,9 +28,7 @@ def summaries(attempts: Sequence[Attempt], leaks: Sequence[ShownLeak]) -> Iterat
     for attempt in attempts:
         by_label.setdefault(attempt.label, []).append(attempt)
     for label, group in sorted(by_label.items()):
-        marked = {
-            k.tried.action for k in leaks if k.object == label and k.severity is not Severity.INFO
-        }
+        marked = {k.tried.action for k in leaks if k.object == label and k.severity.is_problem}
         yield AccessSummary(
             label, {action: _widest(group, action) for action in ACTIONS}, frozenset(marked)
         )

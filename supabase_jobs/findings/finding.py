@@ -9,12 +9,18 @@ APPLY_FIRST = "Apply the migrations first: supabase-jobs apply."
 
 class Severity(StrEnum):
     """The severity of a finding. An error makes `verify` exit 1, and so does a warning that
-    something is unchecked.
+    something is unchecked. A question of `audit` is a decision of the project.
     """
 
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
+    QUESTION = "question"
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether something is, or may be, wrong."""
+        return self in (Severity.ERROR, Severity.WARNING)
 
 
 @dataclass(frozen=True)

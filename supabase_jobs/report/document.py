@@ -183,7 +183,8 @@ class Entry:
 class Findings:
     """Entries under a title; '' if only a page has one, the `heading`.
 
-    Markdown collapses them under the title `folded`, if it is not ''.
+    Markdown collapses them under the title `folded`, if it is not ''. A checklist has an item with
+    a box for each entry.
     """
 
     kind: ClassVar[str] = "findings"
@@ -192,6 +193,7 @@ class Findings:
     anchor: str = ""
     heading: str = ""
     folded: str = ""
+    is_checklist: bool = False
 
 
 @dataclass(frozen=True)

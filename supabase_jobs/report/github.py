@@ -4,7 +4,12 @@ from supabase_jobs.findings import Severity
 from supabase_jobs.report.document import Document, Result
 from supabase_jobs.report.wording import counted
 
-_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+_LEVELS = {
+    Severity.ERROR: "error",
+    Severity.WARNING: "warning",
+    Severity.INFO: "notice",
+    Severity.QUESTION: "notice",
+}
 
 
 def command(

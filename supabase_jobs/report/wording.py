@@ -16,8 +16,8 @@ def joined(names: Iterable[str]) -> str:
 
 
 def severities(findings: Iterable[Any]) -> str:
-    """`1 error, 2 warnings, 3 info`, the most severe first; '' without findings."""
-    numbers: dict[str, int] = {"error": 0, "warning": 0, "info": 0}
+    """`1 error, 2 warnings, 3 info, 4 questions`, the most severe first; '' without findings."""
+    numbers: dict[str, int] = {"error": 0, "warning": 0, "info": 0, "question": 0}
     for finding in findings:
         numbers[finding.severity] += 1
     return ", ".join(

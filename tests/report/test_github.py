@@ -39,6 +39,7 @@ def test_the_level_is_the_severity_of_the_finding() -> None:
         "::error title=supabase-jobs verify%3A id0::public.t: is open",
         "::warning title=supabase-jobs verify%3A id1::public.t: is open%0Afix: close it",
         "::notice title=supabase-jobs verify%3A id2::public.t: is open%0Afix: close it",
+        "::notice title=supabase-jobs verify%3A id3::public.t: is open%0Afix: close it",
     ]
 
 

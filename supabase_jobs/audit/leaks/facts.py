@@ -91,7 +91,7 @@ class Table:
     are columns that hold users; `claims` and `headers` those that are compared with a claim or
     header. `checked` are columns of users that a policy for INSERT compares with the caller;
     `names_owner`: some policy compares one. `parents` are the tables to which foreign keys refer,
-    `key_columns` their columns.
+    `key_columns` their columns. `read_by_policies` are the tables that its policies read.
     """
 
     schema: str
@@ -114,6 +114,7 @@ class Table:
     checked: Collection[str]
     parents: Sequence[str]
     key_columns: Collection[str]
+    read_by_policies: Collection[str]
 
     @property
     def label(self) -> str:
@@ -512,6 +513,11 @@ class _Reader:
             checked=[name for _, name in keys if (relation.oid, name) in usage.checked],
             parents=[target.label for target in targets if target is not None],
             key_columns={name for key in relation.foreign_keys for name in key.columns},
+            read_by_policies=[
+                catalog.by_oid[oid].label
+                for oid in sorted(usage.reads.get(relation.oid, ()))
+                if oid in catalog.by_oid
+            ],
         )
 
     def _tried(self, number: int, attempt: Attempt, rows: Mapping[int, Sequence[Row]]) -> Tried:

@@ -1,23 +1,29 @@
-"""Rows that a caller adds in another user's name, or below rows of others that it cannot read."""
+"""Rows that a caller adds in another user's name, or below rows of others that it cannot read.
+
+A column that names another user may name an author or a receiver. Who names an author acts as that
+user towards those who read the row; a row that only the named user reads may be a message to it.
+"""
 
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
-from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.write import writes_of_other_tenants
-from supabase_jobs.audit.probes.attempt import FORGE, INSERT, OTHER
+from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, OTHER, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "forged", (Severity.ERROR, Severity.WARNING), "Users add rows in the name of another user."
+    "forged",
+    (Severity.ERROR, Severity.WARNING, Severity.QUESTION),
+    "Users add rows in the name of another user.",
 )
 
 
-def find(facts: Facts) -> Iterator[ShownLeak]:
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """At most one leak for each object."""
     for group in facts.objects.values():
         inserts = inserts_of_outsiders(group)
-        yield from _in_the_name_of_another(inserts)
+        yield from _in_the_name_of_another(group, inserts)
         yield from _of_another(facts, inserts)
         for tried in writes_of_other_tenants(facts, group):
             if tried.action == INSERT:
@@ -33,18 +39,31 @@ def inserts_of_outsiders(group: Sequence[Tried]) -> list[Tried]:
     return [t for t in group if t.action == INSERT and t.reached and t.actor.is_outsider]
 
 
-def _in_the_name_of_another(inserts: Sequence[Tried]) -> Iterator[ShownLeak]:
+def _in_the_name_of_another(
+    group: Sequence[Tried], inserts: Sequence[Tried]
+) -> Iterator[ShownLeak | Question]:
     """A row of one's own, but for the column of its author."""
     if any(t.whose == OTHER and t.name == "" for t in inserts):
         return
     for tried in inserts:
-        if tried.name == FORGE:
+        if tried.name != FORGE:
+            continue
+        table, is_read = tried.table, _is_read_by_others(group)
+        if table.names_owner or is_read:
             # one row per user is about that user: the staff may add it
-            is_error = tried.table.names_owner and not tried.table.per_user
+            is_error = table.names_owner and is_read and not table.per_user
             severity = Severity.ERROR if is_error else Severity.WARNING
             message = "Any signed-in user can add rows in another user's name"
             yield shown(KIND, severity, tried, message)
-            return
+        else:
+            message = "Any signed-in user can add rows to {} that name another user. May they?"
+            yield question(KIND, tried, table.label, table.label, message)
+        return
+
+
+def _is_read_by_others(group: Sequence[Tried]) -> bool:
+    """Whether others than the owner of a row read it: outsiders, or members of the group."""
+    return any(t.action == SELECT and t.whose in (OTHER, GROUP) and t.reached for t in group)
 
 
 def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak]:

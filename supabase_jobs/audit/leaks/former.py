@@ -4,31 +4,36 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import INVITED
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.read import reads_of_others
 from supabase_jobs.audit.probes.attempt import INSERT, JOIN
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "former",
-    (Severity.WARNING,),
+    (Severity.WARNING, Severity.QUESTION),
     "A former member still reads the rows of the group, or an invited person already.",
 )
 
 
-def find(facts: Facts) -> Iterator[ShownLeak]:
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each object that no more general outsider reads."""
     for group in facts.objects.values():
         table = group[0].table
         reads = reads_of_others(group)
         if not table.owned or not reads or not reads[0].actor.is_inactive:
             continue
-        for read in reads:
-            if not _is_invitation(facts, read):
-                when = "already" if read.actor.kind == INVITED else "still"
-                message = f"{who(read.actor)} {when} read the group's {table.noun}"
-                yield shown(KIND, Severity.WARNING, read, message)
-                break
+        invitations = [read for read in reads if _is_invitation(facts, read)]
+        read = next((one for one in reads if one not in invitations), reads[0])
+        when = "already" if read.actor.kind == INVITED else "still"
+        if read not in invitations:
+            message = f"{who(read.actor)} {when} read the group's {table.noun}"
+            yield shown(KIND, Severity.WARNING, read, message)
+        elif not read.is_state:
+            membership = read.actor.membership
+            message = f"{who(read.actor)} {when} read rows of {{}}. Is that intended?"
+            decides = membership.table if membership else ""
+            yield question(KIND, read, decides, table.label, message)
 
 
 def _is_invitation(facts: Facts, read: Tried) -> bool:

@@ -35,8 +35,7 @@ from supabase_jobs.audit.leaks import (
     write,
 )
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, ShownLeak
-from supabase_jobs.findings import Severity
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question, ShownLeak, merged
 
 
 class Module(Protocol):
@@ -89,13 +88,14 @@ FROM_CATALOGS = (f"{rls_disabled.KIND.code}:", f"{open_policy.KIND.code}:")
 def find(facts: Facts) -> list[AnyLeak]:
     """The leaks, at most one for each id, that of the most general caller.
 
-    A state of a row has no leak of its own if the table has the same one; and what everybody reads
-    of it needs no mention.
+    A state of a row has no leak of its own if the table has the same one.
     """
     found: dict[str, AnyLeak] = {}
     for module in MODULES:
         for leak in module.find(facts):
-            found.setdefault(leak.id, leak)
+            known = found.setdefault(leak.id, leak)
+            if isinstance(known, Question) and isinstance(leak, Question):
+                found[leak.id] = merged(known, leak)
     of_tables = {
         (leak.kind.code, leak.tried.table.label, leak.tried.action)
         for leak in found.values()
@@ -107,6 +107,4 @@ def find(facts: Facts) -> list[AnyLeak]:
 def _is_known(leak: AnyLeak, of_tables: set[tuple[str, str, str]]) -> bool:
     if not isinstance(leak, ShownLeak) or not leak.tried.is_state:
         return False
-    if (leak.kind.code, leak.tried.table.label, leak.tried.action) in of_tables:
-        return True
-    return leak.kind is public.KIND and leak.severity is not Severity.WARNING
+    return (leak.kind.code, leak.tried.table.label, leak.tried.action) in of_tables

@@ -1,7 +1,7 @@
 """A leak and its kind, and the words for who does what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from supabase_jobs.audit.callers import (
@@ -129,7 +129,54 @@ class ExplainedLeak(Leak):
         )
 
 
-AnyLeak = ShownLeak | PolicyLeak | ExplainedLeak
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Question(Leak):
+    """A decision of the project. `decides` is what decides it: questions of a kind with the same
+    are one. `topics` are the objects that it is about.
+
+    `message` has `{}` where the topics are named.
+    """
+
+    decides: str
+    topics: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The id of the finding."""
+        return f"{self.kind.code}:{self.decides}"
+
+    @property
+    def finding(self) -> AuditFinding:
+        """The question as reports print it."""
+        return AuditFinding(
+            id=self.id,
+            severity=self.severity,
+            object=self.object,
+            message=self.message.replace("{}", some(self.topics)),
+            fix="",
+            cause="",
+        )
+
+
+AnyLeak = ShownLeak | PolicyLeak | ExplainedLeak | Question
+
+
+def question(kind: Kind, tried: Tried, decides: str, topic: str, message: str) -> Question:
+    """A question that an attempt leads to."""
+    return Question(
+        kind=kind,
+        severity=Severity.QUESTION,
+        object=tried.object,
+        message=message,
+        decides=decides,
+        topics=(topic,),
+    )
+
+
+def merged(one: Question, other: Question) -> Question:
+    """Two questions of a kind about the same decision as one."""
+    topics = tuple(dict.fromkeys([*one.topics, *other.topics]))
+    return replace(one, topics=topics)
 
 
 def shown(kind: Kind, severity: Severity, tried: Tried, message: str) -> ShownLeak:

@@ -1,23 +1,23 @@
-"""Rows that everybody reads: intended, unless they hold addresses, secrets or private files."""
+"""Rows that everybody reads: a decision, unless they hold addresses, secrets or private files."""
 
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.read import only_anon, reads_of_others
 from supabase_jobs.audit.probes.attempt import NONE, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "public",
-    (Severity.WARNING, Severity.INFO),
+    (Severity.WARNING, Severity.INFO, Severity.QUESTION),
     "Everybody, or every signed-in user, reads rows.",
 )
 
 
-def find(facts: Facts) -> Iterator[ShownLeak]:
-    """One leak for each object."""
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
+    """One leak for each object; a question for all objects that the same callers read."""
     for group in facts.objects.values():
         if group[0].table.owned:
             yield from _of_others(facts, group)
@@ -25,7 +25,7 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
             yield from _of_nobody(facts, group)
 
 
-def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak]:
+def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Question]:
     general = [t for t in reads_of_others(group) if t.actor.kind in (ANON, NEWCOMER)]
     if not general or only_anon(group):
         return
@@ -38,11 +38,15 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak]:
             break
     message = f"{who(first.actor)} read other users' {first.table.noun}"
     if sensitive:
-        message += f", with {', '.join(sensitive)}"
-    # a file may hold anything, as a column of secrets does, unless the bucket is public on purpose
-    is_private = first.table.is_storage and first.bucket not in facts.public_buckets
-    severity = Severity.WARNING if sensitive or is_private else Severity.INFO
-    yield shown(KIND, severity, first, message)
+        yield shown(KIND, Severity.WARNING, first, f"{message}, with {', '.join(sensitive)}")
+    elif first.table.is_storage:
+        # a file may hold anything, as a column of secrets does, unless the bucket is public
+        is_public = first.bucket in facts.public_buckets
+        yield shown(KIND, Severity.INFO if is_public else Severity.WARNING, first, message)
+    elif not first.is_state:
+        decides = "anyone" if first.actor.kind == ANON else "signed-in users"
+        message = f"{who(first.actor)} read all rows of {{}}. Is that intended?"
+        yield question(KIND, first, decides, first.table.label, message)
 
 
 def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak]:

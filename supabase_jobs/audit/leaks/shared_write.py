@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import ANON
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.write import first_write
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, NONE, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "shared-write",
-    (Severity.ERROR, Severity.WARNING, Severity.INFO),
+    (Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     "Everybody, or every signed-in user, adds, changes or deletes rows that belong to nobody.",
 )
 
 
-def find(facts: Facts) -> Iterator[ShownLeak]:
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each object and action. New rows may be intended, such as those of a form."""
     for group in facts.objects.values():
         for action in (UPDATE, DELETE):
@@ -27,5 +27,6 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
         for tried in group:
             is_insert = tried.action == INSERT and tried.whose == NONE and tried.reached
             if is_insert and tried.actor.kind == ANON:
-                yield shown(KIND, Severity.INFO, tried, f"{who(tried.actor)} add rows")
+                message = f"{who(tried.actor)} add rows to {{}}. Is that intended?"
+                yield question(KIND, tried, "anyone", tried.object, message)
                 break

@@ -8,7 +8,12 @@ from supabase_jobs.report import printable
 from supabase_jobs.report.document import Document, Result
 
 # GitLab's severities: info, minor, major, critical, blocker
-_SEVERITIES = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INFO: "info"}
+_SEVERITIES = {
+    Severity.ERROR: "critical",
+    Severity.WARNING: "minor",
+    Severity.INFO: "info",
+    Severity.QUESTION: "info",
+}
 
 
 def write(document: Document) -> str:

@@ -123,6 +123,9 @@ def _add_findings(parts: _Parts, findings: Findings, document: Document) -> None
     if findings.title:
         parts.add(f"### {findings.title}\n")
     counts_findings = document.limit.noun == "finding"
+    if findings.is_checklist:
+        parts.add_all([f"- [ ] {_sentence(entry)}\n" for entry in findings.entries])
+        return
     for entry in findings.entries:
         parts.add(_entry(entry, document), entry.findings if counts_findings else 1)
 

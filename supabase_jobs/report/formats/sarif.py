@@ -16,7 +16,12 @@ from supabase_jobs.report.document import Check, Document, Result, Rules
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 _HELP = "https://supabase.com/docs/guides/database/postgres/row-level-security"
-_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_LEVELS = {
+    Severity.ERROR: "error",
+    Severity.WARNING: "warning",
+    Severity.INFO: "note",
+    Severity.QUESTION: "note",
+}
 # GitHub sorts results by it:
 # https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
 _SECURITY = {"access": "8.5", "functions": "8.0", "structure": "6.0", "lint": "5.0", "audit": "8.5"}

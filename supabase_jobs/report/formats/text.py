@@ -34,7 +34,12 @@ _LABEL = 26  # leaves space for six columns
 _SHOWN = 3
 _LISTED = 156
 _MESSAGE = 800
-_SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
+_SEVERITIES = {
+    Severity.ERROR: "red",
+    Severity.WARNING: "yellow",
+    Severity.INFO: "blue",
+    Severity.QUESTION: "blue",
+}
 _COLOURS = {
     ROWS: "green",
     HIDDEN: "cyan",
@@ -122,9 +127,17 @@ class _Writer:
         if not self._whole and any(entry.details for entry in found):
             self._sentences(found)
             return
-        for entry in sorted(found, key=lambda entry: entry.position):
+        listed = {
+            id(entry)
+            for part in self._document.of(Findings)
+            if part.is_checklist
+            for entry in part.entries
+        }
+        ordered = sorted(found, key=lambda entry: entry.position)
+        for entry in ordered:
             self._entry(entry)
-            self.page.line()
+            if id(entry) not in listed or entry is ordered[-1]:
+                self.page.line()
 
     def _sentences(self, entries: Sequence[Entry]) -> None:
         """A line for each entry; equal ones, such as the two ORs of a policy, share a line."""

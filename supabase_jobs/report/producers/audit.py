@@ -1,5 +1,6 @@
 """The document of an audit."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -180,7 +181,10 @@ def _lead(result: Audit) -> str:
 def _closing(result: Audit) -> str:
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
     text = f"{'ok' if result.ok else 'FAILED'}: {counted(errors, 'error')}"
-    text += f", {counted(len(result.findings) - errors, 'other finding')}"
+    questions = len(_questions(result))
+    text += f", {counted(len(result.findings) - errors - questions, 'other finding')}"
+    if questions:
+        text += f", {counted(questions, 'question')}"
     if result.unchecked:
         text += f", {counted(len(set(result.unchecked)), 'object')} not tested"
     return f"{text}; {coverage(result)}, {result.milliseconds / 1000:.1f} s"
@@ -202,7 +206,12 @@ def _deviations(result: Audit) -> list[AuditFinding]:
 
 def _notes(result: Audit) -> list[AuditFinding]:
     """The infos: access that may be intended, accepted leaks, new objects."""
-    return [f for f in result.findings if not _counts_as_leak(f)]
+    return [f for f in result.findings if f.severity is Severity.INFO]
+
+
+def _questions(result: Audit) -> list[AuditFinding]:
+    """The decisions that the project has to take."""
+    return [f for f in result.findings if f.severity is Severity.QUESTION]
 
 
 def _is_deviation(finding: AuditFinding) -> bool:
@@ -211,7 +220,7 @@ def _is_deviation(finding: AuditFinding) -> bool:
 
 
 def _counts_as_leak(finding: AuditFinding) -> bool:
-    return finding.severity is not Severity.INFO
+    return finding.severity.is_problem
 
 
 def _entries(result: Audit, findings: Iterable[AuditFinding]) -> tuple[Entry, ...]:
@@ -222,6 +231,18 @@ def _entries(result: Audit, findings: Iterable[AuditFinding]) -> tuple[Entry, ..
         key = (finding.object, finding.severity, finding.cause, finding.fix or finding.id)
         groups.setdefault(key, []).append(finding)
     return tuple(_entry(result, group, positions[id(group[0])]) for group in groups.values())
+
+
+def _question(finding: AuditFinding) -> Entry:
+    return Entry(
+        severity=finding.severity,
+        object=finding.object,
+        messages=(Message(finding.message),),
+        label=f"{finding.severity}: ",
+        badge=finding.severity,
+        is_named=False,
+        position=sys.maxsize,
+    )
 
 
 def _entry(result: Audit, group: Sequence[AuditFinding], position: int) -> Entry:
@@ -258,7 +279,8 @@ def results(
 ) -> Iterator[Result]:
     """The findings at the line of their cause, and what was not tested."""
     for finding in findings:
-        message = f"{finding.message} (cause: {finding.cause})"
+        cause = f" (cause: {finding.cause})" if finding.cause else ""
+        message = f"{finding.message}{cause}"
         yield Result(
             Finding(finding.id, AREA, finding.severity, finding.object, message, finding.fix),
             locate(locations, finding.object, finding.policies),
@@ -331,6 +353,12 @@ def _sections(result: Audit) -> Iterator[Section]:
             entries=_entries(result, notes),
             anchor="notes",
             folded=counted(len(notes), "note"),
+        ),
+        Findings(
+            title="Questions",
+            entries=tuple(map(_question, _questions(result))),
+            anchor="questions",
+            is_checklist=True,
         ),
     )
     yield from (part for part in parts if part.entries)

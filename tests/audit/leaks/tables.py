@@ -78,6 +78,7 @@ _TABLE: Mapping[str, Any] = {
     "checked": [],
     "parents": [],
     "key_columns": [],
+    "read_by_policies": [],
 }
 _VIEW: Mapping[str, Any] = {
     "is_materialized": False,

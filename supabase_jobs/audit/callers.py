@@ -203,7 +203,20 @@ def _users(world: World) -> Iterator[Persona]:
             yield _signed_in(user.label, MEMBER, world.a, user)
         elif user.link is not None and user.link[0].oid in user.rows:
             yield _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
+    yield from _in_states(world)
     yield _signed_in("owner", OWNER, world.a, world.a.owner)
+
+
+def _in_states(world: World) -> Iterator[Persona]:
+    """The users whose own row is in a state on which policies of other tables depend, such as the
+    profile of an administrator.
+    """
+    kind = MEMBER if world.a.claims else CLAIM
+    for user in world.a.users:
+        row = user.state
+        if row is not None and row.relation.oid in world.plan.opening:
+            label = f"user with {row.relation.name}: {row.part}"
+            yield _signed_in(label, kind, world.a, user)
 
 
 def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:

@@ -33,6 +33,8 @@ class AuditLimits:
     sides: int = 6
     # states of a group, tried for each of its members
     states_of_group: int = 3
+    # users whose own row is in another state
+    further_users: int = 8
     # days between now and a time on its other side
     days: int = 2
     # folders of Storage

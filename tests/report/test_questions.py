@@ -41,7 +41,7 @@ def test_programs_read_a_question_as_a_note() -> None:
         f"public.notes: {ASKED}\nid: {ID}",
     )
     assert json.loads(codequality.write(document(RESULT)))[-1]["severity"] == "info"
-    assert '<skipped type="question"' in junit.write(document(RESULT))
+    assert f"{ASKED}\nid: {ID}\n</skipped>" in junit.write(document(RESULT))
     contract = json.loads(json_format.write(document(RESULT)))
     assert contract["ok"]
     assert contract["findings"][-1]["severity"] == "question"

@@ -3,6 +3,7 @@
 `read` is the only place that takes them out of the probes and the catalogs.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -92,6 +93,8 @@ class Table:
     header. `checked` are columns of users that a policy for INSERT compares with the caller;
     `names_owner`: some policy compares one. `parents` are the tables to which foreign keys refer,
     `key_columns` their columns. `read_by_policies` are the tables that its policies read.
+    `limited`: each policy for SELECT compares rows with their caller, and looks at nothing else of
+    a row.
     """
 
     schema: str
@@ -115,6 +118,7 @@ class Table:
     parents: Sequence[str]
     key_columns: Collection[str]
     read_by_policies: Collection[str]
+    limited: bool
 
     @property
     def label(self) -> str:
@@ -492,6 +496,11 @@ class _Reader:
             parent = catalog.by_oid.get(relation.partition_of)
             partition_of = "" if parent is None else parent.label
         targets = [catalog.by_oid.get(key.target or 0) for key in relation.foreign_keys]
+        users = user_columns(relation, usage, plan.per_user)
+        claims = [name for _, name in keys if (relation.oid, name) in usage.claim_columns]
+        headers = [name for _, name in keys if (relation.oid, name) in usage.header_columns]
+        identifying = {*users, *claims, *headers, *relation.primary_key}
+        identifying |= {name for key in relation.foreign_keys for name in key.columns}
         return Table(
             schema=relation.schema,
             name=relation.name,
@@ -507,9 +516,9 @@ class _Reader:
             is_group=relation.oid in plan.groups,
             is_membership=relation.oid in plan.memberships,
             names_owner=any(oid == relation.oid for oid, _ in usage.owners),
-            users=user_columns(relation, usage, plan.per_user),
-            claims=[name for _, name in keys if (relation.oid, name) in usage.claim_columns],
-            headers=[name for _, name in keys if (relation.oid, name) in usage.header_columns],
+            users=users,
+            claims=claims,
+            headers=headers,
             checked=[name for _, name in keys if (relation.oid, name) in usage.checked],
             parents=[target.label for target in targets if target is not None],
             key_columns={name for key in relation.foreign_keys for name in key.columns},
@@ -518,6 +527,7 @@ class _Reader:
                 for oid in sorted(usage.reads.get(relation.oid, ()))
                 if oid in catalog.by_oid
             ],
+            limited=_are_limited(relation, identifying),
         )
 
     def _tried(self, number: int, attempt: Attempt, rows: Mapping[int, Sequence[Row]]) -> Tried:
@@ -668,6 +678,17 @@ def _lets_all_pass(policy: Policy, role: str, action: str) -> bool:
     if action == INSERT:
         text = policy.checked or policy.visible
     return text is not None and expressions.always_true(expressions.expression_tree(text), role)
+
+
+def _are_limited(relation: Relation, identifying: Collection[str]) -> bool:
+    """Whether each policy for SELECT mentions columns of its table, and only identifying ones."""
+    policies = [p for p in relation.policies if p.permissive and p.governs(SELECT)]
+    for policy in policies:
+        text = policy.visible or ""
+        named = {name for name in relation.by_name if re.search(rf"\b{re.escape(name)}\b", text)}
+        if not named or not named.issubset(identifying):
+            return False
+    return bool(policies)
 
 
 def _own_topic(topic: Topic) -> sql.Composable:

@@ -233,7 +233,8 @@ class Bypasses:
     def _rows(self, oids: set[int]) -> list[Row]:
         """The rows of tenant A of these tables, and its owner's row of auth.users."""
         owner = self._world.a.owner
-        rows = [*(owner.rows[oid] for oid in sorted(oids & owner.rows.keys())), *owner.extra]
+        rows = [*(owner.rows[oid] for oid in sorted(oids & owner.rows.keys()))]
+        rows += self._world.a.states
         rows += [self._user] if self._user is not None else []
         return [row for row in rows if row.relation.oid in oids]
 

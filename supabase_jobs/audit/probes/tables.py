@@ -195,8 +195,14 @@ class Probes:
     def _states(self, caller: Persona, relation: Relation) -> Iterator[tuple[str, Row]]:
         """Rows of tenant A in other states, for everyone."""
         whose = {OWNER: OWN, MEMBER: GROUP}.get(caller.kind, OTHER)
-        for row in self._world.a.owner.extra:
-            if row.relation is relation and not relation.is_storage:
+        owner = self._world.a.owner
+        for row in self._world.a.states:
+            if row.relation is not relation or relation.is_storage:
+                continue
+            if row.state_of is not None and row not in owner.extra:  # that of a further user
+                if caller.kind != OWNER and caller.own_row(relation.oid) is not row:
+                    yield OTHER, row
+            else:
                 yield whose if self._plan.owned(relation) else NONE, row
 
     def _objects(self, caller: Persona) -> Iterator[tuple[str, Row]]:

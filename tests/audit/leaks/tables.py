@@ -79,6 +79,7 @@ _TABLE: Mapping[str, Any] = {
     "parents": [],
     "key_columns": [],
     "read_by_policies": [],
+    "limited": False,
 }
 _VIEW: Mapping[str, Any] = {
     "is_materialized": False,

@@ -122,7 +122,7 @@ class Recording:
     of the API, with the roles that may call them. `now` is the time that generated times are
     relative to. `printable` is set for a copy of a database. `drawn` are random values of the
     server, in the order of the rows. `columns` maps (table, role, privilege) to the columns on
-    which the role has it.
+    which the role has it. `identifiers` are those of the tables and views, by label.
     """
 
     rows: tuple[RecordedRow, ...]
@@ -133,6 +133,7 @@ class Recording:
     drawn: tuple[str, ...] = ()
     printable: Printable | None = None
     columns: Mapping[tuple[str, str, str], tuple[str, ...]] = field(default_factory=dict)
+    identifiers: Mapping[str, sql.Composable] = field(default_factory=dict)
 
 
 def record(
@@ -174,6 +175,7 @@ def record(
         drawn=tuple(drawn),
         printable=printable,
         columns=_columns(catalog),
+        identifiers={relation.label: relation.identifier for relation in catalog.relations},
     )
 
 

@@ -82,13 +82,13 @@ class Plain(AsSent):
         self._now, self._printable = recording.now, recording.printable
         long = [value for value in recording.drawn if len(value) >= _LEAST_DRAWN]
         self._drawn = {value: _redrawn(value, number) for number, value in enumerate(long)}
-        labels = {part for label in recording.related for part in label.split(".", 1)}
-        found = labels.union(*map(names, _texts(recording)))
+        self._identifiers = recording.identifiers
+        found: set[str] = set().union(*map(names, _texts(recording)))
         self._names = dict(sql_file(_NAMES).rows(connection, sorted(found)))
 
     def label(self, label: str) -> str:
-        """`schema.name` with quotes where they are necessary."""
-        return ".".join(str(self._names.get(part, part)) for part in label.split(".", 1))
+        """A table or view with quotes where they are necessary."""
+        return self.text(self._identifiers[label])
 
     def row(self, row: RecordedRow) -> RowText:
         """The insertion of a row."""
@@ -193,6 +193,7 @@ class _WithTypes(Exact):
 
 def _texts(recording: Recording) -> Iterator[sql.Composable]:
     """All SQL of a recording."""
+    yield from recording.identifiers.values()
     for row in recording.rows:
         yield from (row.statement, row.short or row.statement)
     for attempt in recording.attempts:

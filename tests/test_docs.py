@@ -50,6 +50,26 @@ README = DOCUMENTS[0].read_text(encoding="utf-8")
 GUIDE = DOCUMENTS[-1].read_text(encoding="utf-8")
 
 
+def _paths(text: str) -> list[str]:
+    """The files and folders in backticks."""
+    return [path for path in re.findall(r"`([^`\s]+)`", text) if "/" in path]
+
+
+@pytest.mark.parametrize(
+    ("title", "folders"),
+    [
+        ("Where is …", [ROOT / "supabase_jobs"]),
+        ("What a change touches", [ROOT, ROOT / "supabase_jobs"]),
+    ],
+)
+def test_the_files_that_contributing_names_exist(title: str, folders: list[Path]) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = _paths(_section(text, title))
+    assert len(paths) > 20
+    missing = [p for p in paths if not any(list(folder.glob(p)) for folder in folders)]
+    assert missing == []
+
+
 def _commands(
     parent: click.Group, words: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:

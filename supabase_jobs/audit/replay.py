@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from psycopg import sql
 
@@ -10,18 +9,20 @@ from supabase_jobs.audit.recording import RowText
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.outcomes import HIDDEN, REFUSALS, ROWS, is_constraint_violation
+from supabase_jobs.session import impersonation
 from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.deadline import NO_LIMIT
+from supabase_jobs.session.impersonation import Impersonation, caller_statement, reset_statement
 from supabase_jobs.session.outcome import outcome_of_group
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.runner import Probe, Runner
+from supabase_jobs.session.steps import Steps
 
 TOUCHED, UNTOUCHED, INCONCLUSIVE = "touched", "untouched", "inconclusive"
 _SET = "select set_config(%s, %s, true)"
-_POINT = Savepoint("attempt")
-# trials in one round trip
-_BATCH = 100
-# of a trial
-_GROUPS = 5
+# probes in one round trip
+_BATCH = 200
+_NOT_RUN = GroupResult(())
 
 
 @dataclass(frozen=True)
@@ -49,40 +50,82 @@ def outcomes(
     It is inconclusive if a row cannot be inserted, or if the owner does not reach the target
     either.
     """
-    own_role = connection.info.user
+    probes = [(_TrialProbe(trial), _ControlProbe(trial)) for trial in trials]
+    if not _run(connection, rows, cursors, [probe for pair in probes for probe in pair]):
+        return [INCONCLUSIVE] * len(trials)
+    return [_outcome(tried, control) for tried, control in probes]
+
+
+def _run(
+    connection: Connection,
+    rows: Sequence[RowText],
+    cursors: Sequence[Cursor],
+    probes: Sequence[Probe],
+) -> bool:
+    """Run probes on the rows; False if a row cannot be inserted."""
     with connection.transaction(force_rollback=True):
+        acting = impersonation.begin(connection, "audit", (), (), {})
         start = [s for row in rows for s in _insertion(row)]
         start += [s for cursor in cursors for s in cursor.opening()]
-        if run_groups(connection, [[*start, _POINT.save]])[0].error is not None:
-            return [INCONCLUSIVE] * len(trials)
-        found = []
-        for first in range(0, len(trials), _BATCH):
-            batch = trials[first : first + _BATCH]
-            results = iter(
-                run_groups(
-                    connection, [group for trial in batch for group in _groups(trial, own_role)]
-                )
-            )
-            found += [_outcome(trial, list(islice(results, _GROUPS))) for trial in batch]
-    return found
+        if start and run_groups(connection, [start])[0].error is not None:
+            return False
+        runner = Runner(acting, NO_LIMIT)
+        for first in range(0, len(probes), _BATCH):
+            runner.run(probes[first : first + _BATCH])
+    return True
 
 
-def _groups(trial: Trial, own_role: str) -> list[list[Statement]]:
-    settings = trial.caller.all_settings()
-    owner = [Statement(_SET, ("role", own_role))]
-    owner += [Statement(_SET, (name, "")) for name in settings]
-    caller = [Statement(_SET, pair) for pair in settings.items()]
-    caller.append(Statement(_SET, ("role", trial.caller.role)))
-    action = Statement(trial.sql, decoded=False)
-    query = sql.SQL("select r::text from ({}) as r").format(sql.SQL(trial.target or "select 1"))
-    target = Statement(query.as_string(None))
-    return [
-        [_POINT.undo, target],
-        [*caller, action],
-        [*owner, target],
-        [_POINT.undo, action],
-        [target],
-    ]
+@dataclass(eq=False)
+class _TrialProbe:
+    """The target before the statement of a caller, the statement, and the target after it."""
+
+    trial: Trial
+    before: GroupResult = _NOT_RUN
+    called: GroupResult = _NOT_RUN
+    after: GroupResult = _NOT_RUN
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:
+        """All in one step; the owner reads the target."""
+        trial, target = self.trial, _rows_of(self.trial.target or "select 1")
+        self.before, self.called, self.after = yield [
+            [target],
+            [caller_statement(trial.caller), Statement(trial.sql, decoded=False)],
+            [reset_statement(impersonation, trial.caller), target],
+        ]
+
+
+@dataclass(eq=False)
+class _ControlProbe:
+    """The statement of a trial as the owner, and the target after it."""
+
+    trial: Trial
+    called: GroupResult = _NOT_RUN
+    after: GroupResult = _NOT_RUN
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:  # noqa: ARG002  of the protocol
+        """All in one step."""
+        target = _rows_of(self.trial.target or "select 1")
+        self.called, self.after = yield [[Statement(self.trial.sql, decoded=False)], [target]]
+
+
+@dataclass(eq=False)
+class _ShownProbe:
+    """The rows that a statement returns to its caller, as sorted lines; None if it fails."""
+
+    trial: Trial
+    lines: str | None = None
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:  # noqa: ARG002  of the protocol
+        """One group."""
+        [result] = yield [[caller_statement(self.trial.caller), _rows_of(self.trial.sql)]]
+        if result.error is None:
+            self.lines = "\n".join(sorted(text for (text,) in result.answer().rows))
+
+
+def _rows_of(query: str) -> Statement:
+    """The rows of a query as text."""
+    text = sql.SQL("select r::text from ({}) as r").format(sql.SQL(query))
+    return Statement(text.as_string(None))
 
 
 def _insertion(row: RowText) -> Iterator[Statement]:
@@ -91,24 +134,25 @@ def _insertion(row: RowText) -> Iterator[Statement]:
     yield from (Statement(_SET, (name, "")) for name, _ in row.settings)
 
 
-def _outcome(trial: Trial, results: Sequence[GroupResult]) -> str:
-    before, called, after, control, controlled = results
-    if before.error is not None:
+def _outcome(tried: _TrialProbe, control: _ControlProbe) -> str:
+    if tried.before.error is not None:
         return INCONCLUSIVE
-    outcome = outcome_of_group(called)
-    if not trial.target:
+    outcome = outcome_of_group(tried.called)
+    if not tried.trial.target:
         if outcome != HIDDEN:
             return outcome
-        if not trial.counts:
+        if not tried.trial.counts:
             return ROWS
-        as_owner = outcome_of_group(control)
+        as_owner = outcome_of_group(control.called)
         return HIDDEN if as_owner == ROWS or is_constraint_violation(as_owner) else INCONCLUSIVE
-    rows = before.answers[-1].rows
-    if called.error is not None and outcome not in REFUSALS:
+    rows = tried.before.answer().rows
+    if tried.called.error is not None and outcome not in REFUSALS:
         return outcome
-    if called.error is None and (after.error is not None or after.answers[-1].rows != rows):
+    if tried.called.error is None and (
+        tried.after.error is not None or tried.after.answer().rows != rows
+    ):
         return TOUCHED
-    changes = controlled.error is None and controlled.answers[0].rows != rows
+    changes = control.after.error is None and control.after.answer().rows != rows
     return UNTOUCHED if rows and changes else INCONCLUSIVE
 
 
@@ -116,22 +160,6 @@ def shown(
     connection: Connection, rows: Sequence[RowText], trials: Sequence[Trial]
 ) -> list[str | None]:
     """The rows that each statement returns to its caller, as sorted lines; None if it fails."""
-    own_role = connection.info.user
-    with connection.transaction(force_rollback=True):
-        start = [s for row in rows for s in _insertion(row)]
-        if run_groups(connection, [[*start, _POINT.save]])[0].error is not None:
-            return [None] * len(trials)
-        results = run_groups(connection, [_shown(trial, own_role) for trial in trials])
-    return [_lines(result) for result in results]
-
-
-def _lines(result: GroupResult) -> str | None:
-    if result.error is not None:
-        return None
-    return "\n".join(sorted(text for (text,) in result.answers[-1].rows))
-
-
-def _shown(trial: Trial, own_role: str) -> list[Statement]:
-    _, [*caller, _], *_ = _groups(trial, own_role)
-    query = sql.SQL("select r::text from ({}) as r").format(sql.SQL(trial.sql))
-    return [_POINT.undo, *caller, Statement(query.as_string(None))]
+    probes = [_ShownProbe(trial) for trial in trials]
+    _run(connection, rows, (), probes)
+    return [probe.lines for probe in probes]

@@ -142,6 +142,11 @@ class Action:
         """The action with a result that shows what it reaches."""
         return self.query()
 
+    @property
+    def assigned(self) -> Values:
+        """The columns that it writes, with their values."""
+        return {}
+
     @cached_property
     def statement(self) -> Statement:
         """The action as the audit sends it."""
@@ -190,6 +195,11 @@ class Insert(Action):
     values: Values
     kind = "insert"
 
+    @property
+    def assigned(self) -> Values:
+        """The columns of the row."""
+        return self.values
+
     def query(self) -> sql.Composable:
         """The columns in their order, or the defaults of all."""
         if not self.values:
@@ -234,6 +244,11 @@ class Update(Change):
 
     values: Values = field(default_factory=dict)
     kind = "update"
+
+    @property
+    def assigned(self) -> Values:
+        """The columns of the assignments."""
+        return self.values
 
     def change(self) -> sql.Composable:
         """The assignments."""

@@ -13,7 +13,7 @@ from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import ROWS
-from supabase_jobs.session.action import Delete, Insert, Select, Update, texts
+from supabase_jobs.session.action import Action, texts
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 
 OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
@@ -44,7 +44,7 @@ class Attempt:
     whose: str
     action: str
     row: Row
-    sent: Select | Insert | Update | Delete | None = None
+    sent: Action | None = None
     before: Sequence[Statement] = ()
     after: Sequence[Statement] = ()
     column: str = ""
@@ -83,7 +83,7 @@ class Attempt:
     @property
     def written(self) -> dict[str, str | None]:
         """The columns that an insert or update assigns."""
-        return texts(self.sent.values) if isinstance(self.sent, Insert | Update) else {}
+        return {} if self.sent is None else texts(self.sent.assigned)
 
     def read(self, result: GroupResult) -> None:
         """Read the outcome. An error that shows nothing about access is its SQLSTATE."""

@@ -7,7 +7,9 @@ from typing import Any
 from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of, place
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Tenant, User
+from supabase_jobs.audit.usage import columns_of_state
 from supabase_jobs.session.caller import Caller
 
 (
@@ -187,7 +189,7 @@ def _users(world: World) -> Iterator[Persona]:
         yield replace(stranger, label="anonymous sign-in", kind=ANONYMOUS, claims=claims)
     yield from _forgers(world, stranger)
     yield from _with_claims(world)
-    if world.a.claims and not world.plan.memberships:
+    if (world.a.claims and not world.plan.memberships) or world.plan.tenants:
         yield _signed_in("colleague", MEMBER, world.a, world.a.users[1])
     for user in world.a.users:
         if user.invited and user.membership is not None:
@@ -211,12 +213,30 @@ def _in_states(world: World) -> Iterator[Persona]:
     """The users whose own row is in a state on which policies of other tables depend, such as the
     profile of an administrator.
     """
-    kind = MEMBER if world.a.claims else CLAIM
+    kind = MEMBER if world.a.claims or world.plan.tenants else CLAIM
     for user in world.a.users:
         row = user.state
-        if row is not None and row.relation.oid in world.plan.opening:
-            label = f"user with {row.relation.name}: {row.part}"
-            yield _signed_in(label, kind, world.a, user)
+        if row is None or row.relation.oid not in world.plan.opening:
+            continue
+        label = f"user with {row.relation.name}: {row.part}"
+        persona = _signed_in(label, kind, world.a, user)
+        end = _end(world.plan, row) if row.relation.oid in world.plan.tenants else None
+        yield persona if end is None else replace(persona, kind=FORMER, ended=end)
+
+
+def _end(plan: Plan, row: Row) -> Ended | None:
+    """What marks the user of a row as one who has left the tenant, if the state of the row does."""
+    words = plan.words
+    for column in columns_of_state(row.part):
+        is_ended = words.ending_columns.matches(column.name)
+        is_ended &= column.test == "set" or column.value == "true"
+        is_ended |= words.valid_columns.matches(column.name) and column.value == "false"
+        is_ended |= (
+            words.state_columns.matches(column.name) and column.value in words.ended_states.words
+        )
+        if is_ended:
+            return Ended(row.relation, column.name, row.values[column.name])
+    return None
 
 
 def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:

@@ -186,6 +186,8 @@ class Probes:
             yield OWN, own
         if caller.kind == OWNER:
             member = next((u for u in self._world.a.users if u.is_member), None)
+            if relation.oid in self._plan.tenants:
+                member = self._world.a.users[1]
             row = member.rows.get(relation.oid) if member else None
             if row is not None:
                 yield GROUP, row
@@ -199,8 +201,12 @@ class Probes:
         for row in self._world.a.states:
             if row.relation is not relation or relation.is_storage:
                 continue
+            if caller.own_row(relation.oid) is row:
+                continue
             if row.state_of is not None and row not in owner.extra:  # that of a further user
-                if caller.kind != OWNER and caller.own_row(relation.oid) is not row:
+                if relation.oid in self._plan.tenants:
+                    yield {OWNER: GROUP, MEMBER: GROUP}.get(caller.kind, OTHER), row
+                elif caller.kind != OWNER:
                     yield OTHER, row
             else:
                 yield whose if self._plan.owned(relation) else NONE, row
@@ -292,6 +298,8 @@ class Probes:
                 if u is not None
             ]
             found = [values.with_user(column, current, id_) for id_ in users]
+        elif (relation.oid, column.name) in self._plan.tenant_values:
+            found = [t.shared_value(column) for t in (self._world.a, self._world.b)]
         elif (path := self._plan.usage.claim_columns.get((relation.oid, column.name))) is not None:
             found = [t.claims.get(path) for t in (self._world.a, self._world.b)]
         elif (

@@ -116,7 +116,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         options.advance(1, _PARTS)
         world = insert_world(connection, options, options.common or Common())
         if options.copied is not None:
-            options.hide(Printable(options.copied, world).computed())
+            options.hide(Printable(options.copied, world).mark())
         plan, found = world.plan, world.plan.catalog
         relations = [r for r in found.reachable if selected(r, options)]
         views = [r for r in relations if r.kind in ("v", "m")]

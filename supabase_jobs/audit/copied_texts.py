@@ -5,6 +5,7 @@ it, a sum.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -28,7 +29,7 @@ def words(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class CopiedTexts:
-    """The words of a copy's definitions, and those of its rows and settings, which are private."""
+    """The words of a copy's definitions, and the private texts: of its rows and settings."""
 
     definitions: frozenset[str]
     private: frozenset[str]
@@ -41,11 +42,12 @@ class Printable:
         self._now = world.now
         users = (*world.a.users, *world.b.users, world.newcomer)
         self._rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
-        given = {text for row in self._rows for text in row.given.values()}
+        chosen = {text for row in self._rows for text in row.given.values()}
+        given = chosen - copied.private
         self._numbers = {_number(text) for text in given} - {None}
         self._times = {_time(text) for text in given} - {None}
         known = words(" ".join([*given, *(f"{u.id} {u.email} {u.label}" for u in users)]))
-        self._words = copied.definitions | (known - copied.private)
+        self._words = copied.definitions | known
         tokens = "|".join((world.a.token, world.b.token, world.newcomer.name))
         self._token = re.compile(rf"(?:{tokens}){_NUMBERED}")
 
@@ -54,17 +56,20 @@ class Printable:
         unknown = words(text) - self._words
         return all(self._token.fullmatch(word) for word in unknown)
 
-    def computed(self) -> frozenset[str]:
-        """The values of generated rows that no report may print."""
-        return frozenset(value for row in self._rows for value in self.computed_in(row).values())
+    def mark(self) -> frozenset[str]:
+        """Mark the columns of rows whose values no report may print; returns these values."""
+        found = set()
+        for row in self._rows:
+            row.computed = frozenset(self._computed(row))
+            found |= {value for name in row.computed if (value := row.values[name])}
+        return frozenset(found)
 
-    def computed_in(self, row: Row) -> dict[str, str]:
-        """The columns of a row with values that no report may print."""
-        return {
-            name: value
-            for name, value in row.values.items()
-            if value and name not in row.drawn and not self._is_public(row, name, value)
-        }
+    def _computed(self, row: Row) -> Iterator[str]:
+        referring = {name for key in row.relation.foreign_keys for name in key.columns}
+        for name, value in row.values.items():
+            is_computed = name not in referring and name not in row.drawn
+            if value and is_computed and not self._is_public(row, name, value):
+                yield name
 
     def _is_public(self, row: Row, name: str, value: str) -> bool:
         base = row.relation.by_name[name].base

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -146,7 +145,7 @@ def record(
 ) -> Recording:
     """Record an audit, while its rows exist."""
     printable = None if copied is None else Printable(copied, world)
-    rows = [*users(connection, world), *(row for _, row in rows_of(world, printable))]
+    rows = [*users(connection, world), *(row for _, row in rows_of(world))]
     for topic, extension in dict.fromkeys((c.topic, c.extension) for c in channels):
         rows.append(RecordedRow(topics.message(topic, extension).query(), table=CHANNELS))
     for relation in dict.fromkeys(relation for relation, _ in world.plan.deferring):
@@ -232,13 +231,12 @@ def _user(given: Mapping[str, Any]) -> sql.Composable:
     )
 
 
-def rows_of(world: World, printable: Printable | None = None) -> Iterator[tuple[Row, RecordedRow]]:
+def rows_of(world: World) -> Iterator[tuple[Row, RecordedRow]]:
     """The rows of the tables with their statements, parents first; keys that close a cycle are set
-    at the end. Code of the project computes the values that are not `printable` again.
+    at the end.
     """
     last = []
     tenants = (world.a, world.b)
-    inserted = partial(_row, printable=printable)
     for step in world.plan.steps:
         for relation in step.relations:
             later = step.later.get(relation.oid, ())
@@ -252,29 +250,20 @@ def rows_of(world: World, printable: Printable | None = None) -> Iterator[tuple[
                             yield from (
                                 (row, RecordedRow(text, table=relation.label)) for text in deferral
                             )
-                        yield from (
-                            (row, recorded) for recorded in inserted(row, tenant, user, null)
-                        )
+                        yield from ((row, recorded) for recorded in _row(row, tenant, user, null))
                         last += [(row, _set_later(row, key)) for key in null if _is_set(row, key)]
     yield from last
     for tenant in tenants:
         for user in tenant.users:
             for row in user.extra:
-                yield from ((row, recorded) for recorded in inserted(row, tenant, user, ()))
+                yield from ((row, recorded) for recorded in _row(row, tenant, user, ()))
 
 
 def _row(
-    row: Row,
-    tenant: Tenant,
-    user: User,
-    later: Sequence[Constraint],
-    printable: Printable | None,
+    row: Row, tenant: Tenant, user: User, later: Sequence[Constraint]
 ) -> Iterator[RecordedRow]:
     relation = row.relation
-    omitted = {name for key in later for name in key.columns}
-    if printable is not None:
-        referring = {name for key in relation.foreign_keys for name in key.columns}
-        omitted |= printable.computed_in(row).keys() - referring
+    omitted = {name for key in later for name in key.columns} | row.computed
     columns = [
         c
         for c in relation.columns

@@ -147,7 +147,7 @@ def hiding(options: "Options", private: "Sequence[str]", definitions: str) -> "O
     if not private:
         return options
     keep_private(private)
-    copied = CopiedTexts(definitions=words(definitions), private=words(" ".join(private)))
+    copied = CopiedTexts(definitions=words(definitions), private=frozenset(private))
     return replace(options, copied=copied, hide=keep_private)
 
 

@@ -555,7 +555,7 @@ class Probes:
         row: Mapping[str, str | None],
         name: str = "",
     ) -> Attempt:
-        relation = source.relation
+        relation, row = source.relation, source.sent(row)
         allowed = self._writable(relation, caller.role, INSERT)
         if not allowed:
             allowed = [c for c in relation.columns if not c.generated and c.identity != "a"]

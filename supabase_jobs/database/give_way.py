@@ -2,10 +2,11 @@
 
 import secrets
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psycopg
 
@@ -17,24 +18,42 @@ from supabase_jobs.errors import BusyError, SupabaseJobsError
 _LOOP = Path(__file__).with_name("give_way.sql")
 _KEY = "select pg_catalog.set_config('supabase_jobs.watched', %s, true)"
 _WATCHED = "select pg_catalog.pg_advisory_xact_lock(%s)"
+_LATER = "Run it when traffic is lower."
+# times that a transaction is begun
+MOST_OFTEN = 3
 _START_SECONDS = 2.0
 _END_SECONDS = 1.0
 # the watched statement was cancelled, or its session was ended
 _SQLSTATES = (psycopg.errors.QueryCanceled.sqlstate, psycopg.errors.AdminShutdown.sqlstate)
+
+T = TypeVar("T")
 
 
 class GaveWayError(Exception):
     """The transaction was ended, because other sessions waited for its locks."""
 
 
-def busy(what: str, times: int) -> BusyError:
+def busy(what: str, times: int, hint: str) -> BusyError:
     """The error (5) of a transaction that gave way several times."""
     often = "once" if times == 1 else f"{times} times"
     return BusyError(
         f"{what} gave way {often}: other sessions waited for its locks. Nothing was changed",
-        hint="Run it when traffic is lower. Without locks on this database: `supabase-jobs plan`"
-        " lists the locks of the files, and `plan --access` tries them elsewhere.",
+        hint=hint,
     )
+
+
+def giving_way(connection: Connection, what: str, read: Callable[["GiveWay"], T]) -> T:
+    """The result of a transaction that reads, and is repeated if it gave way.
+
+    Raises BusyError (5) if it gave way each time.
+    """
+    for _ in range(MOST_OFTEN):
+        with GiveWay(connection) as watched:
+            try:
+                return read(watched)
+            except GaveWayError:
+                continue
+    raise busy(what, MOST_OFTEN, _LATER)
 
 
 class GiveWay:
@@ -57,7 +76,7 @@ class GiveWay:
         """The statement with which the transaction begins."""
         return Statement(_WATCHED, [self._key])
 
-    def raise_if_gave_way(self, error: Exception, what: str) -> None:
+    def raise_if_gave_way(self, error: Exception, what: str, hint: str = _LATER) -> None:
         """Raise GaveWayError if that is the reason of the error, BusyError (5) if the session has
         ended.
         """
@@ -66,7 +85,7 @@ class GiveWay:
         if not self._gave_way.wait(_END_SECONDS):
             return
         if self._connection.broken:
-            raise busy(what, 1) from None
+            raise busy(what, 1, hint) from None
         raise GaveWayError from error
 
     def __enter__(self) -> Self:

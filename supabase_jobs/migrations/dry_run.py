@@ -10,14 +10,15 @@ from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import explain_lost_connection
+from supabase_jobs.database.give_way import GiveWay
 from supabase_jobs.database.parser.locks import MODES
 from supabase_jobs.errors import BusyError, MigrationError, SupabaseJobsError
 from supabase_jobs.findings import Verification
 from supabase_jobs.migrations import ledger
-from supabase_jobs.migrations.give_way import GiveWay
 from supabase_jobs.migrations.ledger import AlreadyAppliedError, Ledger
 from supabase_jobs.migrations.locks import (
     LOCK_KEY,
+    WITHOUT_LOCKS,
     BlockingSessionWatch,
     LockOptions,
     retry_while_locked,
@@ -190,7 +191,7 @@ def _run_all(
             try:
                 answers = send(connection, [*begin, Command(watched.statement), *commands])[1:]
             except (psycopg.Error, SupabaseJobsError) as error:
-                watched.raise_if_gave_way(error, "the dry run")
+                watched.raise_if_gave_way(error, "the dry run", WITHOUT_LOCKS)
                 raise
         first = len(begin) + len(create)
         tables = {oid: (schema, name, table) for oid, schema, name, table in answers[first].rows}

@@ -14,16 +14,20 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import LOCK_ERRORS, public_message
+from supabase_jobs.database.give_way import MOST_OFTEN, GaveWayError, busy
 from supabase_jobs.database.limits import limits
 from supabase_jobs.errors import BusyError, SupabaseJobsError
-from supabase_jobs.migrations.give_way import GaveWayError, busy
 from supabase_jobs.sources.files import Migration
 
 # The same number for every runner; advisory locks are per database.
 LOCK_KEY = 0x5355_5041_4A4F_4253
 TRY_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(%s)"
 _POLL_SECONDS = 0.2
-_MOST_OFTEN = 3  # times that a transaction gives way
+# of a transaction that gave way
+WITHOUT_LOCKS = (
+    "Run it when traffic is lower. Without locks on this database: `supabase-jobs plan`"
+    " lists the locks of the files, and `plan --access` tries them elsewhere."
+)
 _FIRST_PAUSE_SECONDS = 0.3
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -110,8 +114,8 @@ def retry_while_locked(
         except GaveWayError:
             gave_way += 1
             pause = next(pauses, None)
-            if pause is None or gave_way == _MOST_OFTEN:
-                raise busy(what, gave_way) from None
+            if pause is None or gave_way == MOST_OFTEN:
+                raise busy(what, gave_way, WITHOUT_LOCKS) from None
         except RunnerBusyError:
             deadline = deadline or time.monotonic() + lock_options.runner_seconds
             if time.monotonic() > deadline:

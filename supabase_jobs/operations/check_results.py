@@ -12,10 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from psycopg import IsolationLevel
 
 from supabase_jobs.database.batch import read as read_rows
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.give_way import GiveWay, giving_way
 from supabase_jobs.database.limits import limits
 from supabase_jobs.operations.statements import requires_migrations, statement
 
@@ -51,15 +53,25 @@ class Sample:
 
 def check(connection: Connection, size: int) -> Sample:
     """Check the `size` newest completed jobs, or all if there are fewer, in a read-only transaction
-    of at most 10 s.
+    of at most 10 s, which gives way to sessions that wait for it.
 
-    Raises what `requires_migrations` raises.
+    Raises what `requires_migrations` and `giving_way` raise.
     """
     connection.read_only = True
     connection.isolation_level = IsolationLevel.READ_COMMITTED
-    with requires_migrations(connection), connection.transaction():
-        read_rows(connection, [limits(), statement("stats/settings").statement()])
-        rows = statement("check_results/newest").dicts(connection, {"size": size})
+
+    def newest(watched: GiveWay) -> list[dict[str, Any]]:
+        settings = [limits(), statement("stats/settings").statement(), watched.statement]
+        try:
+            with connection.transaction():
+                read_rows(connection, settings)
+                return statement("check_results/newest").dicts(connection, {"size": size})
+        except psycopg.errors.QueryCanceled as error:
+            watched.raise_if_gave_way(error, "check-results")
+            raise
+
+    with requires_migrations(connection):
+        rows = giving_way(connection, "check-results", newest)
     parsed = []
     for row in rows:
         values = {column: read(row[column]) for column in _validators()}

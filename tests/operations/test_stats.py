@@ -231,7 +231,8 @@ def test_a_query_after_one_that_times_out_may_time_out_too(
 def test_stats_takes_one_round_trip(applied_url: str) -> None:
     with traced() as connections, connect(applied_url) as connection:
         assert len(stats.collect(connection, {"minutes": 15}).sections) == 7
-        assert [c.round_trips for c in connections] == [1]
+        # the second connection watches for sessions that wait
+        assert [c.round_trips for c in connections[:1]] == [1]
 
 
 def test_stats_through_a_pooler(applied_url: str, pooled: Callable[..., str]) -> None:

@@ -131,3 +131,33 @@ def wait_for(observer: psycopg.Connection[tuple[object, ...]], condition: str) -
     while observer.execute(query.encode()).fetchone() is None:
         assert time.monotonic() < deadline, condition
         time.sleep(0.02)
+
+
+SLOW_JOBS = """
+alter table public.async_jobs rename to slow_jobs;
+create view public.async_jobs as select j.* from public.slow_jobs as j, (select pg_sleep(20)) as s;
+"""
+
+
+@pytest.mark.parametrize("command", ["stats", "check-results"])
+def test_a_reader_gives_way_to_sessions_that_wait(in_use: Database, cli: Run, command: str) -> None:
+    """A migration that waits for a reader makes all others wait behind it."""
+    with psycopg.connect(in_use.url) as connection:
+        connection.execute(SLOW_JOBS.encode())
+    waits: list[float] = []
+    ended = threading.Event()
+
+    def lock() -> None:
+        with psycopg.connect(in_use.url, autocommit=True) as other:
+            while not ended.wait(0.2):
+                started = time.monotonic()
+                other.execute("alter table public.slow_jobs alter column url set default ''")
+                waits.append(time.monotonic() - started)
+
+    locking = threading.Thread(target=lock, daemon=True)
+    locking.start()
+    ran = cli(command, "--db-url", in_use.url)
+    ended.set()
+    locking.join(20)
+    assert max(waits) < 2, waits
+    assert (ran.code, "other sessions waited for its locks" in ran.err) == (5, True), ran.err

@@ -128,7 +128,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]
         tried: list[Bypass] = []
-        to_users: list[Bypass] = []
+        to_users: Sequence[Bypass] = ()
         stopped, untested = False, [*world.not_tested, *not_refreshed]
         try:
             options.advance(2, _PARTS)
@@ -137,6 +137,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             around = Bypasses(acting, world, everyone, probes, tried)
             around.run(views, called)
             to_users = around.writes_to_users
+            untested += around.not_tested
         except DeadlineError:
             stopped = True
         run_groups(connection, [[_PROBES.undo]])[0].answer()

@@ -184,7 +184,7 @@ def _is_comparable(bypass: Bypass) -> bool:
     """Whether one request has the outcome of an attempt on a view or function; requests do not
     change views.
     """
-    reads = bypass.action in (SELECT, "call") and not bypass.compares
+    reads = bypass.action in (SELECT, "call")
     return reads and bool(_marks(bypass)) and not isinstance(bypass.error, INCONCLUSIVE_ERRORS)
 
 

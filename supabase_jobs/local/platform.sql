@@ -56,6 +56,9 @@ begin
 end;
 $$;
 
+-- supautils lets postgres switch triggers and foreign keys off, as `supabase db dump --data-only` does
+grant set on parameter session_replication_role to postgres;
+
 -- ------------------------------------------------------------------------------------------- schema public
 
 -- owned by pg_database_owner, whose member is postgres as the owner of the database

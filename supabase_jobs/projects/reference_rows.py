@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from psycopg import sql
-
 from supabase_jobs.database.batch import Statement, read, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
@@ -67,9 +65,6 @@ def copy_rows(original: Connection, superuser: Connection, owner: Connection) ->
         return []
     texts: list[str] = []
     # neither triggers nor foreign keys
-    may_set = sql.SQL("{} set on parameter session_replication_role {} {}")
-    role = sql.Identifier(owner.info.user)
-    superuser.execute(may_set.format(sql.SQL("grant"), sql.SQL("to"), role))
     owner.execute("set session_replication_role = replica")
     for table, rows in zip(missing, _read(original, missing), strict=True):
         if not table.is_copied(rows):
@@ -79,7 +74,6 @@ def copy_rows(original: Connection, superuser: Connection, owner: Connection) ->
         if result.error is None:
             texts += [text for (text,) in result.answer().rows]
     owner.execute("reset session_replication_role")
-    superuser.execute(may_set.format(sql.SQL("revoke"), sql.SQL("from"), role))
     return texts
 
 

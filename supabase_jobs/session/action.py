@@ -168,11 +168,12 @@ class Select(Action):
         return sql.SQL("select 1 from {} where {}").format(self.target, self.where)
 
     def evidence(self) -> sql.Composable:
-        """The texts of the rows in one value."""
+        """The texts of the rows, a line for each, in their own order."""
         if not self.shown:
             return self.query()
-        return sql.SQL("select string_agg(concat_ws(' ', {}), ' ') from {} where {}").format(
-            sql.SQL(", ").join(self.shown), self.target, self.where
+        row = sql.SQL("concat_ws(' ', {})").format(sql.SQL(", ").join(self.shown))
+        return sql.SQL("select string_agg({0}, chr(10) order by {0}) from {1} where {2}").format(
+            row, self.target, self.where
         )
 
 
@@ -290,8 +291,10 @@ class Call(Action):
         return sql.SQL("select * from {}({})").format(self.target, arguments)
 
     def evidence(self) -> sql.Composable:
-        """The texts of the first rows in one value."""
-        text = "select left(string_agg(r::text, ' '), {}) from ({} limit {}) as r"
+        """The texts of the first rows, a line for each, in their own order."""
+        text = (
+            "select left(string_agg(r::text, chr(10) order by r::text), {}) from ({} limit {}) as r"
+        )
         return sql.SQL(text).format(sql.Literal(_LONGEST), self.query(), sql.SQL(str(_MOST_ROWS)))
 
 

@@ -58,7 +58,7 @@ def test_action_as_a_test_has_it(action: Action, expected: str) -> None:
 def test_evidence_of_a_read_is_the_text_of_the_rows() -> None:
     read = Select(NOTES, BY_ID, (sql.SQL("body"),))
     assert read.statement.sql == (
-        "select string_agg(concat_ws(' ', body), ' ')"
+        "select string_agg(concat_ws(' ', body), chr(10) order by concat_ws(' ', body))"
         """ from "public"."notes" where "id" = '7'::bigint"""
     )
     assert printed(read.query()).startswith("select 1 from")
@@ -67,7 +67,7 @@ def test_evidence_of_a_read_is_the_text_of_the_rows() -> None:
 def test_evidence_of_a_call_is_cut() -> None:
     text = Call(sql.Identifier("f")).statement.sql
     assert 'from (select * from "f"() limit 1000) as r' in text
-    assert text.startswith("select left(string_agg(r::text, ' '), 100000)")
+    assert text.startswith("select left(string_agg(r::text, chr(10) order by r::text), 100000)")
 
 
 def test_change_without_its_cursor_or_without_a_condition() -> None:

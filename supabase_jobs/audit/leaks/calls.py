@@ -7,9 +7,28 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_end
 from supabase_jobs.findings import Explanation, Severity
 
 
-def by_generality(facts: Facts) -> list[Called]:
-    """The calls, by the most general caller first."""
-    return sorted(facts.calls, key=lambda called: called.actor.rank)
+def asked(facts: Facts) -> list[Called]:
+    """The calls, by the most general caller first; without those of members with the strongest role
+    of functions that ask for it.
+    """
+    reached: dict[tuple[str, str], set[bool]] = {}
+    for called in facts.calls:
+        membership = called.actor.membership
+        if membership is not None and membership.role != membership.strongest:
+            reached.setdefault((called.function, membership.table), set()).add(_reaches(called))
+    found = []
+    for called in facts.calls:
+        membership = called.actor.membership
+        is_strongest = membership is not None and membership.role == membership.strongest
+        asks = membership and reached.get((called.function, membership.table)) == {False}
+        if called.actor.is_outsider or not (is_strongest and asks):
+            found.append(called)
+    return sorted(found, key=lambda called: called.actor.rank)
+
+
+def _reaches(called: Called) -> bool:
+    """Whether a call reaches any row that is refused to its caller."""
+    return any((called.shown, called.identified, called.changed, called.opened, called.runs_sql))
 
 
 def leak(

@@ -26,7 +26,7 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
-from supabase_jobs.audit.probes.bypasses import SQL, Bypass
+from supabase_jobs.audit.probes.bypasses import SQL, Bypass, ViewWrite
 from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.plan import Plan, user_columns
@@ -216,41 +216,56 @@ class View:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ViewTried:
-    """An action on a view, and the tables of the rows that it shows or changes although they refuse
-    that.
+class Answered:
+    """An answer of a view or function about rows that the tables refuse to its caller: the tables
+    of these rows, by what it says about them.
 
-    `identified` are those of rows of which it shows only the id. `is_own`: the caller's own row of
-    auth.users.
+    `shown` are those of rows whose contents it has, `identified` of those whose ids it has,
+    `derived` of those from which it computes a number; of the rows of `existing` it tells whether
+    or how many there are, and of those `counted` that or a sum about all rows.
     """
 
     actor: Actor
-    view: View
-    action: str
-    shown: Sequence[str]
-    changed: Sequence[str]
-    identified: Sequence[str]
-    is_own: bool
+    shown: Sequence[str] = ()
+    identified: Sequence[str] = ()
+    derived: Sequence[str] = ()
+    existing: Sequence[str] = ()
+    counted: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Called:
-    """A call of a function, and the tables of the rows that it shows, changes or opens although
-    they refuse that.
-
-    `identified` are those of rows of which it shows only the id, `existing` those of rows whose
-    existence the result tells. `runs_sql`: an argument was run as SQL.
+class ViewTried(Answered):
+    """An action on a view. `changed` are the tables of the rows that it changes although they
+    refuse that. `is_own`: the caller's own row of auth.users.
     """
 
-    actor: Actor
+    view: View
+    action: str
+    changed: Sequence[str] = ()
+    is_own: bool = False
+
+    @property
+    def object(self) -> str:
+        """The view, as findings print it."""
+        return self.view.label
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Called(Answered):
+    """A call of a function, and the tables of the rows that it changes or opens although they
+    refuse that. `runs_sql`: an argument was run as SQL.
+    """
+
     function: str
     is_definer: bool
-    shown: Sequence[str]
-    changed: Sequence[str]
-    opened: Sequence[str]
-    identified: Sequence[str]
-    existing: Sequence[str]
-    runs_sql: bool
+    changed: Sequence[str] = ()
+    opened: Sequence[str] = ()
+    runs_sql: bool = False
+
+    @property
+    def object(self) -> str:
+        """The function, as findings print it."""
+        return self.function
 
 
 @dataclass(frozen=True)
@@ -570,7 +585,10 @@ class _Reader:
             shown=self._labels(bypass.shown),
             changed=self._labels(bypass.changed),
             identified=self._labels(bypass.identified),
-            is_own=bypass.is_own,
+            derived=self._labels(bypass.derived),
+            existing=self._labels(bypass.existing),
+            counted=self._labels(bypass.counted),
+            is_own=isinstance(bypass, ViewWrite) and bypass.is_own,
         )
 
     def _called(self, bypass: Bypass) -> Called:
@@ -584,7 +602,9 @@ class _Reader:
             changed=self._labels(bypass.changed),
             opened=self._labels(bypass.opened),
             identified=self._labels(bypass.identified),
-            existing=self._labels(bypass.hidden) if bypass.reveals else [],
+            derived=self._labels(bypass.derived),
+            existing=self._labels(bypass.existing),
+            counted=self._labels(bypass.counted),
             runs_sql=bypass.action == SQL and bypass.outcome == ROWS,
         )
 

@@ -2,22 +2,28 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.calls import by_generality, leak
+from supabase_jobs.audit.leaks.answers import saying
+from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "function-exists",
-    (Severity.WARNING,),
+    (Severity.WARNING, Severity.INFO),
     "A function tells whether others have rows, or how many.",
 )
 
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function: whoever reads a row, or its id, knows that it exists."""
-    known = {called.function for called in facts.calls if called.shown or called.identified}
-    for called in by_generality(facts):
-        if called.existing and called.function not in known:
+    """One leak for each function. A number about all rows may be public, and a member may know
+    those of its group.
+    """
+    for called in saying(asked(facts), "existing"):
+        if called.actor.is_outsider:
             effect = "find out by an id whether others have rows, or how many"
             yield leak(KIND, Severity.WARNING, called, effect, called.existing)
+    for called in saying(asked(facts), "counted"):
+        if called.actor.is_outsider:
+            effect = "find out how many rows there are, or a sum of them"
+            yield leak(KIND, Severity.INFO, called, effect, called.counted)

@@ -1,8 +1,9 @@
-"""Functions that return the ids of rows which the tables refuse to their caller."""
+"""Functions that return ids of rows which the tables refuse to their caller."""
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.calls import by_generality, leak
+from supabase_jobs.audit.leaks.answers import saying
+from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
@@ -15,9 +16,7 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function that returns no row of others, which has an id, too."""
-    reading = {called.function for called in facts.calls if called.shown}
-    for called in by_generality(facts):
-        if called.identified and called.function not in reading:
-            effect = "read the ids of others' rows"
-            yield leak(KIND, Severity.WARNING, called, effect, called.identified)
+    """One leak for each function."""
+    for called in saying(asked(facts), "identified"):
+        effect = "read the ids of others' rows"
+        yield leak(KIND, Severity.WARNING, called, effect, called.identified)

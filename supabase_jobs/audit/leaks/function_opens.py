@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.calls import by_generality, leak
+from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
@@ -16,6 +16,6 @@ KIND = Kind(
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """One leak for each function."""
-    for called in by_generality(facts):
+    for called in asked(facts):
         if called.opened:
             yield leak(KIND, Severity.ERROR, called, "gain access to rows of others", called.opened)

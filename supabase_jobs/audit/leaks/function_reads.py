@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.catalog import USERS
-from supabase_jobs.audit.leaks.calls import by_generality, leak
+from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
@@ -18,7 +18,7 @@ KIND = Kind(
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """One leak for each function."""
-    for called in by_generality(facts):
+    for called in asked(facts):
         if called.shown:
             # a group may show its members the addresses of the others
             is_of_group = list(called.shown) == [USERS] and called.actor.kind == MEMBER

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.calls import by_generality, leak_of_function
+from supabase_jobs.audit.leaks.calls import asked, leak_of_function
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
@@ -16,7 +16,7 @@ KIND = Kind(
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """One leak for each function."""
-    for called in by_generality(facts):
+    for called in asked(facts):
         if called.runs_sql:
             effect = "run SQL of their own with the privileges of the owner of the function"
             yield leak_of_function(KIND, Severity.ERROR, called, effect)

@@ -6,8 +6,9 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.catalog import USERS
-from supabase_jobs.audit.leaks.facts import Actor, Facts, View, ViewTried
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
+from supabase_jobs.audit.leaks.facts import Facts, ViewTried
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who
+from supabase_jobs.audit.leaks.views import explanation
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
 from supabase_jobs.findings import Explanation, Severity
 
@@ -34,18 +35,6 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
 def tables_of(tried: ViewTried) -> Sequence[str]:
     """The tables of the rows that a view shows, or of those that it changes."""
     return tried.shown if tried.action == SELECT else tried.changed
-
-
-def explanation(view: View, actor: Actor) -> Explanation:
-    """Why a view shows the rows, and the statement that ends it."""
-    if view.is_materialized:
-        return Explanation("a materialized view has no row level security", _revoke(view, actor))
-    if view.is_invoker:
-        fix = without_ended(view.label, actor) if actor.remedy else _revoke(view, actor)
-        return Explanation("a function that the view calls", fix)
-    alter = sql.SQL("alter view {} set (security_invoker = true);").format(view.identifier)
-    cause = "the view runs with the privileges of its owner"
-    return Explanation(cause, alter.as_string(None))
 
 
 def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> ExplainedLeak:
@@ -104,12 +93,3 @@ def _leak(
         name=f"{tried.view.label}:{tried.action}",
         explanation=explained,
     )
-
-
-def _revoke(view: View, actor: Actor) -> str:
-    """Revoke SELECT from the role of a caller, and from authenticated too if anon has it."""
-    roles = ("anon", "authenticated") if actor.role == "anon" else (actor.role,)
-    revoke = sql.SQL("revoke select on {} from {};").format(
-        view.identifier, sql.SQL(", ").join(map(sql.Identifier, roles))
-    )
-    return revoke.as_string(None)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.leaks.answers import saying
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who
-from supabase_jobs.audit.leaks.view import explanation, tables_of
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.views import leak
 from supabase_jobs.findings import Severity
 
 KIND = Kind("view-ids", (Severity.WARNING,), "A view shows the ids of rows that its tables refuse.")
@@ -12,18 +13,6 @@ KIND = Kind("view-ids", (Severity.WARNING,), "A view shows the ids of rows that 
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """One leak for each view."""
-    for tried in sorted(facts.views, key=lambda t: t.actor.rank):
-        if not tried.identified or tables_of(tried):
-            continue
-        message = (
-            f"{who(tried.actor)} read the ids of others' rows by the view, which"
-            f" {', '.join(tried.identified)} refuses"
-        )
-        yield ExplainedLeak(
-            kind=KIND,
-            severity=Severity.WARNING,
-            object=tried.view.label,
-            message=message,
-            name=tried.view.label,
-            explanation=explanation(tried.view, tried.actor),
-        )
+    for tried in saying(facts.views, "identified"):
+        effect = "read the ids of others' rows"
+        yield leak(KIND, Severity.WARNING, tried, effect, tried.identified)

@@ -27,7 +27,7 @@ _TIMES = ("date", "timestamp with time zone", "timestamp without time zone")
 _PAST, _FUTURE = "1970-01-01", "2100-01-01"
 # of the characters of a token: all rows of a tenant contain them, and no token is recognized by
 # them
-_PART = 3
+PART = 3
 # SQL as an argument: a statement, a part of a quoted text, an expression, and a condition
 _INJECTED = ("select 1/0", "'||(1/0)||'", "1/0", "1/0 = 0")
 _PREFIX = re.compile(r"^(p|in|arg|param|target|_)_|^_+|_+$")
@@ -153,7 +153,7 @@ class Arguments:
             matching = [patterns.matching(p, token) for p in mentions.patterns.get(name, ())]
             choice.known = [*matching, *(labels or known)]
             words = [word for word in mentions.words if word not in labels]
-            choice.anything = ["%", token[:_PART], *labels, *words[:2]]
+            choice.anything = ["%", token[:PART], *labels, *words[:2]]
             choice.edges = [*labels[1:], "", None]
         elif type_ in _DOCUMENTS:
             document = json.dumps({key: self._of_key(key) for key in mentions.keys})

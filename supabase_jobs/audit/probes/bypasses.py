@@ -1,14 +1,13 @@
 """Views and functions: do they return or change rows that their tables refuse to the same caller?
 
-A row is recognized by its token in the result. Functions get the ids of tenant A's rows as
-arguments. Of views, what they show of rows that the tables do not refuse is tested too: it is no
+A row is recognized by its token in the result; what else a result says about it is found by
+interference. Of views, what they show of rows that the tables do not refuse is tested too: it is no
 bypass, but an access.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
 import psycopg
 from psycopg import errors, sql
@@ -40,11 +39,16 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     is_referenced,
 )
+from supabase_jobs.audit.probes.comparison import Answer, Flow
+from supabase_jobs.audit.probes.interference import Interference, answer_of
 from supabase_jobs.audit.probes.tables import Probes
+from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row, User
+from supabase_jobs.audit.usage import ColumnKey
 from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.findings import NotTested
 from supabase_jobs.session.action import (
     Action,
     Call,
@@ -54,65 +58,55 @@ from supabase_jobs.session.action import (
     SelectAny,
     Update,
 )
-from supabase_jobs.session.impersonation import (
-    Impersonation,
-    own_role,
-)
+from supabase_jobs.session.impersonation import Impersonation, own_role
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import OwnerProbe, probes_of
 
 _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, INVITED, FORMER, FORGER, DECLARED, MEMBER)
-_IDS, _TEXTS = ("uuid", "bigint", "integer"), ("text", "character varying")
 _TEXT_BASES = ("text", "varchar")
 _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "date", "int4", "int2")
+# arguments that identify no row: how many, since when, in which order
+_GENERAL_TYPES = (
+    *("integer", "smallint", "boolean", "numeric", "date", "interval"),
+    *("timestamp with time zone", "timestamp without time zone"),
+)
 UPDATABLE, DELETABLE = 4, 16
-# the action of a call that is compared with calls for unknown arguments
-EXISTS = "exists"
-# the action of a call with SQL as an argument
-SQL = "sql"
+# the actions of a call, and of a call with SQL as an argument
+CALL, SQL = "call", "sql"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Bypass:
-    """One action of a caller on a view or a function, and the rows of tenant A that its result
-    shows or changes.
+    """One action of a caller on a view or a function, and the rows of tenant A that it reaches.
 
-    `hidden` are the rows that the tables refuse. `outcome` is rows if it reached any of them, or of
-    a view's `visible` rows. Without the privilege on a view it is denied, and nothing is sent. The
-    second action on a view reads any row (`has_rows`), or changes the visible rows. The statements
-    `after` show its effects. `ids` are
-    UUIDs that only these rows contain, by id() of the row; of the rows `identified` the result
-    shows such an id. With `compares`, two calls with other arguments follow, and `reveals` is
-    whether their results are equal, and others than the first. `is_own`: the row of auth.users that
-    a view changes is that of the caller.
+    `hidden` are the rows that the tables refuse, `visible` others. `outcome` is rows if it reached
+    any of them. Without the privilege on a view it is denied, and nothing is sent. Of the rows
+    `shown` the result has the contents, of those `identified` an id; of those `derived` it has a
+    number, of those `existing` it tells whether or how many there are, and of those `counted` that
+    about all rows. `changed` are rows that were changed or deleted, `opened` those that can be read
+    afterwards.
     """
 
     caller: Persona
     object: Relation | Function
     action: str
-    sent: Sequence[Action]
-    hidden: Sequence[Row]
-    after: Sequence[Statement] = ()
-    shown: list[Row] = field(default_factory=list)
-    changed: list[Row] = field(default_factory=list)
-    opened: list[Row] = field(default_factory=list)
+    sent: Sequence[Action] = ()
+    hidden: Sequence[Row] = ()
+    visible: Sequence[Row] = ()
     outcome: str = ""
     error: psycopg.Error | None = None
-    watched: Sequence[Row] = ()
-    before: Sequence[str | None] = ()
-    repeats_reads: bool = False
-    ids: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    shown: list[Row] = field(default_factory=list)
     identified: list[Row] = field(default_factory=list)
-    compares: bool = False
-    reveals: bool = False
-    visible: Sequence[Row] = ()
-    has_rows: bool = False
-    is_own: bool = False
+    derived: list[Row] = field(default_factory=list)
+    existing: list[Row] = field(default_factory=list)
+    counted: list[Row] = field(default_factory=list)
+    changed: list[Row] = field(default_factory=list)
+    opened: list[Row] = field(default_factory=list)
 
     @property
     def statements(self) -> list[Statement]:
         """The statements that run in order as the caller."""
-        return [*(action.statement for action in self.sent), *self.after]
+        return [action.statement for action in self.sent]
 
     @property
     def whose(self) -> str:
@@ -121,56 +115,161 @@ class Bypass:
 
     def read(self, result: GroupResult) -> None:
         """Read what the result shows, and which rows have changed."""
+        raise NotImplementedError
+
+    def has_failed(self, result: GroupResult) -> bool:
+        """Whether no statement was answered; the error may show rows."""
         self.error = result.error
-        if self.action == SQL:
-            self.outcome = outcome_of_count(isinstance(result.error, errors.DivisionByZero))
+        if result.error is None or result.answers:
+            return False
+        self.outcome = outcome_of_error(result.error)
+        text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
+        self.shown = [row for row in self.hidden if _contains(text, row.marks)]
+        return True
+
+
+@dataclass(eq=False, kw_only=True)
+class Question(Bypass):
+    """A read of a view, or a call of a function, whose answer may depend on refused rows of the
+    tables `reads`; the other fields are as in `interference.Compared`.
+    """
+
+    reads: Collection[int] = ()
+    looks_up: Collection[ColumnKey] = ()
+    given: str | None = None
+    answer: Answer = field(default_factory=Answer)
+
+    @property
+    def question(self) -> Statement:
+        """The statement whose answer is compared with that of other worlds."""
+        return self.statements[-1]
+
+    def judge(self, kind: Flow, rows: Sequence[Row]) -> None:
+        """Take over what flows, and from which rows."""
+        if self.shown:
             return
+        found = {
+            Flow.CONTENTS: self.shown,
+            Flow.IDS: self.identified,
+            Flow.DERIVED: self.derived,
+            Flow.EXISTENCE: self.existing,
+            Flow.TOTAL: self.counted,
+        }
+        found[kind] += rows
+        if kind is not Flow.TOTAL:
+            self.outcome = outcome_of_count(len(rows))
+
+
+@dataclass(eq=False, kw_only=True)
+class ViewRead(Question):
+    """A read of a view: of the rows with a mark, of any row (`has_rows`), and of all."""
+
+    everything: Select | None = None
+    has_rows: bool = False
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements that run in order as the caller."""
+        everything = [] if self.everything is None else [self.everything.statement]
+        return [*super().statements, *everything]
+
+    def read(self, result: GroupResult) -> None:
+        """Read which rows the view shows."""
+        if self.has_failed(result):
+            return
+        answers = result.answers
+        text = str(answers[0].rows[0][0]) if answers[0].rows else ""
+        self.shown = [row for row in self.hidden if _contains(text, row.marks)]
+        reached = any(_contains(text, row.marks) for row in self.visible)
+        self.has_rows = len(answers) > 1 and bool(answers[1].count)
+        self.answer = answer_of(result, len(answers) - 1)
+        self.outcome = outcome_of_count(reached or len(self.shown))
+
+
+@dataclass(eq=False, kw_only=True)
+class ViewWrite(Bypass):
+    """A write to a view: to the hidden rows, and to the visible ones.
+
+    With a `watch`, it is one to rows of auth.users, which the statement shows as they were
+    `before`; `is_own`: the row is that of the caller.
+    """
+
+    watch: Sequence[Statement] = ()
+    before: Sequence[str | None] = ()
+    is_own: bool = False
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements that run in order as the caller."""
+        return [*super().statements, *self.watch]
+
+    def read(self, result: GroupResult) -> None:
+        """Read whether rows were changed."""
+        answers = result.answers
         if result.error is not None and self.action == DELETE and is_referenced(result.error):
             # only foreign keys keep the rows: the hidden ones, unless their statement is among the
             # answers
-            done = result.answers[:1]
-            self.changed = list(self.hidden) if not done or done[0].count else []
+            self.error = result.error
+            self.changed = list(self.hidden) if not answers or answers[0].count else []
             self.outcome = "rows"
             return
-        if result.error is not None and not result.answers:
-            self.outcome = outcome_of_error(result.error)
-            text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
-            self.shown = [row for row in self.hidden if _contains(text, row.marks)]
+        if self.has_failed(result):
             return
-        answers = list(result.answers)
-        if self.compares:
-            if result.error is None:
-                first, *others = (
-                    str(answer.rows[0][0]) if answer.rows else "" for answer in answers
-                )
-                self.reveals = first != others[0] == others[1]
-            self.outcome = outcome_of_count(self.reveals)
+        self.changed = list(self.hidden) if answers[0].count else []
+        if self.watch and result.error is None:
+            is_changed = list(self.before) != list(answers[-1].rows[0])
+            self.changed = list(self.visible) if is_changed else []
+        self.outcome = outcome_of_count(any(answer.count for answer in answers))
+
+
+@dataclass(eq=False, kw_only=True)
+class FunctionCall(Question):
+    """A call, and its effects: `watched` rows as they were `before`, and the rows that the caller
+    `rereads`. `watch` is the statement for each that shows them afterwards.
+    """
+
+    watched: Sequence[Row] = ()
+    before: Sequence[str | None] = ()
+    rereads: Sequence[Row] = ()
+    watch: Sequence[Statement] = ()
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements that run in order as the caller."""
+        return [*super().statements, *self.watch]
+
+    @property
+    def question(self) -> Statement:
+        """The call."""
+        return self.sent[0].statement
+
+    def read(self, result: GroupResult) -> None:
+        """Read what the result shows, and which rows have changed."""
+        if self.has_failed(result):
             return
-        text = str(answers[0].rows[0][0]) if answers[0].rows else ""
-        self.shown = [row for row in self.hidden if _contains(text, row.marks)]
-        if self.action in (SELECT, "call"):
-            ids = self.ids
-            self.identified = [r for r in self.hidden if _contains(text, ids.get(id(r), ()))]
-        reached = any(_contains(text, row.marks) for row in self.visible)
-        if self.action in (UPDATE, DELETE):
-            self.changed = list(self.hidden) if answers[0].count else []
-            reached = any(answer.count for answer in answers)
-        elif self.action == SELECT:
-            self.has_rows = len(answers) > 1 and bool(answers[1].count)
-        if self.repeats_reads and len(answers) > 1 and answers[1].rows:
-            # the row of auth.users, the last one, is not read again
-            self.opened = [
-                row for row, now in zip(self.hidden, answers[1].rows[0], strict=False) if now
-            ]
+        answers = result.answers
+        self.answer = answer_of(replace(result, error=None))
+        given = self.given or ""
+        self.shown = [
+            row for row in self.hidden if _contains(self.answer.text, _without(row.marks, given))
+        ]
+        if self.rereads and len(answers) > 1:
+            reread = zip(self.rereads, answers[1].rows[0], strict=True)
+            self.opened = [row for row, now in reread if now]
         if self.watched and result.error is None:
-            after = answers[-1].rows[0]
-            self.changed = [
-                r
-                for r, old, new in zip(self.watched, self.before, after, strict=True)
-                if old != new
-            ]
-        found = (*self.shown, *self.identified, *self.changed, *self.opened)
-        self.outcome = outcome_of_count(reached or len(found))
+            states = zip(self.watched, self.before, answers[-1].rows[0], strict=True)
+            self.changed = [row for row, old, new in states if old != new]
+        self.outcome = outcome_of_count(len([*self.shown, *self.changed, *self.opened]))
+
+
+@dataclass(eq=False, kw_only=True)
+class Injection(Bypass):
+    """A call with SQL as an argument, which fails with an error of its own if it runs."""
+
+    def read(self, result: GroupResult) -> None:
+        """Read whether it ran."""
+        self.error = result.error
+        self.outcome = outcome_of_count(isinstance(result.error, errors.DivisionByZero))
 
 
 class Bypasses:
@@ -190,16 +289,13 @@ class Bypasses:
         callers = [c for c in callers if c.user is None or c.user.link is None]
         self._callers = [c for c in callers if c.kind in _CALLERS]
         self._view_callers = [c for c in callers if c.kind in (*_CALLERS, OWNER)]
-        self._open = {
-            (id(a.caller), id(a.row))
-            for a in probes.attempts
-            if a.action == SELECT and a.whose in (OTHER, GROUP) and a.reached
-        }
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
-        self._user = _user_row(self._catalog.users, world.a.owner)
+        users = [_user_row(self._catalog.users, u) for t in (world.a, world.b) for u in t.users]
+        self._users = [row for row in users if row is not None]
+        self._worlds = Worlds(world, self._users, self._prober)
         self._arguments = Arguments(world)
         self._found = found
-        self.writes_to_users: list[Bypass] = []
+        self.writes_to_users: list[ViewWrite] = []
 
     def run(self, views: Sequence[Relation], functions: Sequence[Function]) -> None:
         """Read and write the views, and call the functions.
@@ -207,36 +303,56 @@ class Bypasses:
         `writes_to_users` gets the writes by views to rows of auth.users, which are no access to the
         view's own rows.
         """
-        bypasses = [b for c in self._view_callers for v in views for b in self._of_view(c, v)]
-        bypasses += [b for c in self._callers for f in functions for b in self._of_function(c, f)]
-        bypasses += [b for c in self._callers for f in functions for b in self._injections(c, f)]
+        reads = [self._tables_of(view) for view in views]
+        reads += [self._reads_of(function) for function in functions]
+        if not reads:
+            return
+        self._worlds.prepare(self._view_callers, views, set().union(*reads))
+        tried: list[Bypass] = []
+        for caller in self._view_callers:
+            tried += [bypass for view in views for bypass in self._of_view(caller, view)]
+        for caller in self._callers:
+            tried += [bypass for f in functions for bypass in self._of_function(caller, f)]
         users = [b for c in self._callers for v in views for b in self._to_users(c, v)]
-        self._snapshot([*bypasses, *users])
-        order = {id(caller): number for number, caller in enumerate(self._view_callers)}
-        sent = sorted((b for b in (*bypasses, *users) if b.sent), key=lambda b: order[id(b.caller)])
+        self._snapshot([*tried, *users])
         try:
-            self._prober.run(probes_of(sent, LIMITS.calls_in_batch))
-            self._judge_unmarked(bypasses)
+            self._send([*tried, *users])
+            self._judge_unmarked(tried)
         finally:
-            self._found += [bypass for bypass in bypasses if bypass.outcome]
+            self._found += [bypass for bypass in tried if bypass.outcome]
             self.writes_to_users = [bypass for bypass in users if bypass.changed]
 
-    def _hidden_rows(self, caller: Persona, oids: Iterable[int]) -> list[Row]:
-        """Rows of tenant A, of these tables, that the caller cannot read."""
-        return [
-            row
-            for row in self._rows(set(oids))
-            if row is self._user
-            or (self._plan.owned(row.relation) and (id(caller), id(row)) not in self._open)
-        ]
+    @property
+    def not_tested(self) -> list[NotTested]:
+        """Why some answers were not compared."""
+        return self._worlds.not_tested
 
-    def _rows(self, oids: set[int]) -> list[Row]:
-        """The rows of tenant A of these tables, and its owner's row of auth.users."""
+    def _send(self, tried: Sequence[Bypass]) -> None:
+        """Run everything, caller by caller."""
+        order = {id(caller): number for number, caller in enumerate(self._view_callers)}
+        sent = sorted((b for b in tried if b.sent), key=lambda b: order[id(b.caller)])
+        asked: dict[Persona, list[Question]] = {}
+        for one in sent:
+            if isinstance(one, Question):
+                asked.setdefault(one.caller, []).append(one)
+        chunks = [
+            Interference(caller, chunk, self._worlds)
+            for caller, questions in asked.items()
+            for chunk in _batched(questions, LIMITS.attempts_in_batch)
+        ]
+        others = [one for one in sent if not isinstance(one, Question)]
+        self._prober.run([*chunks, *probes_of(others, LIMITS.calls_in_batch)])
+
+    def _hidden(self, caller: Persona, oids: Collection[int]) -> list[Row]:
+        """Rows of tenant A, of these tables, that are refused to the caller."""
+        return list(self._worlds.refused(caller).of(oids).rows)
+
+    def _rows(self, oids: Collection[int]) -> list[Row]:
+        """The rows of tenant A's owner of these tables, and its row of auth.users."""
         owner = self._world.a.owner
-        rows = [*(owner.rows[oid] for oid in sorted(oids & owner.rows.keys()))]
+        rows = [*(owner.rows[oid] for oid in sorted(oids) if oid in owner.rows)]
         rows += self._world.a.states
-        rows += [self._user] if self._user is not None else []
-        return [row for row in rows if row.relation.oid in oids]
+        return [row for row in (*rows, *self._users[:1]) if row.relation.oid in oids]
 
     # -------------------------------------------------------------------------------------------
     # views
@@ -255,69 +371,70 @@ class Bypasses:
 
     def _of_view(self, caller: Persona, view: Relation) -> Iterator[Bypass]:
         tables = self._tables_of(view)
-        hidden = [] if caller.kind == OWNER else self._hidden_rows(caller, tables)
+        hidden = [] if caller.kind == OWNER else self._hidden(caller, tables)
         rows = self._rows(tables)
         visible = [row for row in rows if row not in hidden]
         columns = [c for c in view.columns if view.may(caller.role, "SELECT", c.name)]
+        texts = _texts(columns)
         is_reached = self._catalog.reaches(view, caller.role)
+        read = ViewRead(
+            caller=caller, object=view, action=SELECT, hidden=hidden, visible=visible, reads=tables
+        )
         if not columns or not is_reached:
-            yield Bypass(caller, view, SELECT, [], hidden, visible=visible, outcome="denied")
+            read.outcome = "denied"
         else:
-            ids = self._secret_ids(caller, hidden)
-            texts = _texts(columns)
-            marks = [*_marks((*hidden, *visible)), *chain.from_iterable(ids.values())]
-            read = Select(view.identifier, _shows(texts, marks), texts)
-            sent = [read, SelectAny(view.identifier, columns[0].identifier)]
-            yield Bypass(caller, view, SELECT, sent, hidden, ids=ids, visible=visible)
+            marked = Select(view.identifier, _shows(texts, _marks((*hidden, *visible))), texts)
+            read.sent = [marked, SelectAny(view.identifier, columns[0].identifier)]
+            read.everything = Select(view.identifier, sql.SQL("true"), texts)
+        yield read
         for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
             if not view.updatable & mask or not rows:
                 continue
+            refused, allowed = self._refused(caller, rows, action)
+            write = ViewWrite(
+                caller=caller, object=view, action=action, hidden=refused, visible=allowed
+            )
             if not is_reached or not view.may(caller.role, action.upper()):
-                yield Bypass(caller, view, action, [], hidden, visible=visible, outcome="denied")
+                write.hidden, write.visible, write.outcome = hidden, visible, "denied"
+                yield write
             elif columns and (change := self._change(view, action, caller.role)) is not None:
-                texts = _texts(columns)
-                refused, allowed = self._refused(caller, rows, action)
-                changes = [
+                write.sent = [
                     replace(change, where=_shows(texts, _marks(some)))
                     for some in (refused, allowed)
                     if some
                 ]
-                yield Bypass(caller, view, action, changes, refused, visible=allowed)
+                yield write
 
-    def _to_users(self, caller: Persona, view: Relation) -> Iterator[Bypass]:
+    def _to_users(self, caller: Persona, view: Relation) -> Iterator[ViewWrite]:
         """Writes to the row of auth.users of tenant A's owner, and to that of the caller."""
         tables = self._tables_of(view)
         readable = [c for c in view.columns if view.may(caller.role, "SELECT", c.name)]
-        if self._user is None or self._catalog.users not in tables or not readable:
+        if not self._users or self._catalog.users not in tables or not readable:
             return
         if not self._catalog.reaches(view, caller.role):
             return
         owner = self._world.a.owner
-        texts = _texts(readable)
         for user in dict.fromkeys((owner, caller.user)):
-            if user is None:
+            row = None if user is None else _user_row(self._catalog.users, user)
+            if user is None or row is None:
                 continue
-            row = self._user if user is owner else _user_row(self._catalog.users, user)
-            if row is None:
-                continue
-            where = _shows(texts, (user.id, user.email, user.name))
-            after = [own_role(self._impersonation), self._watch([row])]
-            # a DELETE that foreign keys refuse shows nothing of the table if the view reads others
-            # too
-            hidden = [row] if tables == {self._catalog.users} else []
+            where = _shows(_texts(readable), (user.id, user.email, user.name))
             for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
-                if view.updatable & mask and view.may(caller.role, action.upper()):
-                    for change in self._changes(view, action, caller.role):
-                        yield Bypass(
-                            caller,
-                            view,
-                            action,
-                            [replace(change, where=where)],
-                            hidden,
-                            after,
-                            watched=[row],
-                            is_own=user is caller.user,
-                        )
+                if not view.updatable & mask or not view.may(caller.role, action.upper()):
+                    continue
+                for change in self._changes(view, action, caller.role):
+                    yield ViewWrite(
+                        caller=caller,
+                        object=view,
+                        action=action,
+                        sent=[replace(change, where=where)],
+                        # a DELETE that foreign keys refuse shows nothing of the table if the view
+                        # reads others too
+                        hidden=[row] if tables == {self._catalog.users} else [],
+                        visible=[row],
+                        watch=[own_role(self._impersonation), self._watch([row])],
+                        is_own=user is caller.user,
+                    )
 
     def _refused(
         self, caller: Persona, rows: Sequence[Row], action: str
@@ -332,42 +449,45 @@ class Bypasses:
         ]
         return refused, [row for row in rows if row not in refused]
 
-    def _judge_unmarked(self, bypasses: Iterable[Bypass]) -> None:
-        """Of a view that cannot show a mark, such as a count, any row is an access.
+    def _judge_unmarked(self, tried: Iterable[Bypass]) -> None:
+        """Of a view that shows no mark to anybody, such as a count, any row is an access.
 
         An outsider with rows may see its own: it reads those of others if a caller of its role
         without rows sees one.
         """
-        reads: dict[int, list[Bypass]] = {}
-        for bypass in bypasses:
-            if isinstance(bypass.object, Relation) and bypass.action == SELECT:
-                reads.setdefault(bypass.object.oid, []).append(bypass)
-        groups, marks = [], []
-        for group in reads.values():
-            with_rows = [bypass for bypass in group if bypass.has_rows]
-            if with_rows and all(bypass.outcome != "rows" for bypass in group):
-                groups.append(group)
-                marks.append(self._shows_marks(with_rows[0]))
-        controls = OwnerProbe(marks)
-        if groups:
+        by_view: dict[int, list[ViewRead]] = {}
+        for read in tried:
+            if isinstance(read, ViewRead):
+                by_view.setdefault(read.object.oid, []).append(read)
+        unmarked = [
+            group
+            for group in by_view.values()
+            if any(read.has_rows for read in group)
+            and all(read.outcome != "rows" for read in group)
+        ]
+        controls = OwnerProbe([self._shows_marks(group) for group in unmarked])
+        if unmarked:
             self._prober.run([controls])
-        for group, control in zip(groups, controls.results, strict=True):
+        for group, control in zip(unmarked, controls.results, strict=True):
             # of one that fails, nothing is known
             if control.error is not None or control.answer().rows[0][0]:
                 continue
             roles = {
-                b.caller.role for b in group if b.has_rows and b.caller.kind in (ANON, NEWCOMER)
+                read.caller.role
+                for read in group
+                if read.has_rows and read.caller.kind in (ANON, NEWCOMER)
             }
-            for bypass in (b for b in group if b.outcome == "hidden"):
-                bypass.sent = bypass.sent[1:]
-                is_open = not bypass.caller.is_outsider or bypass.caller.role in roles
-                bypass.outcome = outcome_of_count(bypass.has_rows and is_open)
+            for read in (read for read in group if read.outcome == "hidden"):
+                read.sent = read.sent[1:]
+                is_open = not read.caller.is_outsider or read.caller.role in roles
+                read.outcome = outcome_of_count(read.has_rows and is_open)
 
-    def _shows_marks(self, bypass: Bypass) -> Statement:
-        """Whether the view of a read shows a mark to its owner."""
-        view = bypass.object
-        assert isinstance(view, Relation)  # noqa: S101  see _judge_unmarked
-        marks = _shows(_texts(view.columns), _marks((*bypass.hidden, *bypass.visible)))
+    def _shows_marks(self, group: Sequence[ViewRead]) -> Statement:
+        """Whether a view shows a mark to its owner."""
+        view = group[0].object
+        assert isinstance(view, Relation)  # noqa: S101  a view is read
+        rows = [row for read in group for row in (*read.hidden, *read.visible)]
+        marks = _shows(_texts(view.columns), dict.fromkeys(_marks(rows)))
         return _statement(
             sql.SQL("select exists (select from {} where {})").format(view.identifier, marks)
         )
@@ -407,124 +527,85 @@ class Bypasses:
     def _of_function(self, caller: Persona, function: Function) -> Iterator[Bypass]:
         if caller.role not in function.callers:
             return
-        reads = self._plan.usage.function_reads.get(function.oid, set())
+        if self._builds_sql(function) and caller.is_outsider:
+            for arguments in self._arguments.injections(function, caller):
+                sent = [_call(function, arguments)]
+                yield Injection(caller=caller, object=function, action=SQL, sent=sent)
+        reads = self._reads_of(function)
         tables = {oid for oid in reads if oid in self._world.a.rows}
+        is_volatile = function.volatility == "v"
         affected = {
             r.oid for r in self._catalog.tables if tables & self._plan.usage.reads.get(r.oid, set())
-        } | tables
-        users = self._users_of(function, reads)
-        hidden = self._hidden_rows(
-            caller, (affected if function.volatility == "v" else tables) | users
-        )
+        }
+        hidden = self._hidden(caller, reads | affected if is_volatile else reads)
         if not hidden and not tables:
             return
-        watched = (
-            [row for row in self._rows(tables) if row is not self._user]
-            if function.volatility == "v"
-            else []
-        )
-        planted = [r for r in hidden if r is not self._user]
-        readable = [r for r in planted if r.relation.may(caller.role, "SELECT")]
-        lists = self._arguments.lists(function, caller)
-        compared = (
-            hidden and caller.kind in (ANON, NEWCOMER, STRANGER) and not self._opens(caller, tables)
-        )
-        # a value that matches any row matches the caller's own too
-        has_rows = any(caller.own_row(oid) is not None for oid in tables)
-        count = 1 if has_rows or users else LIMITS.compared_calls
-        for chosen in [arguments for arguments in lists if arguments][: count if compared else 0]:
-            unknown = [self._unknown_arguments(function, chosen, number) for number in (1, 2)]
-            calls = [_call(function, arguments) for arguments in (chosen, *unknown)]
-            yield Bypass(caller, function, EXISTS, calls, hidden, compares=True)
-        ids = self._secret_ids(caller, hidden)
-        for arguments in lists:
-            after: list[Statement] = []
-            given = " ".join(argument.text or "" for argument in arguments)
-            repeats = (
-                function.volatility == "v" and bool(readable) and len(readable) == len(planted)
-            )
-            if repeats:
-                after.append(statements.exists((row, caller.role) for row in planted))
-            if watched:
-                after += [own_role(self._impersonation), self._watch(watched)]
-            new = {row: _without(values_, given) for row, values_ in ids.items()}
-            yield Bypass(
-                caller,
-                function,
-                "call",
-                [_call(function, arguments)],
-                hidden,
-                after,
-                watched=watched,
-                repeats_reads=repeats,
-                ids=new,
-            )
-
-    def _injections(self, caller: Persona, function: Function) -> Iterator[Bypass]:
-        """Calls of a function that builds SQL, with SQL that fails with an error of its own."""
-        executes = re.search(r"\bexecute\b", function.body, re.IGNORECASE) is not None
-        if not (
-            executes and function.definer and caller.role in function.callers and caller.is_outsider
-        ):
-            return
-        for arguments in self._arguments.injections(function, caller):
-            yield Bypass(caller, function, SQL, [_call(function, arguments)], ())
-
-    def _users_of(self, function: Function, reads: Iterable[int]) -> set[int]:
-        """The oid of auth.users, if a function reads it, directly or by functions and views."""
-        views = [self._catalog.by_oid[oid] for oid in reads if oid in self._catalog.by_oid]
-        known = {self._catalog.users} if self._catalog.users else set[int]()
-        named = function.oid in self._plan.usage.user_functions
-        return known if named or any(known & self._tables_of(view) for view in views) else set()
-
-    def _opens(self, caller: Persona, oids: Iterable[int]) -> bool:
-        """Whether the caller can read tenant A's row of one of these tables."""
-        rows = self._world.a.rows
-        return any(oid in rows and (id(caller), id(rows[oid])) in self._open for oid in oids)
-
-    def _unknown_arguments(
-        self, function: Function, known: Sequence[Constant], number: int
-    ) -> list[Constant]:
-        """The arguments of a call that no row contains; those that identify no row are the same."""
-        return [
-            argument
-            if label or relation
-            else Constant(self._unknown(argument, number), argument.type)
-            for argument, label, relation in zip(
-                known, function.argument_labels, function.argument_relations, strict=False
-            )
+        own = [row for row in self._rows(tables | affected) if row not in self._users]
+        watched = [row for row in own if is_volatile and row.relation.oid in tables]
+        unread = [row for row in own if is_volatile and row in hidden]
+        may_reread = all(row.relation.may(caller.role, "SELECT") for row in unread)
+        rereads = unread if may_reread else []
+        watch: list[Statement] = []
+        if rereads:
+            watch.append(statements.exists((row, caller.role) for row in rereads))
+        if watched:
+            watch += [own_role(self._impersonation), self._watch(watched)]
+        looks_up = [
+            key
+            for name in function.argument_names
+            for key in self._plan.usage.arguments.get((function.oid, name), ())
         ]
+        for arguments in self._arguments.lists(function, caller):
+            yield FunctionCall(
+                caller=caller,
+                object=function,
+                action=CALL,
+                sent=[_call(function, arguments)],
+                hidden=hidden,
+                reads=reads if self._acts_as_owner(function) else (),
+                looks_up=looks_up,
+                given=_given(arguments),
+                watched=watched,
+                rereads=rereads,
+                watch=watch,
+            )
 
-    def _unknown(self, argument: Constant, number: int) -> str | None:
-        element = argument.type.removesuffix("[]")
-        if element not in (*_IDS, *_TEXTS):
-            return argument.text
-        value = _unknown(element, number)
-        return value if element == argument.type else f"{{{value}}}"
+    def _builds_sql(self, function: Function) -> bool:
+        executes = re.search(r"\bexecute\b", function.body, re.IGNORECASE) is not None
+        return executes and function.definer
 
-    def _secret_ids(self, caller: Persona, hidden: Sequence[Row]) -> dict[int, list[str]]:
-        """The UUIDs of rows that no row contains that the caller can read, and that are no user's
-        id.
-        """
-        known = {user.id for tenant in (self._world.a, self._world.b) for user in tenant.users}
-        owner = self._world.a.owner
-        known |= {
-            value
-            for row in (*owner.rows.values(), *owner.extra)
-            if (id(caller), id(row)) in self._open
-            for value in row.values.values()
-            if value is not None
-        }
-        found = {}
-        for row in hidden:
-            uuids = (row.values[c.name] for c in row.relation.columns if c.base == "uuid")
-            found[id(row)] = [value for value in uuids if value and value not in known]
+    def _reads_of(self, function: Function) -> set[int]:
+        """The tables that a function reads, directly or by functions and views."""
+        named = self._plan.usage.function_reads.get(function.oid, set())
+        found = set(named)
+        for oid in named:
+            if oid in self._catalog.by_oid:
+                found |= self._tables_of(self._catalog.by_oid[oid])
+        if function.oid in self._plan.usage.user_functions and self._catalog.users:
+            found.add(self._catalog.users)
         return found
+
+    def _acts_as_owner(self, function: Function) -> bool:
+        """Whether a function reads anything as somebody else than its caller: itself, or by
+        functions and views that it names.
+        """
+        waiting, seen = [function], {function.oid}
+        while waiting:
+            one = waiting.pop()
+            words = set(re.findall(r"\w+", one.body))
+            views = (r for r in self._catalog.relations if not r.is_table and r.name in words)
+            if one.definer or any(not view.invoker for view in views):
+                return True
+            more = [f for f in self._catalog.functions if f.name in words and f.oid not in seen]
+            seen |= {f.oid for f in more}
+            waiting += more
+        return False
 
     # -------------------------------------------------------------------------------------------
     # effects
 
     def _watch(self, rows: Sequence[Row]) -> Statement:
+        """The versions and the texts of rows."""
         parts = [
             sql.SQL("(select watched.ctid || watched::text from {} as watched where {})").format(
                 row.relation.identifier, row.condition
@@ -533,18 +614,20 @@ class Bypasses:
         ]
         return _statement(sql.SQL("select {}").format(sql.SQL(", ").join(parts)))
 
-    def _snapshot(self, bypasses: Sequence[Bypass]) -> None:
-        """The rows that functions may change, as they are before the calls."""
-        rows = list({id(row): row for bypass in bypasses for row in bypass.watched}.values())
+    def _snapshot(self, tried: Sequence[Bypass]) -> None:
+        """The watched rows as they are before the calls and writes."""
+        watching = [one for one in tried if isinstance(one, FunctionCall | ViewWrite) and one.watch]
+        rows = list({id(row): row for one in watching for row in _watched(one)}.values())
         if not rows:
             return
         snapshot = OwnerProbe([self._watch(rows)])
         self._prober.run([snapshot])
         [seen] = snapshot.results
-        texts = seen.answer().rows[0]
-        before: Mapping[int, str | None] = dict(zip(map(id, rows), texts, strict=True))
-        for bypass in bypasses:
-            bypass.before = [before[id(row)] for row in bypass.watched]
+        before: Mapping[int, str | None] = dict(
+            zip(map(id, rows), seen.answer().rows[0], strict=True)
+        )
+        for one in watching:
+            one.before = [before[id(row)] for row in _watched(one)]
 
 
 def _user_row(users: int | None, user: User) -> Row | None:
@@ -576,6 +659,23 @@ def _user_row(users: int | None, user: User) -> Row | None:
     return Row(relation, {"id": user.id, "email": user.email}, "", token=user.email)
 
 
+def _batched(questions: Sequence[Question], most: int) -> Iterator[Sequence[Question]]:
+    """The questions in chunks of at most so many."""
+    for start in range(0, len(questions), most):
+        yield questions[start : start + most]
+
+
+def _watched(one: FunctionCall | ViewWrite) -> Sequence[Row]:
+    return one.watched if isinstance(one, FunctionCall) else one.visible
+
+
+def _given(arguments: Sequence[Constant]) -> str | None:
+    """The texts of arguments; None if none of them can identify a row."""
+    if all(argument.type in _GENERAL_TYPES for argument in arguments):
+        return None
+    return " ".join(argument.text or "" for argument in arguments)
+
+
 def _call(function: Function, arguments: Sequence[Constant]) -> Call:
     return Call(function.identifier, tuple(arguments))
 
@@ -603,13 +703,6 @@ def _shows(texts: Sequence[sql.Composable], values_: Iterable[str]) -> sql.Compo
     patterns = sql.Literal([f"%{value}%" for value in values_])
     text = sql.SQL("concat_ws(' ', {}) like any ({}::text[])")
     return text.format(sql.SQL(", ").join(texts), patterns)
-
-
-def _unknown(type_: str, number: int) -> str:
-    """A value of a type that no row contains."""
-    if type_ == "uuid":
-        return values.made_uuid("unknown", str(number))
-    return f"unknown{number}@example.invalid" if type_ in _TEXTS else str(2_000_000_000 + number)
 
 
 def _statement(composed: sql.Composable) -> Statement:

@@ -99,7 +99,14 @@ _TRIED: Mapping[str, Any] = {
     "error_shows_row": False,
     "refers_to": [],
 }
-_NO_ROWS: Mapping[str, Any] = {"shown": [], "changed": [], "identified": []}
+_NO_ROWS: Mapping[str, Any] = {
+    "shown": [],
+    "identified": [],
+    "derived": [],
+    "existing": [],
+    "counted": [],
+    "changed": [],
+}
 
 
 @cache
@@ -211,7 +218,6 @@ class _Builder:
             "function": "public.f()",
             "is_definer": True,
             "opened": [],
-            "existing": [],
             "runs_sql": False,
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))

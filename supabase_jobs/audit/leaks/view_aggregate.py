@@ -1,0 +1,23 @@
+"""Views with numbers that are computed from rows which their tables refuse."""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.leaks.answers import saying
+from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.views import leak
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "view-aggregate",
+    (Severity.WARNING,),
+    "A view shows numbers that are computed from rows which its tables refuse.",
+)
+
+
+def find(facts: Facts) -> Iterator[ExplainedLeak]:
+    """One leak for each view. A member may know the numbers of its group."""
+    for tried in saying(facts.views, "derived"):
+        if tried.actor.is_outsider:
+            effect = "read numbers that are computed from rows of others"
+            yield leak(KIND, Severity.WARNING, tried, effect, tried.derived)

@@ -1,0 +1,380 @@
+"""Two further worlds for each caller, which differ from the generated one in exactly the rows of
+others that the tables refuse to the caller: first in their contents, then the rows are absent.
+
+Both are made as the owner, without triggers and foreign keys, and are undone by a savepoint.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import errors, sql
+
+from supabase_jobs.audit.callers import Persona
+from supabase_jobs.audit.catalog import Column, Relation, is_partition_column
+from supabase_jobs.audit.probes import statements
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.tenants import Row, Tenant
+from supabase_jobs.audit.rows.values import INTEGERS, TIMES
+from supabase_jobs.audit.usage import ColumnKey
+from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.findings import NotTested
+from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
+from supabase_jobs.session.runner import AS_CALLER, Runner, Steps
+from supabase_jobs.session.savepoint import Savepoint
+
+_WITHOUT_TRIGGERS = Statement("set local session_replication_role = replica")
+_WITH_TRIGGERS = Statement("set local session_replication_role = origin")
+_CHANGE = Savepoint("audit_change")
+
+_ANSWERS = "views and functions"
+_NOT_COMPARED = "not all answers were compared with those for other rows"
+
+_TEXTS = ("text", "varchar", "bpchar", "citext")
+_DOCUMENTS = ("json", "jsonb")
+_NUMBERS = ("numeric", "float4", "float8")
+
+
+@dataclass(eq=False)
+class Refused:
+    """The rows of tenant A that a caller cannot read, without those that name the caller.
+
+    `absent` are those that can be left out: no row that the caller reads refers to them.
+    `of_everybody`: rows of both tenants, to a caller who belongs to neither.
+    """
+
+    rows: Sequence[Row] = ()
+    absent: Sequence[Row] = ()
+    of_everybody: "Refused | None" = None
+
+    def of(self, tables: Collection[int]) -> "Refused":
+        """Those of some tables."""
+        return Refused(
+            [row for row in self.rows if row.relation.oid in tables],
+            [row for row in self.absent if row.relation.oid in tables],
+        )
+
+    @property
+    def tables(self) -> set[int]:
+        """The tables of the rows."""
+        return {row.relation.oid for row in self.rows}
+
+
+@dataclass(eq=False)
+class _Reads:
+    """Asks which rows of others a caller can read, table by table."""
+
+    caller: Persona
+    tables: Sequence[tuple[Sequence[Row], Statement]]
+    readable: set[int] = field(default_factory=set)  # id() of rows
+    unknown: set[int] = field(default_factory=set)  # oids of tables whose policies fail
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:
+        """One query for each table."""
+        groups = [[AS_CALLER.undo, query] for _, query in self.tables]
+        begun, *results = yield [[caller_statement(self.caller), AS_CALLER.save], *groups]
+        begun.answer()
+        check_caller(impersonation, self.caller, begun.answers[0])
+        for (rows, _), result in zip(self.tables, results, strict=True):
+            if result.error is not None:
+                self.unknown.add(rows[0].relation.oid)
+                continue
+            seen = zip(rows, result.answer().rows[0], strict=True)
+            self.readable.update(id(row) for row, is_seen in seen if is_seen)
+
+
+@dataclass(eq=False)
+class _Changes:
+    """Tries which columns of the rows of a table can have other contents: all of them, else those
+    that can alone.
+    """
+
+    rows: Sequence[Row]
+    changes: Mapping[str, Sequence[sql.Composable]]
+    accepted: dict[str, sql.Composable] = field(default_factory=dict)
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:  # noqa: ARG002  of the protocol
+        """The first change of all columns together; else each change alone, and together those that
+        the constraints let pass.
+        """
+        first = {name: variants[0] for name, variants in self.changes.items()}
+        begun, result = yield self._groups([first])
+        begun.answer()
+        if not _has_failed(result):
+            self.accepted = first
+            return
+        alone = [{n: one} for n, variants in self.changes.items() for one in variants]
+        _, *results = yield self._groups(alone)
+        passed: dict[str, sql.Composable] = {}
+        for one, result in zip(alone, results, strict=True):
+            if not _has_failed(result):
+                passed = one | passed
+        # two columns that a constraint ties may each be possible alone
+        if len(passed) > 1 and _has_failed((yield self._groups([passed]))[1]):
+            passed = dict([next(iter(passed.items()))])
+        self.accepted = passed
+
+    def _groups(self, tried: Sequence[Mapping[str, sql.Composable]]) -> list[list[Statement]]:
+        groups = [[_CHANGE.undo, _update(self.rows, one)] for one in tried]
+        return [[_WITHOUT_TRIGGERS, _CHANGE.save], *groups]
+
+
+class Worlds:
+    """The worlds of each caller. `is_possible`: the role may switch triggers off."""
+
+    def __init__(self, world: World, users: Sequence[Row], runner: Runner) -> None:
+        """`users` are the rows of all users in auth.users."""
+        self._world, self._plan, self._runner = world, world.plan, runner
+        self._users = users
+        self._changes: dict[int, Mapping[str, sql.Composable]] = {}
+        self._refused: dict[int, Refused] = {}
+        self._views: Sequence[Relation] = ()
+        self.is_possible = True
+        self.failures: list[psycopg.Error] = []
+
+    def prepare(
+        self, callers: Sequence[Persona], views: Sequence[Relation], tables: Collection[int]
+    ) -> None:
+        """Find out which rows of these tables are refused, and how their contents can differ; two
+        round trips.
+        """
+        self._views = [view for view in views if view.kind == "m"]
+        rows = [row for row in self._rows() if row.relation.oid in tables]
+        roles = {caller.role for caller in callers}
+        by_role = {role: self._queries(role, rows) for role in roles}
+        reads = [_Reads(caller, by_role[caller.role]) for caller in callers]
+        self._runner.run(reads)
+        for read in reads:
+            self._refused[id(read.caller)] = self._refused_to(read, rows)
+        changes = [_Changes(group, self._other_contents(group)) for group in _by_table(rows)]
+        if self._users:
+            changes.append(_Changes(self._users, self._other_addresses()))
+        possible = [change for change in changes if change.changes]
+        self._try_changes(possible)
+
+    def refused(self, caller: Persona) -> Refused:
+        """The rows of the tables that are refused to a caller, and rows of auth.users."""
+        return self._refused[id(caller)]
+
+    def with_other_contents(
+        self, refused: Refused, fixed: Collection[ColumnKey] = ()
+    ) -> list[Statement]:
+        """The statements of the owner after which the refused rows have other contents, except in
+        the columns `fixed`.
+        """
+        changed = [self._with_other_contents(rows, fixed) for rows in _by_table(refused.rows)]
+        return self._around(statement for statement in changed if statement is not None)
+
+    def without(self, refused: Refused) -> list[Statement]:
+        """The statements of the owner after which the refused rows are absent; those that others
+        refer to have other contents.
+        """
+        deleted = [_delete(rows) for rows in _by_table(refused.absent)]
+        left = {id(row) for row in refused.rows} - {id(row) for row in refused.absent}
+        kept = [row for row in refused.rows if id(row) in left]
+        changed = [self._with_other_contents(rows) for rows in _by_table(kept)]
+        return self._around([*deleted, *(one for one in changed if one is not None)])
+
+    def contents(self, refused: Refused) -> dict[str, set[ColumnKey]]:
+        """The contents of the refused rows that differ in the other world, and their columns."""
+        found: dict[str, set[ColumnKey]] = {}
+        for row in refused.rows:
+            oid = row.relation.oid
+            for name in self._changes.get(oid, {}):
+                value = row.values.get(name)
+                if value is not None:
+                    found.setdefault(value, set()).add((oid, name))
+        return found
+
+    @property
+    def not_tested(self) -> list[NotTested]:
+        """Why answers were not compared, if some were not."""
+        if not self.is_possible:
+            help_ = "As a superuser: grant set on parameter session_replication_role to the role."
+            why = f"{_NOT_COMPARED}: the role may not set session_replication_role"
+            return [NotTested(_ANSWERS, why, help_)]
+        reasons = dict.fromkeys(map(sqlstate_and_message, self.failures))
+        help_ = "Look at the constraints of the tables that they read."
+        return [NotTested(_ANSWERS, f"{_NOT_COMPARED}: {why}", help_) for why in reasons]
+
+    # -------------------------------------------------------------------------------------------
+
+    def _rows(self) -> list[Row]:
+        """All rows of both tenants of tables whose rows belong to somebody."""
+        rows = [*_rows_of(self._world.a), *_rows_of(self._world.b)]
+        unique = {id(row): row for row in rows if self._plan.owned(row.relation)}
+        return list(unique.values())
+
+    def _queries(self, role: str, rows: Sequence[Row]) -> list[tuple[Sequence[Row], Statement]]:
+        """The rows of each table that requests of a role can address, and the query for them."""
+        found: list[tuple[Sequence[Row], Statement]] = []
+        for group in _by_table(rows):
+            relation = group[0].relation
+            if self._plan.catalog.reaches(relation, role) and relation.may(role, "SELECT"):
+                found.append((group, statements.exists((row, role) for row in group)))
+        return found
+
+    def _refused_to(self, read: _Reads, rows: Sequence[Row]) -> Refused:
+        """The rows that are refused to a caller."""
+        of_a = {id(row) for row in _rows_of(self._world.a)}
+        users = {user.id for user in self._world.a.users}
+        found = self._among(
+            read,
+            [row for row in rows if id(row) in of_a],
+            [row for row in self._users if row.values["id"] in users],
+        )
+        if read.caller.tenant not in (self._world.a, self._world.b):
+            found.of_everybody = self._among(read, rows, self._users)
+        return found
+
+    def _among(self, read: _Reads, rows: Sequence[Row], users: Sequence[Row]) -> Refused:
+        """Those of some rows, and of some of auth.users, that are refused to a caller."""
+        caller = read.caller
+        readable = [row for row in rows if id(row) in read.readable]
+        refused = [
+            row
+            for row in rows
+            if id(row) not in read.readable
+            and row.relation.oid not in read.unknown
+            and not _names(caller, row)
+        ]
+        needed = {id(row) for row in _referenced(readable, refused)}
+        absent = [row for row in refused if id(row) not in needed]
+        return Refused([*refused, *(row for row in users if not _names(caller, row))], absent)
+
+    def _try_changes(self, changes: Sequence[_Changes]) -> None:
+        try:
+            self._runner.run(changes)
+        except errors.InsufficientPrivilege:
+            self.is_possible = False
+        for change in changes:
+            self._changes[change.rows[0].relation.oid] = change.accepted
+
+    def _around(self, changed: Iterable[Statement]) -> list[Statement]:
+        refreshed = [
+            _statement(sql.SQL("refresh materialized view {}").format(view.identifier))
+            for view in self._views
+        ]
+        return [_WITHOUT_TRIGGERS, *changed, _WITH_TRIGGERS, *refreshed]
+
+    def _with_other_contents(
+        self, rows: Sequence[Row], fixed: Collection[ColumnKey] = ()
+    ) -> Statement | None:
+        oid = rows[0].relation.oid
+        known = self._changes.get(oid, {})
+        changes = {name: one for name, one in known.items() if (oid, name) not in fixed}
+        return _update(rows, changes) if changes else None
+
+    def _other_contents(self, rows: Sequence[Row]) -> dict[str, list[sql.Composable]]:
+        """Column → expressions with other contents, of columns that decide no access."""
+        relation = rows[0].relation
+        keys = {name for key in relation.unique_keys for name in key}
+        fixed = {name for key in relation.foreign_keys for name in key.columns}
+        fixed |= {*relation.primary_key, *user_columns(relation, self._plan.usage, frozenset())}
+        found = {}
+        for column in relation.columns:
+            is_key = (relation.oid, column.name) in self._plan.usage.mentioned
+            if is_key or column.name in fixed or column.generated or column.identity:
+                continue
+            if is_partition_column(relation, column):
+                continue
+            other = self._other(column, may_count=column.name not in keys)
+            if other:
+                found[column.name] = other
+        return found
+
+    def _other_addresses(self) -> dict[str, list[sql.Composable]]:
+        return {"email": [self._replaced(sql.Identifier("email"))]}
+
+    def _replaced(self, text: sql.Composable) -> sql.Composable:
+        """A text with other characters in place of the tokens, in both cases of letters."""
+        for tenant, letter in ((self._world.a, "y"), (self._world.b, "w")):
+            token, other = tenant.token, f"zq{letter}{tenant.token[3:]}"
+            text = sql.SQL("replace(replace({}, {}, {}), {}, {})").format(
+                text, token, other, token.upper(), other.upper()
+            )
+        return text
+
+    def _other(self, column: Column, *, may_count: bool) -> list[sql.Composable]:
+        """Expressions with other contents for a column."""
+        name = column.identifier
+        if column.category == "A" or column.typtype != "b":
+            return []
+        if column.base in _TEXTS:
+            return [self._replaced(name)]
+        if column.base in _DOCUMENTS:
+            text = self._replaced(sql.SQL("{}::text").format(name))
+            return [sql.SQL("({})::{}").format(text, sql.SQL(column.base))]
+        if column.base in (*INTEGERS, *_NUMBERS) and may_count:
+            return [sql.SQL(text).format(name) for text in ("{} + 1", "{} - 1")]
+        if column.base in TIMES:
+            earlier = sql.SQL("({} - interval '1 day')::{}")
+            return [earlier.format(name, sql.SQL(column.base))]
+        return []
+
+
+def _rows_of(tenant: Tenant) -> list[Row]:
+    """All rows of the users of a tenant."""
+    return [row for user in tenant.users for row in (*user.rows.values(), *user.extra)]
+
+
+def _names(caller: Persona, row: Row) -> bool:
+    """Whether a row is the caller's own, or names the caller."""
+    user = caller.user
+    if user is None:
+        return False
+    if any(row is own for own in (*user.rows.values(), *user.extra)):
+        return True
+    names = [name for name in (user.id, user.email, user.name) if name]
+    return any(name in value for value in row.values.values() if value for name in names)
+
+
+def _referenced(referring: Iterable[Row], targets: Sequence[Row]) -> Iterator[Row]:
+    """The targets to which foreign keys of rows refer."""
+    by_table: dict[int, list[Row]] = {}
+    for row in targets:
+        by_table.setdefault(row.relation.oid, []).append(row)
+    for row in referring:
+        for key in row.relation.foreign_keys:
+            pairs = list(zip(key.columns, key.target_columns, strict=True))
+            for target in by_table.get(key.target or 0, ()):
+                if all(row.values.get(own) == target.values.get(at) for own, at in pairs):
+                    yield target
+
+
+def _by_table(rows: Iterable[Row]) -> list[list[Row]]:
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.relation.oid, []).append(row)
+    return list(found.values())
+
+
+def _any_of(rows: Sequence[Row]) -> sql.Composable:
+    return sql.SQL(" or ").join(sql.SQL("({})").format(row.condition) for row in rows)
+
+
+def _update(rows: Sequence[Row], changes: Mapping[str, sql.Composable]) -> Statement:
+    assigned = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in changes.items()
+    )
+    return _statement(
+        sql.SQL("update {} set {} where {}").format(
+            rows[0].relation.identifier, assigned, _any_of(rows)
+        )
+    )
+
+
+def _delete(rows: Sequence[Row]) -> Statement:
+    return _statement(
+        sql.SQL("delete from {} where {}").format(rows[0].relation.identifier, _any_of(rows))
+    )
+
+
+def _has_failed(result: GroupResult) -> bool:
+    return result.error is not None
+
+
+def _statement(composed: sql.Composable) -> Statement:
+    return Statement(composed.as_string(None))

@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from supabase_jobs.audit.callers import ANON
 from supabase_jobs.audit.leaks.facts import Answered, Called, ViewTried
+from supabase_jobs.audit.leaks.leak import Kind, Question, who
+from supabase_jobs.findings import Severity
 
 _Answer = TypeVar("_Answer", ViewTried, Called)
 
@@ -12,8 +15,8 @@ _STRENGTH = ("shown", "identified", "derived", "existing", "counted")
 
 
 def saying(answers: Sequence[_Answer], what: str) -> Iterator[_Answer]:
-    """The answers that say this about rows, of objects of which no answer says more; that of the
-    most general caller first.
+    """The answer that says this about rows to the most general caller, for each object of which no
+    answer says more.
     """
     more = _STRENGTH[: _STRENGTH.index(what)]
     known = set[str]()
@@ -21,7 +24,20 @@ def saying(answers: Sequence[_Answer], what: str) -> Iterator[_Answer]:
         known |= {answer.object for answer in answers if tables(answer, one)}
     for answer in sorted(answers, key=lambda one: one.actor.rank):
         if tables(answer, what) and answer.object not in known:
+            known.add(answer.object)
             yield answer
+
+
+def question_about_all(kind: Kind, answer: _Answer) -> Question:
+    """The question whether a caller may know a number about all rows."""
+    return Question(
+        kind=kind,
+        severity=Severity.QUESTION,
+        object=answer.object,
+        message=f"{who(answer.actor)} read a number about all rows by {{}}. Is that intended?",
+        decides="anyone" if answer.actor.kind == ANON else "signed-in users",
+        topics=(answer.object,),
+    )
 
 
 def tables(answer: Answered, what: str) -> Sequence[str]:

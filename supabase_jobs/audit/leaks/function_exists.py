@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.answers import saying
+from supabase_jobs.audit.leaks.answers import question_about_all, saying
 from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "function-exists",
-    (Severity.WARNING, Severity.INFO),
+    (Severity.WARNING, Severity.QUESTION),
     "A function tells whether others have rows, or how many.",
 )
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function. A number about all rows may be public, and a member may know
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each function, and one question about the numbers of all rows. A member may know
     those of its group.
     """
     for called in saying(asked(facts), "existing"):
@@ -25,5 +25,4 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
             yield leak(KIND, Severity.WARNING, called, effect, called.existing)
     for called in saying(asked(facts), "counted"):
         if called.actor.is_outsider:
-            effect = "find out how many rows there are, or a sum of them"
-            yield leak(KIND, Severity.INFO, called, effect, called.counted)
+            yield question_about_all(KIND, called)

@@ -2,26 +2,25 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.answers import saying
+from supabase_jobs.audit.leaks.answers import question_about_all, saying
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.audit.leaks.views import leak
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "view-exists",
-    (Severity.WARNING, Severity.INFO),
+    (Severity.WARNING, Severity.QUESTION),
     "A view tells whether others have rows, or how many.",
 )
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each view. A number about all rows may be public."""
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each view, and one question about the numbers of all rows."""
     for tried in saying(facts.views, "existing"):
         if tried.actor.is_outsider:
             effect = "find out whether others have rows, or how many"
             yield leak(KIND, Severity.WARNING, tried, effect, tried.existing)
     for tried in saying(facts.views, "counted"):
         if tried.actor.is_outsider:
-            effect = "find out how many rows there are, or a sum of them"
-            yield leak(KIND, Severity.INFO, tried, effect, tried.counted)
+            yield question_about_all(KIND, tried)

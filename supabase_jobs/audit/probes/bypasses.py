@@ -459,12 +459,7 @@ class Bypasses:
         for read in tried:
             if isinstance(read, ViewRead):
                 by_view.setdefault(read.object.oid, []).append(read)
-        unmarked = [
-            group
-            for group in by_view.values()
-            if any(read.has_rows for read in group)
-            and all(read.outcome != "rows" for read in group)
-        ]
+        unmarked = [group for group in by_view.values() if _is_unmarked(group)]
         controls = OwnerProbe([self._shows_marks(group) for group in unmarked])
         if unmarked:
             self._prober.run([controls])
@@ -657,6 +652,13 @@ def _user_row(users: int | None, user: User) -> Row | None:
         (),
     )
     return Row(relation, {"id": user.id, "email": user.email}, "", token=user.email)
+
+
+def _is_unmarked(group: Sequence[ViewRead]) -> bool:
+    """Whether a view has rows, and nobody reads one with a mark."""
+    if any(read.outcome == "rows" for read in group):
+        return False
+    return any(read.has_rows for read in group)
 
 
 def _batched(questions: Sequence[Question], most: int) -> Iterator[Sequence[Question]]:

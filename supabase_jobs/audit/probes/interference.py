@@ -12,8 +12,9 @@ from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.usage import ColumnKey
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
-from supabase_jobs.session.runner import AS_CALLER, Steps, Tried
+from supabase_jobs.session.runner import AS_CALLER, Tried
 from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.steps import Steps
 
 _WORLD = Savepoint("audit_world")
 

@@ -22,8 +22,9 @@ from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.findings import NotTested
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
-from supabase_jobs.session.runner import AS_CALLER, Runner, Steps
+from supabase_jobs.session.runner import AS_CALLER, Runner
 from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.steps import Steps
 
 _WITHOUT_TRIGGERS = Statement("set local session_replication_role = replica")
 _WITH_TRIGGERS = Statement("set local session_replication_role = origin")

@@ -30,9 +30,8 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.session.action import printed
 from supabase_jobs.session.committed import MARK, is_marked_id
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import Savepoint, run_kept
 
 _CATALOG = Path(__file__).with_name("catalog")
 _TRIGGERS, _DELETABLE = sql_file(_CATALOG / "triggers.sql"), sql_file(_CATALOG / "deletable.sql")
@@ -47,9 +46,7 @@ _OUTSIDE = re.compile(
 )
 
 _SNAPSHOT = Statement("set transaction isolation level repeatable read")
-_POINT = Savepoint("audit_committed")
 _DRY_RUN = Savepoint("audit_dry_run")
-_SET = "select set_config(%s, %s, true)"
 
 
 def marked() -> Common:
@@ -122,8 +119,8 @@ class CommittedRows:
         with self._transaction():
             if failed := self._delete():
                 raise self._not_deleted(failed)
-            statements = [s for r in self.users for s in _statements(r)]
-            statements += [s for _, r in self._kept() for s in _statements(r)]
+            rows = [*self.users, *(recorded for _, recorded in self._kept())]
+            statements = [s for recorded in rows for s in recorded.text().statements]
             run_groups(self.connection, [statements])[0].answer()
 
     def delete(self) -> None:
@@ -202,13 +199,10 @@ class CommittedRows:
     def _insert(self) -> dict[str, str]:
         kept = self._kept()
         groups = [
-            [s for r in self.users for s in _statements(r)],
-            *(_statements(r) for _, r in kept),
+            [s for recorded in self.users for s in recorded.text().statements],
+            *(recorded.text().statements for _, recorded in kept),
         ]
-        savepoints = [[_POINT.undo, *group, *_POINT.keep] for group in groups]
-        _, users, *results, _ = run_groups(
-            self.connection, [[_POINT.save], *savepoints, [_POINT.undo]]
-        )
+        users, *results = run_kept(self.connection, groups)
         if users.error is not None:
             raise _not_committed(f"no user can be created: {sqlstate_and_message(users.error)}")
         return {
@@ -328,8 +322,7 @@ class CommittedRows:
             )
             waiting.append((USERS, Statement(text.as_string(None))))
         while True:
-            groups = [[_POINT.undo, s, *_POINT.keep] for _, s in waiting]
-            _, *results, _ = run_groups(self.connection, [[_POINT.save], *groups, [_POINT.undo]])
+            results = run_kept(self.connection, [[statement] for _, statement in waiting])
             failed = [
                 (w, r.error) for w, r in zip(waiting, results, strict=True) if r.error is not None
             ]
@@ -403,13 +396,6 @@ def _deletable(connection: Connection, world: World) -> list[Relation]:
     oids = [r.oid for r in tables]
     found = {oid for (oid,) in _DELETABLE.rows(connection, oids)}
     return [r for r in tables if r.oid in found]
-
-
-def _statements(recorded: RecordedRow) -> list[Statement]:
-    """The statements that insert a row, with the settings of a request if it needs them."""
-    settings = [Statement(_SET, pair) for pair in recorded.settings]
-    reset = [Statement(_SET, (name, "")) for name, _ in recorded.settings]
-    return [*settings, Statement(printed(recorded.statement)), *reset]
 
 
 def _is_mark(column: Column, value: str) -> bool:

@@ -21,11 +21,13 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of
 from supabase_jobs.audit.rows.plan import is_deferred
 from supabase_jobs.audit.rows.tenants import Row, Tenant, User
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
 from supabase_jobs.outcomes import DENIED, ROWS
 from supabase_jobs.session.action import Action, Change, Truncate, equal, printed
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.impersonation import SET
 
 _USER_COLUMNS = (
     "instance_id",
@@ -47,6 +49,13 @@ class RowText:
 
     sql: str
     settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The insertion between the settings and their end."""
+        made = [Statement(SET, pair) for pair in self.settings]
+        reset = [Statement(SET, (name, "")) for name, _ in self.settings]
+        return [*made, Statement(self.sql, decoded=False), *reset]
 
 
 @dataclass(frozen=True)

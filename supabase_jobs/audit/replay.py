@@ -1,6 +1,6 @@
 """Repeat attempts on recorded rows: each from the same state, and all rolled back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -19,7 +19,6 @@ from supabase_jobs.session.runner import Probe, Runner
 from supabase_jobs.session.steps import Steps
 
 TOUCHED, UNTOUCHED, INCONCLUSIVE = "touched", "untouched", "inconclusive"
-_SET = "select set_config(%s, %s, true)"
 # probes in one round trip
 _BATCH = 200
 _NOT_RUN = GroupResult(())
@@ -65,7 +64,7 @@ def _run(
     """Run probes on the rows; False if a row cannot be inserted."""
     with connection.transaction(force_rollback=True):
         acting = impersonation.begin(connection, "audit", (), (), {})
-        start = [s for row in rows for s in _insertion(row)]
+        start = [s for row in rows for s in row.statements]
         start += [s for cursor in cursors for s in cursor.opening()]
         if start and run_groups(connection, [start])[0].error is not None:
             return False
@@ -126,12 +125,6 @@ def _rows_of(query: str) -> Statement:
     """The rows of a query as text."""
     text = sql.SQL("select r::text from ({}) as r").format(sql.SQL(query))
     return Statement(text.as_string(None))
-
-
-def _insertion(row: RowText) -> Iterator[Statement]:
-    yield from (Statement(_SET, pair) for pair in row.settings)
-    yield Statement(row.sql, decoded=False)
-    yield from (Statement(_SET, (name, "")) for name, _ in row.settings)
 
 
 def _outcome(tried: _TrialProbe, control: _ControlProbe) -> str:

@@ -22,24 +22,23 @@ class Savepoint:
         self.end = (self.undo, self.release)
 
 
-# Each of several steps has a savepoint, so that an error undoes no other step. After the step, a
-# second savepoint of the same name hides the first one, except in an aborted transaction. So the
-# rollback that follows undoes the step if it failed, and otherwise nothing.
-_STEP = Savepoint("step")
-_GROUPS = 3
+_KEPT = Savepoint("step")
 
 
 def kept(steps: Sequence[Sequence[Statement]]) -> list[Sequence[Statement]]:
-    """Groups in which the changes of each step are kept for the next ones, unless it fails."""
-    groups: list[Sequence[Statement]] = []
-    for step in steps:
-        groups += [[_STEP.save, *step], [_STEP.save], [_STEP.undo]]
-    return groups
+    """Groups that keep the changes of each step for the next ones, unless it fails."""
+    groups = [[_KEPT.undo, *step, *_KEPT.keep] for step in steps]
+    return [[_KEPT.save], *groups, [_KEPT.undo]]
 
 
 def results_of_kept(results: Sequence[GroupResult]) -> list[GroupResult]:
     """The result of each step, of the groups of `kept`."""
-    return [replace(result, answers=result.answers[1:]) for result in results[::_GROUPS]]
+    return [replace(result, answers=result.answers[1:]) for result in results[1:-1]]
+
+
+def run_kept(connection: Connection, steps: Sequence[Sequence[Statement]]) -> list[GroupResult]:
+    """Run steps in one round trip; a step that fails is undone, and no other."""
+    return results_of_kept(run_groups(connection, kept(steps)))
 
 
 def run_undone(

@@ -23,6 +23,7 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.bypasses import Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
+from supabase_jobs.findings import MEMBER_ROWS, OWN_ROWS, AccessCaller
 from supabase_jobs.outcomes import ROWS
 
 _WORDS = {SELECT: "read", INSERT: "insert", UPDATE: "update", DELETE: "delete"}
@@ -146,9 +147,11 @@ def _label(attempt: Attempt) -> str | None:
     if caller.kind == SERVICE:
         return None  # row level security does not apply to it
     if caller.kind == OWNER:
-        return f"{caller.label}, rows of members" if attempt.whose == GROUP else caller.label
+        rows = MEMBER_ROWS if attempt.whose == GROUP else ""
+        return str(AccessCaller(caller.label, rows))
     if attempt.whose == OWN:
-        return f"{caller.label}, own rows" if caller.kind in (MEMBER, ANONYMOUS, CLAIM) else None
+        has_own = caller.kind in (MEMBER, ANONYMOUS, CLAIM)
+        return str(AccessCaller(caller.label, OWN_ROWS)) if has_own else None
     return caller.label if attempt.whose in (OTHER, GROUP, NONE) else None
 
 

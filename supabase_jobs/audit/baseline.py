@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.audit.permission import NONE, Permission, beyond, permissions
-from supabase_jobs.findings import Audit, AuditFinding, Explanation, Severity
+from supabase_jobs.findings import (
+    MEMBER_ROWS,
+    OWN_ROWS,
+    AccessCaller,
+    Audit,
+    AuditFinding,
+    Explanation,
+    Severity,
+)
 from supabase_jobs.settings import read_toml, validate_toml
 
 OUTSIDERS = {"anon", "newcomer", "stranger"}
@@ -154,9 +162,9 @@ def _deviations(
 ) -> Iterator[AuditFinding]:
     known = {caller for callers in result.access.values() for caller in callers}
     known |= {
-        f"{caller}{rows}"
+        str(AccessCaller(caller, rows))
         for caller in result.callers
-        for rows in ("", ", own rows", ", rows of members")
+        for rows in ("", OWN_ROWS, MEMBER_ROWS)
     }
     recorded = {caller for callers in baseline.access.values() for caller in callers}
     for name, callers in result.access.items():

@@ -1,5 +1,6 @@
 """The values that checks produce and reports print."""
 
+from supabase_jobs.findings.access_caller import MEMBER_ROWS, OWN_ROWS, AccessCaller
 from supabase_jobs.findings.audit import (
     AccessSummary,
     Audit,
@@ -29,6 +30,9 @@ from supabase_jobs.findings.verification import Case, Grid, Verification
 
 __all__ = [
     "APPLY_FIRST",
+    "MEMBER_ROWS",
+    "OWN_ROWS",
+    "AccessCaller",
     "AccessChange",
     "AccessDiff",
     "AccessSummary",

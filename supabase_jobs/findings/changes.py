@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from supabase_jobs.findings.access_caller import AccessCaller
 from supabase_jobs.findings.audit import Audit
 from supabase_jobs.findings.finding import Severity
 
@@ -33,22 +34,13 @@ class AccessChange:
     @property
     def who(self) -> str:
         """The caller without the rows that its label may name."""
-        return self.caller.removesuffix(f", {self.rows}")
-
-    @property
-    def rows(self) -> str:
-        """Whose rows the label of the caller names: `own rows`, `rows of members`; '' if it names
-        none.
-        """
-        return next(
-            (rows for rows in ("own rows", "rows of members") if self.caller.endswith(f", {rows}")),
-            "",
-        )
+        return AccessCaller.parse(self.caller).label
 
     @property
     def target(self) -> str:
         """The object, with the rows that the label of the caller names."""
-        return f"{self.object} ({self.rows})" if self.rows else self.object
+        rows = AccessCaller.parse(self.caller).rows
+        return f"{self.object} ({rows})" if rows else self.object
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def sentences(result: AccessDiff, changes: Iterable[AccessChange]) -> Iterator[S
     by_actions: dict[tuple[object, ...], list[list[AccessChange]]] = {}
     for (kind, severity, name, _caller, cause, alone), group in by_caller.items():
         actions = tuple(change.action for change in group)
-        same = (kind, severity, name, cause, alone, actions, group[0].rows)
+        same = (kind, severity, name, cause, alone, actions, group[0].target)
         by_actions.setdefault(same, []).append(group)
     for groups in by_actions.values():
         first = groups[0][0]

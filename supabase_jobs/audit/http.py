@@ -30,7 +30,7 @@ from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.tables import Probes
-from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.sql_files import sql_file
@@ -40,7 +40,6 @@ from supabase_jobs.outcomes import HIDDEN, ROWS
 from supabase_jobs.session import committed, impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
-from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.session.script import SETTINGS
 
 _ROLE_SETTINGS = sql_file(Path(__file__).with_name("catalog") / "role_settings.sql")
@@ -143,7 +142,6 @@ def _in_sql(
     with rolled_back(connection):
         rows.prepare()
         acting = impersonation.begin(connection, "audit", (), (), {})
-        run_groups(connection, [[Savepoint("audit_probes").save]])[0].answer()
         probes = Probes(acting, rows.world, everyone, deadline)
         probes.run_by_key([r for r in relations if not r.is_storage])
         tried: list[Bypass] = []

@@ -45,7 +45,8 @@ def earlier_state(value: str, given: "Settings", current: State) -> State:
     project.
     """
     from supabase_jobs.sources import revision
-    from supabase_jobs.sources.config_toml import CONFIG_TOML, ApiSettings, parse_api_settings
+    from supabase_jobs.sources.config_file import CONFIG_FILES
+    from supabase_jobs.sources.config_toml import ApiSettings, parse_api_settings
     from supabase_jobs.sources.files import MigrationFiles, load_migrations, unrecognized_files
 
     if given.migrations is None:
@@ -69,12 +70,11 @@ def earlier_state(value: str, given: "Settings", current: State) -> State:
         state = State(value, MigrationFiles(found, unrecognized_files(folder)), current.served)
     else:
         commit = revision.load(value, given.migrations)
-        text = commit.text(given.directory / CONFIG_TOML)
-        api = (
-            parse_api_settings(text, f"{value}:{CONFIG_TOML}")
-            if text is not None
-            else ApiSettings()
+        texts = ((file, commit.text(given.directory / file)) for file in CONFIG_FILES)
+        found_api = (
+            parse_api_settings(text, f"{value}:{file}") for file, text in texts if text is not None
         )
+        api = next(found_api, ApiSettings())
         state = State(value, commit.migrations(given.migrations), api.schemas)
     lacking = {m.version for m in state.files.migrations} - {
         m.version for m in current.files.migrations

@@ -1,16 +1,28 @@
-"""Settings of the project's supabase/config.toml, with the defaults of the Supabase CLI."""
+"""Settings of a project's config.toml or config.json, with the defaults of the Supabase CLI."""
 
-import tomllib
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.settings import read_toml
+from supabase_jobs.sources.config_file import CONFIG_TOML, ConfigFile, load_config, parse_config
 
-CONFIG_TOML = Path("supabase") / "config.toml"
+__all__ = [
+    "CONFIG_TOML",
+    "AccessTokenHook",
+    "ApiSettings",
+    "AuthSettings",
+    "Bucket",
+    "bucket_names",
+    "load_api_settings",
+    "load_auth_settings",
+    "load_buckets",
+    "load_major_version",
+    "parse_api_settings",
+    "schema_files",
+    "seed_files",
+]
 
 
 @dataclass(frozen=True)
@@ -25,38 +37,27 @@ class ApiSettings:
     auto_expose_new_tables: bool | None = None
 
 
-def load_api_settings(project: Path) -> ApiSettings:
-    """The API settings of a project. Raises ConfigError for invalid TOML, or a key of the wrong
+def load_api_settings(project: Path, project_ref: str | None = None) -> ApiSettings:
+    """The API settings of a project. Raises ConfigError for an invalid file, or a key of the wrong
     type.
     """
-    file = project / CONFIG_TOML
-    return _api_settings(_section(file, "api", "schemas"), file)
+    return _api_settings(load_config(project, project_ref))
 
 
 def parse_api_settings(text: str, label: str) -> ApiSettings:
-    """The API settings in the text of a config.toml. Raises what `load_api_settings` raises."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{label} is not valid TOML: {error}", file=label) from error
-    return _api_settings(_table(table, Path(label), "api", "schemas"), Path(label))
+    """The API settings in the text of a file. Raises what `load_api_settings` raises."""
+    return _api_settings(parse_config(text, label))
 
 
-def _api_settings(section: dict[str, Any], file: Path) -> ApiSettings:
+def _api_settings(config: ConfigFile) -> ApiSettings:
     default = ApiSettings()
-    max_rows = section.get("max_rows", default.max_rows)
-    if not isinstance(max_rows, int) or isinstance(max_rows, bool):
-        raise ConfigError(f"{file}: [api] max_rows is not a number", file=str(file))
-    exposed = section.get("auto_expose_new_tables")
-    if not (exposed is None or isinstance(exposed, bool)):
-        raise ConfigError(
-            f"{file}: [api] auto_expose_new_tables is neither true nor false", file=str(file)
-        )
     return ApiSettings(
-        _names(file, section, "schemas", default.schemas),
-        _names(file, section, "extra_search_path", default.extra_search_path),
-        max_rows,
-        exposed,
+        schemas=config.names("api", "schemas", default=default.schemas),
+        extra_search_path=config.names(
+            "api", "extra_search_path", default=default.extra_search_path
+        ),
+        max_rows=config.number("api", "max_rows", default=default.max_rows),
+        auto_expose_new_tables=config.flag("api", "auto_expose_new_tables", default=None),
     )
 
 
@@ -78,43 +79,48 @@ class AccessTokenHook:
 
 @dataclass(frozen=True)
 class AuthSettings:
-    """The ways to an account, and the hook that changes access tokens (None: not enabled)."""
+    """The ways to an account, and the hook that changes access tokens (None: not enabled).
+
+    `signing_keys` is the file with the keys that sign access tokens; None if they are signed with
+    a secret.
+    """
 
     enable_signup: bool = True
     enable_anonymous_sign_ins: bool = False
     custom_access_token: AccessTokenHook | None = None
+    signing_keys: Path | None = None
 
 
-def load_auth_settings(project: Path) -> AuthSettings:
-    """The settings `[auth]` of a project. Raises ConfigError for invalid TOML, a key of the wrong
-    type, or an enabled hook that names no function and no address.
+def load_auth_settings(project: Path, project_ref: str | None = None) -> AuthSettings:
+    """The settings `[auth]` of a project. Raises ConfigError for an invalid file, a key of the
+    wrong type, or an enabled hook that names no function and no address.
     """
-    file = project / CONFIG_TOML
-    section = _section(file, "auth", "enable_signup")
+    config = load_config(project, project_ref)
     default = AuthSettings()
+    keys = config.text("auth", "signing_keys_path", default=None)
     return AuthSettings(
-        _flag(file, section, "enable_signup", default.enable_signup, "[auth]"),
-        _flag(
-            file, section, "enable_anonymous_sign_ins", default.enable_anonymous_sign_ins, "[auth]"
+        enable_signup=config.flag("auth", "enable_signup", default=default.enable_signup),
+        enable_anonymous_sign_ins=config.flag(
+            "auth", "enable_anonymous_sign_ins", default=default.enable_anonymous_sign_ins
         ),
-        _access_token_hook(file, section),
+        custom_access_token=_access_token_hook(config),
+        signing_keys=config.path.parent / keys if keys else None,
     )
 
 
-def _access_token_hook(file: Path, auth: dict[str, Any]) -> AccessTokenHook | None:
-    label = "[auth.hook.custom_access_token]"
-    hooks = _table(auth, file, "hook", "custom_access_token")
-    section = _table(hooks, file, "custom_access_token", "uri")
-    if not _flag(file, section, "enabled", False, label):
+def _access_token_hook(config: ConfigFile) -> AccessTokenHook | None:
+    key = ("auth", "hook", "custom_access_token")
+    if not config.flag(*key, "enabled", default=False):
         return None
-    hook = AccessTokenHook(str(section.get("uri", "")))
+    hook = AccessTokenHook(config.text(*key, "uri", default=""))
     if urlsplit(hook.uri).scheme.lower() in ("http", "https"):
         return hook
     if hook.function is None or not all(hook.function):
-        raise ConfigError(
-            f"{file}: {label} uri names no function and no address",
+        raise config.error(
+            *key,
+            "uri",
+            problem="names no function and no address",
             hint='Set it to "pg-functions://postgres/SCHEMA/FUNCTION".',
-            file=str(file),
         )
     return hook
 
@@ -123,15 +129,7 @@ def load_major_version(project: Path) -> int | None:
     """`[db] major_version` of a project; None if it is not set. Raises ConfigError as
     `load_api_settings`.
     """
-    file = project / CONFIG_TOML
-    version = _section(file, "db", "major_version").get("major_version")
-    if version is None or (isinstance(version, int) and not isinstance(version, bool)):
-        return version
-    raise ConfigError(
-        f"{file}: [db] major_version is not a number",
-        hint="Set it to that of the hosted project: 17.",
-        file=str(file),
-    )
+    return load_config(project).number("db", "major_version", default=None)
 
 
 @dataclass(frozen=True)
@@ -145,21 +143,19 @@ class Bucket:
 
 def load_buckets(project: Path) -> list[Bucket]:
     """The buckets of `[storage.buckets]`. Raises ConfigError for a list that is none."""
-    file = project / CONFIG_TOML
-    buckets = _table(_section(file, "storage", "buckets"), file, "buckets", "names")
-    found = []
-    for name in bucket_names(project):
-        section = _table(buckets, file, name, "public")
-        types = _names(file, section, "allowed_mime_types", (), f"[storage.buckets.{name}]")
-        found.append(Bucket(name, section.get("public") is True, types or None))
-    return found
+    config = load_config(project)
+    return [_bucket(config, name) for name in config.table("storage", "buckets")]
+
+
+def _bucket(config: ConfigFile, name: str) -> Bucket:
+    key = ("storage", "buckets", name)
+    types = config.names(*key, "allowed_mime_types")
+    return Bucket(name, config.flag(*key, "public", default=False), types or None)
 
 
 def bucket_names(project: Path) -> list[str]:
     """The buckets of `[storage.buckets]`, which the Supabase CLI creates beside the migrations."""
-    file = project / CONFIG_TOML
-    buckets = _section(file, "storage", "buckets").get("buckets", {})
-    return list(buckets) if isinstance(buckets, dict) else []
+    return list(load_config(project).table("storage", "buckets"))
 
 
 def seed_files(project: Path) -> list[Path]:
@@ -169,10 +165,9 @@ def seed_files(project: Path) -> list[Path]:
     A path can be a pattern. Paths are relative to the folder of config.toml. Raises ConfigError if
     there is no file.
     """
-    file = project / CONFIG_TOML
-    seed = _table(_section(file, "db", "seed"), file, "seed", "sql_paths")
-    patterns = _names(file, seed, "sql_paths", ("./seed.sql",), "[db.seed]")
-    folder = file.parent
+    config = load_config(project)
+    patterns = config.names("db", "seed", "sql_paths", default=("./seed.sql",))
+    folder = config.path.parent
     found = [sorted(folder.glob(pattern)) for pattern in patterns]
     for pattern, paths in zip(patterns, found, strict=True):
         if not paths:
@@ -188,36 +183,8 @@ def schema_files(project: Path) -> list[Path]:
     """The files of `[db.migrations] schema_paths`, by default those below supabase/schemas, in the
     order of the paths, each once.
     """
-    file = project / CONFIG_TOML
-    migrations = _table(_section(file, "db", "migrations"), file, "migrations", "schema_paths")
-    patterns = _names(file, migrations, "schema_paths", (), "[db.migrations]")
-    folder = file.parent
+    config = load_config(project)
+    patterns = config.names("db", "migrations", "schema_paths")
+    folder = config.path.parent
     found = [sorted(folder.glob(pattern)) for pattern in patterns or ("schemas/**/*.sql",)]
     return [path for path in dict.fromkeys(chain.from_iterable(found)) if path.is_file()]
-
-
-def _section(file: Path, name: str, key: str) -> dict[str, Any]:
-    return _table(read_toml(file) if file.is_file() else {}, file, name, key)
-
-
-def _table(table: dict[str, Any], file: Path, name: str, key: str) -> dict[str, Any]:
-    section = table.get(name, {})
-    if not isinstance(section, dict):
-        raise ConfigError(f"{file}: {name} is not a table, so its {key} is unknown", file=str(file))
-    return section
-
-
-def _flag(file: Path, section: dict[str, Any], key: str, default: bool, label: str) -> bool:
-    value = section.get(key, default)
-    if not isinstance(value, bool):
-        raise ConfigError(f"{file}: {label} {key} is neither true nor false", file=str(file))
-    return value
-
-
-def _names(
-    file: Path, section: dict[str, Any], key: str, default: tuple[str, ...], label: str = "[api]"
-) -> tuple[str, ...]:
-    names = section.get(key, list(default))
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{file}: {label} {key} is not a list of names", file=str(file))
-    return tuple(names)

@@ -31,6 +31,7 @@ from supabase_jobs.audit.leaks.leak import (
 )
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, permissions
+from supabase_jobs.audit.policies.usage import add_states
 from supabase_jobs.audit.probes import repeat, topics
 from supabase_jobs.audit.probes.attempt import OTHER, OWN, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
@@ -40,7 +41,6 @@ from supabase_jobs.audit.repairs import causes
 from supabase_jobs.audit.rows import materialized
 from supabase_jobs.audit.rows.build import World, build
 from supabase_jobs.audit.rows.plan import make_plan
-from supabase_jobs.audit.usage import add_states
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_message

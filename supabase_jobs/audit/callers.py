@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from supabase_jobs.audit.configuration import DeclaredCaller
+from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of, place
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Tenant, User
-from supabase_jobs.audit.usage import columns_of_state
 from supabase_jobs.session.caller import Caller
 
 (

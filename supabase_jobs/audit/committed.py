@@ -17,11 +17,12 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from supabase_jobs.audit import recording
+from supabase_jobs.api.marked_ids import MARK, is_marked_id
 from supabase_jobs.audit.catalog import USERS, Column, Constraint, Function, Relation
 from supabase_jobs.audit.common import Common
+from supabase_jobs.audit.emit import recording
+from supabase_jobs.audit.emit.recording import RecordedRow
 from supabase_jobs.audit.probes.attempt import UPDATE, Attempt
-from supabase_jobs.audit.recording import RecordedRow
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import MARKED_TEXT
@@ -30,7 +31,6 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.session.committed import MARK, is_marked_id
 from supabase_jobs.session.savepoint import Savepoint, run_kept
 
 _CATALOG = Path(__file__).with_name("catalog")

@@ -5,8 +5,8 @@ databases do.
 from dataclasses import dataclass, field, replace
 
 from supabase_jobs.audit.catalog import Catalog
+from supabase_jobs.audit.policies.usage import Usage, add, usage
 from supabase_jobs.audit.rows.tenants import make_token
-from supabase_jobs.audit.usage import Usage, add, usage
 from supabase_jobs.audit.words import Words
 
 # the only word of a policy that makes a caller

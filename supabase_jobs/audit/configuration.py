@@ -11,7 +11,7 @@ from typing import Any
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Relation
-from supabase_jobs.audit.expressions import is_expression
+from supabase_jobs.audit.policies.expressions import is_expression
 from supabase_jobs.audit.words import Words
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import deviation, read_toml, toml_string

@@ -8,7 +8,7 @@ from dataclasses import replace
 from supabase_jobs.audit.baseline import OUTSIDERS, Baseline, opens
 from supabase_jobs.audit.leaks.kinds import FROM_CATALOGS
 from supabase_jobs.audit.permission import NONE, Permission, beyond, grouped, permissions
-from supabase_jobs.audit.usage import StateColumn, columns_of_state
+from supabase_jobs.audit.policies.usage import StateColumn, columns_of_state
 from supabase_jobs.findings import (
     AccessChange,
     AccessDiff,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
+from supabase_jobs.api import marked_ids
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.request import Request
 from supabase_jobs.api.sender import NO_SUCH_TABLE, Sender, require_client
@@ -37,7 +38,7 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, AuditFinding, NotTested, Severity, as_sql
 from supabase_jobs.outcomes import HIDDEN, ROWS
-from supabase_jobs.session import committed, impersonation
+from supabase_jobs.session import impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.script import SETTINGS
@@ -105,7 +106,7 @@ def compare(
     started = time.monotonic()
     deadline = Deadline(started + LIMITS.seconds)
     with endpoint.client() as client, guard.transaction():
-        committed.lock(guard)
+        marked_ids.lock(guard)
         with rolled_back(connection):
             world = insert_world(connection, options, marked())
             everyone = callers.find(world, options.configuration.callers)

@@ -47,11 +47,11 @@ def local_endpoint(command: str, given: "Settings", url: str, *, allow_remote: b
     Raises ConfigError too, unless `allow_remote`, if the target database is not on an embedded
     server, or has users that no test has made.
     """
+    from supabase_jobs.api import marked_ids
     from supabase_jobs.database import conninfo
     from supabase_jobs.database.connection import connect
     from supabase_jobs.local.embedded import is_embedded
     from supabase_jobs.projects.disturbances import disturbances
-    from supabase_jobs.session import committed
 
     endpoint = api_target(command, url, given.directory, os.environ, allow_remote=allow_remote)
     target = database_url(given)
@@ -66,7 +66,7 @@ def local_endpoint(command: str, given: "Settings", url: str, *, allow_remote: b
             return endpoint
         if not is_embedded(connection):
             raise _not_for_tests(command, f"{address} is not an embedded server of supabase-jobs")
-        if committed.has_other_users(connection):
+        if marked_ids.has_other_users(connection):
             raise _not_for_tests(command, f"auth.users at {address} has users that no test made")
     return endpoint
 

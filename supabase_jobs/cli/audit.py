@@ -285,7 +285,7 @@ def _emit(
     from supabase_jobs.audit.audit import audit
     from supabase_jobs.audit.emit import folder, render
     from supabase_jobs.audit.emit.cases import suites
-    from supabase_jobs.audit.recording import Recording, record
+    from supabase_jobs.audit.emit.recording import Recording, record
 
     recordings: list[Recording] = []
     recorded = partial(record, connection, copied=options.copied)

@@ -13,8 +13,8 @@ from psycopg import sql
 from supabase_jobs.audit.emit import folder, render
 from supabase_jobs.audit.emit.cases import Case, TableSuite
 from supabase_jobs.audit.emit.plain import Plain
+from supabase_jobs.audit.emit.recording import RecordedAttempt, RecordedRow, Recording, RowText
 from supabase_jobs.audit.emit.titles import title
-from supabase_jobs.audit.recording import RecordedAttempt, RecordedRow, Recording, RowText
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.session.action import Call, Constant, Insert, Update

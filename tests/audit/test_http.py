@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from supabase_jobs.api import marked_ids
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.keys import new_keys
 from supabase_jobs.audit.audit import REQUEST_SETTINGS, Options, audit, insert_world, rolled_back
@@ -23,7 +24,6 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection, connect, second_connection
 from supabase_jobs.errors import BusyError, ConfigError
 from supabase_jobs.findings import Audit, Severity
-from supabase_jobs.session import committed
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.sources.files import load_migrations
 from tests.audit.catalogue import PROJECTS
@@ -36,7 +36,7 @@ from tests.programs import DEFAULT_MAJOR
 pytestmark = pytest.mark.slow
 
 EMPTY = Audit((), (), (), (), 0, 0, 0.0)
-MARKED = f"select count(*) from auth.users where id::text like '%{committed.MARK}%'"
+MARKED = f"select count(*) from auth.users where id::text like '%{marked_ids.MARK}%'"
 # DELETE is refused before it runs, and the second schema is none of the API
 DIFFERENT = """
 create function public.check_request() returns void language plpgsql as $$ begin
@@ -383,7 +383,7 @@ def test_row_is_restored_and_recognized_after_an_update(todos: Connection) -> No
         ).fetchone()
         todos.execute(
             "update public.lists set name = 'changed' where owner_id::text like"
-            f" '%{committed.MARK}%'".encode()
+            f" '%{marked_ids.MARK}%'".encode()
         )
         todos.execute("delete from public.todos where title <> 'existing'")
         rows.restore()
@@ -411,6 +411,6 @@ def test_tables_that_nobody_reads_prove_nothing_about_an_api(
 
 def test_second_run_at_the_same_time_is_refused(todos: Connection, shared_todos: Database) -> None:
     with psycopg.connect(shared_todos.url) as other:
-        other.execute("select pg_advisory_xact_lock(%s)", (committed.LOCK_KEY,))
+        other.execute("select pg_advisory_xact_lock(%s)", (marked_ids.LOCK_KEY,))
         with todos.transaction(), pytest.raises(BusyError, match="another verify or audit"):
-            committed.lock(todos)
+            marked_ids.lock(todos)

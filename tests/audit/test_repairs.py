@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from supabase_jobs.audit import usage, words
+from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Policy, Relation
+from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.repairs import candidates as repairs
 from supabase_jobs.audit.repairs.candidates import Demand, Edit, Repairs
 from supabase_jobs.audit.rows.plan import Plan, make_plan

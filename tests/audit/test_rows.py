@@ -10,12 +10,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from supabase_jobs.api.marked_ids import is_marked_id
 from supabase_jobs.audit.audit import Options, audit, insert_world
 from supabase_jobs.audit.baseline import Baseline, apply
 from supabase_jobs.audit.catalog import Column, Constraint, Relation
-from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.committed import marked
-from supabase_jobs.audit.expressions import body_trees, calls
+from supabase_jobs.audit.policies.check_constraints import Limits
+from supabase_jobs.audit.policies.expressions import body_trees, calls
 from supabase_jobs.audit.rows import states, values
 from supabase_jobs.audit.rows.patterns import like, matching
 from supabase_jobs.audit.rows.tenants import Row
@@ -24,7 +25,6 @@ from supabase_jobs.audit.words import load
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
 from supabase_jobs.report.producers.audit import rows
-from supabase_jobs.session.committed import is_marked_id
 from supabase_jobs.session.sign_up import SignUpRejectedError
 from tests.audit.conftest import run_audit
 from tests.fix_db import Make, session_copy

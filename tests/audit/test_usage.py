@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from supabase_jobs.audit import usage, words
+from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog
-from supabase_jobs.audit.usage import StateColumn, Usage, columns_of_state
+from supabase_jobs.audit.policies import usage
+from supabase_jobs.audit.policies.usage import StateColumn, Usage, columns_of_state
 from tests.audit.catalogs import (
     ALL,
     INSERT,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from supabase_jobs.audit.recording import Check
-from supabase_jobs.audit.recording import RecordedAttempt as Recorded
+from supabase_jobs.audit.emit.recording import Check
+from supabase_jobs.audit.emit.recording import RecordedAttempt as Recorded
 from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite.missing import MissingTest
 from supabase_jobs.mutation.suite.render import add_to, pgtap_test

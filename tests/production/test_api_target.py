@@ -5,7 +5,7 @@ import uuid
 import psycopg
 import pytest
 
-from supabase_jobs.session.committed import marked_id
+from supabase_jobs.api.marked_ids import marked_id
 from tests.fix_cli import Ran, Run
 
 API = {

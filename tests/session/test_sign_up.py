@@ -5,10 +5,11 @@ import uuid
 import psycopg
 import pytest
 
+from supabase_jobs.api import marked_ids
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.exit_codes import ExitCode
-from supabase_jobs.session import committed, sign_up
+from supabase_jobs.session import sign_up
 from supabase_jobs.session.sign_up import NewUser
 from supabase_jobs.verify.access.matrix import load
 from tests.fix_db import Make, on_one_major_each
@@ -92,7 +93,7 @@ def test_names_derived_from_the_digits_of_committed_ids_are_unique(rolled_back: 
     rolled_back.execute(
         trigger("insert into public.handles values (left(new.id::text, 6), right(new.id::text, 6))")
     )
-    users = [NewUser(committed.marked_id(name)) for name in load().ids]
+    users = [NewUser(marked_ids.marked_id(name)) for name in load().ids]
     sign_up.run(rolled_back, users)
     assert rolled_back.execute("select from public.handles").rowcount == len(users) > 10
 

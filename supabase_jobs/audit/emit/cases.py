@@ -12,9 +12,9 @@ from psycopg import sql
 from supabase_jobs.audit.audit import REQUEST_SETTINGS, rolled_back
 from supabase_jobs.audit.configuration import CHANNELS as MESSAGES
 from supabase_jobs.audit.emit.plain import AsSent, Plain
+from supabase_jobs.audit.emit.recording import RecordedAttempt, RecordedRow, Recording, RowText
+from supabase_jobs.audit.emit.replay import INCONCLUSIVE, TOUCHED, UNTOUCHED, Trial, outcomes, shown
 from supabase_jobs.audit.emit.titles import file_stem, title
-from supabase_jobs.audit.recording import RecordedAttempt, RecordedRow, Recording, RowText
-from supabase_jobs.audit.replay import INCONCLUSIVE, TOUCHED, UNTOUCHED, Trial, outcomes, shown
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit.recording import RecordedRow, Recording, RowText
+from supabase_jobs.audit.emit.recording import RecordedRow, Recording, RowText
 from supabase_jobs.audit.rows import values
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file

@@ -4,7 +4,7 @@ import re
 from collections.abc import Container
 from itertools import chain, count
 
-from supabase_jobs.audit.recording import RecordedAttempt
+from supabase_jobs.audit.emit.recording import RecordedAttempt
 from supabase_jobs.outcomes import ROWS, is_constraint_violation
 
 _ACTIONS = {

@@ -11,7 +11,6 @@ from itertools import product
 
 from psycopg import sql
 
-from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import (
     ANON,
     ANONYMOUS,
@@ -25,6 +24,7 @@ from supabase_jobs.audit.callers import (
     Persona,
 )
 from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import SQL, Bypass, ViewWrite
 from supabase_jobs.audit.probes.tables import Gain

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
 
-from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation
-from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.rows import patterns, values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row, Tenant

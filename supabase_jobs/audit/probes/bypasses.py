@@ -26,8 +26,9 @@ from supabase_jobs.audit.callers import (
     Persona,
 )
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Relation
-from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies.check_constraints import Limits
+from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.attempt import (
@@ -46,7 +47,6 @@ from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row, User
-from supabase_jobs.audit.usage import ColumnKey
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.findings import NotTested
 from supabase_jobs.session.action import (

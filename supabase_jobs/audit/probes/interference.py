@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from supabase_jobs.audit.callers import Persona
+from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes.arguments import PART
 from supabase_jobs.audit.probes.comparison import Answer, Answers, Flow, flow
 from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows.tenants import Row
-from supabase_jobs.audit.usage import ColumnKey
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
 from supabase_jobs.session.runner import AS_CALLER, Tried

@@ -18,8 +18,8 @@ from supabase_jobs.audit.callers import (
     Persona,
 )
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
-from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     ACCEPT,

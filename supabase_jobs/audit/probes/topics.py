@@ -12,10 +12,10 @@ from typing import ClassVar, LiteralString
 
 from psycopg import sql
 
-from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import SERVICE, Persona
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row

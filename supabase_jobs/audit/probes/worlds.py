@@ -12,12 +12,12 @@ from psycopg import errors, sql
 
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Column, Relation, is_partition_column
+from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import user_columns
 from supabase_jobs.audit.rows.tenants import Row, Tenant
 from supabase_jobs.audit.rows.values import INTEGERS, TIMES
-from supabase_jobs.audit.usage import ColumnKey
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.findings import NotTested

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from psycopg import sql
 
-from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import Column, Function, Policy, Relation
+from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import INSERT
 from supabase_jobs.audit.repairs import ended as ended_rows
 from supabase_jobs.audit.rows.plan import Plan, user_columns

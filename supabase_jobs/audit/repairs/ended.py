@@ -11,8 +11,8 @@ from typing import Any
 
 from psycopg import sql
 
-from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
+from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Ended
 from supabase_jobs.database.parser import syntax

@@ -12,7 +12,7 @@ from pathlib import Path
 from psycopg import sql
 
 from supabase_jobs.audit.audit import Options, audit
-from supabase_jobs.audit.recording import Check, RecordedAttempt, Recording, record
+from supabase_jobs.audit.emit.recording import Check, RecordedAttempt, Recording, record
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Audit

@@ -7,9 +7,9 @@ Each test is tried on a copy without the fault and on one with it, before it is 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from supabase_jobs.audit.emit.recording import Check, RecordedAttempt, RecordedRow
+from supabase_jobs.audit.emit.replay import INCONCLUSIVE, TOUCHED, Trial, outcomes
 from supabase_jobs.audit.emit.titles import title
-from supabase_jobs.audit.recording import Check, RecordedAttempt, RecordedRow
-from supabase_jobs.audit.replay import INCONCLUSIVE, TOUCHED, Trial, outcomes
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.session.action import printed
 

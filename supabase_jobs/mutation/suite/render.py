@@ -9,8 +9,8 @@ from pathlib import Path
 from psycopg import sql
 
 from supabase_jobs.audit.emit.folder import foreign_file
+from supabase_jobs.audit.emit.recording import RowText
 from supabase_jobs.audit.emit.titles import file_stem
-from supabase_jobs.audit.recording import RowText
 from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite.missing import MissingTest
 from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, REFUSALS, ROWS

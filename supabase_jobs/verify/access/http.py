@@ -14,6 +14,7 @@ from string import Template
 
 import psycopg
 
+from supabase_jobs.api import marked_ids
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.request import SERVICE
 from supabase_jobs.api.sender import NO_SUCH_PATH, NO_SUCH_TABLE, Sender, require_client
@@ -22,7 +23,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, as_sql
 from supabase_jobs.outcomes import HIDDEN, ROWS
-from supabase_jobs.session import committed, script, sign_up
+from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.impersonation import NULL, Impersonation, Params, begin
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.sign_up import SignedUp
@@ -169,7 +170,7 @@ def run(
         declared.ids,
         declared.placeholders,
         expectations.variables,
-        make=committed.marked_id,
+        make=marked_ids.marked_id,
     )
     started = time.monotonic()
     with connection.transaction(
@@ -183,7 +184,7 @@ def run(
     with endpoint.client() as http, guard.transaction():
         sender = Sender(endpoint, http, (NO_SUCH_PATH, NO_SUCH_TABLE))
         this = _Run(connection, declared, impersonation, expectations, sender)
-        committed.lock(guard)
+        marked_ids.lock(guard)
         with _cleaned_up(this):
             _require_same_database(this, in_sql)
             sent = _counted(

@@ -21,10 +21,10 @@ import psycopg
 import pytest
 from postgrest import CountMethod, ReturnMethod, SyncPostgrestClient
 
+from supabase_jobs.api import marked_ids
 from supabase_jobs.api.sender import Reply, Sender
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.local import server
-from supabase_jobs.session import committed
 from supabase_jobs.session.impersonation import NULL
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.http import api_case, api_cells
@@ -49,7 +49,7 @@ select md5(coalesce(string_agg(x, '' order by x), '')) from (
 MARKED = f"""
 select count(*) from (
   select id from public.async_jobs union all select guest_id from public.guest_users union all select id from auth.users
-) as x where id::text like '%{committed.MARK}%'
+) as x where id::text like '%{marked_ids.MARK}%'
 """
 NAMED = """
 create table public.handles (id uuid references auth.users on delete cascade, handle text unique);
@@ -432,7 +432,7 @@ def test_proxies_are_not_used_for_a_local_api(one_api: Api, cli: Run) -> None:
 
 def test_a_second_run_at_the_same_time_is_refused(one_api: Api, cli: Run) -> None:
     with psycopg.connect(one_api.db_url) as other:
-        other.execute("select pg_advisory_xact_lock(%s)", (committed.LOCK_KEY,))
+        other.execute("select pg_advisory_xact_lock(%s)", (marked_ids.LOCK_KEY,))
         ran = cli(
             "verify",
             "--only",
@@ -546,7 +546,7 @@ def test_the_local_api_needs_no_keys(cli: Run, tmp_path: Path) -> None:
 
 
 def test_marked_ids_differ_from_guest_ids() -> None:
-    assert committed.marked_id("guest").version == 8
+    assert marked_ids.marked_id("guest").version == 8
 
 
 CASES = {case.id: case for case in declared_cases(EXPECTATIONS).cases}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from supabase_jobs.audit.expressions import (
+from supabase_jobs.audit.policies.expressions import (
     OPERATORS,
     TRANSPARENT,
     Literal,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from supabase_jobs.audit.recording import RowText
+from supabase_jobs.audit.emit.recording import RowText
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.outcomes import HIDDEN, REFUSALS, ROWS, is_constraint_violation

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import USERS, Catalog, Function, Policy, Relation
-from supabase_jobs.audit.expressions import (
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.expressions import (
     USER_ID,
     Claim,
     Comparison,

@@ -134,9 +134,11 @@ def compare_database(
     """Compare a state of the migrations with a copy of the connected database."""
     from supabase_jobs.projects.copied import copied
     from supabase_jobs.projects.migrated import migrated
+    from supabase_jobs.projects.served import served_schemas
 
     major = connection.info.server_version // 10_000
-    after = State("the database", before.files, tuple(options.served))
+    served = served_schemas(given.directory, given.db_url, connection)
+    after = State("the database", before.files, served)
     with (
         migrated(given.directory, before.files, major=major, narration=narration()) as old,
         copied(connection, copy_options(given), narration=narration()) as copy,

@@ -155,6 +155,7 @@ def command(
     from supabase_jobs.audit.audit import Options, audit
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
     from supabase_jobs.database.connection import second_connection
+    from supabase_jobs.projects.served import served_schemas
     from supabase_jobs.report.producers.audit import document
     from supabase_jobs.sources.config_toml import load_api_settings
 
@@ -217,6 +218,8 @@ def command(
         opened = project_database(given, seed=seed, rows=not no_rows)
     with opened as database:
         connection = database.connection
+        served = served_schemas(given.directory, given.db_url, database.target or connection)
+        options = replace(options, served=served)
         options = hiding(options, database.private, database.definitions)
         with progress("auditing"):
             result = _emit(connection, options, emitted) if emitted else audit(connection, options)

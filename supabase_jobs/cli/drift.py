@@ -72,6 +72,7 @@ def _drift(given: "Settings", *, access: bool) -> "Drift":
     from supabase_jobs.projects.built import built
     from supabase_jobs.projects.catalog import read_facts
     from supabase_jobs.projects.drift import compare, printed_otherwise, try_out
+    from supabase_jobs.projects.served import served_schemas
     from supabase_jobs.sources.config_toml import bucket_names
 
     started = time.monotonic()
@@ -79,6 +80,7 @@ def _drift(given: "Settings", *, access: bool) -> "Drift":
         narrate("note: reads the catalogs; nothing is written")
         rows = ledger.read(connection).rows
         facts = read_facts(connection)
+        served = served_schemas(given.directory, given.db_url, connection)
         major = connection.info.server_version // 10_000
         database = str(describe(connection))
     files = applied_files(project_files(given), rows, narrate)
@@ -104,7 +106,7 @@ def _drift(given: "Settings", *, access: bool) -> "Drift":
                 progress("trying the SQL of the differences"),
             ):
                 untried = try_out(copy, facts, expected, found)
-                diff = _access(given, original, copy) if access else None
+                diff = _access(given, served, original, copy) if access else None
     findings = tuple(_finding(d, untried.get(d.key, "")) for d in found)
     result = Drift(
         findings=findings,
@@ -115,13 +117,13 @@ def _drift(given: "Settings", *, access: bool) -> "Drift":
     return result if diff is None else _classified(result, diff)
 
 
-def _access(given: "Settings", original: "Connection", copy: "Connection") -> "AccessDiff | None":
+def _access(
+    given: "Settings", served: tuple[str, ...], original: "Connection", copy: "Connection"
+) -> "AccessDiff | None":
     """The access that a database has other than by its migrations; None if it cannot be audited."""
     from supabase_jobs.audit.audit import Options
-    from supabase_jobs.sources.config_toml import load_api_settings
     from supabase_jobs.sources.files import MigrationFiles
 
-    served = load_api_settings(given.directory).schemas
     nothing = MigrationFiles(())
     try:
         diff = compare_states(

@@ -203,8 +203,8 @@ def _run_suite(
     from supabase_jobs.mutation.suite.faults import parse_kinds
     from supabase_jobs.mutation.suite.render import earlier_tests
     from supabase_jobs.mutation.suite.suite_run import SuiteOptions, SuiteRun
+    from supabase_jobs.projects.served import served_schemas
     from supabase_jobs.report.producers.suite_mutation import document
-    from supabase_jobs.sources.config_toml import load_api_settings
 
     given = settings(ctx)
     kinds = parse_kinds(only)
@@ -215,7 +215,7 @@ def _run_suite(
         earlier_tests(options["tests_folder"])  # or an error, before the suite runs
     with suite_database(given) as database:
         audit_options = Options(
-            load_api_settings(given.directory).schemas,
+            served_schemas(given.directory, given.db_url, database.target or database.connection),
             configuration=audit_configuration(given.directory),
         )
         run = SuiteRun(

@@ -124,12 +124,12 @@ def _access(
     from supabase_jobs.audit.audit import Options
     from supabase_jobs.cli.access import compare_pending_on_copy, named_by_project
     from supabase_jobs.projects.copied import ANNOUNCEMENT
-    from supabase_jobs.sources.config_toml import load_api_settings
+    from supabase_jobs.projects.served import served_schemas
     from supabase_jobs.sources.files import MigrationFiles
 
     narrate(f"plan --access {ANNOUNCEMENT}")
     options = Options(
-        served=load_api_settings(given.directory).schemas,
+        served=served_schemas(given.directory, given.db_url, connection),
         configuration=audit_configuration(given.directory),
         advance=advance,
     )

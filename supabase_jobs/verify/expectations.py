@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from supabase_jobs.projects.served import project_ref
 from supabase_jobs.settings import AllowedEntry, Settings
 from supabase_jobs.sources.config_toml import ApiSettings, load_api_settings
 from supabase_jobs.sources.project import rendered, variables
 from supabase_jobs.sources.variables import Value
 
 PACKAGED_DECLARATIONS = Path(__file__).with_name("declarations")
-
-EXPOSED_SCHEMAS = Path(__file__).with_name("exposed_schemas.sql")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Expectations:
 
     def all_exposed_schemas(self, rows: Iterable[Sequence[str]]) -> set[str]:
         """The schemas that the API exposes according to config.toml and to a database: the rows of
-        EXPOSED_SCHEMAS.
+        `projects.served.EXPOSED_SCHEMAS`.
         """
         return {*self.exposed_schemas, *(schema for (schema,) in rows)}
 
@@ -45,7 +44,7 @@ class Expectations:
 def load_expectations(settings: Settings) -> Expectations:
     """The expectations of a project's sources."""
     texts = tuple(migration.text for migration in rendered(settings))
-    exposed = load_api_settings(settings.directory).schemas
+    exposed = load_api_settings(settings.directory, project_ref(settings.db_url)).schemas
     return Expectations(
         variables(settings),
         texts,

@@ -7,11 +7,12 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.outcomes import DENIED
+from supabase_jobs.projects.served import EXPOSED_SCHEMAS
 from supabase_jobs.verify.access import AREA, auth_functions
 from supabase_jobs.verify.access.matrix import AccessDeclaration
 from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Context, Trace
-from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
+from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.structure import catalog
 
 _PRIVILEGES = Path(__file__).with_name("privileges.sql")

@@ -14,11 +14,12 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.projects.served import EXPOSED_SCHEMAS
 from supabase_jobs.sources.files import fingerprint
 from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Change, Context
 from supabase_jobs.verify.equivalence import EFFECT, changed_effects
-from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
+from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.lints.check import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
 from supabase_jobs.verify.structure.catalog import Fact, Facts

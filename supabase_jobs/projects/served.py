@@ -1,0 +1,35 @@
+"""The schemas that the API of a database exposes."""
+
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.sources.config_toml import load_api_settings
+
+EXPOSED_SCHEMAS = Path(__file__).with_name("exposed_schemas.sql")
+_HOST = (".supabase.co", ".supabase.com")
+
+
+def served_schemas(project: Path, url: str | None, database: Connection) -> tuple[str, ...]:
+    """The schemas of the setting `pgrst.db_schemas` of a database, else those of the project's
+    configuration, with the section of `[remotes]` for the project that the URL names.
+    """
+    rows = sql_file(EXPOSED_SCHEMAS).rows(database)
+    if rows:
+        return tuple(schema for (schema,) in rows)
+    return load_api_settings(project, project_ref(url)).schemas
+
+
+def project_ref(url: str | None) -> str | None:
+    """The reference of the hosted project that a URL names: db.REF.supabase.co, or a pooler's user
+    postgres.REF.
+    """
+    parts = conninfo_to_dict(url or "")
+    host = str(parts.get("host") or "")
+    if not host.endswith(_HOST):
+        return None
+    if host.startswith("db."):
+        return host.split(".")[1]
+    return str(parts.get("user") or "").partition(".")[2] or None

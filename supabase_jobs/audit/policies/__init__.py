@@ -1,1 +1,1 @@
-"""What the texts of policies, constraints and functions mention; nothing is judged by them."""
+"""The columns, values and states that texts of policies, constraints and functions mention."""

@@ -225,7 +225,7 @@ def _in_states(world: World) -> Iterator[Persona]:
 
 
 def _end(plan: Plan, row: Row) -> Ended | None:
-    """What marks the user of a row as one who has left the tenant, if the state of the row does."""
+    """How the user of a row has left the tenant, if the state of the row says it."""
     words = plan.words
     for column in columns_of_state(row.part):
         is_ended = words.ending_columns.matches(column.name)

@@ -29,7 +29,7 @@ from supabase_jobs.projects.migrated import (
 )
 from supabase_jobs.projects.narration import SILENT, Narration
 from supabase_jobs.projects.restore import Restored, restore
-from supabase_jobs.projects.source import Source, read_source
+from supabase_jobs.projects.source import Parts, Source, read_source
 from supabase_jobs.sources.files import MigrationFiles
 
 # what a command that copies says before it begins
@@ -219,9 +219,24 @@ def _lacking(source: Source, restored: Restored) -> Iterator[NotTested]:
     for name in source.unreadable.values():
         why = "the connecting role may not read the table, so it was not copied"
         yield NotTested(name, why, "Connect as the role that owns it.")
-    seen: set[str] = set()
-    for failure in restored.failures:
-        for name in failure.object.labels:
-            if name not in seen:
-                seen.add(name)
-                yield NotTested(name, f"not copied: {failure.why}", _HELP)
+    unreadable = {name.replace('"', "") for name in source.unreadable.values()}
+    for name, parts in differing(source.parts, restored.parts).items():
+        if name in unreadable:
+            continue
+        reason = next((f.why for f in restored.failures if f.is_about(name)), "")
+        what = f"differs in the copy: {', '.join(parts)}" if parts else "not copied"
+        yield NotTested(name, f"{what}: {reason}" if reason else what, _HELP)
+
+
+def differing(original: Parts, copy: Parts) -> dict[str, list[str]]:
+    """The objects whose copies differ, with the properties that do; none for a missing object."""
+    expected, existing = {name for name, _ in original}, {name for name, _ in copy}
+    found: dict[str, list[str]] = {}
+    for name, part in sorted(original.keys() | copy.keys()):
+        if name not in expected:
+            continue  # a stand-in
+        if name not in existing:
+            found.setdefault(name, [])
+        elif original.get((name, part)) != copy.get((name, part)):
+            found.setdefault(name, []).append(part)
+    return found

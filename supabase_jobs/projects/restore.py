@@ -18,7 +18,7 @@ from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import split
 from supabase_jobs.local import stand_ins
 from supabase_jobs.migrations.extensions import with_ranges
-from supabase_jobs.projects.source import Source, StandIn
+from supabase_jobs.projects.source import Parts, Source, StandIn, read_parts
 from supabase_jobs.projects.statements import tables
 
 # statements that are sent together: enough for one wait, few enough to show progress
@@ -49,14 +49,6 @@ _RUN_CODE = ("CREATE AGGREGATE", "ALTER AGGREGATE")
 _ATTACH = " ATTACH PARTITION "
 # they would run for each statement after them
 _EVENT_TRIGGERS = ("CREATE EVENT TRIGGER", "ALTER EVENT TRIGGER")
-# what decides who can do what; the others make queries fast, or document
-_DECISIVE = frozenset(
-    {
-        *("TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "FUNCTION", "PROCEDURE", "TYPE"),
-        *("DOMAIN", "POLICY", "ROW SECURITY", "TRIGGER", "CONSTRAINT", "CHECK CONSTRAINT", "RULE"),
-        *("ACL", "DEFAULT", "TABLE ATTACH", "SCHEMA"),
-    }
-)
 _RECORDS = """
 create schema supabase_jobs_copy;
 grant usage on schema supabase_jobs_copy to public;
@@ -94,7 +86,7 @@ class DumpedObject:
 
 @dataclass(frozen=True)
 class Failure:
-    """An object that the copy lacks, and why."""
+    """A statement that failed, and why."""
 
     object: DumpedObject
     error: psycopg.Error
@@ -104,26 +96,23 @@ class Failure:
         """The reason as the server gives it."""
         return sqlstate_and_message(self.error)
 
-    @property
-    def is_decisive(self) -> bool:
-        """Whether who can do what differs without it: not for an object that exists, nor for a
-        storage parameter.
-        """
-        harmless = (
-            psycopg.errors.DuplicateSchema,
-            psycopg.errors.DuplicateFunction,
-            psycopg.errors.DuplicateTable,
-            psycopg.errors.InvalidParameterValue,
+    def is_about(self, name: str) -> bool:
+        """Whether it is the statement of an object; a dump names the arguments of functions."""
+        return any(
+            label == name or ("(" in name and label.startswith(f"{name.partition('(')[0]}("))
+            for label in self.object.labels
         )
-        return self.object.type in _DECISIVE and not isinstance(self.error, harmless)
 
 
 @dataclass
 class Restored:
-    """The objects that the copy lacks, and the extensions that have a stand-in."""
+    """The statements that failed, the extensions that have a stand-in, and what the copy has of
+    `Source.parts`.
+    """
 
     failures: list[Failure] = field(default_factory=list)
     extensions: list[str] = field(default_factory=list)
+    parts: Parts = field(default_factory=dict)
 
 
 def objects(dump: str) -> Iterator[DumpedObject]:
@@ -187,8 +176,9 @@ def restore(
     with connect(owner_url) as owner:
         left = _again(owner, _run(owner, of_owner))
     failed = [*_again(superuser, failed), *left]
-    restored.failures = [failure for failure in failed if failure.is_decisive]
+    restored.failures = failed
     _create_event_triggers(superuser, source, event_triggers)
+    restored.parts = read_parts(superuser)
     advance(len(pending), len(pending))
     return restored
 
@@ -239,7 +229,7 @@ def _own(superuser: Connection, source: Source) -> None:
         .format(owner)
         .as_string(superuser)
     )
-    _send(superuser, [alter, bypass, *statements])
+    _send(superuser, [alter, bypass, *source.database_privileges, *statements])
 
 
 def _create_extensions(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from psycopg.pq import TransactionStatus
 
@@ -65,6 +66,10 @@ class StandIn:
     statement: str
 
 
+# object and property → its value: what the copy has in common with the original
+Parts = Mapping[tuple[str, str], str]
+
+
 @dataclass(frozen=True)
 class Source:
     """A database to copy."""
@@ -78,6 +83,8 @@ class Source:
     extensions: Sequence[Extension]
     unreadable: Mapping[str, str]
     stand_ins: Sequence[StandIn]
+    database_privileges: Sequence[str]
+    parts: Parts
 
 
 def read_source(connection: Connection) -> Source:
@@ -102,5 +109,18 @@ def read_source(connection: Connection) -> Source:
         settings=[Setting(*row) for row in found["settings"]],
         extensions=[Extension(*row) for row in found["extensions"]],
         unreadable=dict(found["unreadable"]),
+        database_privileges=[statement for (statement,) in found["database_privileges"]],
+        parts=_parts(found["compared"]),
         stand_ins=[StandIn(*row) for made in rows[len(facts) :] for row in made],
     )
+
+
+def read_parts(connection: Connection) -> Parts:
+    """The properties of another database that `Source.parts` compares. Raises psycopg's errors."""
+    start = [Statement("begin read only"), Statement(SETTINGS)]
+    rows = read(connection, [*start, _QUERIES["compared"].statement(), Statement("rollback")])
+    return _parts(rows[len(start)])
+
+
+def _parts(rows: Sequence[Sequence[Any]]) -> Parts:
+    return {(str(object_), str(part)): str(value) for object_, part, value in rows}

@@ -408,3 +408,41 @@ def test_event_triggers_never_run_as_the_superuser(
         assert not marker.exists()
     finally:
         marker.unlink(missing_ok=True)
+
+
+DIFFERENT = """
+create table public.parents (id int primary key);
+create table public.children (id int primary key, parent int references public.parents);
+alter table public.children disable trigger all;
+grant execute on function pg_catalog.pg_read_file(text) to anon;
+grant select on pg_catalog.pg_authid to anon;
+grant set on parameter log_statement to anon;
+revoke all on database {name} from public;
+grant create, temporary on database {name} to authenticated with grant option;
+create function public.native(text) returns text language c as '$libdir/dblink', 'dblink_error_message';
+"""
+
+
+def test_what_differs_in_the_copy_is_named(database: Database) -> None:
+    with connect(database.superuser_url) as superuser:
+        superuser.execute(DIFFERENT.replace("{name}", database.name).encode())
+        try:
+            with copy_of(database) as copy:
+                may = "select has_database_privilege('authenticated', current_database(), {})"
+                privileges = [
+                    values(copy.connection, may.format(f"'{name}'"))
+                    for name in ("create with grant option", "temporary", "connect")
+                ]
+                why = {item.object: item.why for item in copy.lacking}
+        finally:
+            superuser.execute(
+                "revoke set on parameter log_statement from anon; drop table public.children"
+            )
+    assert privileges == [[True], [True], [False]]
+    assert why == {
+        "public.children": "differs in the copy: foreign key children_parent_fkey is not checked",
+        "parameter log_statement": "not copied",
+        "pg_catalog.pg_read_file(text)": "not copied",
+        "pg_catalog.pg_authid": "not copied",
+        "public.native(text)": "differs in the copy: function",
+    }

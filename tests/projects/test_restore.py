@@ -1,8 +1,8 @@
 """What of a dump the copy gets, and what is named as missing. Without a database."""
 
 import psycopg
-import pytest
 
+from supabase_jobs.projects.copied import differing
 from supabase_jobs.projects.restore import DumpedObject, Failure, objects
 
 DUMP = """\\restrict abc
@@ -48,17 +48,31 @@ def test_statements_belong_to_the_object_above_them() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("type", "error", "is_decisive"),
-    [
-        ("POLICY", psycopg.errors.UndefinedFunction(), True),
-        ("TABLE", psycopg.errors.UndefinedObject(), True),
-        ("TABLE", psycopg.errors.InvalidParameterValue(), False),
-        ("SCHEMA", psycopg.errors.DuplicateSchema(), False),
-        ("INDEX", psycopg.errors.UndefinedObject(), False),
-    ],
-)
-def test_only_what_decides_access_is_named(
-    type: str, error: psycopg.Error, is_decisive: bool
-) -> None:
-    assert Failure(DumpedObject("select 1", type, "public", "x"), error).is_decisive is is_decisive
+def test_objects_that_differ_are_named_with_what_differs() -> None:
+    original = {
+        ("public.notes", "policy own"): "true",
+        ("public.notes", "privileges"): "anon SELECT",
+        ("public.find(text)", "function"): "f",
+        ("public.same", "table or view"): "r",
+    }
+    copy = {
+        ("public.notes", "policy own"): "false",
+        ("public.notes", "policy new"): "true",
+        ("public.notes", "privileges"): "anon SELECT",
+        ("public.same", "table or view"): "r",
+        ("public.stand_in", "table or view"): "r",
+    }
+    assert differing(original, copy) == {
+        "public.notes": ["policy new", "policy own"],
+        "public.find(text)": [],
+    }
+
+
+def test_a_failure_is_about_a_function_whose_arguments_have_names() -> None:
+    statement = "CREATE FUNCTION public.find(q text) RETURNS int LANGUAGE sql AS 'x'"
+    failure = Failure(
+        DumpedObject(statement, "FUNCTION", "public", "find(q text)"),
+        psycopg.errors.UndefinedTable(),
+    )
+    assert failure.is_about("public.find(text)")
+    assert not failure.is_about("public.find_all(text)")

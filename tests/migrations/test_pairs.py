@@ -172,7 +172,7 @@ def test_two_thousand_renamed_migrations_are_paired_without_parsing_them() -> No
     files = [file(text(n), f"{20260101000000 + n}", f"m{n}") for n in range(2000)]
     rows = [row(text(n), f"{20270101000000 + n}", f"m{n}") for n in range(2000)]
     rows[7] = row(text(7).replace("title", "name"), rows[7].version, "m7")
-    started = time.perf_counter()
+    started = time.process_time()
     found = find_pairs(files, rows)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert (len(found.renamed), list(found.near)) == (1999, ["20260101000007"])

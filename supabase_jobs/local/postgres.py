@@ -36,8 +36,8 @@ host  all  all  {host}/32  trust
 """
 
 # Speed over durability. The embedded versions have no `jit`; those of a system would take ten times
-# as long to compile a catalog query as to run it. Failed statements are not logged, because they can contain the secret of a
-# guest.
+# as long to compile a catalog query as to run it. Failed statements are not logged, because they
+# can contain the secret of a guest.
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",

@@ -13,6 +13,7 @@ from supabase_jobs.cli.access import (
     State,
     compare_database,
     compare_migrations,
+    compare_states,
     earlier_state,
     locations,
 )
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
     from supabase_jobs.findings import AccessDiff, Audit
     from supabase_jobs.settings import Settings
 
+DEFAULT_GRANTS = {
+    True: "on: requests reach each new object of schema public",
+    False: "off: requests reach no new table, function or sequence without a GRANT",
+}
 # the keys of audit.emit.render.FORMATS
 EMITTED = ("pgtap", "pytest")
 
@@ -104,6 +109,12 @@ EMITTED = ("pgtap", "pytest")
     is_flag=True,
     help="On the embedded server: also run the seed files, by default supabase/seed.sql.",
 )
+@click.option(
+    "--default-grants",
+    type=click.Choice(("on", "off", "both")),
+    help="On the embedded server: whether the API roles get privileges on new tables (default:"
+    " [api] auto_expose_new_tables); both reports what the other state would change.",
+)
 @click.option("--no-functions", is_flag=True, help="Call no functions.")
 @click.option("--no-rows", is_flag=True, help="Copy no reference rows, such as roles and plans.")
 @click.option(
@@ -133,6 +144,7 @@ def command(
     strict: bool,
     emitted: tuple[tuple[str, Path], ...],
     seed: bool,
+    default_grants: str | None,
     no_functions: bool,
     no_rows: bool,
     in_place: bool,
@@ -155,8 +167,11 @@ def command(
     from supabase_jobs.audit.audit import Options, audit
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
     from supabase_jobs.database.connection import second_connection
+    from supabase_jobs.findings import DefaultGrants
+    from supabase_jobs.projects.default_grants import default_grants as is_exposed
     from supabase_jobs.projects.served import served_schemas
     from supabase_jobs.report.producers.audit import document
+    from supabase_jobs.report.producers.default_grants import document as default_grants_document
     from supabase_jobs.sources.config_toml import load_api_settings
 
     if update_baseline is not None and (schemas or tables):
@@ -165,6 +180,11 @@ def command(
         )
     if emitted and (schemas or tables):
         raise ConfigError("--emit needs the whole project", hint="Leave out --schema and --table.")
+    if in_place and default_grants is not None:
+        raise ConfigError(
+            "--default-grants conflicts with --in-place",
+            hint="Leave it out: the database has its own default privileges.",
+        )
     if api_url is not None and update_baseline is not None:
         raise ConfigError(
             "--api-url conflicts with --update-baseline",
@@ -175,6 +195,7 @@ def command(
         "--api-url": api_url is not None,
         "--update-baseline": update_baseline is not None,
         "--seed": seed,
+        "--default-grants": default_grants is not None,
     }
     if migrations_from is not None and any(beside_diff.values()):
         other = next(option for option, is_given in beside_diff.items() if is_given)
@@ -215,11 +236,18 @@ def command(
     if in_place:
         opened = database_in_place(given, allow_remote=allow_remote)
     else:
-        opened = project_database(given, seed=seed, rows=not no_rows)
+        opened = project_database(
+            given,
+            seed=seed,
+            rows=not no_rows,
+            default_grants=_chosen_grants(given, default_grants),
+        )
     with opened as database:
         connection = database.connection
         served = served_schemas(given.directory, given.db_url, database.target or connection)
         options = replace(options, served=served)
+        exposed = is_exposed(connection)
+        narrate(f"default privileges: {DEFAULT_GRANTS[exposed]}")
         options = hiding(options, database.private, database.definitions)
         with progress("auditing"):
             result = _emit(connection, options, emitted) if emitted else audit(connection, options)
@@ -232,7 +260,16 @@ def command(
                 second_connection(database.target) as guard,
             ):
                 result = compare(database.target, guard, options, endpoint, result)
-        result = replace(result, database=database.name, locations=locations(given))
+        result = replace(
+            result,
+            database=database.name,
+            locations=locations(given),
+            default_grants="on" if exposed else "off",
+        )
+        difference = None
+        if default_grants == "both":
+            with project_database(given, seed=seed, default_grants=not exposed) as changed:
+                difference = _other_grants(given, connection, changed.connection, options, exposed)
     if update_baseline is not None and file is not None:
         write_file(file, without_private(render(result, known)))
         narrate(f"wrote {file}")
@@ -241,10 +278,47 @@ def command(
             result, known, strict=strict, narrowed=bool(schemas or tables or no_functions)
         )
         result = replace(result, baseline=_shown(file))
-    report = document(result)
+    if difference is None:
+        report = document(result)
+    else:
+        report = default_grants_document(DefaultGrants(result, difference))
     show_reports(report, reports)
     annotate_findings(report, with_infos=False)
     ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
+
+
+def _chosen_grants(given: "Settings", option: str | None) -> bool | None:
+    """The default privileges to build the project with; None for those of its configuration."""
+    from supabase_jobs.sources.config_toml import load_api_settings
+
+    if option == "both":
+        return load_api_settings(given.directory).auto_expose_new_tables is not False
+    return None if option is None else option == "on"
+
+
+def _other_grants(
+    given: "Settings",
+    connection: "Connection",
+    other: "Connection",
+    options: "Options",
+    exposed: bool,
+) -> "AccessDiff":
+    """The changes of access if the default privileges were in their other state."""
+    from supabase_jobs.audit.baseline import Baseline
+    from supabase_jobs.sources.files import MigrationFiles
+
+    nothing = MigrationFiles(())
+    names = ("default privileges on", "default privileges off")
+    before, after = names if exposed else reversed(names)
+    diff = compare_states(
+        given,
+        (connection, State(before, nothing, tuple(options.served))),
+        (other, State(after, nothing, tuple(options.served))),
+        replace(options, accepted=None),
+        Baseline(),
+    )
+    state = "off" if exposed else "on"
+    return replace(diff, audit=replace(diff.audit, default_grants=state))
 
 
 def _with_lacking(result: "Audit", database: "ProjectDatabase", options: "Options") -> "Audit":

@@ -45,13 +45,18 @@ class ProjectDatabase:
 
 @contextmanager
 def project_database(
-    given: "Settings", *, seed: bool = False, rows: bool = True
+    given: "Settings",
+    *,
+    seed: bool = False,
+    rows: bool = True,
+    default_grants: bool | None = None,
 ) -> Iterator[ProjectDatabase]:
     """A copy of the target database; without one, an embedded server with the project's migrations.
 
     Either is removed afterwards. With `seed`, the project's seed files run after the migrations;
-    with `rows`, a copy gets reference rows. Raises ConfigError for `seed` with a target database,
-    and without a target database if there are no migrations.
+    with `rows`, a copy gets reference rows. `default_grants` overrides the default privileges of
+    the project. Raises ConfigError for `seed` and `default_grants` with a target database, and
+    without a target database if there are no migrations.
     """
     from supabase_jobs.database.connection import describe
     from supabase_jobs.projects.copied import ANNOUNCEMENT, copied
@@ -63,6 +68,12 @@ def project_database(
                 "--seed needs the embedded server, and a database was given or is running",
                 hint="Leave out --seed, or leave out --db-url and stop the local server.",
             )
+        if default_grants is not None:
+            raise ConfigError(
+                "--default-grants needs the embedded server, and a database was given or is"
+                " running",
+                hint="Leave it out: the database has its own default privileges.",
+            )
         with connected(given) as connection:
             narrate(f"audit {ANNOUNCEMENT}")
             options = copy_options(given, rows=rows)
@@ -73,7 +84,10 @@ def project_database(
 
     files = project_files(given)
     seeds = project.seeds(given) if seed else []
-    with migrated(given.directory, files, seeds, narration=narration()) as built:
+    built_project = migrated(
+        given.directory, files, seeds, default_privileges=default_grants, narration=narration()
+    )
+    with built_project as built:
         name = str(describe(built.connection))
         narrate(f"database: {name}")
         yield ProjectDatabase(built.connection, name, lacking=built.lacking)

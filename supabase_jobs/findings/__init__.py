@@ -13,6 +13,7 @@ from supabase_jobs.findings.audit import (
 from supabase_jobs.findings.changes import (
     AccessChange,
     AccessDiff,
+    DefaultGrants,
     Drift,
     DriftFinding,
     NotCompared,
@@ -41,6 +42,7 @@ __all__ = [
     "AuditFinding",
     "AuditedRelation",
     "Case",
+    "DefaultGrants",
     "Drift",
     "DriftFinding",
     "Explanation",

@@ -106,7 +106,8 @@ class Audit:
     its request. `locations` are those of `Verification`. `baseline` is the file that the access was
     compared with, if any. `relations` are the tables and views by name. `tested` maps (object,
     caller) to the kinds of actions that were tried with a certain outcome. `api_cells` is the
-    number of cells that were also sent to an API, if one was given.
+    number of cells that were also sent to an API, if one was given. `default_grants` is the state
+    of the default privileges, "on" or "off", if it is known.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -126,6 +127,7 @@ class Audit:
     relations: Mapping[str, AuditedRelation] = field(default_factory=dict)
     tested: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     api_cells: int | None = None
+    default_grants: str | None = None
 
     @property
     def ok(self) -> bool:

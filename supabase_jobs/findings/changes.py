@@ -86,6 +86,14 @@ class AccessDiff:
 
 
 @dataclass(frozen=True)
+class DefaultGrants:
+    """The audit of a project, and what the other state of the default privileges changes."""
+
+    audit: Audit
+    difference: AccessDiff
+
+
+@dataclass(frozen=True)
 class DriftFinding:
     """A difference between the catalogs of a database and those that its migrations create.
 

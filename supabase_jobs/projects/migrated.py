@@ -53,14 +53,17 @@ def migrated(
     seeds: Sequence[Migration] = (),
     *,
     major: int | None = None,
+    default_privileges: bool | None = None,
     narration: Narration = SILENT,
 ) -> Iterator[Migrated]:
     """A database with the files loaded, and then the seed files run.
 
-    `major` is by default that of the project in `directory`. Raises MigrationError (6) if a seed
-    file fails.
+    `major` and `default_privileges` are by default those of the project in `directory`. Raises
+    MigrationError (6) if a seed file fails.
     """
     options = server_options(directory, major, narration)
+    if default_privileges is not None:
+        options["default_privileges"] = default_privileges
     with server.throwaway(**options) as embedded, connect(embedded.url) as connection:
         load_services(embedded.own_url)
         files = _with_roles(directory, files)
@@ -157,10 +160,6 @@ def server_options(
     """
     exposed = load_api_settings(directory).auto_expose_new_tables
     options: dict[str, Any] = {} if exposed is None else {"default_privileges": exposed}
-    if exposed is False:
-        narration.note(
-            "note: [api] auto_expose_new_tables is off: requests reach no new table without a GRANT"
-        )
     wanted = major or load_major_version(directory) or binaries.HOSTED_MAJOR
     installed = binaries.installed(wanted, directory, account.current())
     if installed is not None:

@@ -269,9 +269,10 @@ class AccessRow:
 class Access:
     """Who can do what: a row for each object, a column for each action.
 
-    `heading` is that of the objects on a page, and `folded` the title in Markdown, '' if it is not
-    there. `is_in_text`: text reports have it. `has_filters`: a page can show a part of the rows.
-    `without` follows the number of cells for whose SQL a page has no room.
+    `heading` is that of the objects on a page, `text_heading` that in text, and `folded` the title
+    in Markdown, '' if it is not there. `is_in_text`: text reports have it. `has_filters`: a page
+    can show a part of the rows. `without` follows the number of cells for whose SQL a page has no
+    room.
     """
 
     kind: ClassVar[str] = "access"
@@ -283,6 +284,7 @@ class Access:
     intro: Prose = ()
     folded: str = ""
     is_in_text: bool = True
+    text_heading: str = "table"
     has_filters: bool = False
     without: Prose = ()
 

@@ -346,7 +346,7 @@ def _outcome(outcome: str, is_mismatch: bool) -> Text:
 
 def _access(matrix: Access) -> Columns:
     table = Columns(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("table", overflow="fold")
+    table.add_column(matrix.text_heading, overflow="fold")
     for action in matrix.actions:
         table.add_column(action, width=_CELL)
     for row in matrix.rows:

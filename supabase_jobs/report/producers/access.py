@@ -221,10 +221,9 @@ def _text(groups: list[list[AccessChange]]) -> str:
 
 def _sections(result: AccessDiff) -> Iterator[Section]:
     for heading, kinds in PARTS.items():
-        if changes := result.of(*kinds):
-            entries = tuple(map(_entry, sentences(result, changes)))
-            yield Findings(heading, entries)
-    if missing := tuple(_omissions(result)):
+        if found := entries(result, *kinds):
+            yield Findings(heading, found)
+    if missing := tuple(omissions(result)):
         yield Omissions("Not compared", "? ", missing)
     matrix = audit.access(result.audit, with_attempts=False)
     if matrix.rows:
@@ -237,6 +236,11 @@ def _sections(result: AccessDiff) -> Iterator[Section]:
             has_filters=False,
         )
         yield Legend(audit.MEANINGS, audit.MEANING_ITEMS)
+
+
+def entries(result: AccessDiff, *kinds: str) -> tuple[Entry, ...]:
+    """The changes of some kinds, a sentence each."""
+    return tuple(map(_entry, sentences(result, result.of(*kinds))))
 
 
 def _entry(sentence: Sentence) -> Entry:
@@ -256,7 +260,7 @@ def _entry(sentence: Sentence) -> Entry:
     )
 
 
-def _omissions(result: AccessDiff) -> Iterator[Omission]:
+def omissions(result: AccessDiff) -> Iterator[Omission]:
     """The objects that were tested on one side only, those with the same reason together."""
     found: dict[tuple[str, str], list[NotCompared]] = {}
     for item in result.not_compared:

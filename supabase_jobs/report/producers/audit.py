@@ -148,6 +148,7 @@ def contract(result: Audit) -> Mapping[str, object]:
             **({} if result.api_cells is None else {"api_cells": result.api_cells}),
             "not_tested": [asdict(item) for item in result.not_tested],
         },
+        "default_grants": result.default_grants,
         "summary": {**counts, "ms": round(result.milliseconds, 1)},
     }
 

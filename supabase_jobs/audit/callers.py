@@ -80,7 +80,9 @@ class Persona(Caller):
 
 def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Persona]:
     """The callers for a world, and those of audit.toml."""
-    return [*_callers(world), *(_declared(world, caller) for caller in declared)]
+    found = [*_callers(world), *(_declared(world, caller) for caller in declared)]
+    # as in a request, whose headers are an object even if it has none
+    return [replace(caller, headers=caller.headers or {}) for caller in found]
 
 
 def _declared(world: World, declared: DeclaredCaller) -> Persona:
@@ -101,7 +103,7 @@ def _declared(world: World, declared: DeclaredCaller) -> Persona:
         kind=_kind(declared),
         role=declared.role,
         claims=claims,
-        headers=headers or None,
+        headers=headers,
         user=user,
         tenant=tenant,
     )

@@ -60,8 +60,6 @@ class AuditLimits:
     calls: int = 6
     # all calls of a function by a caller, other values for special arguments included
     calls_in_all: int = 16
-    # calls with other arguments that are compared with calls for unknown ones
-    compared_calls: int = 2
     # calls for which an identity is set once
     calls_in_batch: int = 20
     # topics of private channels

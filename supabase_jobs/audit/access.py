@@ -20,7 +20,7 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
-from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.findings import MEMBER_ROWS, OWN_ROWS, AccessCaller

@@ -34,7 +34,8 @@ from supabase_jobs.audit.permission import Permission, permissions
 from supabase_jobs.audit.policies.usage import add_states
 from supabase_jobs.audit.probes import repeat, topics
 from supabase_jobs.audit.probes.attempt import OTHER, OWN, Attempt
-from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
+from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.bypasses import Bypasses
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs import causes

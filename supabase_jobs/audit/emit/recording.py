@@ -15,7 +15,7 @@ from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
 from supabase_jobs.audit.probes import statements, topics
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE, Attempt
-from supabase_jobs.audit.probes.bypasses import SQL, Bypass, FunctionCall
+from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of
@@ -401,7 +401,7 @@ def _bypass(bypass: Bypass) -> RecordedAttempt:
     if isinstance(target, Function):
         name = target.signature
         checks = [Check(bypass.sent[0])]
-        for row in bypass.watched if isinstance(bypass, FunctionCall) else ():
+        for row in bypass.watch.rows if isinstance(bypass, FunctionCall) else ():
             watched = sql.SQL("select * from {} where {}").format(
                 row.relation.identifier, row.condition
             )

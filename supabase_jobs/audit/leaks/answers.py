@@ -28,13 +28,13 @@ def saying(answers: Sequence[_Answer], what: str) -> Iterator[_Answer]:
             yield answer
 
 
-def question_about_all(kind: Kind, answer: _Answer) -> Question:
-    """The question whether a caller may know a number about all rows."""
+def question(kind: Kind, answer: _Answer, does: str) -> Question:
+    """One question about all views or functions by which a caller does something."""
     return Question(
         kind=kind,
         severity=Severity.QUESTION,
         object=answer.object,
-        message=f"{who(answer.actor)} read a number about all rows by {{}}. Is that intended?",
+        message=f"{who(answer.actor)} {does} {{}}. Is that intended?",
         decides="anyone" if answer.actor.kind == ANON else "signed-in users",
         topics=(answer.object,),
     )

@@ -26,7 +26,7 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
-from supabase_jobs.audit.probes.bypasses import SQL, Bypass, ViewWrite
+from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall, ViewWrite
 from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.plan import Plan, user_columns
@@ -253,13 +253,23 @@ class ViewTried(Answered):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Called(Answered):
     """A call of a function, and the tables of the rows that it changes or opens although they
-    refuse that. `runs_sql`: an argument was run as SQL.
+    refuse that.
+
+    `recounted` are tables of rows that the caller may read, in which it changes only numbers;
+    `forged` those to which it adds rows in another's name. `sqlstate` is that of its error, ''
+    without one. `arguments` are equal for calls with the same ones; `names_others`: an id of a row
+    that is refused to the caller is among them. `runs_sql`: an argument was run as SQL.
     """
 
     function: str
     is_definer: bool
     changed: Sequence[str] = ()
+    recounted: Sequence[str] = ()
+    forged: Sequence[str] = ()
     opened: Sequence[str] = ()
+    sqlstate: str = ""
+    arguments: str = ""
+    names_others: bool = False
     runs_sql: bool = False
 
     @property
@@ -600,7 +610,12 @@ class _Reader:
             is_definer=function.definer,
             shown=self._labels(bypass.shown),
             changed=self._labels(bypass.changed),
+            recounted=self._labels(bypass.recounted),
+            forged=self._labels(bypass.forged),
             opened=self._labels(bypass.opened),
+            sqlstate="" if bypass.error is None else bypass.error.sqlstate or "",
+            arguments=_arguments(bypass),
+            names_others=isinstance(bypass, FunctionCall) and bypass.names_others,
             identified=self._labels(bypass.identified),
             derived=self._labels(bypass.derived),
             existing=self._labels(bypass.existing),
@@ -709,6 +724,14 @@ def _are_limited(relation: Relation, identifying: Collection[str]) -> bool:
         if not named or not named.issubset(identifying):
             return False
     return bool(policies)
+
+
+def _arguments(bypass: Bypass) -> str:
+    """The arguments of a call as text."""
+    if not isinstance(bypass, FunctionCall):
+        return ""
+    [call, *_] = bypass.sent
+    return call.statement.sql
 
 
 def _own_topic(topic: Topic) -> sql.Composable:

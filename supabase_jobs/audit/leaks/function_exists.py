@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.answers import question_about_all, saying
+from supabase_jobs.audit.leaks.answers import question, saying
 from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
@@ -25,4 +25,4 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
             yield leak(KIND, Severity.WARNING, called, effect, called.existing)
     for called in saying(asked(facts), "counted"):
         if called.actor.is_outsider:
-            yield question_about_all(KIND, called)
+            yield question(KIND, called, "read a number about all rows by")

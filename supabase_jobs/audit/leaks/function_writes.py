@@ -2,21 +2,28 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "function-writes",
-    (Severity.ERROR,),
+    (Severity.ERROR, Severity.QUESTION),
     "A function changes or deletes rows that the tables refuse to its caller.",
 )
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function."""
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each function, and one question about numbers of rows that the caller may read,
+    such as likes.
+    """
+    known = {called.function for called in facts.calls if called.changed}
     for called in asked(facts):
         if called.changed:
             effect = "change or delete rows of others"
             yield leak(KIND, Severity.ERROR, called, effect, called.changed)
+        elif called.recounted and called.function not in known:
+            known.add(called.function)
+            yield question(KIND, called, "change a number in rows of others by")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.answers import question_about_all, saying
+from supabase_jobs.audit.leaks.answers import question, saying
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.audit.leaks.views import leak
@@ -23,4 +23,4 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
             yield leak(KIND, Severity.WARNING, tried, effect, tried.existing)
     for tried in saying(facts.views, "counted"):
         if tried.actor.is_outsider:
-            yield question_about_all(KIND, tried)
+            yield question(KIND, tried, "read a number about all rows by")

@@ -6,11 +6,10 @@ bypass, but an access.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
-import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
 from supabase_jobs.audit.callers import (
     ANON,
@@ -28,29 +27,35 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
-    GROUP,
-    OTHER,
-    OWN,
+    INSERT,
     SELECT,
     UPDATE,
-    is_referenced,
 )
-from supabase_jobs.audit.probes.comparison import Answer, Flow
-from supabase_jobs.audit.probes.interference import Interference, answer_of
+from supabase_jobs.audit.probes.bypass import (
+    CALL,
+    SQL,
+    AgedCall,
+    Bypass,
+    FunctionCall,
+    Injection,
+    Question,
+    ViewRead,
+    ViewWrite,
+)
+from supabase_jobs.audit.probes.effects import Watch, all_of
+from supabase_jobs.audit.probes.interference import Interference
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row, User
-from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.findings import NotTested
 from supabase_jobs.session.action import (
-    Action,
     Call,
     Constant,
     Delete,
@@ -58,8 +63,8 @@ from supabase_jobs.session.action import (
     SelectAny,
     Update,
 )
-from supabase_jobs.session.impersonation import Impersonation, own_role
-from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
+from supabase_jobs.session.impersonation import SET, Impersonation, own_role
+from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import OwnerProbe, probes_of
 
 _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, INVITED, FORMER, FORGER, DECLARED, MEMBER)
@@ -71,205 +76,6 @@ _GENERAL_TYPES = (
     *("timestamp with time zone", "timestamp without time zone"),
 )
 UPDATABLE, DELETABLE = 4, 16
-# the actions of a call, and of a call with SQL as an argument
-CALL, SQL = "call", "sql"
-
-
-@dataclass(eq=False, kw_only=True)
-class Bypass:
-    """One action of a caller on a view or a function, and the rows of tenant A that it reaches.
-
-    `hidden` are the rows that the tables refuse, `visible` others. `outcome` is rows if it reached
-    any of them. Without the privilege on a view it is denied, and nothing is sent. Of the rows
-    `shown` the result has the contents, of those `identified` an id; of those `derived` it has a
-    number, of those `existing` it tells whether or how many there are, and of those `counted` that
-    about all rows. `changed` are rows that were changed or deleted, `opened` those that can be read
-    afterwards.
-    """
-
-    caller: Persona
-    object: Relation | Function
-    action: str
-    sent: Sequence[Action] = ()
-    hidden: Sequence[Row] = ()
-    visible: Sequence[Row] = ()
-    outcome: str = ""
-    error: psycopg.Error | None = None
-    shown: list[Row] = field(default_factory=list)
-    identified: list[Row] = field(default_factory=list)
-    derived: list[Row] = field(default_factory=list)
-    existing: list[Row] = field(default_factory=list)
-    counted: list[Row] = field(default_factory=list)
-    changed: list[Row] = field(default_factory=list)
-    opened: list[Row] = field(default_factory=list)
-
-    @property
-    def statements(self) -> list[Statement]:
-        """The statements that run in order as the caller."""
-        return [action.statement for action in self.sent]
-
-    @property
-    def whose(self) -> str:
-        """The owner of the rows, seen by the caller."""
-        return {MEMBER: GROUP, OWNER: OWN}.get(self.caller.kind, OTHER)
-
-    def read(self, result: GroupResult) -> None:
-        """Read what the result shows, and which rows have changed."""
-        raise NotImplementedError
-
-    def has_failed(self, result: GroupResult) -> bool:
-        """Whether no statement was answered; the error may show rows."""
-        self.error = result.error
-        if result.error is None or result.answers:
-            return False
-        self.outcome = outcome_of_error(result.error)
-        text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
-        self.shown = [row for row in self.hidden if _contains(text, row.marks)]
-        return True
-
-
-@dataclass(eq=False, kw_only=True)
-class Question(Bypass):
-    """A read of a view, or a call of a function, whose answer may depend on refused rows of the
-    tables `reads`; the other fields are as in `interference.Compared`.
-    """
-
-    reads: Collection[int] = ()
-    looks_up: Collection[ColumnKey] = ()
-    given: str | None = None
-    answer: Answer = field(default_factory=Answer)
-
-    @property
-    def question(self) -> Statement:
-        """The statement whose answer is compared with that of other worlds."""
-        return self.statements[-1]
-
-    def judge(self, kind: Flow, rows: Sequence[Row]) -> None:
-        """Take over what flows, and from which rows."""
-        if self.shown:
-            return
-        found = {
-            Flow.CONTENTS: self.shown,
-            Flow.IDS: self.identified,
-            Flow.DERIVED: self.derived,
-            Flow.EXISTENCE: self.existing,
-            Flow.TOTAL: self.counted,
-        }
-        found[kind] += rows
-        if kind is not Flow.TOTAL:
-            self.outcome = outcome_of_count(len(rows))
-
-
-@dataclass(eq=False, kw_only=True)
-class ViewRead(Question):
-    """A read of a view: of the rows with a mark, of any row (`has_rows`), and of all."""
-
-    everything: Select | None = None
-    has_rows: bool = False
-
-    @property
-    def statements(self) -> list[Statement]:
-        """The statements that run in order as the caller."""
-        everything = [] if self.everything is None else [self.everything.statement]
-        return [*super().statements, *everything]
-
-    def read(self, result: GroupResult) -> None:
-        """Read which rows the view shows."""
-        if self.has_failed(result):
-            return
-        answers = result.answers
-        text = str(answers[0].rows[0][0]) if answers[0].rows else ""
-        self.shown = [row for row in self.hidden if _contains(text, row.marks)]
-        reached = any(_contains(text, row.marks) for row in self.visible)
-        self.has_rows = len(answers) > 1 and bool(answers[1].count)
-        self.answer = answer_of(result, len(answers) - 1)
-        self.outcome = outcome_of_count(reached or len(self.shown))
-
-
-@dataclass(eq=False, kw_only=True)
-class ViewWrite(Bypass):
-    """A write to a view: to the hidden rows, and to the visible ones.
-
-    With a `watch`, it is one to rows of auth.users, which the statement shows as they were
-    `before`; `is_own`: the row is that of the caller.
-    """
-
-    watch: Sequence[Statement] = ()
-    before: Sequence[str | None] = ()
-    is_own: bool = False
-
-    @property
-    def statements(self) -> list[Statement]:
-        """The statements that run in order as the caller."""
-        return [*super().statements, *self.watch]
-
-    def read(self, result: GroupResult) -> None:
-        """Read whether rows were changed."""
-        answers = result.answers
-        if result.error is not None and self.action == DELETE and is_referenced(result.error):
-            # only foreign keys keep the rows: the hidden ones, unless their statement is among the
-            # answers
-            self.error = result.error
-            self.changed = list(self.hidden) if not answers or answers[0].count else []
-            self.outcome = "rows"
-            return
-        if self.has_failed(result):
-            return
-        self.changed = list(self.hidden) if answers[0].count else []
-        if self.watch and result.error is None:
-            is_changed = list(self.before) != list(answers[-1].rows[0])
-            self.changed = list(self.visible) if is_changed else []
-        self.outcome = outcome_of_count(any(answer.count for answer in answers))
-
-
-@dataclass(eq=False, kw_only=True)
-class FunctionCall(Question):
-    """A call, and its effects: `watched` rows as they were `before`, and the rows that the caller
-    `rereads`. `watch` is the statement for each that shows them afterwards.
-    """
-
-    watched: Sequence[Row] = ()
-    before: Sequence[str | None] = ()
-    rereads: Sequence[Row] = ()
-    watch: Sequence[Statement] = ()
-
-    @property
-    def statements(self) -> list[Statement]:
-        """The statements that run in order as the caller."""
-        return [*super().statements, *self.watch]
-
-    @property
-    def question(self) -> Statement:
-        """The call."""
-        return self.sent[0].statement
-
-    def read(self, result: GroupResult) -> None:
-        """Read what the result shows, and which rows have changed."""
-        if self.has_failed(result):
-            return
-        answers = result.answers
-        self.answer = answer_of(replace(result, error=None))
-        given = self.given or ""
-        self.shown = [
-            row for row in self.hidden if _contains(self.answer.text, _without(row.marks, given))
-        ]
-        if self.rereads and len(answers) > 1:
-            reread = zip(self.rereads, answers[1].rows[0], strict=True)
-            self.opened = [row for row, now in reread if now]
-        if self.watched and result.error is None:
-            states = zip(self.watched, self.before, answers[-1].rows[0], strict=True)
-            self.changed = [row for row, old, new in states if old != new]
-        self.outcome = outcome_of_count(len([*self.shown, *self.changed, *self.opened]))
-
-
-@dataclass(eq=False, kw_only=True)
-class Injection(Bypass):
-    """A call with SQL as an argument, which fails with an error of its own if it runs."""
-
-    def read(self, result: GroupResult) -> None:
-        """Read whether it ran."""
-        self.error = result.error
-        self.outcome = outcome_of_count(isinstance(result.error, errors.DivisionByZero))
 
 
 class Bypasses:
@@ -419,6 +225,7 @@ class Bypasses:
             if user is None or row is None:
                 continue
             where = _shows(_texts(readable), (user.id, user.email, user.name))
+            watch = Watch([row])
             for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
                 if not view.updatable & mask or not view.may(caller.role, action.upper()):
                     continue
@@ -432,7 +239,8 @@ class Bypasses:
                         # reads others too
                         hidden=[row] if tables == {self._catalog.users} else [],
                         visible=[row],
-                        watch=[own_role(self._impersonation), self._watch([row])],
+                        watch=watch,
+                        afterwards=self._showing(watch),
                         is_own=user is caller.user,
                     )
 
@@ -536,21 +344,23 @@ class Bypasses:
         if not hidden and not tables:
             return
         own = [row for row in self._rows(tables | affected) if row not in self._users]
-        watched = [row for row in own if is_volatile and row.relation.oid in tables]
+        watch = self._watch(caller, own, tables) if is_volatile else Watch()
         unread = [row for row in own if is_volatile and row in hidden]
         may_reread = all(row.relation.may(caller.role, "SELECT") for row in unread)
         rereads = unread if may_reread else []
-        watch: list[Statement] = []
+        afterwards: list[Statement] = []
         if rereads:
-            watch.append(statements.exists((row, caller.role) for row in rereads))
-        if watched:
-            watch += [own_role(self._impersonation), self._watch(watched)]
+            afterwards.append(statements.exists((row, caller.role) for row in rereads))
+        afterwards += self._showing(watch)
         looks_up = [
             key
             for name in function.argument_names
             for key in self._plan.usage.arguments.get((function.oid, name), ())
         ]
-        for arguments in self._arguments.lists(function, caller):
+        lists = self._arguments.lists(function, caller)
+        if function.definer and is_volatile and caller.is_outsider:
+            yield from self._aged_call(caller, function, watch, lists[0])
+        for arguments in lists:
             yield FunctionCall(
                 caller=caller,
                 object=function,
@@ -560,9 +370,28 @@ class Bypasses:
                 reads=reads if self._acts_as_owner(function) else (),
                 looks_up=looks_up,
                 given=_given(arguments),
-                watched=watched,
-                rereads=rereads,
                 watch=watch,
+                rereads=rereads,
+                afterwards=afterwards,
+            )
+
+    def _aged_call(
+        self, caller: Persona, function: Function, watch: Watch, arguments: Sequence[Constant]
+    ) -> Iterator[AgedCall]:
+        """A call of a function that compares times, on old rows."""
+        compares = re.search(r"\b(interval|now|current_\w+|age)\b", function.body, re.IGNORECASE)
+        older = self._worlds.older(watch.rows)
+        showing = self._showing(watch)
+        if compares and older and showing and self._worlds.is_possible:
+            own, show = showing
+            yield AgedCall(
+                caller=caller,
+                object=function,
+                action=CALL,
+                sent=[_call(function, arguments)],
+                watch=watch,
+                before=[own, *older, show, Statement(SET, ("role", caller.role))],
+                afterwards=showing,
             )
 
     def _builds_sql(self, function: Function) -> bool:
@@ -599,30 +428,44 @@ class Bypasses:
     # -------------------------------------------------------------------------------------------
     # effects
 
-    def _watch(self, rows: Sequence[Row]) -> Statement:
-        """The versions and the texts of rows."""
-        parts = [
-            sql.SQL("(select watched.ctid || watched::text from {} as watched where {})").format(
-                row.relation.identifier, row.condition
-            )
-            for row in rows
+    def _watch(self, caller: Persona, own: Sequence[Row], tables: Collection[int]) -> Watch:
+        """The rows that a function may change, and those in whose person's name it may add others:
+        tables whose policies for INSERT compare the person with the caller.
+        """
+        rows = [row for row in own if row.relation.oid in tables]
+        firsts = [row for row in rows if row is self._world.a.rows.get(row.relation.oid)]
+        names = [
+            (row, column)
+            for row in firsts
+            for column in row.relation.by_name
+            if self._is_forged(caller, row, column)
         ]
-        return _statement(sql.SQL("select {}").format(sql.SQL(", ").join(parts)))
+        return Watch(rows, names)
+
+    def _is_forged(self, caller: Persona, row: Row, column: str) -> bool:
+        """Whether a column names tenant A's owner, and no INSERT of the caller may."""
+        is_checked = (row.relation.oid, column) in self._plan.usage.checked
+        is_owner = row.values.get(column) == self._world.a.owner.id
+        may_insert = (id(caller), id(row), INSERT) in self._reached
+        return is_checked and is_owner and not may_insert
+
+    def _showing(self, watch: Watch) -> list[Statement]:
+        """The statements that show what is watched; none if nothing is."""
+        statement = watch.statement
+        return [] if statement is None else [own_role(self._impersonation), statement]
 
     def _snapshot(self, tried: Sequence[Bypass]) -> None:
-        """The watched rows as they are before the calls and writes."""
-        watching = [one for one in tried if isinstance(one, FunctionCall | ViewWrite) and one.watch]
-        rows = list({id(row): row for one in watching for row in _watched(one)}.values())
-        if not rows:
+        """Take a snapshot of all that is watched, before the calls and writes."""
+        watching = [one for one in tried if isinstance(one, FunctionCall | ViewWrite)]
+        watched = all_of(one.watch for one in watching)
+        if watched.statement is None:
             return
-        snapshot = OwnerProbe([self._watch(rows)])
+        snapshot = OwnerProbe([watched.statement])
         self._prober.run([snapshot])
         [seen] = snapshot.results
-        before: Mapping[int, str | None] = dict(
-            zip(map(id, rows), seen.answer().rows[0], strict=True)
-        )
+        before = watched.snapshot(seen.answer().rows[0])
         for one in watching:
-            one.before = [before[id(row)] for row in _watched(one)]
+            one.before = before if one.watch.statement is not None else {}
 
 
 def _user_row(users: int | None, user: User) -> Row | None:
@@ -667,10 +510,6 @@ def _batched(questions: Sequence[Question], most: int) -> Iterator[Sequence[Ques
         yield questions[start : start + most]
 
 
-def _watched(one: FunctionCall | ViewWrite) -> Sequence[Row]:
-    return one.watched if isinstance(one, FunctionCall) else one.visible
-
-
 def _given(arguments: Sequence[Constant]) -> str | None:
     """The texts of arguments; None if none of them can identify a row."""
     if all(argument.type in _GENERAL_TYPES for argument in arguments):
@@ -680,15 +519,6 @@ def _given(arguments: Sequence[Constant]) -> str | None:
 
 def _call(function: Function, arguments: Sequence[Constant]) -> Call:
     return Call(function.identifier, tuple(arguments))
-
-
-def _contains(text: str, parts: Iterable[str]) -> bool:
-    return any(part in text for part in parts)
-
-
-def _without(parts: Iterable[str], text: str) -> list[str]:
-    """The parts that a text does not contain."""
-    return [part for part in parts if part not in text]
 
 
 def _texts(columns: Iterable[Column]) -> tuple[sql.Composable, ...]:

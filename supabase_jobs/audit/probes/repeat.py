@@ -18,7 +18,7 @@ from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
-from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.topics import SETTING, TopicAttempt
 from supabase_jobs.session import script
 from supabase_jobs.session.action import Call, Change

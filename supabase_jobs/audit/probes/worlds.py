@@ -178,6 +178,20 @@ class Worlds:
         changed = [self._with_other_contents(rows) for rows in _by_table(kept)]
         return self._around([*deleted, *(one for one in changed if one is not None)])
 
+    def older(self, rows: Sequence[Row]) -> list[Statement]:
+        """The statements of the owner after which rows are so old that a cleanup takes them; none
+        if they have no age.
+        """
+        aged = []
+        for group in _by_table(rows):
+            changes = {
+                column.name: sql.SQL("{} - interval '10 years'").format(column.identifier)
+                for column in group[0].relation.columns
+                if column.base in TIMES and column.default is not None and not column.generated
+            }
+            aged += [_update(group, changes)] if changes else []
+        return [_WITHOUT_TRIGGERS, *aged, _WITH_TRIGGERS] if aged else []
+
     def contents(self, refused: Refused) -> dict[str, set[ColumnKey]]:
         """The contents of the refused rows that differ in the other world, and their columns."""
         found: dict[str, set[ColumnKey]] = {}

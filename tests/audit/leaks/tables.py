@@ -217,7 +217,12 @@ class _Builder:
         defaults = {
             "function": "public.f()",
             "is_definer": True,
+            "recounted": [],
+            "forged": [],
             "opened": [],
+            "sqlstate": "",
+            "arguments": "",
+            "names_others": False,
             "runs_sql": False,
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))

@@ -1,0 +1,53 @@
+"""Functions whose guard lets some outsiders pass with ids of others: they get an error of the data
+where others are refused.
+"""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.callers import NEWCOMER, STRANGER
+from supabase_jobs.audit.leaks.answers import question
+from supabase_jobs.audit.leaks.calls import asked, leak_of_function
+from supabase_jobs.audit.leaks.facts import Called, Facts
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "function-guard",
+    (Severity.WARNING, Severity.QUESTION),
+    "The guard of a function lets an outsider pass with ids of others.",
+)
+# of guards: insufficient_privilege, raise exception, and statuses of the API such as PT403
+_GUARDS = ("42501", "P0001", "PT4")
+# of data: data exceptions, and violated constraints
+_DATA = ("22", "23")
+
+
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One question about functions that let users with rows of their own pass, and one leak for
+    each function that lets others pass, such as former members.
+    """
+    refused = _refused(facts)
+    for called in asked(facts):
+        outsider = called.actor.is_outsider and called.actor.role != "anon"
+        if not outsider or not called.names_others or not called.sqlstate.startswith(_DATA):
+            continue
+        guarded = refused.get((called.function, called.arguments), set())
+        if called.actor.kind == STRANGER and NEWCOMER in guarded:
+            yield question(KIND, called, "pass, with ids of others, the guard of")
+        elif called.actor.kind not in (STRANGER, NEWCOMER) and STRANGER in guarded:
+            yield leak_of_function(
+                KIND, Severity.WARNING, called, "pass its guard with ids of others"
+            )
+
+
+def _refused(facts: Facts) -> dict[tuple[str, str], set[str]]:
+    """Function and arguments → the kinds of callers whom its guard refuses."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for called in facts.calls:
+        if _is_refused(called):
+            found.setdefault((called.function, called.arguments), set()).add(called.actor.kind)
+    return found
+
+
+def _is_refused(called: Called) -> bool:
+    return called.sqlstate.startswith(_GUARDS)

@@ -1,0 +1,281 @@
+"""Actions on views and functions, and how their results are read. A row is recognized by its token
+in a result.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import psycopg
+from psycopg import errors
+
+from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
+from supabase_jobs.audit.catalog import Function, Relation
+from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, OWN, is_referenced
+from supabase_jobs.audit.probes.comparison import Answer, Flow
+from supabase_jobs.audit.probes.effects import Snapshot, Watch
+from supabase_jobs.audit.probes.interference import answer_of
+from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.session.action import Action, Select
+from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
+
+# the actions of a call, and of a call with SQL as an argument
+CALL, SQL = "call", "sql"
+
+
+@dataclass(eq=False, kw_only=True)
+class Bypass:
+    """One action of a caller on a view or a function, and the rows of tenant A that it reaches.
+
+    `hidden` are the rows that the tables refuse, `visible` others. `outcome` is rows if it reached
+    any of them. Without the privilege on a view it is denied, and nothing is sent. Of the rows
+    `shown` the result has the contents, of those `identified` an id; of those `derived` it has a
+    number, of those `existing` it tells whether or how many there are, and of those `counted` that
+    about all rows. `changed` are rows that were changed or deleted, `recounted` such rows that the
+    caller may read, in which only numbers are others; `opened` are those that can be read
+    afterwards. Of the rows `forged`, another one was added in the name of the same person.
+    """
+
+    caller: Persona
+    object: Relation | Function
+    action: str
+    sent: Sequence[Action] = ()
+    hidden: Sequence[Row] = ()
+    visible: Sequence[Row] = ()
+    outcome: str = ""
+    error: psycopg.Error | None = None
+    shown: list[Row] = field(default_factory=list)
+    identified: list[Row] = field(default_factory=list)
+    derived: list[Row] = field(default_factory=list)
+    existing: list[Row] = field(default_factory=list)
+    counted: list[Row] = field(default_factory=list)
+    changed: list[Row] = field(default_factory=list)
+    recounted: list[Row] = field(default_factory=list)
+    forged: list[Row] = field(default_factory=list)
+    opened: list[Row] = field(default_factory=list)
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements that run in order as the caller."""
+        return [action.statement for action in self.sent]
+
+    @property
+    def whose(self) -> str:
+        """The owner of the rows, seen by the caller."""
+        return {MEMBER: GROUP, OWNER: OWN}.get(self.caller.kind, OTHER)
+
+    def read(self, result: GroupResult) -> None:
+        """Read what the result shows, and which rows have changed."""
+        raise NotImplementedError
+
+    def has_failed(self, result: GroupResult, given: str = "") -> bool:
+        """Whether no statement was answered; the error may show rows that the texts `given` do not
+        name.
+        """
+        self.error = result.error
+        if result.error is None or result.answers:
+            return False
+        self.outcome = outcome_of_error(result.error)
+        text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
+        self.shown = self._shown_in(text, given)
+        return True
+
+    def _shown_in(self, text: str, given: str = "") -> list[Row]:
+        """The hidden rows with a mark in a text that the caller did not give."""
+        found = []
+        for row in self.hidden:
+            if any(mark in text and mark not in given for mark in row.marks):
+                found.append(row)
+        return found
+
+
+@dataclass(eq=False, kw_only=True)
+class Question(Bypass):
+    """A read of a view, or a call of a function, whose answer may depend on refused rows of the
+    tables `reads`; the other fields are as in `interference.Compared`.
+    """
+
+    reads: Collection[int] = ()
+    looks_up: Collection[ColumnKey] = ()
+    given: str | None = None
+    answer: Answer = field(default_factory=Answer)
+
+    @property
+    def question(self) -> Statement:
+        """The statement whose answer is compared with that of other worlds."""
+        return self.statements[-1]
+
+    def judge(self, kind: Flow, rows: Sequence[Row]) -> None:
+        """Take over what flows, and from which rows."""
+        if self.shown:
+            return
+        found = {
+            Flow.CONTENTS: self.shown,
+            Flow.IDS: self.identified,
+            Flow.DERIVED: self.derived,
+            Flow.EXISTENCE: self.existing,
+            Flow.TOTAL: self.counted,
+        }
+        found[kind] += rows
+        if kind is not Flow.TOTAL:
+            self.outcome = outcome_of_count(len(rows))
+
+
+@dataclass(eq=False, kw_only=True)
+class ViewRead(Question):
+    """A read of a view: of the rows with a mark, of any row (`has_rows`), and of all."""
+
+    everything: Select | None = None
+    has_rows: bool = False
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements that run in order as the caller."""
+        everything = [] if self.everything is None else [self.everything.statement]
+        return [*super().statements, *everything]
+
+    def read(self, result: GroupResult) -> None:
+        """Read which rows the view shows."""
+        if self.has_failed(result):
+            return
+        answers = result.answers
+        text = str(answers[0].rows[0][0]) if answers[0].rows else ""
+        self.shown = self._shown_in(text)
+        reached = any(_contains(text, row.marks) for row in self.visible)
+        self.has_rows = len(answers) > 1 and bool(answers[1].count)
+        self.answer = answer_of(result, len(answers) - 1)
+        self.outcome = outcome_of_count(reached or len(self.shown))
+
+
+@dataclass(eq=False, kw_only=True)
+class ViewWrite(Bypass):
+    """A write to a view: to the hidden rows, and to the visible ones.
+
+    One to rows of auth.users has a `watch` for them, and a snapshot from `before`; `is_own`: the
+    row is that of the caller.
+    """
+
+    watch: Watch = field(default_factory=Watch)
+    before: Snapshot = field(default_factory=dict)
+    afterwards: Sequence[Statement] = ()
+    is_own: bool = False
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements that run in order as the caller."""
+        return [*super().statements, *self.afterwards]
+
+    def read(self, result: GroupResult) -> None:
+        """Read whether rows were changed."""
+        answers = result.answers
+        if result.error is not None and self.action == DELETE and is_referenced(result.error):
+            # only foreign keys keep the rows: the hidden ones, unless their statement is among the
+            # answers
+            self.error = result.error
+            self.changed = list(self.hidden) if not answers or answers[0].count else []
+            self.outcome = "rows"
+            return
+        if self.has_failed(result):
+            return
+        self.changed = list(self.hidden) if answers[0].count else []
+        if self.afterwards and result.error is None:
+            after = self.watch.snapshot(answers[-1].rows[0])
+            self.changed = list(self.watch.effects(self.before, after).changed)
+        self.outcome = outcome_of_count(any(answer.count for answer in answers))
+
+
+@dataclass(eq=False, kw_only=True)
+class FunctionCall(Question):
+    """A call, and its effects: on what is watched, with a snapshot from `before`, and on the rows
+    that the caller `rereads`. The statements `afterwards` show both.
+    """
+
+    watch: Watch = field(default_factory=Watch)
+    before: Snapshot = field(default_factory=dict)
+    rereads: Sequence[Row] = ()
+    afterwards: Sequence[Statement] = ()
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements that run in order as the caller."""
+        return [*super().statements, *self.afterwards]
+
+    @property
+    def question(self) -> Statement:
+        """The call."""
+        return self.sent[0].statement
+
+    @property
+    def names_others(self) -> bool:
+        """Whether an argument is the id of a hidden row."""
+        ids = {value for row in self.hidden for value in _ids(row)}
+        return any(value in ids for value in (self.given or "").split())
+
+    def read(self, result: GroupResult) -> None:
+        """Read what the result shows, and which rows have changed."""
+        given = self.given or ""
+        if self.has_failed(result, given):
+            return
+        answers = result.answers
+        self.answer = answer_of(replace(result, error=None))
+        self.shown = self._shown_in(self.answer.text, given)
+        if self.rereads and len(answers) > 1:
+            reread = zip(self.rereads, answers[1].rows[0], strict=True)
+            self.opened = [row for row, now in reread if now]
+        if self.before and result.error is None:
+            after = self.watch.snapshot(answers[-1].rows[0])
+            effects = self.watch.effects(self.before, after)
+            self.recounted = [row for row in effects.recounted if row not in self.hidden]
+            self.changed = [row for row in effects.changed if row not in self.recounted]
+            self.forged = list(effects.forged)
+        reached = (*self.shown, *self.changed, *self.recounted, *self.forged, *self.opened)
+        self.outcome = outcome_of_count(len(reached))
+
+
+@dataclass(eq=False, kw_only=True)
+class AgedCall(Bypass):
+    """A call after the owner has made rows old.
+
+    The last but one statement `before` it shows what is watched; so does the last one `afterwards`.
+    """
+
+    watch: Watch
+    before: Sequence[Statement]
+    afterwards: Sequence[Statement]
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements of the owner and of the caller, in order."""
+        return [*self.before, *super().statements, *self.afterwards]
+
+    def read(self, result: GroupResult) -> None:
+        """Read which of the old rows have changed."""
+        if result.error is None:
+            before = self.watch.snapshot(result.answers[len(self.before) - 2].rows[0])
+            after = self.watch.snapshot(result.answers[-1].rows[0])
+            self.changed = list(self.watch.effects(before, after).changed)
+            self.outcome = outcome_of_count(len(self.changed))
+
+
+@dataclass(eq=False, kw_only=True)
+class Injection(Bypass):
+    """A call with SQL as an argument, which fails with an error of its own if it runs."""
+
+    def read(self, result: GroupResult) -> None:
+        """Read whether it ran."""
+        self.error = result.error
+        self.outcome = outcome_of_count(isinstance(result.error, errors.DivisionByZero))
+
+
+def _contains(text: str, parts: Iterable[str]) -> bool:
+    return any(part in text for part in parts)
+
+
+def _ids(row: Row) -> Iterator[str]:
+    """The values of a row's key, and of the keys that it refers to."""
+    referring = [name for key in row.relation.foreign_keys for name in key.columns]
+    for name in (*row.key, *referring):
+        value = row.values.get(name)
+        if value is not None:
+            yield value

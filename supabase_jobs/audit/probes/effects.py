@@ -1,0 +1,106 @@
+"""The effects of a call: rows of others that it changes or deletes, and rows that it adds in
+another's name.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.database.batch import Statement
+
+# a row by its id(), and what it or the number of rows like it was
+Snapshot = Mapping[tuple[int, str], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """The rows of tenant A that a call `changed` or deleted; in those `recounted` only numbers are
+    others. Of the rows `forged`, it added one with the same person.
+    """
+
+    changed: Sequence[Row] = ()
+    recounted: Sequence[Row] = ()
+    forged: Sequence[Row] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """The rows that a call may change, and the rows of tenant A with the columns that name a person
+    in whose name it may add another one.
+    """
+
+    rows: Sequence[Row] = ()
+    names: Sequence[tuple[Row, str]] = ()
+
+    @property
+    def _keys(self) -> list[tuple[int, str]]:
+        return [*((id(row), "") for row in self.rows), *((id(row), c) for row, c in self.names)]
+
+    def together(self, other: "Watch") -> "Watch":
+        """One watch for this and another one."""
+        rows = {id(row): row for row in (*self.rows, *other.rows)}
+        names = {(id(row), column): row for row, column in (*self.names, *other.names)}
+        return Watch(list(rows.values()), [(row, key[1]) for key, row in names.items()])
+
+    @property
+    def statement(self) -> Statement | None:
+        """The query of the owner that shows them; None if nothing is watched."""
+        parts = [_version(row) for row in self.rows]
+        parts += [_number(row, column) for row, column in self.names]
+        if not parts:
+            return None
+        return Statement(sql.SQL("select {}").format(sql.SQL(", ").join(parts)).as_string(None))
+
+    def snapshot(self, shown: Sequence[Any]) -> Snapshot:
+        """The row of the statement's answer by what is watched."""
+        return dict(zip(self._keys, shown, strict=True))
+
+    def effects(self, before: Snapshot, after: Snapshot) -> Effects:
+        """The effects of what has happened between two snapshots."""
+        changed = [row for row in self.rows if before[id(row), ""] != after[id(row), ""]]
+        recounted = [
+            row for row in changed if _are_numbers(before[id(row), ""], after[id(row), ""])
+        ]
+        return Effects(
+            changed=changed,
+            recounted=recounted,
+            forged=[row for row, c in self.names if after[id(row), c] > before[id(row), c]],
+        )
+
+
+def all_of(watches: Iterable[Watch]) -> Watch:
+    """One watch for all that any of them watches."""
+    found = Watch()
+    for watch in {id(watch): watch for watch in watches}.values():
+        found = found.together(watch)
+    return found
+
+
+def _version(row: Row) -> sql.Composable:
+    """The version of a row and its columns, as JSON; null once it is deleted."""
+    text = (
+        "(select jsonb_build_array(watched.ctid::text, to_jsonb(watched))::text"
+        " from {} as watched where {})"
+    )
+    return sql.SQL(text).format(row.relation.identifier, row.condition)
+
+
+def _number(row: Row, column: str) -> sql.Composable:
+    """The number of rows in which a column has the value that it has in this row."""
+    return sql.SQL("(select count(*) from {} where {} = {})").format(
+        row.relation.identifier, sql.Identifier(column), row.literal(column)
+    )
+
+
+def _are_numbers(before: str | None, after: str | None) -> bool:
+    """Whether two versions of a row differ in numbers only."""
+    if before is None or after is None:
+        return False
+    [_, old], [_, new] = json.loads(before), json.loads(after)
+    changed = [value for name, value in new.items() if value != old.get(name)]
+    is_number = [isinstance(value, int | float) and value is not True for value in changed]
+    return bool(changed) and all(is_number)

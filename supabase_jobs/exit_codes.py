@@ -1,5 +1,5 @@
-"""The exit codes of the commands, in one table; `--help`, README and the classes in `errors` take
-them from here.
+"""The exit codes of the commands, in one table; `--help`, docs/reference.md and the classes in
+`errors` take them from here.
 """
 
 from enum import IntEnum

@@ -1,4 +1,4 @@
-"""README and the guides: every command is in them, their links resolve, their examples run."""
+"""README, the reference and the guides: every command is in them, their links resolve, their examples run."""
 
 import os
 import re
@@ -37,6 +37,7 @@ NAMES = (
     "docs/lints.md",
     "docs/operations.md",
     "docs/performance.md",
+    "docs/reference.md",
     "docs/rls-faults.md",
     "docs/security.md",
     "docs/testing-rls.md",
@@ -48,6 +49,7 @@ REPOSITORY = "https://github.com/supabase-jobs/supabase-jobs"
 BLOB = f"{REPOSITORY}/blob/main/"
 README = DOCUMENTS[0].read_text(encoding="utf-8")
 GUIDE = DOCUMENTS[-1].read_text(encoding="utf-8")
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
 
 def _paths(text: str) -> list[str]:
@@ -135,10 +137,10 @@ def test_every_command_has_an_example_that_parses(words: tuple[str, ...]) -> Non
 
 
 @each_command
-def test_every_command_has_a_row_in_readme(words: tuple[str, ...]) -> None:
+def test_every_command_has_a_row_in_the_reference(words: tuple[str, ...]) -> None:
     rows = [
         line
-        for line in _section(README, "Commands").splitlines()
+        for line in _section(REFERENCE, "Commands").splitlines()
         if re.match(rf"\| `{words[0]}\b", line)
     ]
     assert len(rows) == 1
@@ -147,8 +149,8 @@ def test_every_command_has_a_row_in_readme(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("code", range(8))
-def test_every_exit_code_is_in_readme(code: int) -> None:
-    assert re.search(rf"^\| {code} \| \S", README, flags=re.MULTILINE)
+def test_every_exit_code_is_in_the_reference(code: int) -> None:
+    assert re.search(rf"^\| {code} \| \S", REFERENCE, flags=re.MULTILINE)
 
 
 @each_document
@@ -189,6 +191,20 @@ def test_every_installation_in_the_documents_is_from_the_repository() -> None:
     ]
     assert len(lines) >= 8
     assert [line for line in lines if f" @ git+{REPOSITORY}" not in line] == []
+
+
+def test_readme_is_short_and_shows_output_of_both_parts() -> None:
+    """The outputs are parts of those that the tests of the guide and of the faults compare."""
+    recorded = "".join(
+        (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("audit.md", "rls-faults.md")
+    )
+    shown = _blocks(README, "text")
+    assert any("is_admin" in block for block in shown)
+    assert any("async_jobs" in block for block in shown)
+    for block in shown:
+        assert block in recorded
+        assert len(block.splitlines()) < 10
+    assert len(README.splitlines()) <= 130
 
 
 def test_readme_has_absolute_links_only() -> None:
@@ -250,10 +266,10 @@ def test_the_settings_in_the_documents_load_and_accept_checks_that_exist(tmp_pat
     assert accepted <= names
 
 
-def test_readme_lists_every_variable_with_its_default() -> None:
+def test_the_reference_lists_every_variable_with_its_default() -> None:
     [block] = [
         block
-        for block in _blocks(_section(README, "Configuration"), "toml")
+        for block in _blocks(_section(REFERENCE, "Configuration"), "toml")
         if "[variables]" in block
     ]
     defaults = {

@@ -99,9 +99,7 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Read the figures from a performance.json instead of measuring.",
 )
-@click.option(
-    "--record", "recorded", is_flag=True, help="Write the figures into docs/ and README.md."
-)
+@click.option("--record", "recorded", is_flag=True, help="Write the figures into docs/.")
 @click.option(
     "--pgmq",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -127,7 +125,7 @@ def main(
             raise click.UsageError(
                 f"--partitions needs a multiple of {2000 * partitions.SHARE:,} rows"
             )
-    rows = rows or record.README_SIZE
+    rows = rows or record.REFERENCE_SIZE
     if file is not None:
         document = json.loads(file.read_text(encoding="utf-8"))
         rows, names = document["rows"], [subject["name"] for subject in document["subjects"]]
@@ -135,7 +133,7 @@ def main(
         sizes = " or ".join(f"{size:,}" for size in record.SIZES)
         raise click.UsageError(
             f"--record needs all subjects and {sizes} rows, --only production and"
-            f" {record.README_SIZE:,} rows, or --partitions and {record.PARTITIONED_ROWS:,} rows"
+            f" {record.REFERENCE_SIZE:,} rows, or --partitions and {record.PARTITIONED_ROWS:,} rows"
         )
     document = document or measured(rows, names, pgmq)
     click.echo(report.as_json(document) if as_json else report.text(document), nl=False)

@@ -10,14 +10,14 @@ from benchmarks.programs import ROOT
 
 # rows of the recorded runs → stem of their files in docs/
 SIZES: Mapping[int, str] = {1_000_000: "performance", 10_000_000: "performance-10m"}
-README_SIZE = 1_000_000
+REFERENCE_SIZE = 1_000_000
 # the run with --partitions: its rows, its file in docs/ and its marks in docs/performance.md
 PARTITIONED_ROWS = 10_000_000
 PARTITIONED = "performance-partitions"
 # the run with --only production
 PRODUCTION = "performance-production"
 
-# the figures that README shows
+# the figures that the reference shows
 HEADLINES = (
     "active jobs of a guest, as guest: median time",
     "active jobs of a user, as user: median time",
@@ -40,12 +40,14 @@ def target(rows: int, names: Collection[str], subjects: Collection[str]) -> str 
     if set(names) == {"partitions"}:
         return PARTITIONED if rows == PARTITIONED_ROWS else None
     if set(names) == {"production"}:
-        return PRODUCTION if rows == README_SIZE else None
+        return PRODUCTION if rows == REFERENCE_SIZE else None
     return SIZES.get(rows) if set(names) == set(subjects) else None
 
 
 def record(document: Mapping[str, Any], root: Path = ROOT) -> None:
-    """Write the JSON file, the chart, and the tables of docs/performance.md and README.md."""
+    """Write the JSON file, the chart, and the tables of the documents on performance and
+    reference.
+    """
     rows, names = document["rows"], [subject["name"] for subject in document["subjects"]]
     stem = target(rows, names, names)
     assert stem is not None  # noqa: S101  the caller has checked it
@@ -55,12 +57,12 @@ def record(document: Mapping[str, Any], root: Path = ROOT) -> None:
         PRODUCTION: "a database in use",
     }.get(stem, f"{rows:,} jobs")
     _replace(root / "docs" / "performance.md", mark, report.markdown(document))
-    if stem == SIZES[README_SIZE]:
-        _replace(root / "README.md", "headlines", headlines(document))
+    if stem == SIZES[REFERENCE_SIZE]:
+        _replace(root / "docs" / "reference.md", "headlines", headlines(document))
 
 
 def headlines(document: Mapping[str, Any]) -> str:
-    """The table in README."""
+    """The table in the reference."""
     by_name = {figure.name: figure for _, figures in report.figures(document) for figure in figures}
     lines = ["| figure | measured | limit | |", "| --- | --- | --- | --- |"]
     for figure in (by_name[name] for name in HEADLINES):

@@ -25,27 +25,30 @@ from supabase_jobs.exit_codes import ExitCode
 UNWRITABLE = 128 + 13
 
 # name → help, here so that `--help` imports no command
-COMMANDS = {
+JOBS_TABLES = {
     "demo": "Start a throwaway database, apply the migrations, verify, print the access matrix.",
-    "local": "Start, stop, inspect and reset the embedded server of this directory.",
     "render": "Render the SQL sources into Supabase migration files.",
     "plan": "Show what apply would do; changes nothing.",
     "apply": "Apply the pending migrations, each in its own transaction.",
     "status": "Show every migration: applied, pending, edited, remote-only or renamed.",
-    "adopt": "Make files and ledger agree on migrations that have other versions or are missing.",
-    "squash": "Write one migration for several, if it is proven that it does the same.",
-    "drift": "Show what the database has more and less than its migrations.",
     "verify": "Check a live database against the expectations of the migrations.",
-    "audit": "Report who can read and change what in a project's tables, and which of it"
-    " is a leak.",
-    "mutate": "Inject faults into a local database and report which of them verify or your suite"
-    " detects.",
     "cleanup": "Delete expired jobs and inactive guests, in short transactions.",
     "migrate-guest": "Move a guest's jobs to a user.",
     "stats": "Show jobs by status and age, slow and stuck jobs, sizes, and index usage.",
     "check-results": "Sample completed jobs and warn about result or metadata in an undocumented"
     " form.",
 }
+ANY_PROJECT = {
+    "audit": "Report who can read and change what in a project's tables, and which of it"
+    " is a leak.",
+    "mutate": "Inject faults into a local database and report which of them verify or your suite"
+    " detects.",
+    "adopt": "Make files and ledger agree on migrations that have other versions or are missing.",
+    "squash": "Write one migration for several, if it is proven that it does the same.",
+    "drift": "Show what the database has more and less than its migrations.",
+    "local": "Start, stop, inspect and reset the embedded server of this directory.",
+}
+COMMANDS = {**JOBS_TABLES, **ANY_PROJECT}
 
 EPILOG = """\
 \b
@@ -89,9 +92,11 @@ class LazyGroup(click.Group):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List COMMANDS, without importing any, and the exit codes."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """List COMMANDS in their groups, without importing any, and the exit codes."""
+        with formatter.section("Jobs that guests and users share"):
+            formatter.write_dl(list(JOBS_TABLES.items()))
+        with formatter.section("Any project"):
+            formatter.write_dl(list(ANY_PROJECT.items()))
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), code.meaning) for code in ExitCode])
 
@@ -102,8 +107,8 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="supabase-jobs", prog_name="supabase-jobs")
 @shared_options
 def cli() -> None:
-    """Migrations for jobs that guests and users share on Supabase: render, apply and verify them on
-    a live database.
+    """Proof of who can do what in any Supabase project, and verified migrations for jobs that
+    guests and users share.
     """
 
 

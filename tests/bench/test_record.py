@@ -29,7 +29,6 @@ def load_document(name: str) -> dict[str, Any]:
 def copied(tmp_path: Path) -> Path:
     """A copy of the documents."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
-    shutil.copy(ROOT / "README.md", tmp_path)
     return tmp_path
 
 
@@ -42,7 +41,7 @@ def test_runs_with_a_million_jobs_and_with_ten_million_in_partitions_are_recorde
 @each_recorded
 def test_recording_the_same_figures_changes_nothing(copied: Path, name: str) -> None:
     record.record(load_document(name), copied)
-    files = ["README.md", "docs/performance.md", f"docs/{name}.json"]
+    files = ["docs/reference.md", "docs/performance.md", f"docs/{name}.json"]
     if name != record.PRODUCTION:  # it has no chart
         files.append(f"docs/{name}.svg")
     for path in files:
@@ -59,7 +58,9 @@ def test_recording_replaces_figures(copied: Path) -> None:
     figure["value"], figure["ok"] = 123.4, False
     record.record(document, copied)
     row = "| verify: time | 123 s | at most 1 s **missed** |"
-    assert row in record.between((copied / "README.md").read_text(encoding="utf-8"), "headlines")
+    assert row in record.between(
+        (copied / "docs" / "reference.md").read_text(encoding="utf-8"), "headlines"
+    )
     assert row in (copied / "docs" / "performance.md").read_text(encoding="utf-8")
 
 
@@ -68,8 +69,8 @@ def test_a_busy_machine_is_noted(copied: Path, load: float, noted: bool) -> None
     document = load_document("performance")
     document["machine"] |= {"load_before": load, "cores": 2}
     record.record(document, copied)
-    for name, mark in (("README.md", "headlines"), ("docs/performance.md", "1,000,000 jobs")):
-        table = record.between((copied / name).read_text(encoding="utf-8"), mark)
+    for name, mark in (("reference.md", "headlines"), ("performance.md", "1,000,000 jobs")):
+        table = record.between((copied / "docs" / name).read_text(encoding="utf-8"), mark)
         assert ("The machine was busy" in table) == noted
 
 

@@ -14,7 +14,7 @@ from supabase_jobs.mutation.suite.faults import KINDS
 from tests.fix_cli import Run
 from tests.programs import unavailable
 
-# shell → its arguments, and what loads the completion, as README says
+# shell → its arguments, and what loads the completion, as docs/reference.md says
 SHELLS = {
     "bash": (
         ["--norc", "--noprofile", "-i"],

@@ -23,11 +23,11 @@ from tests.verifications import BAD, GOOD
 SECRET = "s3cr3t-p4ss"
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text(encoding="utf-8")
 
 
-def test_readme_lists_the_exit_codes() -> None:
-    rows = re.findall(r"^\| (\d) \| (.*) \|$", README, flags=re.MULTILINE)
+def test_the_reference_lists_the_exit_codes() -> None:
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", REFERENCE, flags=re.MULTILINE)
     assert {int(code): meaning for code, meaning in rows} == {
         code: code.meaning for code in ExitCode
     }

@@ -188,7 +188,7 @@ def test_the_commands_of_readme_run_from_top_to_bottom(
             session.run(". supabase-jobs/.venv/bin/activate")
         outputs.append(session.run(block))
     assert used == replaced.keys()
-    audited, applied, local, tested = outputs[2:]
+    audited, tested, applied, local = outputs[2:]
     assert "public.notes" in audited
     assert "ok: 0 errors" in audited
     assert "ok: " in applied

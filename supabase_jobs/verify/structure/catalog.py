@@ -4,7 +4,6 @@ Every file in `queries/` takes the names of objects as `$1` and selects the colu
 its order.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -140,9 +139,9 @@ def with_script(case: Case, query: Path, name: str, context: Context) -> Case:
 @cache
 def queries_of(kind: str) -> tuple[Path, ...]:
     """The query files whose text contains this kind, so that they are known without a row."""
-    column = re.compile(rf"'{re.escape(kind)}'(?: as kind|,)")
     texts = {path: sql_file(path).text for path in _queries()}
-    matches = [path for path, text in texts.items() if column.search(text)]
+    columns = (f"'{kind}' as kind", f"'{kind}',")
+    matches = [path for path, text in texts.items() if any(column in text for column in columns)]
     return tuple(matches or [path for path, text in texts.items() if f"'{kind}'" in text])
 
 

@@ -3,7 +3,8 @@ subprocess.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,14 @@ from tests.programs import DEFAULT_MAJOR
 
 NOTES = Path(__file__).with_name("notes.sql").read_text(encoding="utf-8")
 HEADER = "X-Device"
+# pytest-asyncio warns of a missing setting
 LOOPS = ("-o", "asyncio_default_fixture_loop_scope=function")
+# the plugins of this environment that are not ours
+OTHERS = [
+    plugin.name
+    for plugin in entry_points(group="pytest11")
+    if not plugin.value.startswith("supabase_jobs.")
+]
 
 
 @pytest.fixture(params=OLDEST_AND_NEWEST, ids=lambda major: f"pg{major}")
@@ -63,23 +71,28 @@ RunTests = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunTests:
-    """`run_tests(text, "-n", "2", SUPABASE_DB_URL=url)`: run pytest on a file in a subprocess.
+    """`run_tests(text, "-n", "2", plugins=["xdist"], SUPABASE_DB_URL=url)`: run pytest on a file in
+    a subprocess.
 
-    Warnings are errors. pytest-asyncio is disabled, because it warns about a missing setting;
-    `LOOPS` enables it.
+    Warnings are errors. Of the plugins of others it loads those that are named: together they take
+    longer than a test.
     """
     for name in ("SUPABASE_DB_URL", "PYTEST_ADDOPTS", "PGPASSWORD", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(text: str, *arguments: str, **environ: str) -> pytest.RunResult:
+    def run(
+        text: str, *arguments: str, plugins: Sequence[str] = (), **environ: str
+    ) -> pytest.RunResult:
         pytester.makepyfile(text)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         header = (
             () if "no:supabase_jobs" in arguments else ("-o", f"supabase_guest_header={HEADER}")
         )
-        loops = () if set(LOOPS) <= set(arguments) else ("-p", "no:asyncio")
-        common = ("-W", "error", "-p", "no:cacheprovider", *header, *loops)
+        unused = [name for name in OTHERS if name not in plugins]
+        without = [word for name in unused for word in ("-p", f"no:{name}")]
+        loops = LOOPS if "asyncio" in plugins else ()
+        common = ("-W", "error", "-p", "no:cacheprovider", *header, *without, *loops)
         return pytester.run(sys.executable, "-m", "pytest", *common, *arguments)
 
     return run

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from supabase_jobs.testing import AsyncCaller, AsyncRls, Caller, Rls
-from tests.testing.conftest import LOOPS, RunTests
+from tests.testing.conftest import RunTests
 from tests.verify.harmless import named
 
 BODY = '''
@@ -61,9 +61,7 @@ ANYIO = "import pytest\n@pytest.fixture\ndef anyio_backend():\n    return 'async
 def test_runs_with_pytest_asyncio(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
     result = run_tests(
         BODY.format(mark="@pytest.mark.asyncio", trigger=TRIGGER),
-        "-p",
-        "no:anyio",
-        *LOOPS,
+        plugins=["asyncio"],
         SUPABASE_DB_URL=notes_url,
     )
     result.assert_outcomes(passed=3)
@@ -71,7 +69,9 @@ def test_runs_with_pytest_asyncio(run_tests: RunTests, notes_url: str, count_not
 
 def test_runs_with_anyio(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
     result = run_tests(
-        ANYIO + BODY.format(mark="@pytest.mark.anyio", trigger=TRIGGER), SUPABASE_DB_URL=notes_url
+        ANYIO + BODY.format(mark="@pytest.mark.anyio", trigger=TRIGGER),
+        plugins=["anyio"],
+        SUPABASE_DB_URL=notes_url,
     )
     result.assert_outcomes(passed=3)
 
@@ -82,7 +82,7 @@ def test_a_remote_database_is_rejected(run_tests: RunTests) -> None:
         + "\ndef test_repr(rls_async):\n    assert 'async with' in repr(rls_async)\n"
     )
     result = run_tests(
-        text, *LOOPS, SUPABASE_DB_URL="postgresql://postgres@db.example.com/postgres"
+        text, plugins=["asyncio"], SUPABASE_DB_URL="postgresql://postgres@db.example.com/postgres"
     )
     result.assert_outcomes(errors=4)
 

@@ -42,8 +42,7 @@ def assert_run(result: pytest.RunResult, **counts: int) -> None:
 
 
 def test_an_unrelated_run_imports_only_the_plugin(run_tests: RunTests) -> None:
-    # pytest-postgresql loads psycopg itself
-    result = run_tests(UNRELATED, "-p", "no:postgresql", "-p", "no:pytest_postgresql")
+    result = run_tests(UNRELATED)
     assert_run(result, passed=1)
     assert (
         "supabase"
@@ -354,7 +353,9 @@ def test_in_parallel(rls, n):
 def test_xdist_workers_share_one_database(
     run_tests: RunTests, notes_url: str, count_notes: Callable[[], int]
 ) -> None:
-    assert_run(run_tests(PARALLEL, "-n", "2", SUPABASE_DB_URL=notes_url), passed=8)
+    assert_run(
+        run_tests(PARALLEL, "-n", "2", plugins=["xdist"], SUPABASE_DB_URL=notes_url), passed=8
+    )
 
 
 def test_each_xdist_worker_starts_a_throwaway_server(
@@ -365,7 +366,7 @@ def test_each_xdist_worker_starts_a_throwaway_server(
     (folder / "20250101000000_notes.sql").write_text(
         Path(__file__).with_name("notes.sql").read_text()
     )
-    assert_run(run_tests(PARALLEL, "-n", "2"), passed=8)
+    assert_run(run_tests(PARALLEL, "-n", "2", plugins=["xdist"]), passed=8)
 
 
 ON_PYTEST_POSTGRESQL = """
@@ -411,5 +412,6 @@ def test_notes(rls):
     rls.as_guest("d2").assert_hidden("select * from notes")
 """
     )
-    assert_run(run_tests(text), passed=1)
-    assert_run(run_tests(text, "-n", "2"), passed=1)
+    assert_run(run_tests(text, plugins=["pytest_postgresql"]), passed=1)
+    both = ["pytest_postgresql", "xdist"]
+    assert_run(run_tests(text, "-n", "2", plugins=both), passed=1)

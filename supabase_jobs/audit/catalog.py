@@ -16,6 +16,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_files
 
 USERS = "auth.users"
+VAULT = "vault.decrypted_secrets"
 # the commands of policies in pg_policy
 _COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
 

@@ -28,7 +28,8 @@ def asked(facts: Facts) -> list[Called]:
 
 def _reaches(called: Called) -> bool:
     """Whether a call reaches any row that is refused to its caller."""
-    return any((called.shown, called.identified, called.changed, called.opened, called.runs_sql))
+    said = (called.shown, called.identified, called.has_secret)
+    return any((*said, called.changed, called.opened, called.runs_sql))
 
 
 def leak(

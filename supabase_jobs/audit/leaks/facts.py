@@ -23,7 +23,7 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     Persona,
 )
-from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.catalog import VAULT, Policy, Relation
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall, ViewWrite
@@ -222,10 +222,12 @@ class Answered:
 
     `shown` are those of rows whose contents it has, `identified` of those whose ids it has,
     `derived` of those from which it computes a number; of the rows of `existing` it tells whether
-    or how many there are, and of those `counted` that or a sum about all rows.
+    or how many there are, and of those `counted` that or a sum about all rows. `has_secret`: it has
+    a secret of Vault.
     """
 
     actor: Actor
+    has_secret: bool = False
     shown: Sequence[str] = ()
     identified: Sequence[str] = ()
     derived: Sequence[str] = ()
@@ -590,6 +592,7 @@ class _Reader:
             )
         return ViewTried(
             actor=self._actor(bypass.caller),
+            has_secret=_has_secret(bypass),
             view=self._views[view.label],
             action=bypass.action,
             shown=self._labels(bypass.shown),
@@ -606,6 +609,7 @@ class _Reader:
         assert not isinstance(function, Relation)  # noqa: S101  filtered above
         return Called(
             actor=self._actor(bypass.caller),
+            has_secret=_has_secret(bypass),
             function=function.signature,
             is_definer=function.definer,
             shown=self._labels(bypass.shown),
@@ -624,8 +628,9 @@ class _Reader:
         )
 
     def _labels(self, rows: Iterable[Row]) -> list[str]:
-        """The tables of rows; auth.users is none of the catalog's relations."""
-        return list(dict.fromkeys(self._table(row.relation).label for row in rows))
+        """The tables of rows; auth.users is none of the catalog's relations. Without Vault."""
+        tables = [row.relation for row in rows if row.relation.label != VAULT]
+        return list(dict.fromkeys(self._table(table).label for table in tables))
 
     def _channel_tried(
         self, attempt: TopicAttempt, readable: Collection[tuple[int, int]]
@@ -724,6 +729,11 @@ def _are_limited(relation: Relation, identifying: Collection[str]) -> bool:
         if not named or not named.issubset(identifying):
             return False
     return bool(policies)
+
+
+def _has_secret(bypass: Bypass) -> bool:
+    """Whether a result has a secret of Vault."""
+    return any(row.relation.label == VAULT for row in bypass.shown)
 
 
 def _arguments(bypass: Bypass) -> str:

@@ -24,7 +24,7 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     Persona,
 )
-from supabase_jobs.audit.catalog import Column, Constraint, Function, Relation
+from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.probes import statements
@@ -98,6 +98,7 @@ class Bypasses:
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
         users = [_user_row(self._catalog.users, u) for t in (world.a, world.b) for u in t.users]
         self._users = [row for row in users if row is not None]
+        self._secrets = [_secret_row(value) for value in world.secrets]
         self._worlds = Worlds(world, self._users, self._prober)
         self._arguments = Arguments(world)
         self._found = found
@@ -150,8 +151,8 @@ class Bypasses:
         self._prober.run([*chunks, *probes_of(others, LIMITS.calls_in_batch)])
 
     def _hidden(self, caller: Persona, oids: Collection[int]) -> list[Row]:
-        """Rows of tenant A, of these tables, that are refused to the caller."""
-        return list(self._worlds.refused(caller).of(oids).rows)
+        """Rows of tenant A, of these tables, that are refused to the caller; and secrets."""
+        return [*self._worlds.refused(caller).of(oids).rows, *self._secrets]
 
     def _rows(self, oids: Collection[int]) -> list[Row]:
         """The rows of tenant A's owner of these tables, and its row of auth.users."""
@@ -472,29 +473,39 @@ def _user_row(users: int | None, user: User) -> Row | None:
     """The row of a user in auth.users, which nobody else may read. Its e-mail address marks it."""
     if users is None or not user.email:
         return None
+    relation = _platform_table(users, "auth", "users")
+    return Row(relation, {"id": user.id, "email": user.email}, "", token=user.email)
+
+
+def _secret_row(value: str) -> Row:
+    """The row of a secret of Vault, which requests may not read. Its value marks it."""
+    relation = _platform_table(0, *VAULT.split("."))
+    return Row(relation, {"id": None, "secret": value}, "", token=value)
+
+
+def _platform_table(oid: int, schema: str, name: str) -> Relation:
+    """A table of the platform, which the catalog leaves out, with the column of its key."""
     id_ = Column(
         "id", "uuid", "uuid", "b", "U", -1, None, "", True, None, "", "", (), (), frozenset()
     )
-    key = Constraint("users_pkey", "p", ("id",), None, None, (), None, False)
-    relation = Relation(
-        users,
-        "auth",
-        "users",
-        "r",
-        True,
-        "",
-        False,
-        0,
-        None,
-        None,
-        frozenset(),
-        (),
-        (),
-        (id_,),
-        (key,),
-        (),
+    return Relation(
+        oid=oid,
+        schema=schema,
+        name=name,
+        kind="r",
+        rls=True,
+        owner="",
+        invoker=False,
+        updatable=0,
+        partition_of=None,
+        partition_key=None,
+        granted=frozenset(),
+        triggers=(),
+        reads=(),
+        columns=(id_,),
+        constraints=(Constraint("key", "p", ("id",), None, None, (), None, False),),
+        policies=(),
     )
-    return Row(relation, {"id": user.id, "email": user.email}, "", token=user.email)
 
 
 def _is_unmarked(group: Sequence[ViewRead]) -> bool:

@@ -100,6 +100,7 @@ _TRIED: Mapping[str, Any] = {
     "refers_to": [],
 }
 _NO_ROWS: Mapping[str, Any] = {
+    "has_secret": False,
     "shown": [],
     "identified": [],
     "derived": [],

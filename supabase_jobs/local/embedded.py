@@ -10,7 +10,7 @@ from supabase_jobs.database.conninfo import connected_address
 # string can claim it. A server that is started with another name counts as one that is in use.
 MARKER = "supabase-jobs embedded"
 
-_CLUSTER_NAME = "select pg_catalog.current_setting('cluster_name')"
+CLUSTER_NAME = "select pg_catalog.current_setting('cluster_name')"
 
 
 def is_embedded(connection: psycopg.Connection[Any]) -> bool:
@@ -21,5 +21,5 @@ def is_embedded(connection: psycopg.Connection[Any]) -> bool:
     """
     if not connected_address(connection).is_local:  # an embedded server listens on 127.0.0.1 only
         return False
-    row = connection.execute(_CLUSTER_NAME).fetchone()
+    row = connection.execute(CLUSTER_NAME).fetchone()
     return row is not None and row[0] == MARKER

@@ -23,7 +23,7 @@ from supabase_jobs.testing.impersonation import (
     UserStatement,
     is_aborted,
 )
-from supabase_jobs.testing.target import require_local
+from supabase_jobs.testing.target import require_embedded, require_local
 
 T = TypeVar("T")
 
@@ -106,6 +106,7 @@ class Rls(CallerFactory["Caller"]):
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self.connection.transaction(force_rollback=True):
+            run(self.connection, require_embedded(self._allow_remote))
             self.owner = self._caller(run(self.connection, impersonation.begin()))
             yield
             is_aborted(self.connection.info)  # raises an error if the test ended the transaction

@@ -32,11 +32,12 @@ from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_api_error, outcome_of_count
 from supabase_jobs.session.sign_up import SignedUp, clean_up
+from supabase_jobs.settings import DB_URL_VARIABLE
 from supabase_jobs.testing import impersonation
 from supabase_jobs.testing.assertions import Outcome, hint, request_failure, row_count
 from supabase_jobs.testing.impersonation import DELETE_USER, CallerFactory, Result
 from supabase_jobs.testing.rls import run
-from supabase_jobs.testing.target import DatabaseUrl
+from supabase_jobs.testing.target import DatabaseUrl, require_embedded
 
 
 @contextmanager
@@ -46,8 +47,8 @@ def endpoint(
     """The API of the environment variables, otherwise a PostgREST on the throwaway server of this
     run.
 
-    Raises ConfigError if there is neither, or the API is on another machine; LocalServerError
-    without PostgREST.
+    Raises ConfigError if there is neither, or the API or its database is not local;
+    LocalServerError without PostgREST.
     """
     if configured := os.environ.get(URL_VARIABLE):
         url = parse_url(configured, URL_VARIABLE)
@@ -58,7 +59,10 @@ def endpoint(
                 " project, pass"
                 " --supabase-allow-remote.",
             )
-        yield Endpoint(url, _keys(keys_from_environment(os.environ)))
+        keys = _keys(keys_from_environment(os.environ))
+        if not allow_remote:
+            _require_embedded(db_url())
+        yield Endpoint(url, keys)
         return
     if (database := db_url()) and isinstance(database, DatabaseUrl) and database.port:
         from supabase_jobs.local.api.service import throwaway
@@ -73,6 +77,18 @@ def endpoint(
         " local start --api or supabase status. If no database is configured either, the tests"
         " start both.",
     )
+
+
+def _require_embedded(db_url: str) -> None:
+    """Raise ConfigError if the database behind a configured API is not on an embedded server."""
+    if isinstance(db_url, DatabaseUrl) and db_url.is_throwaway:
+        raise ConfigError(
+            f"{URL_VARIABLE} is set, but not the database behind it",
+            hint=f"Set {DB_URL_VARIABLE}: its server shows whether this API is local. If nobody"
+            " else uses this project, pass --supabase-allow-remote.",
+        )
+    with connect(db_url) as connection, connection.transaction():
+        run(connection, require_embedded(allow_remote=False))
 
 
 def _keys(keys: Keys) -> Keys:

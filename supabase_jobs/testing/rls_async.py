@@ -26,7 +26,7 @@ from supabase_jobs.testing.impersonation import (
     UserStatement,
     is_aborted,
 )
-from supabase_jobs.testing.target import require_local
+from supabase_jobs.testing.target import require_embedded, require_local
 
 T = TypeVar("T")
 
@@ -119,6 +119,7 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
                 self.connection = self._source
             require_local(self.connection.info, self._allow_remote)
             await stack.enter_async_context(self.connection.transaction(force_rollback=True))
+            await run(self.connection, require_embedded(self._allow_remote))
             self.owner = self._caller(await run(self.connection, impersonation.begin()))
             yield
             is_aborted(self.connection.info)  # raises an error if the test ended the transaction

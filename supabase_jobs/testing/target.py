@@ -9,11 +9,14 @@ from pathlib import Path
 
 import psycopg
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.conninfo import read
 from supabase_jobs.database.hosts import Address, is_local
 from supabase_jobs.database.masking import mask
 from supabase_jobs.errors import ConfigError, LocalServerError
+from supabase_jobs.local.embedded import CLUSTER_NAME, MARKER
 from supabase_jobs.local.server import ServerInfo, status
+from supabase_jobs.session.steps import Steps
 from supabase_jobs.settings import DB_URL_VARIABLE, load_settings
 from supabase_jobs.sources import project
 
@@ -32,11 +35,12 @@ class DatabaseUrl(str):
     """A URL whose repr masks the password, because pytest prints the arguments of a failed test.
 
     `port` and `name` are the port of the local or throwaway server and the name of its database; 0
-    and '' for other servers.
+    and '' for other servers. `is_throwaway`: it was started for these tests.
     """
 
     port: int = 0
     name: str = ""
+    is_throwaway: bool = False
 
     def __repr__(self) -> str:
         return repr(_masked(str(self)))
@@ -63,7 +67,9 @@ def database(
         yield _of_server(running)
         return
     with _throwaway(directory) as info:
-        yield _of_server(info)
+        url = _of_server(info)
+        url.is_throwaway = True
+        yield url
 
 
 def describe(option: str | None, ini: str | None, directory: Path) -> str:
@@ -106,6 +112,23 @@ def require_local(database: psycopg.ConnectionInfo | str, allow_remote: bool) ->
             " roll back",
             hint="Tests hold locks and advance sequences. If nobody else uses this database, pass"
             " --supabase-allow-remote.",
+        )
+
+
+def require_embedded(allow_remote: bool) -> Steps[None]:
+    """Raise ConfigError for a server that is not an embedded one, unless `allow_remote`.
+
+    The server says so: a forwarded port has an address of this machine too.
+    """
+    if allow_remote:
+        return
+    [result] = yield [[Statement(CLUSTER_NAME)]]
+    if result.answer().rows != [(MARKER,)]:
+        raise ConfigError(
+            "this is not an embedded server of supabase-jobs, and tests write before they roll"
+            " back",
+            hint="A forwarded port may lead to a database in use. If nobody else uses this one,"
+            " as that of supabase start, pass --supabase-allow-remote.",
         )
 
 

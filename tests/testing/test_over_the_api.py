@@ -10,6 +10,7 @@ import pytest
 
 from tests import programs
 from tests.fix_api import Api
+from tests.fix_db import Database
 from tests.testing.conftest import RunTests
 from tests.verify.harmless import named
 
@@ -227,6 +228,24 @@ def test_missing_configuration_is_reported(
     result = run_api(text, "-o", "supabase_guest_header=", **environment(one_api, **variables))
     assert result.ret == 1
     result.stdout.fnmatch_lines(f"{message}*")
+
+
+def test_an_api_of_a_forwarded_database_is_rejected(
+    run_api: RunTests, one_api: Api, in_use: Database
+) -> None:
+    text = CONFIGURED_API.format(guest=GUEST, job=JOB)
+    result = run_api(text, **environment(one_api, SUPABASE_DB_URL=in_use.url))
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines("this is not an embedded server of supabase-jobs*")
+
+
+def test_an_api_of_an_unknown_database_is_rejected(
+    run_api: RunTests, one_api: Api, migrations: None
+) -> None:
+    text = CONFIGURED_API.format(guest=GUEST, job=JOB)
+    result = run_api(text, **environment(one_api, SUPABASE_DB_URL=""))
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines("SUPABASE_URL is set, but not the database behind it*")
 
 
 def test_without_the_extra_api_the_error_has_an_install_command(run_api: RunTests) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from supabase_jobs.local import server
 from supabase_jobs.testing import target
+from tests.fix_db import Database
 from tests.testing.conftest import RunTests
 
 pytestmark = pytest.mark.slow
@@ -123,6 +124,20 @@ def test_a_remote_database_is_rejected(run_tests: RunTests) -> None:
     result.stdout.fnmatch_lines(
         ["db.example.com is not this machine*", "hint: *--supabase-allow-remote*"]
     )
+
+
+def test_a_forwarded_port_is_rejected(run_tests: RunTests, in_use: Database) -> None:
+    result = run_tests(USES, SUPABASE_DB_URL=in_use.url)
+    assert_run(result, errors=1)
+    result.stdout.fnmatch_lines(
+        ["this is not an embedded server of supabase-jobs*", "hint: *--supabase-allow-remote*"]
+    )
+
+
+def test_a_forwarded_port_can_be_allowed(run_tests: RunTests, in_use: Database) -> None:
+    text = "def test_a(rls):\n    assert rls.owner.value('select 1') == 1\n"
+    result = run_tests(text, "--supabase-allow-remote", SUPABASE_DB_URL=in_use.url)
+    assert_run(result, passed=1)
 
 
 @pytest.mark.parametrize(

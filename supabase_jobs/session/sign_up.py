@@ -58,6 +58,8 @@ _PRESENT_COLUMNS, _REJECTION = (
 )
 
 _POINT = Savepoint("sign_up")
+# until the next return to the savepoint: compiling the catalog query takes longer than running it
+_NO_JIT = Statement("set local jit = off")
 
 _MAX_ATTEMPTS = 16
 _MAX_DOMAINS = 4
@@ -316,7 +318,7 @@ def _needs(error: psycopg.Error) -> Steps[_Needs]:
     diag = error.diag
     names = (diag.schema_name, diag.table_name, diag.constraint_name, diag.datatype_name)
     parameters = [name or "" for name in (*names, diag.context)]
-    answer = yield from answered(_POINT.undo, _REJECTION.statement(*parameters))
+    answer = yield from answered(_POINT.undo, _NO_JIT, _REJECTION.statement(*parameters))
     rows: dict[str, tuple[tuple[str, str], ...]] = {}
     for kind, name, value in answer.rows:
         rows[kind] = (*rows.get(kind, ()), (name, value))

@@ -128,12 +128,13 @@ def test_a_rejected_batch_is_adapted(rolled_back: Connection) -> None:
         )
     )
     users = people()
-    rolled_back.execute("savepoint plain")
+    rolled_back.execute("set local jit = on; savepoint plain")
     [result] = run_groups(rolled_back, [sign_up.statements(users)])
     assert isinstance(result.error, psycopg.errors.NotNullViolation)
     rolled_back.execute("rollback to savepoint plain")
     signed_up = sign_up.run(rolled_back, users, rejected=result.error)
     assert all(row["user_metadata"]["nickname"] for row in signed_up.rows)
+    assert rolled_back.execute("show jit").fetchone() == ("on",)
 
 
 def test_an_older_auth_users_without_some_columns_is_enough(make_database: Make) -> None:

@@ -111,6 +111,28 @@ def test_deploying_applies_and_verifies_and_again_does_no_harm(
     assert checkout.summary.read_text().count("\n| service_role") >= 2
 
 
+STORAGE = """
+create table public.notes (id int primary key, owner uuid references auth.users);
+alter table public.notes enable row level security;
+create policy "own" on public.notes using (owner = (select auth.uid()));
+insert into storage.buckets (id, name) values ('notes', 'notes');
+create policy "own files" on storage.objects for select to authenticated
+  using (bucket_id = 'notes' and (storage.foldername(name))[1] = (select auth.uid())::text);
+"""
+
+
+def test_a_project_without_jobs_tables_is_audited(checkout: Checkout) -> None:
+    for file in checkout.migrations.iterdir():
+        file.unlink()
+    (checkout.migrations / OWN).write_text(STORAGE)
+    checkout.git("add", "--all", "supabase")
+    checkout.git("commit", "--message", "other tables")
+    checkout.git("push", "--force", "origin", "HEAD:main")
+    steps = checkout.run(DRY_RUN)
+    assert last(steps) == ("Verify", 0), steps[-1].err
+    assert "public.notes" in checkout.summary.read_text()
+
+
 def test_deploying_fails_if_verify_finds_an_error(checkout: Checkout, applied_url: str) -> None:
     with psycopg.connect(applied_url) as connection:
         connection.execute("grant truncate on public.async_jobs to anon")

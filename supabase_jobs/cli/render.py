@@ -12,6 +12,7 @@ from supabase_jobs.cli.common import (
     settings,
     shared_options,
 )
+from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 from supabase_jobs.settings import DEFAULT_MIGRATIONS
 
@@ -75,6 +76,12 @@ def command(
             sources, render_sources(sources, given.variables), out, reinstall=reinstall
         )
 
+    if check and not uninstall and comparison.is_foreign:
+        raise ConfigError(
+            f"{out} has migrations, and none of the jobs tables: there is nothing to compare",
+            hint="Check the project's own tables: supabase-jobs audit. Add jobs tables:"
+            " supabase-jobs render.",
+        )
     for migration in comparison.edited:
         narrate(f"{migration.file_name} was edited after it was rendered")
     for migration in comparison.outdated:

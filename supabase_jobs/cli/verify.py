@@ -92,14 +92,22 @@ def command(
     from supabase_jobs.database.connection import describe
     from supabase_jobs.report.producers.verify import document
     from supabase_jobs.sources import project
+    from supabase_jobs.verify.applicable import has_managed_relation
     from supabase_jobs.verify.expectations import load_expectations
     from supabase_jobs.verify.verify import parse, verify
 
     areas = parse(only)
     expectations = load_expectations(given)
+    has_sources = _has_sources(given)
     endpoint = None if api_url is None else _endpoint(given, areas, api_url, allow_remote)
     with connected(given, _EFFECT) as connection:
         database = str(describe(connection))
+        if not has_sources and not has_managed_relation(connection):
+            raise ConfigError(
+                "the project has no jobs tables, so there is nothing to verify",
+                hint="Check its own tables: supabase-jobs audit. Add jobs tables: supabase-jobs"
+                " render.",
+            )
         with progress("verifying", quiet=True):
             verification = verify(connection, expectations, areas, advance=advance)
         if endpoint is not None:
@@ -111,6 +119,16 @@ def command(
     show_reports(report, reports, whole=whole)
     annotate_findings(report)
     ctx.exit(passed(verification.ok))
+
+
+def _has_sources(given: "Settings") -> bool:
+    """Whether the project installs sources, or has no migrations that say so."""
+    from supabase_jobs.sources import project
+
+    if given.sql_dir is not None or given.migrations is None:
+        return True
+    found = project.loadable_files(given)
+    return not found.migrations or project.installs_sources(given, found)
 
 
 def _endpoint(given: "Settings", areas: Sequence[str], url: str, allow_remote: bool) -> "Endpoint":

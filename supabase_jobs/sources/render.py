@@ -54,7 +54,7 @@ class FolderComparison:
     files were not, but the current sources or variables result in another text outside of the
     repeatable sections, which a new version cannot change. Both stay as they are, because they may
     be applied already. `uninstalled_by` is the migration that uninstalls the sources, if they are
-    not installed again after it.
+    not installed again after it. `is_foreign`: the folder has migrations, and none of a source.
     """
 
     new: tuple[Migration, ...] = ()
@@ -62,6 +62,7 @@ class FolderComparison:
     edited: tuple[Migration, ...] = ()
     outdated: tuple[Migration, ...] = ()
     uninstalled_by: Migration | None = None
+    is_foreign: bool = False
 
     @property
     def differs(self) -> bool:
@@ -135,7 +136,14 @@ def compare_folder(
                 outdated.append(files[-1])
     edited = tuple(m for m in managed if not _as_rendered(m))
     unchanged = tuple(m for m in managed if m not in edited and m not in outdated)
-    return FolderComparison(tuple(new), unchanged, edited, tuple(outdated), uninstalled_by)
+    return FolderComparison(
+        new=tuple(new),
+        unchanged=unchanged,
+        edited=edited,
+        outdated=tuple(outdated),
+        uninstalled_by=uninstalled_by,
+        is_foreign=bool(existing) and not any(m.origin for m in existing),
+    )
 
 
 def uninstall_folder(sources: SourceSet, rendered: RenderedSource, out: Path) -> FolderComparison:

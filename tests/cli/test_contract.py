@@ -255,6 +255,38 @@ def test_render_check_exits_1_if_files_differ(cli: Run, tmp_path: Path) -> None:
     assert (checked.code, checked.json["edited"]) == (1, [first.name])
 
 
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A project with migrations of its own, and none of the jobs tables."""
+    own = tmp_path / "supabase" / "migrations" / "20250101000000_own.sql"
+    own.parent.mkdir(parents=True)
+    own.write_text("create table public.own (id int primary key);\n")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("foreign")
+def test_the_check_of_rendered_files_names_audit_without_jobs_tables(cli: Run) -> None:
+    ran = cli("render", "--check", "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (2, "config")
+    assert "none of the jobs tables" in ran.json["error"]["message"]
+    assert "supabase-jobs audit" in ran.json["error"]["hint"]
+    assert len(cli("render", "--check").err.splitlines()) <= 2
+    assert cli("render").code == 0
+    assert cli("render", "--check").code == 0
+
+
+@pytest.mark.usefixtures("foreign")
+def test_verify_names_audit_without_jobs_tables(
+    cli: Run, platform_url: str, applied_url: str
+) -> None:
+    ran = cli("verify", "--db-url", platform_url, "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (2, "config")
+    assert "nothing to verify" in ran.json["error"]["message"]
+    assert "supabase-jobs audit" in ran.json["error"]["hint"]
+    found = cli("verify", "--only", "structure", "--db-url", applied_url, "--json")
+    assert "findings" in found.json
+
+
 def test_the_packaged_migrations_are_applied_without_a_migrations_folder(
     cli: Run, platform_url: str, tmp_path: Path
 ) -> None:

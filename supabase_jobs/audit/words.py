@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -113,6 +113,3 @@ def load() -> Words:
             entry["match"], tuple(entry["words"]), tuple(entry.get("patterns", ()))
         )
     return Words(**lists)
-
-
-NAMES = tuple(one.name for one in fields(Words))

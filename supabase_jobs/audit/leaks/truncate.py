@@ -12,7 +12,6 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, some
 from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind("truncate", (Severity.INFO,), "API roles may empty tables; no policy limits that.")
-_CAUSE = "a grant, probably by the default privileges of the schema"
 
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:

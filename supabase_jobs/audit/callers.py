@@ -221,9 +221,12 @@ def _in_states(world: World) -> Iterator[Persona]:
         if row is None or row.relation.oid not in world.plan.opening:
             continue
         label = f"user with {row.relation.name}: {row.part}"
-        persona = _signed_in(label, kind, world.a, user)
         end = _end(world.plan, row) if row.relation.oid in world.plan.tenants else None
-        yield persona if end is None else replace(persona, kind=FORMER, ended=end)
+        if end is None:
+            yield _signed_in(label, kind, world.a, user)
+        else:
+            former = _signed_in(label, FORMER, world.a, user, without_claims=True)
+            yield replace(former, ended=end)
 
 
 def _end(plan: Plan, row: Row) -> Ended | None:

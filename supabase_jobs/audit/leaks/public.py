@@ -43,7 +43,7 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
         # a file may hold anything, as a column of secrets does, unless the bucket is public
         is_public = first.bucket in facts.public_buckets
         yield shown(KIND, Severity.INFO if is_public else Severity.WARNING, first, message)
-    elif first.table.limited:
+    elif first.table.limited and not first.is_state:
         message += ", although each policy compares them with the caller"
         yield shown(KIND, Severity.WARNING, first, message)
     elif not first.is_state:

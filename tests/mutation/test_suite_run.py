@@ -134,7 +134,7 @@ def test_a_mutant_that_hangs_is_killed_by_the_timeout(cli: Run, make_database: M
         "--sample",
         "1",
         "--timeout",
-        "1",
+        "4",
         "--run",
         hangs,
     )
@@ -151,7 +151,7 @@ def test_a_suite_that_hangs_without_a_fault_is_refused(cli: Run, make_database: 
         "--timeout",
         "1",
         "--run",
-        f"{CONNECTS}; echo waiting; sleep 50",
+        f"echo waiting; {CONNECTS}; sleep 50",
     )
     assert ran.code == 2
     assert "fails without a fault (stopped after 1.0 s)" in ran.err

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Deviation:
-    """The worst deviation of a TOML file from its JSON Schema. `path` leads to the value; `key` is
-    an unknown key in it.
+    """The worst deviation of a TOML file from its JSON Schema. `path` leads to the value, with the
+    title or name of each table of a list; `key` is an unknown key in it.
     """
 
     path: tuple[str, ...]
@@ -157,10 +157,20 @@ def deviation(values: Mapping[str, Any], schema: Path) -> Deviation | None:
     error = best_match(validator.iter_errors(values))
     if error is None:
         return None
-    path = tuple(str(name) for name in error.absolute_path if not isinstance(name, int))
+    path = tuple(_path(values, error.absolute_path))
     if "propertyNames" in error.absolute_schema_path:
         path = (*path, error.instance)
     return _deviation(path, error.validator, error.instance, error.schema, error.message)
+
+
+def _path(values: Any, steps: Iterable[str | int]) -> Iterator[str]:
+    """The keys, and the titles or names of the tables of lists."""
+    for step in steps:
+        values = values[step]
+        if isinstance(step, str):
+            yield step
+        elif isinstance(values, dict) and (name := values.get("title") or values.get("name")):
+            yield str(name)
 
 
 _TYPES = {"object": "table", "array": "list"}

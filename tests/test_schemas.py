@@ -16,6 +16,8 @@ from supabase_jobs.audit import baseline
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, AuditFinding, Severity
 from supabase_jobs.sources.variables import parse_declarations, resolve
+from supabase_jobs.verify import conditions
+from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
 
 ROOT = Path(__file__).parents[1]
 RAW = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/"
@@ -198,3 +200,35 @@ def test_a_written_baseline_names_its_schema_and_is_valid() -> None:
     assert not accepts("access", text), "the reason is missing"
     assert accepts("access", text.replace('= ""', '= "a wiki"'))
     assert tomllib.loads(text)["accepted"] == {leak.id: ""}
+
+
+@pytest.mark.parametrize("name", ["access", "functions", "plans"])
+def test_the_packaged_declarations_are_valid(name: str) -> None:
+    """They are not validated when they are loaded, because that takes a tenth of a second."""
+    schema = json.loads((PACKAGED_DECLARATIONS / f"{name}.schema.json").read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    declared = settings.read_toml(PACKAGED_DECLARATIONS / f"{name}.toml")
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(declared)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "key", "message"),
+    [
+        ("access", "api", "cleanup", "api, cleanup: must be a list, not int"),
+        ("functions", "scenario", "stops", ": unknown key 'stops'"),
+        (
+            "plans",
+            "query",
+            "ordered",
+            "active jobs of a guest, ordered: must be a boolean, not int",
+        ),
+    ],
+)
+def test_declarations_of_other_sources_are_validated(
+    tmp_path: Path, name: str, table: str, key: str, message: str
+) -> None:
+    declared = settings.read_toml(PACKAGED_DECLARATIONS / f"{name}.toml")
+    found = declared[table]
+    (found[0] if isinstance(found, list) else found)[key] = 1
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        conditions.validate(tmp_path / "x.toml", declared, f"{name}.schema.json", "it deviates")

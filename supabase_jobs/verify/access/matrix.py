@@ -30,20 +30,6 @@ _METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}  # all other
 # of the declared tables and functions
 _SCHEMA = "public"
 
-_FILE_KEYS = {
-    "ids",
-    "users",
-    "anonymous_users",
-    "fixture",
-    "other_values",
-    "api",
-    "identities",
-    "matrix",
-    "unexposed_schemas",
-    "untested_privileges",
-}
-_MATRIX_KEYS = {"title", "like", "grid", "overrides", "actions", "rows"}
-
 
 @dataclass(frozen=True)
 class DeclaredRequest:
@@ -236,12 +222,10 @@ def load(
 def _loaded(
     path: Path, _content: bytes, variables: tuple[tuple[str, Value], ...] | None
 ) -> AccessDeclaration:
+    toml = read_toml(path)
     try:
-        return _declaration(read_toml(path), None if variables is None else dict(variables))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{path.name} is not an access matrix: {error!r}", file=str(path)
-        ) from error
+        conditions.validate(path, toml, "access.schema.json", "it is not an access matrix")
+        return _declaration(toml, None if variables is None else dict(variables))
     except ConfigError as error:
         raise ConfigError(
             f"{path.name}: {error.message}", hint=error.hint, file=str(path)
@@ -251,7 +235,6 @@ def _loaded(
 def _declaration(
     toml: Mapping[str, Any], variables: Mapping[str, Value] | None
 ) -> AccessDeclaration:
-    conditions.check_keys(toml, _FILE_KEYS, "the file")
     ids = tuple(toml["ids"])
     identities: dict[str, Caller] = {}
     served: dict[str, tuple[Served, ...]] = {}
@@ -294,7 +277,6 @@ def _matrix(
     variables: Mapping[str, Value] | None,
 ) -> Matrix:
     title = table["title"]
-    conditions.check_keys(table, _MATRIX_KEYS, title)
     columns, lines = _cells(table["grid"])
     if "like" in table:
         like = earlier[table["like"]]

@@ -8,12 +8,11 @@ from typing import Any
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.settings import read_toml
+from supabase_jobs.verify import conditions
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
 
 FILE_NAME = "plans.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
-
-_KEYS = {"name", "sql", "index", "columns", "ordered", "as"}
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,10 @@ def load(path: Path | None = None) -> FastQueries:
     a query without an identity, or a malformed file.
     """
     path = path or DEFAULT_FILE
+    toml = read_toml(path)
     try:
-        return _fast_queries(read_toml(path))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{path.name} does not declare fast queries: {error!r}", file=str(path)
-        ) from error
+        conditions.validate(path, toml, "plans.schema.json", "it does not declare fast queries")
+        return _fast_queries(toml)
     except ConfigError as error:
         raise ConfigError(
             f"{path.name}: {error.message}", hint=error.hint, file=str(path)
@@ -72,14 +69,9 @@ def _fast_queries(toml: Mapping[str, Any]) -> FastQueries:
 
 def _query(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Query:
     name = table["name"]
-    if unknown := set(table) - _KEYS:
-        raise ConfigError(f"query {name!r}: unknown key {min(unknown)!r}")
     for identity in table["as"]:
         if identity not in identities:
             raise ConfigError(f"query {name!r}: unknown identity {identity!r}")
-    for key in ("as", "columns"):
-        if not isinstance(table[key], list) or not table[key]:
-            raise ConfigError(f"query {name!r}: {key!r} must be a list that is not empty")
     if "." not in table["index"]:
         raise ConfigError(f"query {name!r}: index {table['index']!r} has no schema")
     return Query(

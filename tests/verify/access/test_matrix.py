@@ -60,7 +60,7 @@ def test_every_cell_of_the_packaged_matrix_is_declared() -> None:
         ),
         ('identity = "anon_no_header"', 'identity = "nobody"', "unknown identity 'nobody'"),
         ('job = "job_guest_a"', 'job = "job_x"', "'job_x', which is not among the ids"),
-        ('role = "anon"', 'rule = "anon"', "not an access matrix"),
+        ('role = "anon"', 'rule = "anon"', "anon_unset: unknown key 'rule'"),
         ("fixture = [", "fixtures = [", "unknown key 'fixtures'"),
         ("ids = [", "ids = ", "not valid TOML"),
         (

@@ -28,7 +28,7 @@ def test_every_managed_index_has_a_query() -> None:
     [
         ('as = ["guest", "service"]', 'as = ["guest", "nobody"]', "unknown identity 'nobody'"),
         ('as = ["guest", "service"]', "as = []", "'as' must be a list that is not empty"),
-        ('as = ["guest", "service"]', 'as = "guest"', "unknown identity 'g'"),
+        ('as = ["guest", "service"]', 'as = "guest"', "'as' must be a list that is not empty"),
         ('columns = ["status"]', "columns = []", "'columns' must be a list that is not empty"),
         ("ordered = true", "sorted = true", "unknown key 'sorted'"),
         ('index = "public.idx_async_jobs_url"', 'index = "idx_async_jobs_url"', "has no schema"),
@@ -38,7 +38,7 @@ def test_every_managed_index_has_a_query() -> None:
             "two queries have the name",
         ),
         ('index = "public.idx_async_jobs_url"', "", "does not declare fast queries"),
-        ("[[query]]", "[[queries]]", "does not declare fast queries"),
+        ("[[query]]", "[[queries]]", "unknown key 'queries'"),
         ("ids = [", "ids = ", "not valid TOML"),
     ],
 )

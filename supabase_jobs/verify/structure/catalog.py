@@ -140,9 +140,15 @@ def with_script(case: Case, query: Path, name: str, context: Context) -> Case:
 def queries_of(kind: str) -> tuple[Path, ...]:
     """The query files whose text contains this kind, so that they are known without a row."""
     texts = {path: sql_file(path).text for path in _queries()}
-    columns = (f"'{kind}' as kind", f"'{kind}',")
-    matches = [path for path, text in texts.items() if any(column in text for column in columns)]
-    return tuple(matches or [path for path, text in texts.items() if f"'{kind}'" in text])
+    for forms in ((f"'{kind}' as kind", f"'{kind}',"), (f"'{kind}'",)):
+        found = [path for path, text in texts.items() if _has(text, forms)]
+        if found:
+            return tuple(found)
+    return ()
+
+
+def _has(text: str, forms: Sequence[str]) -> bool:
+    return any(form in text for form in forms)
 
 
 def _scripted(

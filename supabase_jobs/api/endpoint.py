@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from supabase_jobs.api.keys import Keys, claimed_role
+from supabase_jobs.api.keys import PUBLISHABLE, SECRET, Keys, claimed_role
+from supabase_jobs.api.signing import SigningKey
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError
 
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 URL_VARIABLE = "SUPABASE_URL"
 ANON_VARIABLE = "SUPABASE_ANON_KEY"
 SERVICE_VARIABLE = "SUPABASE_SERVICE_ROLE_KEY"
+PUBLISHABLE_VARIABLE = "SUPABASE_PUBLISHABLE_KEY"
+SECRET_VARIABLE = "SUPABASE_SECRET_KEY"  # noqa: S105 (a name)
 JWT_VARIABLE = "SUPABASE_JWT_SECRET"
+
+# variables of the public and of the secret key, the first that is set counts → begin and role
+_PUBLIC = {PUBLISHABLE_VARIABLE: (PUBLISHABLE, "anon"), ANON_VARIABLE: ("", "anon")}
+_SECRET = {SECRET_VARIABLE: (SECRET, "service_role"), SERVICE_VARIABLE: ("", "service_role")}
 
 _TIMEOUT = 30  # seconds
 
@@ -75,25 +82,44 @@ def _invalid_url(source: str) -> ConfigError:
     )
 
 
-def keys_from_environment(environ: Mapping[str, str]) -> Keys:
+def keys_from_environment(environ: Mapping[str, str], signing: tuple[SigningKey, ...] = ()) -> Keys:
     """The keys in the environment, '' for a missing one; surrounding white space is removed.
 
-    Raises ConfigError for a key with invalid characters, and for keys that are swapped.
+    `signing` are the keys of the project, which count without a secret. Raises ConfigError for a
+    key with invalid characters, and for keys that are swapped.
     """
-    values = {
-        name: environ.get(name, "").strip()
-        for name in (ANON_VARIABLE, SERVICE_VARIABLE, JWT_VARIABLE)
-    }
-    for name, role in ((ANON_VARIABLE, "anon"), (SERVICE_VARIABLE, "service_role")):
-        key = values[name]
-        if not (key.isascii() and key.isprintable()) or " " in key:
-            raise ConfigError(
-                f"{name} contains characters that no key contains",
-                hint="Copy it again, on one line.",
-            )
-        if (other := claimed_role(key)) not in (None, role):
-            raise ConfigError(
-                f"{name} is a key of the role {other}",
-                hint=f"Set it to the key of the role {role}.",
-            )
-    return Keys(values[JWT_VARIABLE], values[ANON_VARIABLE], values[SERVICE_VARIABLE])
+    secret = environ.get(JWT_VARIABLE, "").strip()
+    return Keys(
+        secret=secret,
+        anon=_key(environ, _PUBLIC),
+        service_role=_key(environ, _SECRET),
+        signing=() if secret else signing,
+    )
+
+
+def _key(environ: Mapping[str, str], variables: Mapping[str, tuple[str, str]]) -> str:
+    for name, (start, role) in variables.items():
+        key = environ.get(name, "").strip()
+        if key:
+            _check_key(name, key, start, role)
+            return key
+    return ""
+
+
+def _check_key(name: str, key: str, start: str, role: str) -> None:
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigError(
+            f"{name} contains characters that no key contains",
+            hint="Copy it again, on one line.",
+        )
+    others = {PUBLISHABLE: "anon", SECRET: "service_role"}
+    opaque = next((other for begin, other in others.items() if key.startswith(begin)), None)
+    if (other := opaque or claimed_role(key)) not in (None, role):
+        raise ConfigError(
+            f"{name} is a key of the role {other}",
+            hint=f"Set it to the key of the role {role}.",
+        )
+    if not key.startswith(start):
+        raise ConfigError(
+            f"{name} does not begin with {start}", hint="Copy it from the API keys of the project."
+        )

@@ -102,9 +102,10 @@ class Sender:
             return {"apikey": self._keys.anon}
         if claims.keys() <= {"role"} and caller.role == SERVICE:
             key = self._keys.service_role
-            return {"apikey": key, "Authorization": f"Bearer {key}"}
+            bearer = {} if keys.is_opaque(key) else {"Authorization": f"Bearer {key}"}
+            return {"apikey": key, **bearer}
         if caller not in self._tokens:
-            self._tokens[caller] = keys.claims_token(self._keys.secret, caller.role, claims)
+            self._tokens[caller] = self._keys.claims_token(caller.role, claims)
         return {"apikey": self._keys.anon, "Authorization": f"Bearer {self._tokens[caller]}"}
 
 

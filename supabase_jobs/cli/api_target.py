@@ -27,8 +27,8 @@ def api_options(tested: str) -> Callable[[Command], Command]:
             is_flag=False,
             flag_value="",
             help=f"{tested} through this API (default: SUPABASE_URL, else the local API), with the"
-            " keys in"
-            " SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY, SUPABASE_JWT_SECRET.",
+            " keys in SUPABASE_PUBLISHABLE_KEY and SUPABASE_SECRET_KEY (or SUPABASE_ANON_KEY and"
+            " SUPABASE_SERVICE_ROLE_KEY) and SUPABASE_JWT_SECRET, or the signing keys of [auth].",
         )
         remote = click.option(
             "--allow-remote",
@@ -99,6 +99,7 @@ def api_target(
     )
     from supabase_jobs.database.hosts import is_local
     from supabase_jobs.local.api import service
+    from supabase_jobs.local.api.signing_keys import project_signing_keys
 
     local = service.status(directory)
     configured = url or environ.get(URL_VARIABLE) or (local.url if local else "")
@@ -118,16 +119,17 @@ def api_target(
         )
     if local is not None and url.replace("//localhost:", "//127.0.0.1:") == local.url:
         return Endpoint(local.url, local.keys)
-    keys = keys_from_environment(environ)
+    keys = keys_from_environment(environ, project_signing_keys(directory))
     named = {
         ANON_VARIABLE: keys.anon,
         SERVICE_VARIABLE: keys.service_role,
-        JWT_VARIABLE: keys.secret,
+        JWT_VARIABLE: keys.can_sign,
     }
     if missing := [name for name, key in named.items() if not key]:
         raise ConfigError(
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
             hint="See API settings in the dashboard; `supabase status -o env` prints the keys of a"
-            " local project.",
+            " local project. SUPABASE_PUBLISHABLE_KEY and SUPABASE_SECRET_KEY are keys, too, and"
+            " [auth] signing_keys_path instead of a secret.",
         )
     return Endpoint(url, keys)

@@ -24,10 +24,11 @@ from supabase_jobs.api.endpoint import (
     keys_from_environment,
     parse_url,
 )
-from supabase_jobs.api.keys import Keys, sign, user_token
+from supabase_jobs.api.keys import Keys
 from supabase_jobs.database.connection import connect
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.local.api.signing_keys import project_signing_keys
 from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_api_error, outcome_of_count
@@ -59,7 +60,8 @@ def endpoint(
                 " project, pass"
                 " --supabase-allow-remote.",
             )
-        keys = _keys(keys_from_environment(os.environ))
+        signing = project_signing_keys(directory)
+        keys = _keys(keys_from_environment(os.environ, signing))
         if not allow_remote:
             _require_embedded(db_url())
         yield Endpoint(url, keys)
@@ -137,14 +139,15 @@ class RlsApi(CallerFactory[Client]):
         return create_client(self.url, key, ClientOptions(headers=headers, httpx_client=self._http))
 
     def _token(self, identity: Caller) -> str:
-        if not self._keys.secret:
+        if not self._keys.can_sign:
             raise ConfigError(
-                "the JWT secret is required to act as a user", hint="Set SUPABASE_JWT_SECRET."
+                "the JWT secret is required to act as a user",
+                hint="Set SUPABASE_JWT_SECRET, or [auth] signing_keys_path in the configuration.",
             )
         claims = dict(identity.claims or {})
         if "sub" in claims:
-            return user_token(self._keys.secret, str(claims.pop("sub")), **claims)
-        return sign(self._keys.secret, claims)
+            return self._keys.user_token(str(claims.pop("sub")), **claims)
+        return self._keys.sign(claims)
 
     def new_user(
         self,

@@ -28,7 +28,8 @@ from tests.programs import DEFAULT_MAJOR, postgrest
 
 pytestmark = pytest.mark.slow
 
-NAMES = ["API_URL", "REST_URL", "DB_URL", "ANON_KEY", "SERVICE_ROLE_KEY", "JWT_SECRET"]
+KEY_NAMES = ["ANON_KEY", "SERVICE_ROLE_KEY", "PUBLISHABLE_KEY", "SECRET_KEY", "JWT_SECRET"]
+NAMES = ["API_URL", "REST_URL", "DB_URL", *KEY_NAMES]
 
 
 @pytest.fixture
@@ -236,9 +237,7 @@ def test_secrets_are_private_and_on_no_command_line(here: Run, tmp_path: Path) -
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for pid, _ in processes(tmp_path):
         shown = Path(f"/proc/{pid}/cmdline").read_text()
-        assert not any(
-            env[name] in shown for name in ("ANON_KEY", "SERVICE_ROLE_KEY", "JWT_SECRET")
-        )
+        assert not any(env[name] in shown for name in KEY_NAMES)
         if os.geteuid() == 0:
             assert Path(f"/proc/{pid}").stat().st_uid != 0
 
@@ -326,7 +325,7 @@ def test_the_schemas_of_config_toml_are_served(here: Run, tmp_path: Path) -> Non
     for wrong in (
         "[api",
         "[api]\nschemas = []",
-        "[api]\nschemas = 'public'",
+        "[api]\nschemas = 3",
         "[api]\nmax_rows = 0",
     ):
         config.write_text(wrong)

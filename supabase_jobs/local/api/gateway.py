@@ -1,9 +1,10 @@
 """HTTP gateway on 127.0.0.1 that serves PostgREST under /rest/v1, like the gateway of a hosted
 project.
 
-It requires an `apikey`, uses it as the bearer token if a request has none, answers CORS preflights,
-and forwards requests and responses unchanged. It runs as a process of its own, started with
-`command`, and imports only the standard library and modules of this package that do the same.
+It requires an `apikey`, uses it as the bearer token if a request has none (for an opaque key, the
+token of its role), answers CORS preflights, and forwards requests and responses unchanged. It runs
+as a process of its own, started with `command`, and imports only the standard library and modules
+of this package that do the same.
 """
 
 import encodings.idna
@@ -13,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
@@ -27,6 +28,10 @@ from urllib.parse import parse_qsl, quote
 from supabase_jobs.local.ports import HOST
 
 PREFIX = "/rest/v1"
+# the public keys for signatures, of Auth
+KEY_SET = "/auth/v1/.well-known/jwks.json"
+# opaque keys begin so; they are no bearer tokens
+_OPAQUE = "bearer sb_"
 # followed by the number, in the log: read by the process that starts the gateway
 LISTENING = "listening on port "
 
@@ -68,7 +73,8 @@ class GatewaySettings:
     """Settings of the gateway.
 
     `port` is the port to listen on (0: any free one); without `exact`, another port is used if it
-    is taken. `upstream` is PostgREST's port, `keys` are the accepted API keys, `account` the (uid,
+    is taken. `upstream` is PostgREST's port, `keys` are the API keys that are tokens, `tokens` the
+    token for each opaque key, `key_set` the public keys that Auth publishes, `account` the (uid,
     gid) to change to.
     """
 
@@ -76,6 +82,8 @@ class GatewaySettings:
     exact: bool
     upstream: int
     keys: tuple[str, ...]
+    tokens: Mapping[str, str]
+    key_set: Mapping[str, Any]
     account: tuple[int, int] | None = None
 
     @classmethod
@@ -83,9 +91,7 @@ class GatewaySettings:
         """Read a JSON file with these keys."""
         values = json.loads(path.read_text(encoding="utf-8"))
         account = tuple(values["account"]) if values["account"] else None
-        return cls(
-            values["port"], values["exact"], values["upstream"], tuple(values["keys"]), account
-        )
+        return cls(**{**values, "keys": tuple(values["keys"]), "account": account})
 
 
 class MalformedError(Exception):
@@ -211,6 +217,8 @@ class Handler(BaseHTTPRequestHandler):
             path, _, query = self.path.partition("?")
             if self._is_preflight():
                 self._respond_directly(200, None)
+            elif path == KEY_SET and self.command in ("GET", "HEAD"):
+                self._write_response(200, self.server.settings.key_set)
             elif path != PREFIX and not path.startswith(f"{PREFIX}/"):
                 self._respond_directly(*_not_served(path))
             elif problem := self._key_problem(query):
@@ -235,7 +243,8 @@ class Handler(BaseHTTPRequestHandler):
                 "message": "No API key found in request",
                 "hint": "No `apikey` request header or url param was found.",
             }
-        if key not in self.server.settings.keys:
+        settings = self.server.settings
+        if key not in settings.keys and key not in settings.tokens:
             return {
                 "message": "Invalid API key",
                 "hint": "Double check your Supabase `anon` or `service_role` API key.",
@@ -264,12 +273,13 @@ class Handler(BaseHTTPRequestHandler):
             upstream.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
             dropped = _HOP_BY_HOP | _header_names(self.headers.get_all("connection", []))
             for name, value in self.headers.items():
-                if name.lower() not in dropped:
+                if name.lower() not in dropped and not _is_opaque_bearer(name, value):
                     upstream.putheader(name, value.strip(" \t"))
-            if "authorization" not in self.headers:
-                upstream.putheader(
-                    "Authorization", f"Bearer {self._key(self.path.partition('?')[2])}"
-                )
+            bearer = self.headers.get("authorization")
+            if bearer is None or _is_opaque_bearer("authorization", bearer):
+                key = self._key(self.path.partition("?")[2]) or ""
+                token = self.server.settings.tokens.get(key, key)
+                upstream.putheader("Authorization", f"Bearer {token}")
             if "transfer-encoding" in self.headers:
                 upstream.putheader("Content-Length", str(len(body)))
         except (ValueError, HTTPException) as error:
@@ -297,7 +307,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self._write_response(status, document)
 
-    def _write_response(self, status: int, document: dict[str, str] | None) -> None:
+    def _write_response(self, status: int, document: Mapping[str, Any] | None) -> None:
         body = b"" if document is None else json.dumps(document).encode()
         self.send_response(status)
         if document is not None:
@@ -342,6 +352,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log no requests: their URLs may contain secrets."""
+
+
+def _is_opaque_bearer(name: str, value: str) -> bool:
+    """Whether a header sends an opaque key as a token, as clients without a session do."""
+    return name.lower() == "authorization" and value.strip(" \t").lower().startswith(_OPAQUE)
 
 
 def _upstream_path(path: str, query: str) -> str:

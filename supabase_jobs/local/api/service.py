@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from supabase_jobs.api.keys import Keys, new_keys
+from supabase_jobs.api.keys import Keys, new_keys, with_opaque_keys
+from supabase_jobs.api.signing import key_set, verification_keys
 from supabase_jobs.errors import LocalServerError
 from supabase_jobs.local import account as accounts
 from supabase_jobs.local import directory as directories
 from supabase_jobs.local import ports, process
 from supabase_jobs.local.account import Account
 from supabase_jobs.local.api import gateway, postgrest, state
+from supabase_jobs.local.api.signing_keys import project_signing_keys
 from supabase_jobs.local.api.state import ApiState, Processes
 from supabase_jobs.local.ports import HOST
 from supabase_jobs.local.server import ServerInfo
@@ -53,6 +55,8 @@ class ApiInfo:
             "DB_URL": db_url,
             "ANON_KEY": self.keys.anon,
             "SERVICE_ROLE_KEY": self.keys.service_role,
+            "PUBLISHABLE_KEY": self.keys.publishable,
+            "SECRET_KEY": self.keys.secret_key,
             "JWT_SECRET": self.keys.secret,
         }
 
@@ -81,6 +85,7 @@ def check(directory: Path, postgrest_bin: Path | None = None) -> None:
     postgrest.find(server_directory.project, postgrest_bin)
     if state.load(server_directory) is None:
         new_keys()
+    project_signing_keys(server_directory.project)
 
 
 def start(
@@ -97,15 +102,18 @@ def start(
     server_directory = directories.of(directory)
     with directories.locked(server_directory, accounts.current()):
         saved = state.load(server_directory) or ApiState(new_keys())
+        signing = project_signing_keys(server_directory.project)
+        keys = replace(with_opaque_keys(saved.keys), signing=signing)
         running = saved.processes
         if (
             running
+            and keys == saved.keys
             and running.alive()
             and running.database_port == server.port
             and port in (None, saved.port)
             and postgrest.answers(running.postgrest_port, RECOVERY_TIMEOUT)
         ):
-            return _info(saved.keys, saved.port, running)
+            return _info(keys, saved.port, running)
         launch = _Launch(
             home=server.data_dir.parent,
             private=server_directory.root,
@@ -113,15 +121,15 @@ def start(
             database_port=server.port,
             database="postgres",
             served=load_api_settings(server_directory.project),
-            keys=saved.keys,
+            keys=keys,
             port=port or saved.port,
             exact=port is not None,
         )
         state.stop(server_directory)
-        state.save(server_directory, replace(saved, processes=None))
+        state.save(server_directory, replace(saved, keys=keys, processes=None))
         processes, actual_port = _launch(launch)
-        state.save(server_directory, ApiState(saved.keys, actual_port, processes))
-        return _info(saved.keys, actual_port, processes)
+        state.save(server_directory, ApiState(keys, actual_port, processes))
+        return _info(keys, actual_port, processes)
 
 
 def status(directory: Path) -> ApiInfo | None:
@@ -145,8 +153,9 @@ def throwaway(
 
     PostgREST is looked up from `directory`, by default the working directory.
     """
-    program = postgrest.find((directory or Path.cwd()).resolve(), postgrest_bin)
-    keys = new_keys()
+    project = (directory or Path.cwd()).resolve()
+    program = postgrest.find(project, postgrest_bin)
+    keys = replace(new_keys(), signing=project_signing_keys(project))
     home = Path(tempfile.mkdtemp(prefix="supabase-jobs-api-"))
     try:
         home.chmod(0o711)  # PostgREST's account passes through
@@ -183,16 +192,18 @@ def _launch(launch: _Launch) -> tuple[Processes, int]:
         postgrest_config,
         log_file=launch.private / "postgrest.log",
         uri=f"postgresql://authenticator@{HOST}:{launch.database_port}/{launch.database}?sslmode=disable",
-        secret=launch.keys.secret,
+        secret=verification_keys(launch.keys.secret, launch.keys.signing),
         served=launch.served,
     )
     gateway_config = launch.private / state.GATEWAY_CONFIG
     settings = gateway.GatewaySettings(
-        launch.port,
-        launch.exact,
-        postgrest_port,
-        (launch.keys.anon, launch.keys.service_role),
-        (account.uid, account.gid) if account.switches else None,
+        port=launch.port,
+        exact=launch.exact,
+        upstream=postgrest_port,
+        keys=(launch.keys.anon, launch.keys.service_role),
+        tokens=launch.keys.tokens,
+        key_set=key_set(launch.keys.signing),
+        account=(account.uid, account.gid) if account.switches else None,
     )
     try:
         pid, port = _start_gateway(

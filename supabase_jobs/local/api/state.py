@@ -4,8 +4,10 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from supabase_jobs.api.keys import Keys
+from supabase_jobs.api.signing import SigningKey
 from supabase_jobs.errors import LocalServerError
 from supabase_jobs.local import directory as directories
 from supabase_jobs.local import process
@@ -62,7 +64,7 @@ def load(directory: ServerDirectory) -> ApiState | None:
             return None
         document = json.loads(text)
         return ApiState(
-            Keys(**document["keys"]), int(document["port"]), _processes(document["processes"])
+            _keys(document["keys"]), int(document["port"]), _processes(document["processes"])
         )
     except (ValueError, KeyError, TypeError) as error:
         raise LocalServerError(
@@ -108,6 +110,11 @@ def stop_launched(config_file: Path) -> bool:
     pid_file(config_file).unlink(missing_ok=True)
     config_file.unlink(missing_ok=True)
     return stopped
+
+
+def _keys(saved: dict[str, Any]) -> Keys:
+    signing = tuple(SigningKey(**key) for key in saved.pop("signing", ()))
+    return Keys(**saved, signing=signing)
 
 
 def _file(directory: ServerDirectory) -> Path:

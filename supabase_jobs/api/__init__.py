@@ -1,1 +1,1 @@
-"""HTTP API of a Supabase project: its URL and its keys."""
+"""HTTP API of a Supabase project: its URL, its keys, and requests to it."""

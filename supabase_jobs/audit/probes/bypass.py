@@ -17,6 +17,7 @@ from supabase_jobs.audit.probes.effects import Snapshot, Watch
 from supabase_jobs.audit.probes.interference import answer_of
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.action import Action, Select
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 
@@ -174,7 +175,7 @@ class ViewWrite(Bypass):
             # answers
             self.error = result.error
             self.changed = list(self.hidden) if not answers or answers[0].count else []
-            self.outcome = "rows"
+            self.outcome = ROWS
             return
         if self.has_failed(result):
             return

@@ -55,6 +55,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row, User
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.findings import NotTested
+from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS
 from supabase_jobs.session.action import (
     Call,
     Constant,
@@ -188,7 +189,7 @@ class Bypasses:
             caller=caller, object=view, action=SELECT, hidden=hidden, visible=visible, reads=tables
         )
         if not columns or not is_reached:
-            read.outcome = "denied"
+            read.outcome = DENIED
         else:
             marked = Select(view.identifier, _shows(texts, _marks((*hidden, *visible))), texts)
             read.sent = [marked, SelectAny(view.identifier, columns[0].identifier)]
@@ -202,7 +203,7 @@ class Bypasses:
                 caller=caller, object=view, action=action, hidden=refused, visible=allowed
             )
             if not is_reached or not view.may(caller.role, action.upper()):
-                write.hidden, write.visible, write.outcome = hidden, visible, "denied"
+                write.hidden, write.visible, write.outcome = hidden, visible, DENIED
                 yield write
             elif columns and (change := self._change(view, action, caller.role)) is not None:
                 write.sent = [
@@ -281,7 +282,7 @@ class Bypasses:
                 for read in group
                 if read.has_rows and read.caller.kind in (ANON, NEWCOMER)
             }
-            for read in (read for read in group if read.outcome == "hidden"):
+            for read in (read for read in group if read.outcome == HIDDEN):
                 read.sent = read.sent[1:]
                 is_open = not read.caller.is_outsider or read.caller.role in roles
                 read.outcome = outcome_of_count(read.has_rows and is_open)
@@ -510,7 +511,7 @@ def _platform_table(oid: int, schema: str, name: str) -> Relation:
 
 def _is_unmarked(group: Sequence[ViewRead]) -> bool:
     """Whether a view has rows, and nobody reads one with a mark."""
-    if any(read.outcome == "rows" for read in group):
+    if any(read.outcome == ROWS for read in group):
         return False
     return any(read.has_rows for read in group)
 

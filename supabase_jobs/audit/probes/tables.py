@@ -42,6 +42,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import SET, Impersonation, own_role
@@ -116,7 +117,7 @@ class Probes:
             ):
                 waiting.append(attempt)
             else:
-                attempt.outcome = "denied"
+                attempt.outcome = DENIED
         try:
             self.prober.run(probes_of(waiting, LIMITS.attempts_in_batch))
         finally:  # those that the time limit left out have no outcome
@@ -350,7 +351,7 @@ class Probes:
         pass.
         """
         for attempt in [a for a in self.attempts if a.action == UPDATE and self._by_column(a)]:
-            if attempt.outcome in ("hidden", "denied") or attempt.sent is None or attempt.is_state:
+            if attempt.outcome in (HIDDEN, DENIED) or attempt.sent is None or attempt.is_state:
                 continue
             row = attempt.row
             for column in self._writable(attempt.relation, attempt.caller.role, UPDATE):
@@ -371,7 +372,7 @@ class Probes:
         owner.
         """
         done: set[tuple[int, int]] = set()
-        for attempt in [a for a in self.attempts if a.action == UPDATE and a.outcome == "violates"]:
+        for attempt in [a for a in self.attempts if a.action == UPDATE and a.outcome == VIOLATES]:
             key = id(attempt.caller), attempt.relation.oid
             if attempt.whose not in (OTHER, GROUP) or attempt.caller.user is None or key in done:
                 continue
@@ -660,7 +661,7 @@ class Probes:
     def _is_closed(self, attempt: Attempt) -> bool:
         """Whether an attempt on another's row failed by a policy, so that a write could open it."""
         return (
-            attempt.outcome in ("hidden", "violates")
+            attempt.outcome in (HIDDEN, VIOLATES)
             and attempt.whose != OWN
             and attempt.action != INSERT
             and attempt.sent is not None

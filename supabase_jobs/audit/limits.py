@@ -50,6 +50,8 @@ class AuditLimits:
 
     # values that an update tries in one column
     values: int = 6
+    # values of a column in new rows
+    chosen: int = 3
     # columns of a table with triggers that are tried without a policy
     controls: int = 4
     # attempts for which an identity is set once

@@ -18,6 +18,11 @@ _ACTIONS = {
     "send": "send {column} messages",
     "insert join": "add themselves to the group of another in {object}",
     "insert forge": "insert a row in the name of another into {object}",
+    "insert choose": "insert a row of their own with another {column} into {object}",
+    "insert below": "insert a row of their own below that of another, by {column}, into {object}",
+    "insert name": "insert a row of their own that names another in {column} into {object}",
+    "insert add": "add another to their own group in {object}",
+    "update accept": "accept an invitation with another role in {object}",
     "insert open": "insert {row} in a state that opens more into {object}",
     "update take over": "take over {row} in {object} by {column}",
 }

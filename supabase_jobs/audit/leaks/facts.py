@@ -88,13 +88,13 @@ class Table:
 
     `served_to` are the API roles that reach it. `is_selected`: this audit is about it. `owned`: its
     rows belong to somebody. `per_user`: each user has one row. `is_group`: it is the group of a
-    membership. `partition_of` is the table of a partition, '' if requests do not reach it. `users`
-    are columns that hold users; `claims` and `headers` those that are compared with a claim or
-    header. `checked` are columns of users that a policy for INSERT compares with the caller;
-    `names_owner`: some policy compares one. `parents` are the tables to which foreign keys refer,
-    `key_columns` their columns. `read_by_policies` are the tables that its policies read.
-    `limited`: each policy for SELECT compares rows with their caller, and looks at nothing else of
-    a row.
+    membership. `has_invitations`: its memberships have to be accepted. `partition_of` is the table
+    of a partition, '' if requests do not reach it. `users` are columns that hold users; `claims`
+    and `headers` those that are compared with a claim or header. `checked` are columns of users
+    that a policy for INSERT compares with the caller; `names_owner`: some policy compares one.
+    `parents` are the tables to which foreign keys refer, `key_columns` their columns.
+    `read_by_policies` are the tables that its policies read. `limited`: each policy for SELECT
+    compares rows with their caller, and looks at nothing else of a row.
     """
 
     schema: str
@@ -110,6 +110,7 @@ class Table:
     per_user: bool
     is_group: bool
     is_membership: bool
+    has_invitations: bool
     names_owner: bool
     users: Sequence[str]
     claims: Collection[str]
@@ -154,7 +155,7 @@ class Tried:
     owner of the row, seen by the caller. `name` is that of a special attempt, such as join. An
     update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
     `error_shows_row`: the error contains the generated text of the row. `refers_to` are the rows to
-    which an inserted row refers.
+    which an inserted row refers, or an updated one by its column.
     """
 
     number: int
@@ -388,14 +389,14 @@ class Facts:
             for t in self.objects.get(tried.object, ())
         )
 
-    def unreadable_parents(self, insert: Tried) -> list[str]:
-        """The tables to whose row an inserted row refers, if it is another's and the caller cannot
+    def unreadable_parents(self, write: Tried) -> list[str]:
+        """The tables to whose row a written row refers, if it is another's and the caller cannot
         read it.
         """
         found = []
-        for row in insert.refers_to:
+        for row in write.refers_to:
             for tried in self._reads_of_row.get(row, ()):
-                if tried.actor is insert.actor and tried.whose == OTHER and not tried.reached:
+                if tried.actor is write.actor and tried.whose == OTHER and not tried.reached:
                     found.append(tried.table.label)
         return found
 
@@ -518,6 +519,7 @@ class _Reader:
     def _read_table(self, relation: Relation) -> Table:
         plan, usage, catalog = self._plan, self._plan.usage, self._catalog
         keys = [(relation.oid, column.name) for column in relation.columns]
+        membership = plan.memberships.get(relation.oid)
         partition_of = None
         if relation.partition_of is not None:  # of a table that requests may not reach
             parent = catalog.by_oid.get(relation.partition_of)
@@ -541,7 +543,8 @@ class _Reader:
             owned=plan.owned(relation),
             per_user=relation.oid in plan.per_user,
             is_group=relation.oid in plan.groups,
-            is_membership=relation.oid in plan.memberships,
+            is_membership=membership is not None,
+            has_invitations=membership is not None and membership.invited is not None,
             names_owner=any(oid == relation.oid for oid, _ in usage.owners),
             users=users,
             claims=claims,
@@ -683,14 +686,17 @@ def _rows_by_table(attempts: Iterable[Attempt]) -> dict[int, list[Row]]:
     return {oid: list(rows.values()) for oid, rows in found.items()}
 
 
-def _parent_rows(insert: Attempt, rows: Mapping[int, Sequence[Row]]) -> Iterator[Row]:
-    """The rows to which an inserted row refers."""
-    if insert.action != INSERT or not insert.reached:
+def _parent_rows(write: Attempt, rows: Mapping[int, Sequence[Row]]) -> Iterator[Row]:
+    """The rows to which an inserted row refers, or an updated one by the column that is set."""
+    if write.action not in (INSERT, UPDATE) or not write.reached:
         return
-    for key in insert.relation.foreign_keys:
+    written = {**write.row.values, **write.written} if write.action == UPDATE else write.written
+    for key in write.relation.foreign_keys:
+        if write.action == UPDATE and write.column not in key.columns:
+            continue
         pairs = list(zip(key.columns, key.target_columns, strict=True))
         for row in rows.get(key.target or 0, ()):
-            if all(insert.written.get(own) == row.values.get(at) for own, at in pairs):
+            if all(written.get(own) == row.values.get(at) for own, at in pairs):
                 yield row
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from supabase_jobs.audit.leaks import (
+    added_member,
     error_text,
     escalation,
     forged,
@@ -19,6 +20,7 @@ from supabase_jobs.audit.leaks import (
     function_sql,
     function_writes,
     give_away,
+    named_person,
     open_policy,
     privileged_column,
     public,
@@ -65,6 +67,8 @@ MODULES: Sequence[Module] = (
     forged,
     upload,
     unreadable_parent,
+    added_member,
+    named_person,
     forged_claim,
     privileged_column,
     give_away,

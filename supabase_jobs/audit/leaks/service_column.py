@@ -23,19 +23,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.callers import MEMBER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
-from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown
+from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown
 from supabase_jobs.audit.leaks.privileged_column import changes_own
-from supabase_jobs.audit.probes.attempt import GROUP, INSERT, NONE, OWN, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, NONE, OWN, SELECT, UPDATE
 from supabase_jobs.audit.words import Words
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import VIOLATES
 
 KIND = Kind(
     "service-column",
-    (Severity.ERROR, Severity.WARNING, Severity.INFO),
-    "Users change an amount, a state, an approval or a result of their own rows.",
+    (Severity.ERROR, Severity.WARNING, Severity.INFO, Severity.QUESTION),
+    "Users choose an amount, a state, an approval or a result of their own rows.",
     of_column=True,
 )
 
@@ -73,14 +73,52 @@ class _Evidence:
         return found
 
 
-def find(facts: Facts) -> Iterator[ShownLeak]:
-    """One leak for each table and column."""
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
+    """One leak for each table and column; one question for each table about all others."""
     for label in dict.fromkeys(tried.table.label for tried in facts.tried):
         table = facts.tables[label]
         if table.rls and table.owned and not table.is_storage and not table.is_membership:
             for tried in facts.of_table(label):
                 if changes_own(tried) and not tried.is_state:
                     yield from _of_column(facts, tried)
+            yield from _of_new_rows(facts, table)
+
+
+def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
+    """The columns that users choose when they insert rows of their own.
+
+    Who may not change a column later is not meant to choose it either.
+    """
+    tried = facts.of_table(table.label)
+    changed = {t.column for t in tried if changes_own(t)}
+    seen = set[str]()
+    for one in tried:
+        is_chosen = one.name == CHOOSE and one.reached and not one.failed
+        if not is_chosen or one.column in changed | seen or one.actor.kind != STRANGER:
+            continue
+        meaning = _meaning(facts.words, one.column)
+        is_state = meaning in (_Meaning.STATE, _Meaning.APPROVAL)
+        if meaning is None or (is_state and not _is_success(facts.words, one)):
+            continue
+        seen.add(one.column)
+        if meaning is not _Meaning.STATE and _is_kept(facts, table, one):
+            message = (
+                f"Any signed-in user can choose {one.column} of a new row, although they cannot"
+                f" change it: INSERT into {table.name}.{one.column}"
+            )
+            yield shown(KIND, Severity.WARNING, one, message)
+        else:
+            message = f"Any signed-in user can choose {{}} of new rows in {table.label}. May they?"
+            yield question(KIND, one, table.label, one.column, message)
+
+
+def _is_success(words: Words, tried: Tried) -> bool:
+    return tried.value in ("t", "true") or words.success_states.matches(tried.value)
+
+
+def _is_kept(facts: Facts, table: Table, insert: Tried) -> bool:
+    """Whether the caller may change other columns of its row, and not this one."""
+    return any(t.actor is insert.actor and changes_own(t) for t in facts.of_table(table.label))
 
 
 def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak]:

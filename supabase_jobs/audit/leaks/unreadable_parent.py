@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.forged import inserts_of_outsiders
+from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown, who
-from supabase_jobs.audit.probes.attempt import JOIN
+from supabase_jobs.audit.probes.attempt import BELOW, INSERT, JOIN, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "unreadable-parent",
     (Severity.WARNING, Severity.QUESTION),
-    "Users add rows of their own below rows of others that they cannot read.",
+    "Users put rows of their own below rows of others that they cannot read.",
     repair=Repair.READABLE_PARENT,
 )
 
@@ -21,21 +20,30 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     row. Otherwise one question for each parent.
     """
     for group in facts.objects.values():
-        for tried in inserts_of_outsiders(group):
-            parents = facts.unreadable_parents(tried) if tried.name == JOIN else []
+        for tried in group:
+            parents = facts.unreadable_parents(tried) if _is_of_own(tried) else []
             if not parents:
                 continue
-            parent = parents[0]
+            parent, verb = parents[0], "move" if tried.action == UPDATE else "add"
             if parent in tried.table.read_by_policies:
                 message = (
-                    f"{who(tried.actor)} add rows of their own below {parent} rows that they"
+                    f"{who(tried.actor)} {verb} rows of their own below {parent} rows that they"
                     " cannot read"
                 )
                 yield shown(KIND, Severity.WARNING, tried, message)
             else:
                 message = (
-                    f"{who(tried.actor)} add rows to {{}} below rows of others in {parent} that"
+                    f"{who(tried.actor)} {verb} rows of {{}} below rows of others in {parent} that"
                     " they cannot read. May they?"
                 )
                 yield question(KIND, tried, parent, tried.object, message)
             break
+
+
+def _is_of_own(tried: Tried) -> bool:
+    """Whether an outsider adds a row of its own, or changes the parent of one."""
+    if not tried.reached or not tried.actor.is_outsider or tried.is_state:
+        return False
+    if tried.action == INSERT:
+        return tried.name in (JOIN, BELOW)
+    return tried.action == UPDATE and tried.whose == OWN and not tried.failed

@@ -21,8 +21,11 @@ SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
 # names of attempts: a row of one's own in another's group, under another's name, taken from
 # another, in a state that may open something, or an invitation that is accepted with another role
 JOIN, FORGE, TAKE_OVER, OPEN, ACCEPT = "join", "forge", "take over", "open", "accept"
-# those that only show what a write opens; a baseline does not record them
-UNRECORDED = (OPEN, ACCEPT)
+# a new row of one's own: with another value of a column, below one row of another, naming another
+# person, or another person in one's own group
+CHOOSE, BELOW, NAME, ADD = "choose", "below", "name", "add"
+# those that a baseline does not record, because leaks and questions tell what they show
+UNRECORDED = (OPEN, ACCEPT, CHOOSE, BELOW, NAME, ADD)
 _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
 # have more frames

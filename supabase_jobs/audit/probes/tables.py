@@ -23,11 +23,15 @@ from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     ACCEPT,
+    ADD,
+    BELOW,
+    CHOOSE,
     DELETE,
     FORGE,
     GROUP,
     INSERT,
     JOIN,
+    NAME,
     NONE,
     OPEN,
     OTHER,
@@ -77,6 +81,7 @@ class Probes:
         self._plan = world.plan
         self.prober = Runner(impersonation, deadline)
         self._cursors: dict[int, Cursor] = {}
+        self._tables: Sequence[Relation] = ()
         # table → columns that a trigger restores or sets, whoever changes them
         self._restored: dict[int, set[str]] = {}
         self._declarations: list[Statement] = []
@@ -86,6 +91,7 @@ class Probes:
     def run(self, relations: Sequence[Relation]) -> None:
         """Probe these relations."""
         tables = [r for r in relations if r.is_table and r.partition_of is None]
+        self._tables = tables
         self._open_cursors(tables)
         self._find_restored(tables)
         self._attempt(tables)
@@ -102,6 +108,7 @@ class Probes:
         self._send(list(self._columns()))
         self._send(list(self._takeovers()))
         self._send(list(self._acceptances()))
+        self._send(list(self._new_rows()))
 
     # -------------------------------------------------------------------------------------------
     # sending
@@ -495,6 +502,18 @@ class Probes:
         """Copies of a row with other keys, and with each constant that policies and functions
         compare a column with.
         """
+        relation, copy = row.relation, self._copy(row)
+        literals = self._plan.usage.literals
+        changed = [
+            {**copy, c.name: value}
+            for c in relation.columns
+            for value in literals.get((relation.oid, c.name), ())
+            if value != copy.get(c.name) and not c.filled_by_server
+        ]
+        return [copy, *changed[: LIMITS.values]]
+
+    def _copy(self, row: Row) -> dict[str, str | None]:
+        """The values of a row with other keys."""
         relation = row.relation
         keys = {name for key in relation.unique_keys for name in key} - {
             *user_columns(relation, self._plan.usage, self._plan.per_user),
@@ -507,14 +526,104 @@ class Probes:
             copy[name] = values.candidates(
                 relation.by_name[name], limits.get(name, Limits()), token, 78, now, self._plan.words
             )[0]
-        literals = self._plan.usage.literals
-        changed = [
-            {**copy, c.name: value}
-            for c in relation.columns
-            for value in literals.get((relation.oid, c.name), ())
-            if value != copy.get(c.name) and not c.filled_by_server
-        ]
-        return [copy, *changed[: LIMITS.values]]
+        return copy
+
+    def _new_rows(self) -> Iterator[Attempt]:
+        """New rows of one's own, if a plain one is accepted, that differ in one column: a value of
+        one's choice, a parent of another, or another person.
+        """
+        done: set[tuple[int, int]] = set()
+        for attempt in [a for a in self.attempts if a.action == INSERT and a.reached]:
+            caller, relation = attempt.caller, attempt.relation
+            is_own = attempt.whose == OWN and attempt.name == "" and not attempt.is_state
+            key = id(caller), relation.oid
+            if not is_own or caller.kind != STRANGER or relation.is_storage or key in done:
+                continue
+            done.add(key)
+            copy = self._copy(attempt.row)
+            if self._is_membership(relation):
+                yield from self._added(caller, attempt.row, copy)
+                continue
+            for column in self._writable(relation, caller.role, INSERT):
+                yield from self._with_another(caller, attempt.row, copy, column)
+        yield from self._own_rows_of_newcomers()
+
+    def _own_rows_of_newcomers(self) -> Iterator[Attempt]:
+        """The row that each user has, inserted with values of the user's choice."""
+        for caller in self._callers:
+            if caller.kind != NEWCOMER:
+                continue
+            for oid in sorted(self._plan.per_user):
+                row = self._world.a.rows.get(oid)
+                if row is None or row.relation not in self._tables:
+                    continue
+                own = self._as_own(row, caller, through_parents=False)
+                copy = {**self._copy(row), **own}
+                for column in self._writable(row.relation, caller.role, INSERT):
+                    if own:
+                        yield from self._chosen(caller, row, copy, column)
+
+    def _with_another(
+        self, caller: Persona, row: Row, copy: Mapping[str, str | None], column: Column
+    ) -> Iterator[Attempt]:
+        relation, owner = row.relation, self._world.a.owner
+        keys = [key for key in relation.foreign_keys if key.columns == (column.name,)]
+        persons = user_columns(relation, self._plan.usage, self._plan.per_user)
+        if column.name in persons and len(persons) > 1 and relation.oid not in self._plan.per_user:
+            parent = next((owner.rows.get(k.target or 0) for k in keys if k.target), None)
+            at = keys[0].target_columns[0] if keys else ""
+            other = owner.id if parent is None else parent.values.get(at)
+            other = other if parent is not None else values.with_user(column, None, owner.id)
+            yield self._varied(caller, row, copy, column, other, NAME)
+        elif keys and keys[0].target is not None:
+            parent = self._world.a.rows.get(keys[0].target)
+            if parent is not None and self._plan.owned(parent.relation):
+                at = keys[0].target_columns[0]
+                yield self._varied(caller, row, copy, column, parent.values.get(at), BELOW)
+        elif not keys:
+            yield from self._chosen(caller, row, copy, column)
+
+    def _chosen(
+        self, caller: Persona, row: Row, copy: Mapping[str, str | None], column: Column
+    ) -> Iterator[Attempt]:
+        """The row with other values of a column with a state, a flag or a number."""
+        relation = row.relation
+        key = relation.oid, column.name
+        if column.name in {name for key_ in relation.unique_keys for name in key_}:
+            return
+        limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
+        is_state = column.typtype == "e" or limits.allowed or key in self._plan.usage.literals
+        number = column.base in ("int2", "int4", "int8", "numeric", "float4", "float8")
+        is_time = column.base in values.TIMES and not column.not_null
+        if not (is_state or number or is_time or column.base == "bool"):
+            return
+        for value in self._values(row, column, caller)[: LIMITS.chosen]:
+            if value is not None and value != copy.get(column.name):
+                yield self._varied(caller, row, copy, column, value, CHOOSE)
+
+    def _added(
+        self, caller: Persona, row: Row, copy: Mapping[str, str | None]
+    ) -> Iterator[Attempt]:
+        """A membership of another person in one's own group, as accepted as one's own."""
+        membership = self._plan.memberships[row.relation.oid]
+        column = row.relation.by_name[membership.user]
+        other = self._world.a.rows.get(row.relation.oid)
+        if other is not None:
+            value = other.values.get(membership.user)
+            yield self._varied(caller, row, copy, column, value, ADD)
+
+    def _varied(
+        self,
+        caller: Persona,
+        row: Row,
+        copy: Mapping[str, str | None],
+        column: Column,
+        value: str | None,
+        name: str,
+    ) -> Attempt:
+        attempt = self._insert(caller, OWN, row, {**copy, column.name: value}, name=name)
+        attempt.column, attempt.value = column.name, value
+        return attempt
 
     def _is_membership(self, relation: Relation) -> bool:
         return relation.oid in self._plan.memberships  # who manages a group adds others
@@ -681,7 +790,7 @@ class Probes:
             shared = attempt.whose == NONE and attempt.relation.oid in self._plan.opening
             return (attempt.whose == OWN or shared) and attempt.column in self._plan.usage.words
         if attempt.action == INSERT:
-            return attempt.name in (JOIN, OPEN) or (
+            return attempt.name in (JOIN, OPEN, BELOW, ADD, CHOOSE) or (
                 attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER)
             )
         return attempt.action == DELETE and attempt.whose == OWN

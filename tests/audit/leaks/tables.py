@@ -1,6 +1,7 @@
 """Tables of facts: STEM.toml has the cases of the kind of leak in audit/leaks/STEM.py.
 
     example = "todos: anyone may read"      # PROJECT: a fault of its faults.toml that shows the leak,
+    example = "examples: new_rows"          # or a project of tests/audit/examples,
     example = "tests/audit/test_x.py: test" # or a test with a database
 
     [tables."public.notes"]                 # what differs from `_TABLE`; so in each case
@@ -71,6 +72,7 @@ _TABLE: Mapping[str, Any] = {
     "per_user": False,
     "is_group": False,
     "is_membership": False,
+    "has_invitations": False,
     "names_owner": False,
     "users": ["user_id"],
     "claims": [],

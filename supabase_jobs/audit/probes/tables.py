@@ -589,7 +589,7 @@ class Probes:
         """The row with other values of a column with a state, a flag or a number."""
         relation = row.relation
         key = relation.oid, column.name
-        if column.name in {name for key_ in relation.unique_keys for name in key_}:
+        if any(column.name in unique for unique in relation.unique_keys):
             return
         limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
         is_state = column.typtype == "e" or limits.allowed or key in self._plan.usage.literals

@@ -161,3 +161,35 @@ def test_a_reader_gives_way_to_sessions_that_wait(in_use: Database, cli: Run, co
     locking.join(20)
     assert max(waits) < 2, waits
     assert (ran.code, "other sessions waited for its locks" in ran.err) == (5, True), ran.err
+
+
+LARGEST = """
+select exists (
+  select from pg_locks as l
+  where l.pid = a.pid and l.granted and l.mode <> 'AccessShareLock'
+    and l.relation in ('auth.users'::regclass, 'public.user_count'::regclass)
+)
+from pg_stat_activity as a
+where a.application_name = 'supabase-jobs' and a.datname = current_database() and a.state = 'active'
+  and a.query like '%max_job_bytes(''result'')%'
+"""
+
+
+def test_no_sign_up_waits_for_the_largest_result(counted: Database) -> None:
+    """Its check takes the longest of all probes, and runs without new users."""
+    found: list[bool] = []
+    ended = threading.Event()
+
+    def observe() -> None:
+        with psycopg.connect(counted.superuser_url, autocommit=True) as observer:
+            while not ended.wait(0.005):
+                found.extend(locked for (locked,) in observer.execute(LARGEST).fetchall())
+
+    observing = threading.Thread(target=observe, daemon=True)
+    observing.start()
+    with connect(counted.url) as connection:
+        result = verify(connection, EXPECTATIONS, ("functions",))
+    ended.set()
+    observing.join(10)
+    assert result.ok
+    assert set(found) == {False}

@@ -111,6 +111,7 @@ def _run_batches(
     deviating: set[str] = set()
     unchecked: set[str] = set()
     pending = {scenario.name: scenario for scenario in scenarios}
+    alone = runner.without_fixture()
     while pending:
         ready = [
             scenario
@@ -118,9 +119,13 @@ def _run_batches(
             if pending.keys().isdisjoint(scenario.requires)
         ]
         batch = ready[: _REPEATED_BATCH if context.repeated else _BATCH]
-        probes = [ScenarioProbe(runner, scenario) for scenario in batch]
+        probes = [
+            ScenarioProbe(alone if scenario.without_fixture else runner, scenario)
+            for scenario in batch
+        ]
         try:
-            runner.run(probes)
+            for running in (runner, alone):
+                running.run([probe for probe in probes if probe.runner is running])
         finally:  # after an error too: those before it are complete
             outcomes.update(_complete(probes, context))
         for scenario in batch:

@@ -34,6 +34,7 @@ from supabase_jobs.session.runner import Runner
 from supabase_jobs.session.savepoint import kept, results_of_kept
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify import other_values, ownership
+from supabase_jobs.verify.fixture import SEARCH_PATH
 from supabase_jobs.verify.functions.columns import ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (
     ALL_IDS,
@@ -147,6 +148,22 @@ class ScenarioRunner(Runner):
         self._watch = watch
         self._begun = Answer()
         self.fixture_rows: Rows = {}
+
+    def without_fixture(self) -> "ScenarioRunner":
+        """A runner of batches without the rows of the fixture, which compares the same columns."""
+        rows = [*self.impersonation.setup, Statement(SEARCH_PATH)]
+        other = ScenarioRunner(
+            self.impersonation,
+            self._deadline,
+            Frame(tuple(rows), self._frame.undo),
+            self._params,
+            self._variables,
+            self._managed,
+            _NO_TABLES,
+            self._watch,
+        )
+        other.columns = self.columns
+        return other
 
     def first(self) -> Sequence[Statement]:
         """The time and the watched rows. Planning the query for them takes longer than running

@@ -52,7 +52,8 @@ class Scenario:
     `given` prepares the rows before the first step. `changes` maps the name of an id to `inserted`,
     `deleted`, or the new values of the changed columns. `requires` names scenarios: if one of them
     deviates, this one is not run. The scenario counts as unchecked if a step fails with one of
-    `unchecked_errors`: a user object raised it.
+    `unchecked_errors`: a user object raised it. `without_fixture`: it runs without the users and
+    rows of the fixture, and locks nothing of theirs.
     """
 
     subject: str
@@ -62,6 +63,7 @@ class Scenario:
     changes: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
     unchecked_errors: tuple[str, ...] = ()
+    without_fixture: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,13 +180,14 @@ def _scenario(
     if not steps:
         raise ConfigError(f"{where}: has no call")
     return Scenario(
-        table["subject"],
-        table["name"],
-        tuple(_step(step, identities, where) for step in steps),
-        tuple(table.get("given", ())),
-        dict(_changes(table.get("changes", {}), ids, where)),
-        tuple(table.get("requires", ())),
-        tuple(table.get("unchecked_errors", ())),
+        subject=table["subject"],
+        name=table["name"],
+        steps=tuple(_step(step, identities, where) for step in steps),
+        given=tuple(table.get("given", ())),
+        changes=dict(_changes(table.get("changes", {}), ids, where)),
+        requires=tuple(table.get("requires", ())),
+        unchecked_errors=tuple(table.get("unchecked_errors", ())),
+        without_fixture=bool(table.get("without_fixture", False)),
     )
 
 

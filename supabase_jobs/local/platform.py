@@ -47,6 +47,11 @@ def load_services(conninfo: str) -> None:
     _run(conninfo, ["services.sql"], with_stand_ins=True)
 
 
+def load_queues_api(superuser: "psycopg.Connection[tuple[object, ...]]") -> None:
+    """Load the schema by which requests reach queues of pgmq. Raises LocalServerError."""
+    _run_file(superuser, _HERE / "queues_api.sql")
+
+
 def _run(conninfo: str, names: list[str], *, with_stand_ins: bool = False) -> None:
     import psycopg  # needed only when a database is created
 

@@ -14,6 +14,7 @@ from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import FileStatement
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.local import stand_ins
+from supabase_jobs.local.platform import load_queues_api
 from supabase_jobs.sources.files import Migration, MigrationFiles
 
 _AVAILABLE = """
@@ -43,6 +44,7 @@ _SETTINGS = re.compile(
     r"(auto_explain|pg_net|pg_stat_statements|pgaudit|pgrst|plan_filter|safeupdate)\..*"
     r"|log_.*|session_replication_role|track_io_timing|wal_compression"
 )
+_QUEUES_API = re.compile(r'create\s+schema\s+(if\s+not\s+exists\s+)?"?pgmq_public', re.IGNORECASE)
 # an element of an exclusion constraint: `column with =`
 _EQUAL = re.compile(r'("(?:[^"]|"")+"|\w+)(\s+with\s+)=(?=\s*[,)])', re.IGNORECASE)
 
@@ -113,7 +115,18 @@ def prepare(superuser: Connection, files: MigrationFiles) -> LocalFiles:
                 stand_ins.load(superuser, name, schema)
         else:
             unknown.append(UnknownExtension(name, wanted.migration, wanted.statement))
+    if "pgmq" not in available and _expects_queues_api(files):
+        load_queues_api(superuser)
     return LocalFiles(replace(files, migrations=migrations), tuple(missing), tuple(unknown))
+
+
+def _expects_queues_api(files: MigrationFiles) -> bool:
+    """Whether the files use the schema of the queues' API, which the dashboard creates, and do not
+    create it.
+    """
+    texts = [migration.text for migration in files.migrations]
+    is_used = any("pgmq_public" in text for text in texts)
+    return is_used and not any(_QUEUES_API.search(text) for text in texts)
 
 
 def _create(superuser: Connection, name: str, schema: str | None) -> None:

@@ -144,6 +144,45 @@ EXTENSIONS: Sequence[tuple[str, str]] = [
 ]
 
 
+QUEUES = (
+    "select pgmq.create('jobs'); select pgmq_public.send('jobs', '{\"a\": 1}');"
+    " grant execute on function pgmq_public.pop(text) to authenticated;"
+)
+
+
+def test_the_schema_of_the_queues_api_exists_if_files_use_it(database: Database) -> None:
+    omissions, _ = loaded(database, "create extension pgmq;", QUEUES)
+    assert [o.why for o in omissions] == []
+    assert one(database, "select message ->> 'a' from pgmq_public.read('jobs', 30, 1)") == "1"
+    assert (
+        one(
+            database,
+            "select nspowner::regrole::text from pg_namespace where nspname = 'pgmq_public'",
+        )
+        == "postgres"
+    )
+
+
+def test_the_schema_of_the_queues_api_is_the_projects_own_if_it_creates_it(
+    database: Database,
+) -> None:
+    own = "create schema pgmq_public; create function pgmq_public.pop() returns int return 1;"
+    omissions, _ = loaded(database, "create extension pgmq;", own)
+    assert [o.why for o in omissions] == []
+    assert (
+        one(
+            database,
+            "select count(*) from pg_proc where pronamespace = 'pgmq_public'::regnamespace",
+        )
+        == 1
+    )
+
+
+def test_the_schema_of_the_queues_api_is_missing_if_nothing_uses_it(database: Database) -> None:
+    loaded(database, "create extension pgmq;")
+    assert one(database, "select to_regnamespace('pgmq_public') is null")
+
+
 @pytest.mark.parametrize(("name", "use"), EXTENSIONS)
 def test_an_extension_that_is_missing_has_a_stand_in(
     database: Database, name: str, use: str

@@ -124,9 +124,13 @@ def start(
 def _started(options: dict[str, Any]) -> "ServerInfo":
     from supabase_jobs.local import server
     from supabase_jobs.local.platform import load_services
+    from supabase_jobs.projects.migrated import create_roles
 
+    is_new = server.existing_major(Path.cwd()) is None
     info = server.start(Path.cwd(), **options)
     load_services(info.own_url)
+    if is_new:
+        create_roles(Path.cwd(), info)
     return info
 
 
@@ -187,6 +191,7 @@ def reset(ctx: click.Context, /, **options: Any) -> None:
     from supabase_jobs.local import server
     from supabase_jobs.local.api import service
     from supabase_jobs.local.platform import load_services
+    from supabase_jobs.projects.migrated import create_roles
 
     restart_api = service.status(Path.cwd()) is not None
     if restart_api:
@@ -195,6 +200,7 @@ def reset(ctx: click.Context, /, **options: Any) -> None:
     with progress("creating a new database", quiet=True):
         info = server.reset(Path.cwd(), **resolved)
         load_services(info.own_url)
+        create_roles(Path.cwd(), info)
         api_info = service.start(Path.cwd(), info) if restart_api else None
     _print(ctx, info, api_info)
 

@@ -184,6 +184,23 @@ def _common(before: MigrationFiles, after: MigrationFiles) -> MigrationFiles:
     )
 
 
+def create_roles(directory: Path, embedded: ServerInfo) -> None:
+    """Run supabase/roles.sql in a new database, as `supabase start` does before the migrations.
+
+    Raises MigrationError (6) with file and line for the first statement that fails.
+    """
+    files = _with_roles(directory, MigrationFiles(()))
+    if not files.migrations:
+        return
+    with (
+        connect(embedded.own_url) as superuser,
+        superuser_statements(superuser),
+        connect(embedded.url) as connection,
+    ):
+        prepared = prepare(superuser, files)
+        raise_decisive(load(connection, prepared.files.migrations))
+
+
 def _with_roles(directory: Path, files: MigrationFiles) -> MigrationFiles:
     """The files after supabase/roles.sql, which the Supabase CLI runs before the migrations."""
     path = directory / "supabase" / "roles.sql"

@@ -1,6 +1,7 @@
 """A project that uses all of the platform, walked from the audit of its files to its clients."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from supabase_jobs.api.keys import user_claims
 from supabase_jobs.api.signing import SigningKey
 from supabase_jobs.local import server
 from tests.fix_cli import Run
-from tests.programs import DEFAULT_MAJOR, postgrest
+from tests.programs import embedded_postgres, postgrest
 from tests.signing_keys import private_jwk
 
 pytestmark = pytest.mark.slow
@@ -45,8 +46,9 @@ def test_audit_tests_every_object_and_finds_no_error(cli: Run, project: Path) ->
 
 def test_the_local_api_serves_clients_with_new_keys(cli: Run, project: Path) -> None:
     program = str(postgrest())
-    version = ("--postgres", str(DEFAULT_MAJOR))
-    ran = cli("local", "start", "--api", *version, SUPABASE_JOBS_POSTGREST_BIN=program)
+    modules = embedded_postgres().parents[1]  # PostgreSQL 17 with the extensions of contrib
+    (project / "node_modules").symlink_to(modules)
+    ran = cli("local", "start", "--api", SUPABASE_JOBS_POSTGREST_BIN=program)
     assert ran.code == 0, ran.err
     env = dict(line.replace('"', "").split("=", 1) for line in ran.out.splitlines())
     applied = cli("apply")
@@ -78,10 +80,11 @@ def _run_emitted(cli: Run, project: Path, url: str) -> None:
     """The tests that `audit --emit` writes pass on the local server."""
     written = cli("audit", "--emit", "pytest", "emitted", cwd=project, SUPABASE_DB_URL=url)
     assert written.code == 0, written.err
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "emitted"]
+    plain = ("-p", "no:cacheprovider", "-p", "no:asyncio")
     ran = subprocess.run(
-        [*command, f"--supabase-db-url={url}"],
+        [sys.executable, "-m", "pytest", "-q", *plain, "emitted"],
         cwd=project,
+        env={**os.environ, "SUPABASE_DB_URL": url},
         capture_output=True,
         text=True,
         timeout=300,

@@ -96,3 +96,65 @@ def test_leaks_that_only_some_arguments_show(project: Connection) -> None:
         for f in run_audit(project).findings
         if f.severity is not Severity.INFO and f.id not in known
     ]
+
+
+TABLES = """
+create type public.mode as enum ('off', 'on');
+create table public.messages (
+  id bigint generated always as identity primary key,
+  sender_id uuid not null references auth.users, receiver_id uuid not null references auth.users, body text not null
+);
+alter table public.messages enable row level security;
+create policy own on public.messages for select using (auth.uid() in (sender_id, receiver_id));
+create table public.drafts (
+  id uuid primary key default gen_random_uuid(), owner_id uuid not null references auth.users, body text not null,
+  share_token text not null default md5(random()::text), device_id text,
+  mode public.mode not null default 'off', created_on date not null default current_date
+);
+alter table public.drafts enable row level security;
+create policy own on public.drafts using (owner_id = auth.uid());
+create domain public.vector as text check (value like '[%]');
+"""
+SHAPED = {
+    "pair(uuid,uuid)": f"create function public.pair(one uuid, other uuid) returns setof messages {_SQL} "
+    "$$ select * from messages where sender_id = one and receiver_id = other $$",
+    "or_all(text)": f"create function public.or_all(wanted text) returns setof drafts {_SQL} "
+    "$$ select * from drafts where wanted is null or md5(body) = wanted $$",
+    "page(integer)": f"create function public.page(size integer) returns setof drafts {_SQL} "
+    "$$ select * from drafts where size < 0 $$",
+    "switched(text)": f"create function public.switched(state text) returns setof drafts {_SQL} "
+    "$$ select * from drafts where state::public.mode > 'off' $$",
+    "batch(uuid[])": f"create function public.batch(draft_ids uuid[]) returns setof drafts {_SQL} "
+    "$$ select * from drafts where id = any(draft_ids) $$",
+    "lookup(jsonb)": f"create function public.lookup(payload jsonb) returns setof drafts {_SQL} "
+    "$$ select d.* from drafts d join auth.users u on u.id = d.owner_id where u.email = payload ->> 'owner_email' $$",
+    "of_address(text)": f"create function public.of_address(email text) returns setof drafts {_SQL} "
+    "$$ select d.* from drafts d join auth.users u on u.id = d.owner_id where u.email = $1 $$",
+    "nearest(vector)": f"create function public.nearest(query public.vector) returns setof drafts {_SQL} "
+    "$$ select * from drafts where query is not null and query like '[%' $$",
+    "order_of(text)": f"create function public.order_of(number text) returns setof drafts {_SQL} "
+    "$$ select * from drafts where number ~ '^ORD-[0-9]{{4}}$' $$",
+    "since(date,date)": f"create function public.since(first date, last date) returns setof drafts {_SQL} "
+    "$$ select * from drafts where created_on > first and created_on < last $$",
+}
+# the caller cannot know these values
+SECRETS = {
+    "shared(text)": f"create function public.shared(token text) returns setof drafts {_SQL} "
+    "$$ select * from drafts where share_token = token $$",
+    "of_link(text)": f"create function public.of_link(link text) returns setof drafts {_SQL} "
+    "$$ select * from drafts where share_token = link $$",
+    "of_device(text)": f"create function public.of_device(browser text) returns setof drafts {_SQL} "
+    "$$ select * from drafts where device_id = browser $$",
+}
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_values_that_bodies_ask_for(project: Connection) -> None:
+    known = {f.id for f in run_audit(project).findings}
+    for statement in (TABLES, *SHAPED.values(), *SECRETS.values()):
+        project.execute(statement.encode())
+    found = {f"{f.severity} {f.id}" for f in run_audit(project).findings if f.id not in known}
+    assert {id_ for id_ in found if " function-" in id_} == {
+        f"error function-reads:public.{name.replace('(vector)', '(public.vector)')}"
+        for name in SHAPED
+    }

@@ -119,6 +119,8 @@ acls as (
 
   select format('parameter %s', p.parname), 'privileges', 10, p.paracl
   from pg_parameter_acl as p
+  -- the owner of a copy may always set it
+  where p.parname <> 'session_replication_role'
 ),
 
 expressions as (

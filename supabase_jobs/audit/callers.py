@@ -21,6 +21,7 @@ from supabase_jobs.session.caller import Caller
     INVITED,
     FORMER,
     FORGER,
+    IMPOSTOR,
     CLAIM,
     DECLARED,
     ANONYMOUS,
@@ -34,6 +35,7 @@ from supabase_jobs.session.caller import Caller
     "invited",
     "former",
     "forger",
+    "impostor",
     "claim",
     "declared",
     "anonymous",
@@ -41,7 +43,18 @@ from supabase_jobs.session.caller import Caller
 )
 
 
-_OUTSIDERS = {ANON, NEWCOMER, STRANGER, INVITED, FORMER, FORGER, DECLARED, ANONYMOUS}
+# the outsiders, from the most to the least general
+OUTSIDERS = (
+    ANON,
+    NEWCOMER,
+    STRANGER,
+    ANONYMOUS,
+    INVITED,
+    FORMER,
+    FORGER,
+    IMPOSTOR,
+    DECLARED,
+)
 # claims that Auth sets
 _FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
 
@@ -54,7 +67,8 @@ class Persona(Caller):
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant
     B, the owner that of tenant A; a member and a former member belong to A's group, or by
     `User.link` to a row of A's owner, as does a header that names a row that has ended; an invited
-    person has not accepted the membership yet; a forger
+    person has not accepted the membership yet; an impostor signs up with metadata that anyone can
+    choose; a forger
     sets claims or headers that anyone can choose; a user with a claim has one that only the project
     gives, such as a role. `declared` is an outsider of audit.toml. `anonymous` is the stranger
     after an anonymous sign-in, `service` the role service_role. `ended` is what marks a former
@@ -69,7 +83,7 @@ class Persona(Caller):
     @property
     def is_outsider(self) -> bool:
         """Whether the caller has nothing to do with tenant A."""
-        return self.kind in _OUTSIDERS
+        return self.kind in OUTSIDERS
 
     def own_row(self, oid: int) -> Row | None:
         """The caller's own row of a table."""
@@ -189,6 +203,8 @@ def _users(world: World) -> Iterator[Persona]:
     if "is_anonymous" in world.plan.usage.words:
         claims = {**claims_of(world.b, world.b.owner), "is_anonymous": True}
         yield replace(stranger, label="anonymous sign-in", kind=ANONYMOUS, claims=claims)
+    for user in world.impostors:
+        yield _signed_in(user.label, IMPOSTOR, empty, user)
     yield from _forgers(world, stranger)
     yield from _with_claims(world)
     if (world.a.claims and not world.plan.memberships) or world.plan.tenants:

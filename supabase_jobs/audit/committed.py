@@ -137,7 +137,7 @@ class CommittedRows:
 
     def prune(self) -> None:
         """Remove the rows that are not committed from the world."""
-        for user in (*self.world.a.users, *self.world.b.users, self.world.newcomer):
+        for user in self.world.users:
             user.rows = {oid: row for oid, row in user.rows.items() if self._is_kept(row.relation)}
             user.extra = [row for row in user.extra if self._is_kept(row.relation)]
 

@@ -40,7 +40,7 @@ class Printable:
 
     def __init__(self, copied: CopiedTexts, world: World) -> None:
         self._now = world.now
-        users = (*world.a.users, *world.b.users, world.newcomer)
+        users = world.users
         self._rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
         chosen = {text for row in self._rows for text in row.given.values()}
         given = chosen - copied.private

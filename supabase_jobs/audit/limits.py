@@ -35,6 +35,8 @@ class AuditLimits:
     states_of_group: int = 3
     # users whose own row is in another state
     further_users: int = 8
+    # users who sign up with metadata of their choice
+    impostors: int = 4
     # days between now and a time on its other side
     days: int = 2
     # folders of Storage

@@ -225,7 +225,7 @@ def users(connection: Connection, world: World) -> Iterator[RecordedRow]:
     """The users as Auth inserts them."""
     if not world.plan.catalog.has_auth:
         return
-    ids = [u.id for u in (*world.a.users, *world.b.users, world.newcomer)]
+    ids = [u.id for u in world.users]
     query = "select to_jsonb(u) from auth.users as u where u.id = any(%s::uuid[]) order by u.id"
     for (found,) in connection.execute(query, (ids,)).fetchall():
         given = {name: found[name] for name in _USER_COLUMNS if found.get(name) is not None}

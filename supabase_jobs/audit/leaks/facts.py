@@ -17,6 +17,7 @@ from supabase_jobs.audit.callers import (
     DECLARED,
     FORGER,
     FORMER,
+    IMPOSTOR,
     INVITED,
     MEMBER,
     NEWCOMER,
@@ -35,7 +36,18 @@ from supabase_jobs.audit.words import Words
 from supabase_jobs.outcomes import ROWS
 
 # the callers from the most to the least general
-_GENERAL = (ANON, NEWCOMER, STRANGER, ANONYMOUS, INVITED, FORMER, FORGER, DECLARED, MEMBER)
+_GENERAL = (
+    ANON,
+    NEWCOMER,
+    STRANGER,
+    ANONYMOUS,
+    INVITED,
+    FORMER,
+    FORGER,
+    IMPOSTOR,
+    DECLARED,
+    MEMBER,
+)
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 # the roles of requests that anyone can make
 API_USERS = ("anon", "authenticated")

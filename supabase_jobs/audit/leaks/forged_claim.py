@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.callers import ANON, FORGER, NEWCOMER, STRANGER
+from supabase_jobs.audit.callers import ANON, FORGER, IMPOSTOR, NEWCOMER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Repair, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import NONE
@@ -24,6 +24,7 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
             (t.action, t.column) for t in reached if t.actor.kind in (ANON, NEWCOMER, STRANGER)
         }
         for tried in reached:
-            if tried.actor.kind == FORGER and (tried.action, tried.column) not in without:
+            is_chosen = tried.actor.kind in (FORGER, IMPOSTOR)
+            if is_chosen and (tried.action, tried.column) not in without:
                 message = f"{who(tried.actor)} {DOES[tried.action]} rows, which others cannot"
                 yield shown(KIND, Severity.ERROR, tried, message)

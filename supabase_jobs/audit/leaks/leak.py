@@ -11,6 +11,7 @@ from supabase_jobs.audit.callers import (
     DECLARED,
     FORGER,
     FORMER,
+    IMPOSTOR,
     INVITED,
     MEMBER,
     NEWCOMER,
@@ -190,6 +191,8 @@ def who(actor: Actor) -> str:
     """The caller as the subject of a sentence."""
     if actor.kind == MEMBER:
         return f"A {'user' if actor.is_linked else 'member'} ({actor.label}) can"
+    if actor.kind == IMPOSTOR:
+        return f"{actor.label.replace('newcomer', 'Anyone', 1)} can"
     if actor.kind == CLAIM:
         return f"A {actor.label} can"
     if actor.kind == DECLARED:

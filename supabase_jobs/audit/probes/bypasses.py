@@ -17,6 +17,7 @@ from supabase_jobs.audit.callers import (
     DECLARED,
     FORGER,
     FORMER,
+    IMPOSTOR,
     INVITED,
     MEMBER,
     NEWCOMER,
@@ -68,7 +69,18 @@ from supabase_jobs.session.impersonation import SET, Impersonation, own_role
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import OwnerProbe, probes_of
 
-_CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, INVITED, FORMER, FORGER, DECLARED, MEMBER)
+_CALLERS = (
+    ANON,
+    NEWCOMER,
+    STRANGER,
+    ANONYMOUS,
+    INVITED,
+    FORMER,
+    FORGER,
+    IMPOSTOR,
+    DECLARED,
+    MEMBER,
+)
 _TEXT_BASES = ("text", "varchar")
 _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "date", "int4", "int2")
 # arguments that identify no row: how many, since when, in which order

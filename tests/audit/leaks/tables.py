@@ -57,6 +57,7 @@ _OUTSIDERS = {
     callers.INVITED,
     callers.FORMER,
     callers.FORGER,
+    callers.IMPOSTOR,
     callers.DECLARED,
     callers.ANONYMOUS,
 }

@@ -41,7 +41,7 @@ from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs import causes
 from supabase_jobs.audit.rows import materialized
 from supabase_jobs.audit.rows.build import World, build
-from supabase_jobs.audit.rows.plan import make_plan
+from supabase_jobs.audit.rows.plan import Plan, make_plan
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_message
@@ -209,15 +209,18 @@ def audit(connection: Connection, options: Options) -> Audit:
         access.functions([] if options.tables else exposed),
         {":".join(map(str, key)): how for key, how in explained.items()},
         callers={caller.label: repeat.become(caller) for caller in everyone},
-        relations={r.label: _relation(r, found) for r in found.relations if selected(r, options)},
+        relations={r.label: _relation(r, plan) for r in found.relations if selected(r, options)},
         tested={**access.tested(probes.attempts, tried), **access.tested_topics(channels)},
     )
 
 
-def _relation(relation: catalog.Relation, found: catalog.Catalog) -> AuditedRelation:
-    kind = {"v": "view", "m": "materialized view"}.get(relation.kind, "table")
+def _relation(relation: catalog.Relation, plan: Plan) -> AuditedRelation:
     return AuditedRelation(
-        kind, frozenset(relation.by_name), relation.rls, relation in found.reachable
+        kind={"v": "view", "m": "materialized view"}.get(relation.kind, "table"),
+        columns=frozenset(relation.by_name),
+        rls=relation.rls,
+        reachable=relation in plan.catalog.reachable,
+        mentioned=frozenset(relation.by_name.keys() & plan.usage.words),
     )
 
 

@@ -4,7 +4,7 @@ supabase/access.toml.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,6 +23,7 @@ from supabase_jobs.findings import (
 from supabase_jobs.settings import read_toml, validate_toml
 
 OUTSIDERS = {"anon", "newcomer", "stranger"}
+_UPDATE = "update"
 # the JSON Schema has the same pattern
 _SCHEMA = Path(__file__).with_name("access.schema.json")
 _SCHEMA_URL = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/supabase_jobs/audit/access.schema.json"
@@ -42,19 +43,25 @@ _DECISIONS = """
 # What the project has decided: the answer to each question, which says why it is so.
 """
 
+_COLUMNS = """
+# The columns of each table. One that is added, and that no policy or function mentions, may be
+# updated as the others of its row.
+"""
+
 Access = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The accepted access: object → caller → actions; function → roles; the id of an accepted leak
-    → its reason; the id of a question → its answer.
+    """The accepted access: object → caller → actions; table → the columns that it had; function →
+    roles; the id of an accepted leak → its reason; the id of a question → its answer.
     """
 
     access: Access = field(default_factory=dict)
     functions: Mapping[str, str] = field(default_factory=dict)
     accepted: Mapping[str, str] = field(default_factory=dict)
     decisions: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def load(path: Path) -> Baseline:
@@ -68,6 +75,7 @@ def load(path: Path) -> Baseline:
         functions=table.get("functions", {}),
         accepted=table.get("accepted", {}),
         decisions=table.get("decisions", {}),
+        columns=table.get("columns", {}),
     )
 
 
@@ -90,6 +98,9 @@ def render(result: Audit, old: Baseline) -> str:
         }
         pairs = ", ".join(f"{_key(caller)} = {_text(actions)}" for caller, actions in shown.items())
         lines.append(f"{_text(name)} = {{ {pairs} }}")
+    if columns := _columns(result):
+        lines += [_COLUMNS.rstrip("\n"), "[columns]"]
+        lines += [f"{_text(name)} = {_texts(names)}" for name, names in columns.items()]
     lines += ["", "# The roles that may call each function.", "[functions]"]
     lines += [f"{_text(name)} = {_text(roles)}" for name, roles in sorted(result.functions.items())]
     leaks = sorted(f.id for f in result.findings if f.severity.is_problem)
@@ -101,6 +112,21 @@ def render(result: Audit, old: Baseline) -> str:
         lines += [_DECISIONS.rstrip("\n"), "[decisions]"]
         lines += [f"{_text(one)} = {_text(old.decisions.get(one, ''))}" for one in questions]
     return "\n".join(lines) + "\n"
+
+
+def _columns(result: Audit) -> dict[str, list[str]]:
+    """The columns of each table of which somebody may update only some."""
+    found = {}
+    for name, callers in sorted(result.access.items()):
+        relation = result.relations.get(_table_of(name))
+        if relation is not None and any("update(" in actions for actions in callers.values()):
+            found[_table_of(name)] = sorted(relation.columns)
+    return found
+
+
+def _table_of(name: str) -> str:
+    """The table of an object, which may be its rows in a state."""
+    return name.partition(" (")[0]
 
 
 def apply(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) -> Audit:
@@ -184,7 +210,9 @@ def _deviations(
                 yield _unknown_caller(name, caller, known, strict)
                 continue
             now = permissions(callers.get(caller))
+            now -= _of_new_columns(result, baseline, name, caller)
             yield from _compare(name, caller, now, permissions(before), strict, result)
+    yield from _new_columns(result, baseline)
     for name, roles in result.functions.items():
         if name in baseline.functions:
             before_ = permissions(baseline.functions[name])
@@ -198,7 +226,7 @@ def _deviations(
         for name in gone:
             severity, message = _narrower(strict), "is in the baseline, and no request reaches it"
             if (
-                name.partition(" (")[0] in result.access
+                _table_of(name) in result.access
             ):  # a column has another default or constraint, or is gone
                 severity, message = (
                     Severity.INFO,
@@ -216,6 +244,35 @@ def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:
     return bool(OUTSIDERS & allowed.keys()) and (
         not is_view or any(f.object == name for f in result.findings)
     )
+
+
+def _of_new_columns(
+    result: Audit, baseline: Baseline, name: str, caller: str
+) -> frozenset[Permission]:
+    """The updates of columns that are new, that nothing mentions, and that belong to a row of which
+    the caller may update other columns, too.
+    """
+    table, before = _table_of(name), permissions(baseline.access[name].get(caller))
+    relation = result.relations.get(table)
+    if relation is None or table not in baseline.columns or caller in OUTSIDERS:
+        return frozenset()
+    if not any(one.kind == _UPDATE for one in before):
+        return frozenset()
+    new = relation.columns.difference(baseline.columns[table], relation.mentioned)
+    now = permissions(result.access[name].get(caller))
+    return frozenset(one for one in now if one.kind == _UPDATE and one.column in new)
+
+
+def _new_columns(result: Audit, baseline: Baseline) -> Iterator[AuditFinding]:
+    """One info for each new column that is updated as the others of its row."""
+    callers: dict[tuple[str, str], dict[str, None]] = {}
+    for name in result.access.keys() & baseline.access.keys():
+        for caller in result.access[name]:
+            for one in _of_new_columns(result, baseline, name, caller):
+                callers.setdefault((_table_of(name), one.column), {})[caller] = None
+    for (table, column), who in sorted(callers.items()):
+        message = f"the column {column} is not in the baseline; update: {', '.join(sorted(who))}"
+        yield _finding(f"new:{table}.{column}", Severity.INFO, table, message)
 
 
 def _unknown_caller(name: str, caller: str, known: Collection[str], strict: bool) -> AuditFinding:
@@ -323,3 +380,7 @@ def _key(text: str) -> str:
 
 def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def _texts(texts: Sequence[str]) -> str:
+    return json.dumps(texts, ensure_ascii=False)

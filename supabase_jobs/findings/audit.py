@@ -87,12 +87,15 @@ class AccessSummary:
 
 @dataclass(frozen=True)
 class AuditedRelation:
-    """A table or view of an audited database. `reachable`: requests can address it."""
+    """A table or view of an audited database. `reachable`: requests can address it. `mentioned` are
+    the columns whose name a policy or function mentions: only they may decide about access.
+    """
 
     kind: str
     columns: frozenset[str]
     rls: bool
     reachable: bool
+    mentioned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

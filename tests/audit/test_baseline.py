@@ -1,13 +1,14 @@
 """The baseline: which differences are wider access, which narrower, and accepted leaks."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from supabase_jobs.audit.baseline import Baseline, apply, load, render
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Audit, AuditFinding, Severity
+from supabase_jobs.findings import Audit, AuditedRelation, AuditFinding, Severity
 
 NOTES = {"public.notes": {"stranger": "none", "owner": "read update(body,title) delete"}}
 LEAK = AuditFinding(
@@ -46,6 +47,61 @@ def test_another_column_is_wider_access() -> None:
     assert _found(_audit(wider), Baseline(NOTES)) == [
         "error baseline:public.notes:owner:update(role):wider"
     ]
+
+
+def _with_columns(access: dict[str, dict[str, str]], *, mentioned: frozenset[str]) -> Audit:
+    columns = frozenset({"id", "body", "title", "note"})
+    relation = AuditedRelation(
+        kind="table", columns=columns, rls=True, reachable=True, mentioned=mentioned
+    )
+    return replace(_audit(access), relations={"public.notes": relation})
+
+
+_NOTE_TOO = {"public.notes": {"stranger": "none", "owner": "read update(body,note,title) delete"}}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "mentioned", "found"),
+    [
+        (["id", "body", "title"], set(), ["info baseline:new:public.notes.note"]),
+        (
+            ["id", "body", "title"],
+            {"note"},
+            ["error baseline:public.notes:owner:update(note):wider"],
+        ),
+        (
+            ["id", "body", "note", "title"],
+            set(),
+            ["error baseline:public.notes:owner:update(note):wider"],
+        ),
+    ],
+    ids=["new", "new, and a policy mentions it", "known"],
+)
+def test_column_that_is_new_and_decides_nothing_is_an_info(
+    recorded: list[str], mentioned: set[str], found: list[str]
+) -> None:
+    result = _with_columns(_NOTE_TOO, mentioned=frozenset(mentioned))
+    assert _found(result, Baseline(NOTES, columns={"public.notes": recorded})) == found
+
+
+@pytest.mark.parametrize("caller", ["stranger", "owner"])
+def test_new_column_of_a_row_that_was_refused_is_an_error(caller: str) -> None:
+    known = Baseline(
+        {"public.notes": {"stranger": "update(body)", "owner": "read"}},
+        columns={"public.notes": ["id", "body", "title"]},
+    )
+    now = {**known.access["public.notes"], caller: "read update(body,note)"}
+    found = _found(_with_columns({"public.notes": now}, mentioned=frozenset()), known)
+    assert f"error baseline:public.notes:{caller}:update(note):wider" in found
+
+
+def test_baseline_records_the_columns_of_tables_with_an_update_of_some() -> None:
+    result = _with_columns(NOTES, mentioned=frozenset())
+    written = tomllib.loads(render(result, Baseline()))
+    assert written["columns"] == {"public.notes": ["body", "id", "note", "title"]}
+    every = {"public.notes": {"owner": "read update"}}
+    result = _with_columns(every, mentioned=frozenset())
+    assert "columns" not in tomllib.loads(render(result, Baseline()))
 
 
 def test_update_of_every_column_includes_each_column() -> None:
@@ -175,6 +231,7 @@ def test_accepted_leak_needs_a_reason() -> None:
         ("access = 1", "access must be a table"),
         ('[access]\n"public.notes" = "all"', "must map callers to actions"),
         ('[accepted]\n"x" = 1', "must be a text"),
+        ('[columns]\n"x" = "id"', "must be a list of columns"),
     ],
 )
 def test_invalid_baseline_is_refused(tmp_path: Path, text: str, message: str) -> None:

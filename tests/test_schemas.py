@@ -16,8 +16,7 @@ from supabase_jobs.audit import baseline
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, AuditFinding, Severity
 from supabase_jobs.sources.variables import parse_declarations, resolve
-from supabase_jobs.verify import conditions
-from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
+from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS, validate_declaration
 
 ROOT = Path(__file__).parents[1]
 RAW = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/"
@@ -231,4 +230,4 @@ def test_declarations_of_other_sources_are_validated(
     found = declared[table]
     (found[0] if isinstance(found, list) else found)[key] = 1
     with pytest.raises(ConfigError, match=re.escape(message)):
-        conditions.validate(tmp_path / "x.toml", declared, f"{name}.schema.json", "it deviates")
+        validate_declaration(tmp_path / "x.toml", declared, f"{name}.schema.json", "it deviates")

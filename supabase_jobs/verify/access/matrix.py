@@ -18,7 +18,7 @@ from supabase_jobs.session.impersonation import NULL
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify import conditions
-from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
+from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS, validate_declaration
 from supabase_jobs.verify.fixture import Fixture
 from supabase_jobs.verify.fixture import load as load_fixture
 
@@ -224,7 +224,7 @@ def _loaded(
 ) -> AccessDeclaration:
     toml = read_toml(path)
     try:
-        conditions.validate(path, toml, "access.schema.json", "it is not an access matrix")
+        validate_declaration(path, toml, "access.schema.json", "it is not an access matrix")
         return _declaration(toml, None if variables is None else dict(variables))
     except ConfigError as error:
         raise ConfigError(

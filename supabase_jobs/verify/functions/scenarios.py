@@ -18,7 +18,7 @@ from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify import conditions
 from supabase_jobs.verify.access.matrix import load as load_access
-from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
+from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS, validate_declaration
 from supabase_jobs.verify.fixture import Fixture
 from supabase_jobs.verify.fixture import load as load_fixture
 
@@ -106,7 +106,7 @@ def _loaded(
 ) -> Scenarios:
     toml = read_toml(path)
     try:
-        conditions.validate(path, toml, "functions.schema.json", "it does not declare scenarios")
+        validate_declaration(path, toml, "functions.schema.json", "it does not declare scenarios")
         return _scenarios(path, toml, None if variables is None else dict(variables))
     except ValueError as error:  # of a placeholder
         raise ConfigError(

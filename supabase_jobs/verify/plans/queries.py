@@ -8,8 +8,7 @@ from typing import Any
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.settings import read_toml
-from supabase_jobs.verify import conditions
-from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
+from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS, validate_declaration
 
 FILE_NAME = "plans.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
@@ -48,7 +47,7 @@ def load(path: Path | None = None) -> FastQueries:
     path = path or DEFAULT_FILE
     toml = read_toml(path)
     try:
-        conditions.validate(path, toml, "plans.schema.json", "it does not declare fast queries")
+        validate_declaration(path, toml, "plans.schema.json", "it does not declare fast queries")
         return _fast_queries(toml)
     except ConfigError as error:
         raise ConfigError(

@@ -82,7 +82,7 @@ def _read(original: Connection, tables: Sequence[_Table]) -> list[list[str]]:
     groups = [[Statement("begin read only"), Statement(SETTINGS)]]
     for table in tables:
         groups.append([_TABLE.save, Statement(table.query)])
-        groups.append(_TABLE.end)
+        groups.append([*_TABLE.end])
     groups.append([Statement("rollback")])
     texts: list[list[str]] = []
     for result in run_groups(original, groups)[1:-1:2]:

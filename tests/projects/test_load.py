@@ -1,11 +1,13 @@
 """Projects load as far as they can: statements that fail are left out, and named."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from supabase_jobs.database.connection import connect
+from supabase_jobs.local import stand_ins
 from supabase_jobs.migrations.extensions import LocalFiles, prepare, superuser_statements
 from supabase_jobs.projects.load import Omission, load, not_tested, warnings
 from supabase_jobs.sources.files import Migration, MigrationFiles
@@ -144,6 +146,26 @@ EXTENSIONS: Sequence[tuple[str, str]] = [
 ]
 
 
+OPERATIONS = [
+    ("", "array['object.list']", True),
+    ("storage.object.list", "array['object.list', 'object.upload']", True),
+    ("object.list", "array['storage.object.list']", True),
+    ("storage.object.upload", "array['object.list']", False),
+    ("storage.object.upload", "array['']", False),
+]
+
+
+@pytest.mark.parametrize(("operation", "allowed", "expected"), OPERATIONS)
+def test_the_operations_of_storage_that_a_policy_allows(
+    database: Database, operation: str, allowed: str, expected: bool
+) -> None:
+    with connect(database.url) as connection:
+        connection.execute("select set_config('storage.operation', %s, false)", [operation])
+        query = f"select storage.allow_any_operation({allowed})"
+        [(found,)] = connection.execute(query.encode()).fetchall()
+    assert found is expected
+
+
 QUEUES = (
     "select pgmq.create('jobs'); select pgmq_public.send('jobs', '{\"a\": 1}');"
     " grant execute on function pgmq_public.pop(text) to authenticated;"
@@ -265,3 +287,9 @@ select id from auth.identities;
 """,
     )
     assert [o.why for o in omissions] == []
+
+
+def test_the_docs_name_each_stand_in() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    [listed] = re.findall(r"Stand-ins:\n((?:  `.*\n)+)", text)
+    assert re.findall(r"`([^`]+)`", listed) == sorted(stand_ins.names())

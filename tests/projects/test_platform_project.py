@@ -41,7 +41,8 @@ def test_audit_tests_every_object_and_finds_no_error(cli: Run, project: Path) ->
     access = {item["object"]: item for item in ran.json["access"]}
     assert access["public.newsroom_roles"]["select"] == "own"
     assert access["public.articles"]["update"] == "own"
-    assert access["storage.objects (bucket photos)"]["insert"] == "own"
+    photos = access["storage.objects (bucket photos)"]
+    assert (photos["select"], photos["insert"], photos["delete"]) == ("own", "own", "none")
 
 
 def test_the_local_api_serves_clients_with_new_keys(cli: Run, project: Path) -> None:

@@ -5,7 +5,7 @@ create table public.newsroom_roles (
   role public.newsroom_role not null
 );
 alter table public.newsroom_roles enable row level security;
-create policy "one's own role" on public.newsroom_roles
+create policy "people read their own role" on public.newsroom_roles
   for select to authenticated using (user_id = (select auth.uid()));
 create policy "Auth reads roles for tokens" on public.newsroom_roles
   for select to supabase_auth_admin using (true);

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psycopg import sql
-
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.hidden_values import hidden_values
 from supabase_jobs.errors import PrivilegeError
@@ -183,9 +181,6 @@ def _restored(
         restored = restore(
             superuser, _url(embedded, original), source, original.dump, narration.advance
         )
-        # as on a hosted project, whose postgres may switch triggers and foreign keys off
-        may_set = sql.SQL("grant set on parameter session_replication_role to {}")
-        superuser.execute(may_set.format(sql.Identifier(source.owner)))
         _insert_of_migrations(embedded, original)
         private = [s.custom for s in source.settings if s.custom is not None]
         if original.options.rows:

@@ -229,7 +229,10 @@ def _own(superuser: Connection, source: Source) -> None:
         .format(owner)
         .as_string(superuser)
     )
-    _send(superuser, [alter, bypass, *source.database_privileges, *statements])
+    # as on a hosted project, whose postgres may switch triggers and foreign keys off
+    may_set = sql.SQL("grant set on parameter session_replication_role to {}").format(owner)
+    privileges = [*source.database_privileges, may_set.as_string(superuser)]
+    _send(superuser, [alter, bypass, *privileges, *statements])
 
 
 def _create_extensions(

@@ -148,7 +148,8 @@ def _in_sql(
         probes.run_by_key([r for r in relations if not r.is_storage])
         tried: list[Bypass] = []
         views = [r for r in relations if r.kind in ("v", "m")]
-        Bypasses(acting, rows.world, everyone, probes, tried).run(views, _callable(rows, options))
+        around = Bypasses(acting, rows.world, everyone, probes, tried, compares=False)
+        around.run(views, _callable(rows, options))
     cells, unmarked = [_of_bypass(b, options) for b in tried if _is_comparable(b)], set[str]()
     for attempt in probes.attempts:
         outcome = _outcome_in_sql(attempt)
@@ -185,11 +186,7 @@ def _is_comparable(bypass: Bypass) -> bool:
     change views.
     """
     reads = bypass.action in (SELECT, "call")
-    return reads and bool(_marks(bypass)) and not isinstance(bypass.error, INCONCLUSIVE_ERRORS)
-
-
-def _marks(bypass: Bypass) -> tuple[str, ...]:
-    return tuple(mark for row in bypass.hidden for mark in row.marks)
+    return reads and bool(bypass.marks) and not isinstance(bypass.error, INCONCLUSIVE_ERRORS)
 
 
 def _of_bypass(bypass: Bypass, options: Options) -> _Cell:
@@ -208,7 +205,7 @@ def _of_bypass(bypass: Bypass, options: Options) -> _Cell:
         bypass.caller,
         request,
         in_sql,
-        _marks(bypass),
+        bypass.marks,
     )
 
 

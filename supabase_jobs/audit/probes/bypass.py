@@ -62,6 +62,11 @@ class Bypass:
         return [action.statement for action in self.sent]
 
     @property
+    def marks(self) -> tuple[str, ...]:
+        """The texts by which a result shows hidden rows."""
+        return tuple(mark for row in self.hidden for mark in row.marks)
+
+    @property
     def whose(self) -> str:
         """The owner of the rows, seen by the caller."""
         return {MEMBER: GROUP, OWNER: OWN}.get(self.caller.kind, OTHER)
@@ -92,7 +97,7 @@ class Bypass:
 
 
 @dataclass(eq=False, kw_only=True)
-class Question(Bypass):
+class Inquiry(Bypass):
     """A read of a view, or a call of a function, whose answer may depend on refused rows of the
     tables `reads`; the other fields are as in `interference.Compared`.
     """
@@ -103,7 +108,7 @@ class Question(Bypass):
     answer: Answer = field(default_factory=Answer)
 
     @property
-    def question(self) -> Statement:
+    def inquiry(self) -> Statement:
         """The statement whose answer is compared with that of other worlds."""
         return self.statements[-1]
 
@@ -124,7 +129,7 @@ class Question(Bypass):
 
 
 @dataclass(eq=False, kw_only=True)
-class ViewRead(Question):
+class ViewRead(Inquiry):
     """A read of a view: of the rows with a mark, of any row (`has_rows`), and of all."""
 
     everything: Select | None = None
@@ -187,7 +192,7 @@ class ViewWrite(Bypass):
 
 
 @dataclass(eq=False, kw_only=True)
-class FunctionCall(Question):
+class FunctionCall(Inquiry):
     """A call, and its effects: on what is watched, with a snapshot from `before`, and on the rows
     that the caller `rereads`. The statements `afterwards` show both.
     """
@@ -203,7 +208,12 @@ class FunctionCall(Question):
         return [*super().statements, *self.afterwards]
 
     @property
-    def question(self) -> Statement:
+    def marks(self) -> tuple[str, ...]:
+        """The texts by which a result shows hidden rows: those that the caller does not pass."""
+        return tuple(mark for mark in super().marks if mark not in (self.given or ""))
+
+    @property
+    def inquiry(self) -> Statement:
         """The call."""
         return self.sent[0].statement
 

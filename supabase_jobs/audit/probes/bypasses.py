@@ -43,7 +43,7 @@ from supabase_jobs.audit.probes.bypass import (
     Bypass,
     FunctionCall,
     Injection,
-    Question,
+    Inquiry,
     ViewRead,
     ViewWrite,
 )
@@ -101,7 +101,10 @@ class Bypasses:
         callers: Sequence[Persona],
         probes: Probes,
         found: list[Bypass],
+        *,
+        compares: bool = True,
     ) -> None:
+        """`compares`: answers are compared with those of other worlds."""
         self._impersonation, self._world, self._prober = impersonation, world, probes.prober
         self._plan, self._catalog = world.plan, world.plan.catalog
         # what a function gives to a user with a ticket may be what the ticket is for
@@ -112,7 +115,7 @@ class Bypasses:
         users = [_user_row(self._catalog.users, u) for t in (world.a, world.b) for u in t.users]
         self._users = [row for row in users if row is not None]
         self._secrets = [_secret_row(value) for value in world.secrets]
-        self._worlds = Worlds(world, self._users, self._prober)
+        self._worlds = Worlds(world, self._users, self._prober, compares=compares)
         self._arguments = Arguments(world)
         self._found = found
         self.writes_to_users: list[ViewWrite] = []
@@ -151,16 +154,16 @@ class Bypasses:
         """Run everything, caller by caller."""
         order = {id(caller): number for number, caller in enumerate(self._view_callers)}
         sent = sorted((b for b in tried if b.sent), key=lambda b: order[id(b.caller)])
-        asked: dict[Persona, list[Question]] = {}
+        asked: dict[Persona, list[Inquiry]] = {}
         for one in sent:
-            if isinstance(one, Question):
+            if isinstance(one, Inquiry):
                 asked.setdefault(one.caller, []).append(one)
         chunks = [
             Interference(caller, chunk, self._worlds)
-            for caller, questions in asked.items()
-            for chunk in _batched(questions, LIMITS.attempts_in_batch)
+            for caller, inquiries in asked.items()
+            for chunk in _batched(inquiries, LIMITS.attempts_in_batch)
         ]
-        others = [one for one in sent if not isinstance(one, Question)]
+        others = [one for one in sent if not isinstance(one, Inquiry)]
         self._prober.run([*chunks, *probes_of(others, LIMITS.calls_in_batch)])
 
     def _hidden(self, caller: Persona, oids: Collection[int]) -> list[Row]:
@@ -528,10 +531,10 @@ def _is_unmarked(group: Sequence[ViewRead]) -> bool:
     return any(read.has_rows for read in group)
 
 
-def _batched(questions: Sequence[Question], most: int) -> Iterator[Sequence[Question]]:
-    """The questions in chunks of at most so many."""
-    for start in range(0, len(questions), most):
-        yield questions[start : start + most]
+def _batched(inquiries: Sequence[Inquiry], most: int) -> Iterator[Sequence[Inquiry]]:
+    """The inquiries in chunks of at most so many."""
+    for start in range(0, len(inquiries), most):
+        yield inquiries[start : start + most]
 
 
 def _given(arguments: Sequence[Constant]) -> str | None:

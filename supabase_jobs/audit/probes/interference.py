@@ -20,12 +20,12 @@ _WORLD = Savepoint("audit_world")
 
 
 class Compared(Tried, Protocol):
-    """Something that a caller tries. The answer to its `question` may depend on rows of `reads`,
+    """Something that a caller tries. The answer to its `inquiry` may depend on rows of `reads`,
     tables that it may read as somebody else.
     """
 
     @property
-    def question(self) -> Statement:
+    def inquiry(self) -> Statement:
         """The statement whose answer is compared."""
         ...
 
@@ -153,7 +153,7 @@ class Interference:
         for number, world in enumerate(worlds):
             begin = _WORLD.undo if number else _WORLD.save
             groups.append([begin, *world.made_by, become, AS_CALLER.save])
-            groups += [[AS_CALLER.undo, one.question] for one in world.asked]
+            groups += [[AS_CALLER.undo, one.inquiry] for one in world.asked]
         results = iter((yield groups))
         found: list[dict[Compared, Answer]] = []
         for world in worlds:

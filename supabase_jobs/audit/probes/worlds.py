@@ -123,16 +123,20 @@ class _Changes:
 
 
 class Worlds:
-    """The worlds of each caller. `is_possible`: the role may switch triggers off."""
+    """The worlds of each caller. `is_possible`: answers are compared, and the role may switch
+    triggers off.
+    """
 
-    def __init__(self, world: World, users: Sequence[Row], runner: Runner) -> None:
+    def __init__(
+        self, world: World, users: Sequence[Row], runner: Runner, *, compares: bool
+    ) -> None:
         """`users` are the rows of all users in auth.users."""
         self._world, self._plan, self._runner = world, world.plan, runner
         self._users = users
         self._changes: dict[int, Mapping[str, sql.Composable]] = {}
         self._refused: dict[int, Refused] = {}
         self._views: Sequence[Relation] = ()
-        self.is_possible = True
+        self.is_possible = self._compares = compares
         self.failures: list[psycopg.Error] = []
 
     def prepare(
@@ -149,6 +153,8 @@ class Worlds:
         self._runner.run(reads)
         for read in reads:
             self._refused[id(read.caller)] = self._refused_to(read, rows)
+        if not self._compares:
+            return
         changes = [_Changes(group, self._other_contents(group)) for group in _by_table(rows)]
         if self._users:
             changes.append(_Changes(self._users, self._other_addresses()))
@@ -206,7 +212,7 @@ class Worlds:
     @property
     def not_tested(self) -> list[NotTested]:
         """Why answers were not compared, if some were not."""
-        if not self.is_possible:
+        if self._compares and not self.is_possible:
             help_ = "As a superuser: grant set on parameter session_replication_role to the role."
             why = f"{_NOT_COMPARED}: the role may not set session_replication_role"
             return [NotTested(_ANSWERS, why, help_)]

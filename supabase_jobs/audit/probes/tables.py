@@ -452,9 +452,9 @@ class Probes:
                 if "/" not in (row.values["name"] or "") and whose != OWN:
                     continue  # no folder of another
                 user = caller.user.id if caller.user else None
-                yield self._insert(
-                    caller, whose, row, {**row.values, "owner": user, "owner_id": user}
-                )
+                for name in self._paths(caller, whose, row):
+                    new = {**row.values, "name": name, "owner": user, "owner_id": user}
+                    yield self._insert(caller, whose, row, new)
                 continue
             yield self._insert(caller, whose, row, row.values)
             author = whose == OWN and caller.kind == STRANGER and not self._is_membership(relation)
@@ -475,6 +475,14 @@ class Probes:
                 ):
                     for values_ in self._in_states(row):
                         yield self._insert(caller, OWN, row, {**values_, **new}, name=OPEN)
+
+    def _paths(self, caller: Persona, whose: str, row: Row) -> Iterator[str]:
+        """The path of a file, and for a stranger one with the own id behind another's folder."""
+        path = row.values["name"] or ""
+        yield path
+        folder, _, file = path.rpartition("/")
+        if whose == OTHER and caller.kind == STRANGER and folder and caller.user is not None:
+            yield f"{folder}/{caller.user.id}/{file}"
 
     def _granting(self, row: Row) -> list[Mapping[str, str | None]]:
         """The values of memberships that may grant something: the owner's, and as a former or

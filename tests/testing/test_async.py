@@ -7,7 +7,7 @@ import pytest
 
 from supabase_jobs.testing import AsyncCaller, AsyncRls, Caller, Rls
 from tests.fix_db import Database
-from tests.testing.conftest import LOOPS, RunTests
+from tests.testing.conftest import RunTests
 from tests.verify.harmless import named
 
 BODY = '''
@@ -90,7 +90,7 @@ def test_a_remote_database_is_rejected(run_tests: RunTests) -> None:
 
 def test_a_forwarded_port_is_rejected(run_tests: RunTests, in_use: Database) -> None:
     text = BODY.format(mark="@pytest.mark.asyncio", trigger=TRIGGER)
-    result = run_tests(text, *LOOPS, SUPABASE_DB_URL=in_use.url)
+    result = run_tests(text, plugins=["asyncio"], SUPABASE_DB_URL=in_use.url)
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines("*this is not an embedded server of supabase-jobs*")
 

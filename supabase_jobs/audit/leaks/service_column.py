@@ -10,7 +10,9 @@ else decides about it:
 - the row refers to a table with a price, such as products or courses, and the owner cannot change
   the price, or another member of the group who reads it;
 - payments: the table is called orders or payments, or has a column of a payment service, such as
-  `stripe_payment_id`.
+  `stripe_payment_id`;
+- an INSERT of the owner must not have the value that an UPDATE may set. That is a warning for each
+  column, unless a policy limits its updates, or UPDATE is granted on some columns.
 
 An amount and the time of a payment need any of these; two of them make it an error. A state needs a
 price or payments. An approval needs none: nobody approves their own request. A result (a grade, a
@@ -59,6 +61,7 @@ class _Evidence:
     cannot_insert: bool
     refers_to_price: bool
     of_payments: bool
+    is_pinned: bool
 
     @property
     def sentences(self) -> list[str]:
@@ -70,6 +73,8 @@ class _Evidence:
             found.append("the row refers to a price")
         if self.of_payments:
             found.append("the table is one of payments")
+        if self.is_pinned:
+            found.append("a new row must not have the value")
         return found
 
 
@@ -123,8 +128,8 @@ def _is_kept(facts: Facts, table: Table, insert: Tried) -> bool:
 
 def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak]:
     table, words = tried.table, facts.words
-    meaning = _meaning(words, tried.column)
-    if meaning is None:
+    meaning, is_pinned = _meaning(words, tried.column), _is_pinned(facts, tried)
+    if meaning is None and not is_pinned:
         return
     if table.per_user and words.verification_columns.matches(tried.column):
         return  # of a profile, it is a privilege
@@ -134,6 +139,7 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak]:
         cannot_insert=not _inserts(facts, tried),
         refers_to_price=_refers_to_price(facts, tried),
         of_payments=_is_of_payments(words, table),
+        is_pinned=is_pinned,
     )
     severity = _severity(facts, tried, meaning, evidence)
     if severity is None:
@@ -162,6 +168,14 @@ def _meaning(words: Words, column: str) -> _Meaning | None:
 
 
 def _severity(
+    facts: Facts, tried: Tried, meaning: _Meaning | None, evidence: _Evidence
+) -> Severity | None:
+    found = None if meaning is None else _of_meaning(facts, tried, meaning, evidence)
+    is_certain = found in (Severity.ERROR, Severity.WARNING)
+    return found if is_certain or not evidence.is_pinned else Severity.WARNING
+
+
+def _of_meaning(
     facts: Facts, tried: Tried, meaning: _Meaning, evidence: _Evidence
 ) -> Severity | None:
     count = len(evidence.sentences)
@@ -197,6 +211,25 @@ def _is_limited(facts: Facts, update: Tried) -> bool:
     if not any(t.outcome == VIOLATES for t in tried):
         return False
     return not any(t.reached and facts.words.success_states.matches(t.value) for t in tried)
+
+
+def _is_pinned(facts: Facts, update: Tried) -> bool:
+    """Whether the caller sets a value that a policy refuses in its new rows, and its updates of the
+    column are neither limited nor meant: a grant of UPDATE on some columns shows that.
+    """
+    if f"{update.actor.role} UPDATE" not in update.table.granted:
+        return False
+    tried = [
+        t
+        for t in facts.of_table(update.table.label)
+        if t.actor is update.actor and t.column == update.column and not t.is_state
+    ]
+    updates = [t for t in tried if t.action == UPDATE and t.row == update.row]
+    if any(t.outcome == VIOLATES for t in updates):
+        return False
+    return any(
+        t.name == CHOOSE and t.value == update.value and t.outcome == VIOLATES for t in tried
+    )
 
 
 def _inserts(facts: Facts, update: Tried) -> bool:

@@ -14,6 +14,11 @@ create table posts (
 alter table posts enable row level security;
 create policy "read" on posts for select using (true);
 create policy "own" on posts for all to authenticated using (author_id = auth.uid()) with check (author_id = auth.uid());
+create table notifications (
+  id bigint generated always as identity primary key, user_id uuid not null references auth.users, body text not null
+);
+alter table notifications enable row level security;
+create policy "own" on notifications using (user_id = auth.uid());
 """
 LEAKS = {
     "error function-writes:public.purge()": f"""
@@ -36,6 +41,10 @@ declare made uuid;
 begin
   insert into lists (owner_id, name) values (owner, title) returning id into made;
   return made;
+end $$""",
+    "question function-forges:anyone": f"""
+create function notify(target uuid, message text) returns void {_DEFINER} $$ begin
+  insert into notifications (user_id, body) values (target, message);
 end $$""",
     # any user with a list passes, whosever list it is
     "question function-guard:signed-in users": f"""

@@ -24,7 +24,7 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     Persona,
 )
-from supabase_jobs.audit.catalog import VAULT, Policy, Relation
+from supabase_jobs.audit.catalog import VAULT, Function, Policy, Relation
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall, ViewWrite
@@ -271,7 +271,9 @@ class Called(Answered):
     refuse that.
 
     `recounted` are tables of rows that the caller may read, in which it changes only numbers;
-    `forged` those to which it adds rows in another's name. `sqlstate` is that of its error, ''
+    `forged` those to which it adds rows in another's name, `addressed` those to which it adds rows
+    for another, who may be a receiver. `returns` are the columns of its result, None for whole rows
+    of a table; `is_general`: no argument identifies a row. `sqlstate` is that of its error, ''
     without one. `arguments` are equal for calls with the same ones; `names_others`: an id of a row
     that is refused to the caller is among them. `runs_sql`: an argument was run as SQL.
     """
@@ -281,6 +283,9 @@ class Called(Answered):
     changed: Sequence[str] = ()
     recounted: Sequence[str] = ()
     forged: Sequence[str] = ()
+    addressed: Sequence[str] = ()
+    returns: Sequence[str] | None = None
+    is_general: bool = False
     opened: Sequence[str] = ()
     sqlstate: str = ""
     arguments: str = ""
@@ -631,6 +636,9 @@ class _Reader:
             changed=self._labels(bypass.changed),
             recounted=self._labels(bypass.recounted),
             forged=self._labels(bypass.forged),
+            addressed=self._labels(bypass.addressed),
+            returns=self._returns(function),
+            is_general=isinstance(bypass, FunctionCall) and bypass.given is None,
             opened=self._labels(bypass.opened),
             sqlstate="" if bypass.error is None else bypass.error.sqlstate or "",
             arguments=_arguments(bypass),
@@ -641,6 +649,26 @@ class _Reader:
             counted=self._labels(bypass.counted),
             runs_sql=bypass.action == SQL and bypass.outcome == ROWS,
         )
+
+    def _returns(self, function: Function) -> Sequence[str] | None:
+        """The columns that a function returns, its own name for a single value; None for whole
+        rows, or documents with any of them.
+        """
+        columns = function.argument_names[len(function.argument_types) :]
+        if columns:
+            return columns
+        is_row = function.result in self._row_types or function.result in (
+            "json",
+            "jsonb",
+            "record",
+        )
+        return None if is_row else [function.name]
+
+    @cached_property
+    def _row_types(self) -> set[str]:
+        """The names of row types, as the server prints results."""
+        tables = self._catalog.relations
+        return {table.name for table in tables} | {table.label for table in tables}
 
     def _labels(self, rows: Iterable[Row]) -> list[str]:
         """The tables of rows; auth.users is none of the catalog's relations. Without Vault."""

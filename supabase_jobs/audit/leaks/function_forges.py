@@ -2,21 +2,30 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "function-forges",
-    (Severity.WARNING,),
+    (Severity.WARNING, Severity.QUESTION),
     "A function adds rows in the name of another user.",
 )
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function. Members may act for each other."""
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each function, and one question about those whose rows may be for a receiver,
+    such as notifications. Members may act for each other.
+    """
+    known = {called.function for called in facts.calls if called.forged}
     for called in asked(facts):
-        if called.forged and called.actor.is_outsider:
+        if not called.actor.is_outsider:
+            continue
+        if called.forged:
             effect = "add rows in the name of another user"
             yield leak(KIND, Severity.WARNING, called, effect, called.forged)
+        elif called.addressed and called.function not in known:
+            known.add(called.function)
+            yield question(KIND, called, "add rows that name another user by")

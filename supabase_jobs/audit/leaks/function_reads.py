@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.catalog import USERS
 from supabase_jobs.audit.leaks.calls import asked, leak
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -20,7 +20,19 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """One leak for each function."""
     for called in asked(facts):
         if called.shown:
-            # a group may show its members the addresses of the others
-            is_of_group = list(called.shown) == [USERS] and called.actor.kind == MEMBER
-            severity = Severity.WARNING if is_of_group else Severity.ERROR
+            severity = _severity(facts, called)
             yield leak(KIND, severity, called, "read rows of others", called.shown)
+
+
+def _severity(facts: Facts, called: Called) -> Severity:
+    """A warning for some columns of all rows, without addresses or secrets, as for a view."""
+    if USERS in called.shown:
+        # a group may show its members the addresses of the others
+        is_of_group = list(called.shown) == [USERS] and called.actor.kind == MEMBER
+        return Severity.WARNING if is_of_group else Severity.ERROR
+    if called.returns is None or not called.is_general:
+        return Severity.ERROR
+    is_sensitive = any(facts.words.is_sensitive(name) for name in called.returns)
+    columns = set(called.returns)
+    is_whole = any(facts.tables[label].columns.keys() <= columns for label in called.shown)
+    return Severity.ERROR if is_sensitive or is_whole else Severity.WARNING

@@ -35,7 +35,7 @@ class Bypass:
     number, of those `existing` it tells whether or how many there are, and of those `counted` that
     about all rows. `changed` are rows that were changed or deleted, `recounted` such rows that the
     caller may read, in which only numbers are others; `opened` are those that can be read
-    afterwards. Of the rows `forged`, another one was added in the name of the same person.
+    afterwards. Of the rows `forged` and `addressed`, another one was added, as in `Effects`.
     """
 
     caller: Persona
@@ -54,6 +54,7 @@ class Bypass:
     changed: list[Row] = field(default_factory=list)
     recounted: list[Row] = field(default_factory=list)
     forged: list[Row] = field(default_factory=list)
+    addressed: list[Row] = field(default_factory=list)
     opened: list[Row] = field(default_factory=list)
 
     @property
@@ -239,9 +240,9 @@ class FunctionCall(Inquiry):
             effects = self.watch.effects(self.before, after)
             self.recounted = [row for row in effects.recounted if row not in self.hidden]
             self.changed = [row for row in effects.changed if row not in self.recounted]
-            self.forged = list(effects.forged)
-        reached = (*self.shown, *self.changed, *self.recounted, *self.forged, *self.opened)
-        self.outcome = outcome_of_count(len(reached))
+            self.forged, self.addressed = list(effects.forged), list(effects.addressed)
+        written = (*self.changed, *self.recounted, *self.forged, *self.addressed)
+        self.outcome = outcome_of_count(len([*self.shown, *written, *self.opened]))
 
 
 @dataclass(eq=False, kw_only=True)

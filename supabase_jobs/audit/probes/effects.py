@@ -19,12 +19,14 @@ Snapshot = Mapping[tuple[int, str], Any]
 @dataclass(frozen=True, eq=False)
 class Effects:
     """The rows of tenant A that a call `changed` or deleted; in those `recounted` only numbers are
-    others. Of the rows `forged`, it added one with the same person.
+    others. Of the rows `forged`, it added one in the name of the same person; of those `addressed`,
+    one whose person may be a receiver.
     """
 
     changed: Sequence[Row] = ()
     recounted: Sequence[Row] = ()
     forged: Sequence[Row] = ()
+    addressed: Sequence[Row] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +67,12 @@ class Watch:
         recounted = [
             row for row in changed if _are_numbers(before[id(row), ""], after[id(row), ""])
         ]
+        added = [(row, c) for row, c in self.names if after[id(row), c] > before[id(row), c]]
         return Effects(
             changed=changed,
             recounted=recounted,
-            forged=[row for row, c in self.names if after[id(row), c] > before[id(row), c]],
+            forged=[row for row, column in added if _is_author(row, column)],
+            addressed=[row for row, column in added if not _is_author(row, column)],
         )
 
 
@@ -78,6 +82,11 @@ def all_of(watches: Iterable[Watch]) -> Watch:
     for watch in {id(watch): watch for watch in watches}.values():
         found = found.together(watch)
     return found
+
+
+def _is_author(row: Row, column: str) -> bool:
+    """Whether the table itself names the caller in a column."""
+    return "uid()" in (row.relation.by_name[column].default or "")
 
 
 def _version(row: Row) -> sql.Composable:

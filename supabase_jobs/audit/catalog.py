@@ -26,8 +26,8 @@ _PER_SCHEMA = ("relations", "columns", "constraints", "policies", "functions", "
 
 @dataclass(frozen=True)
 class Column:
-    """A column. `base` is the type's name without its domain; `granted` has pairs such as "anon
-    UPDATE".
+    """A column. `base` is the type's name without its domain; `attributes` is the number of those
+    of a composite type; `granted` has pairs such as "anon UPDATE".
     """
 
     name: str
@@ -45,6 +45,7 @@ class Column:
     labels: tuple[str, ...]
     checks: tuple[str, ...]
     granted: frozenset[str]
+    attributes: int = 0
 
     @property
     def filled_by_server(self) -> bool:
@@ -394,7 +395,7 @@ def _relations(
 
 def _column(row: tuple[Any, ...]) -> Column:
     values = [_frozen(value) for value in row[2:]]
-    values[-1] = frozenset(values[-1])
+    values[-2] = frozenset(values[-2])
     return Column(*values)
 
 

@@ -37,7 +37,14 @@ select
     cross join unnest(array['SELECT', 'INSERT', 'UPDATE']) as p (privilege)
     where r.rolname in ('anon', 'authenticated', 'service_role')
       and has_column_privilege(r.oid, a.attrelid, a.attnum, p.privilege)
-  ) as granted
+  ) as granted,
+  (
+    select count(*)::integer
+    from pg_attribute as part
+    where part.attrelid = coalesce(nullif(base.typrelid, 0), element.typrelid)
+      and part.attnum > 0
+      and not part.attisdropped
+  ) as attributes
 from pg_attribute as a
 inner join pg_class as c on a.attrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

@@ -246,6 +246,7 @@ def rows_of(world: World) -> Iterator[tuple[Row, RecordedRow]]:
     """
     last = []
     tenants = (world.a, world.b)
+    yield from _further(tenants, of_storage=True)
     for step in world.plan.steps:
         for relation in step.relations:
             later = step.later.get(relation.oid, ())
@@ -262,10 +263,16 @@ def rows_of(world: World) -> Iterator[tuple[Row, RecordedRow]]:
                         yield from ((row, recorded) for recorded in _row(row, tenant, user, null))
                         last += [(row, _set_later(row, key)) for key in null if _is_set(row, key)]
     yield from last
+    yield from _further(tenants, of_storage=False)
+
+
+def _further(tenants: Sequence[Tenant], *, of_storage: bool) -> Iterator[tuple[Row, RecordedRow]]:
+    """The files, to which rows may refer, or the rows in other states."""
     for tenant in tenants:
         for user in tenant.users:
             for row in user.extra:
-                yield from ((row, recorded) for recorded in _row(row, tenant, user, ()))
+                if row.relation.is_storage == of_storage:
+                    yield from ((row, recorded) for recorded in _row(row, tenant, user, ()))
 
 
 def _row(

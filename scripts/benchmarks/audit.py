@@ -44,14 +44,22 @@ def measure(_databases: Databases) -> list[Figure]:
         with distance(server.port, ONE_WAY_SECONDS) as proxy:
             away = small.replace(f":{server.port}/", f":{proxy.port}/")
             distant = [programs.supabase_jobs("audit", url=away) for _ in range(_REPEAT)]
-            trips = proxy.round_trips // _REPEAT
+            # pg_dump's connection makes most of them
+            copying = max(proxy.trips.values())
+            trips = (proxy.round_trips - _REPEAT * copying) // _REPEAT
         folder = [teams.supabase_jobs("audit") for _ in range(_REPEAT)]
     runs = (*here, *many, *distant, *folder)
     return [
         Figure(f"{SMALL} tables: time", _median(here), "s", SMALL_S),
         Figure(f"{LARGE} tables and {LARGE} functions: time", _median(many), "s", LARGE_S),
         Figure(f"{SMALL} tables at 50 ms: time", _median(distant), "s", DISTANT_S),
-        Figure(f"{SMALL} tables: round trips", trips, "round trips", TRIPS),
+        Figure(
+            f"{SMALL} tables: round trips",
+            trips,
+            "round trips",
+            TRIPS,
+            detail=f"and {copying} of pg_dump",
+        ),
         Figure("a folder of migrations, without a database: time", _median(folder), "s", FOLDER_S),
         holds("audit reports no error on these projects", not any(run.code for run in runs)),
     ]

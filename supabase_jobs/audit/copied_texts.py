@@ -13,18 +13,13 @@ from decimal import Decimal, InvalidOperation
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import ROW_DIGITS, Row
 from supabase_jobs.audit.rows.values import INTEGERS, NUMBERS, TEXTS, TIMES
+from supabase_jobs.database.hidden_values import words
 
-_WORD = re.compile(r"[^\W_]+")
 # behind the token: the number of a row, a user or a folder
 _NUMBERED = rf"(?:\d{{{ROW_DIGITS}}}|[uf]\d{{3}}|root)?"
 _NUMBERS = {*INTEGERS, *NUMBERS}
 # the server prints these as they were given, or they can be compared
 _REPLACEABLE = {*_NUMBERS, *TEXTS, *TIMES, "json", "jsonb"}
-
-
-def words(text: str) -> frozenset[str]:
-    """The words of a text, in lower case."""
-    return frozenset(_WORD.findall(text.lower()))
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,8 @@ def hiding(options: "Options", private: "Sequence[str]", definitions: str) -> "O
     """The options of an audit of a copy: from now on nothing prints its private texts, nor the
     values that code of the project computes from them.
     """
-    from supabase_jobs.audit.copied_texts import CopiedTexts, words
+    from supabase_jobs.audit.copied_texts import CopiedTexts
+    from supabase_jobs.database.hidden_values import words
 
     if not private:
         return options

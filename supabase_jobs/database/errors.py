@@ -11,7 +11,7 @@ from psycopg import errors
 
 from supabase_jobs.database.blocking import locked_tables
 from supabase_jobs.database.conninfo import connected_address
-from supabase_jobs.database.hidden_values import values_are_hidden
+from supabase_jobs.database.hidden_values import names_are_public, values_are_hidden
 from supabase_jobs.database.hosts import reason
 from supabase_jobs.database.interrupts import interrupt_behind
 from supabase_jobs.database.masking import mask
@@ -97,7 +97,11 @@ def _may_hold_values(error: psycopg.Error) -> bool:
     sqlstate = error.sqlstate or ""
     if _is_raised(error) or sqlstate.startswith("22"):
         return True
-    return error.diag.context is not None and not sqlstate.startswith(_NAMING_OBJECTS)
+    if error.diag.context is None or sqlstate.startswith(_NAMING_OBJECTS):
+        return False
+    # the names of functions and operators are not quoted
+    is_of_routine = sqlstate == errors.UndefinedFunction.sqlstate
+    return is_of_routine or not names_are_public(error.diag.message_primary or "")
 
 
 def _is_raised(error: psycopg.Error) -> bool:

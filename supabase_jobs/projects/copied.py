@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.database.hidden_values import hidden_values
+from supabase_jobs.database.hidden_values import hidden_values, words
 from supabase_jobs.errors import PrivilegeError
 from supabase_jobs.findings import NotTested
 from supabase_jobs.local import binaries, server
@@ -93,7 +93,7 @@ def copied(
         lacking, private = _restored(embedded, original, narration)
         copy = stack.enter_context(connect(_url(embedded, original)))
         if private:
-            stack.enter_context(hidden_values())
+            stack.enter_context(hidden_values(words(original.dump)))
         yield Copy(copy, lacking, private, original.dump)
         _note_calls(copy, narration)
 
@@ -125,7 +125,7 @@ def copied_before_and_after(
         note_missing(missing or (), narration)
         old = stack.enter_context(connect(_url(embedded, original, before)))
         if private:
-            stack.enter_context(hidden_values())
+            stack.enter_context(hidden_values(words(original.dump)))
         yield (
             Copy(old, lacking, private, original.dump),
             Copy(new, lacking, private, original.dump),
@@ -146,9 +146,10 @@ def _read(
 ) -> tuple[_Original, ServerInfo]:
     """Read the database while a server for the copy starts."""
     with narration.step("reading the schema"), ThreadPoolExecutor(1) as pool:
-        source = read_source(connection)
-        chosen = server_options(options.directory, source.major, narration)
+        major = connection.info.server_version // 10_000
+        chosen = server_options(options.directory, major, narration)
         starting = pool.submit(stack.enter_context, _server(chosen))
+        source = read_source(connection)
         programs = binaries.embedded(max(binaries.EMBEDDED))
         text = dump.schema(connection, programs.bin_dir / "pg_dump", list(source.unreadable))
         embedded = starting.result()

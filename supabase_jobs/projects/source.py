@@ -76,7 +76,6 @@ class Source:
 
     name: str
     owner: str
-    major: int
     roles: Sequence[Role]
     memberships: Sequence[str]
     settings: Sequence[Setting]
@@ -99,11 +98,10 @@ def read_source(connection: Connection) -> Source:
     stand_ins = [_STAND_INS[name].statement() for name in _CREATED]
     rows = read(connection, [*start, *facts, *stand_ins, Statement("rollback")])[len(start) : -1]
     found = dict(zip(sorted(_QUERIES), rows, strict=False))
-    [(name, owner, major)] = found["database"]
+    [(name, owner)] = found["database"]
     return Source(
         name=name,
         owner=owner,
-        major=major,
         roles=[Role(*row) for row in found["roles"]],
         memberships=[statement for (statement,) in found["memberships"]],
         settings=[Setting(*row) for row in found["settings"]],

@@ -2,6 +2,7 @@
 report could print.
 """
 
+import html
 import os
 import tempfile
 from collections.abc import Iterator
@@ -209,6 +210,9 @@ begin
   raise unique_violation using constraint = (select 'of_' || reverse(min(code)) from public.rates where percent > 5);
 end $$;
 create trigger name before insert on public.named for each row execute function public.name();
+create table public.broken (id uuid primary key default gen_random_uuid(), body text);
+create function public.break() returns trigger language plpgsql as $$ begin new.shape := 1; return new; end $$;
+create trigger break before insert on public.broken for each row execute function public.break();
 """
 PARTS = ("nightjar", "ghtj", "rajthgin", "71429", "71432", "anna")
 
@@ -226,6 +230,8 @@ def test_no_value_that_was_computed_from_a_row_is_printed(
     found = [(name, part) for name, text in texts.items() for part in PARTS if part in text.lower()]
     assert found == []
     assert "code()" in texts["r.html"]
+    # names of definitions are no values
+    assert 'record "new" has no field "shape"' in html.unescape(texts["r.html"])
     assert "can call total() with no argument" in texts["test_access_functions.py"]
 
 

@@ -1,7 +1,6 @@
--- The database that is copied, its owner, and the version of its server.
+-- The database that is copied, and its owner.
 select
   current_database()::text as name,
-  pg_get_userbyid(d.datdba)::text as owner,
-  current_setting('server_version_num')::integer / 10000 as major
+  pg_get_userbyid(d.datdba)::text as owner
 from pg_database as d
 where d.datname = current_database()

@@ -34,7 +34,7 @@ class Printable:
     """Tells the values that reports may print from those that were computed from copied rows."""
 
     def __init__(self, copied: CopiedTexts, world: World) -> None:
-        self._now = world.now
+        self._transaction = (world.now, world.began)
         users = world.users
         self._rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
         chosen = {text for row in self._rows for text in row.given.values()}
@@ -81,7 +81,7 @@ class Printable:
         """Whether a time is a chosen one, or whole minutes away from that of the transaction."""
         if moment is None or moment in self._times:
             return moment is not None
-        return not (moment - self._now) % timedelta(minutes=1)
+        return any(not (moment - time) % timedelta(minutes=1) for time in self._transaction)
 
 
 def _number(text: str) -> Decimal | None:

@@ -19,6 +19,8 @@ _STARS = "***"
 _PLAIN = re.compile(r"[a-z0-9]+")
 # characters; a shorter text is replaced only as a whole literal
 _LONG_TEXT = 5
+# digits
+_SMALL_NUMBER = 3
 _QUOTES = r"""(?P<quote>'|\\?"|&quot;|&\#x27;|&\#39;|&apos;)"""
 # a count or a time in JSON is none of a row, whose values are texts there
 _NUMBER = r'(?<![\w.])(?<!": ){}(?![\w.])'
@@ -27,7 +29,14 @@ _NUMBER = r'(?<![\w.])(?<!": ){}(?![\w.])'
 def keep_private(texts: Iterable[str]) -> None:
     """Replace these texts in everything that the current command prints or writes from now on."""
     kept: dict[str, object] = click.get_current_context().find_root().ensure_object(dict)
-    kept[_KEY] = tuple(sorted({*_kept(), *filter(None, texts)}, key=len, reverse=True))
+    kept[_KEY] = tuple(sorted({*_kept(), *filter(_is_telling, texts)}, key=len, reverse=True))
+
+
+def _is_telling(text: str) -> bool:
+    """Whether a report that has the text tells something: not a small number, which it may have
+    chosen itself.
+    """
+    return bool(text) and not (text.isdigit() and len(text) <= _SMALL_NUMBER)
 
 
 def without_private(value: T) -> T:

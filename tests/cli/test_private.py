@@ -57,6 +57,10 @@ def test_short_texts_only_as_literals() -> None:
     )
 
 
+def test_small_numbers_tell_nothing() -> None:
+    assert hidden("'78' and '4711'", "78", "4711") == "'78' and '***'"
+
+
 def test_numbers_as_words_and_not_as_numbers_of_json() -> None:
     text = '{"milliseconds": 71429.5, "why": "ask 71429.5", "other": "171429.5"}'
     expected = '{"milliseconds": 71429.5, "why": "ask ***", "other": "171429.5"}'

@@ -3,6 +3,7 @@ databases.
 """
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml  # type: ignore[import-untyped]
 
 from tests.checkout import Checkout, Step, annotations, checked_out, last, program
 from tests.fix_db import packaged
-from tests.programs import DEFAULT_MAJOR
+from tests.programs import DEFAULT_MAJOR, postgres_bin
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +24,7 @@ WORKFLOW: dict[Any, Any] = yaml.safe_load(
 )
 JOBS: dict[str, Any] = WORKFLOW["jobs"]
 DRY_RUN: list[dict[str, Any]] = JOBS["dry-run"]["steps"]
+PLATFORM_PROJECT = Path(__file__).parent / "projects" / "platform_project"
 OWN = "20991231000000_own.sql"
 
 
@@ -131,6 +133,20 @@ def test_a_project_without_jobs_tables_is_audited(checkout: Checkout) -> None:
     steps = checkout.run(DRY_RUN)
     assert last(steps) == ("Verify", 0), steps[-1].err
     assert "public.notes" in checkout.summary.read_text()
+
+
+def test_a_project_with_every_service_is_audited(checkout: Checkout) -> None:
+    postgres_bin(17)  # an index of the project needs pg_trgm itself
+    for file in checkout.migrations.iterdir():
+        file.unlink()
+    shutil.copytree(PLATFORM_PROJECT / "supabase", checkout.folder / "supabase", dirs_exist_ok=True)
+    checkout.git("add", "--all", "supabase")
+    checkout.git("commit", "--message", "other tables")
+    checkout.git("push", "--force", "origin", "HEAD:main")
+    (checkout.migrations / OWN).write_text(STORAGE.replace("notes", "letters"))
+    steps = checkout.run(DRY_RUN)
+    assert last(steps) == ("Verify", 0), steps[-1].err
+    assert "public.letters" in checkout.summary.read_text()
 
 
 def test_deploying_fails_if_verify_finds_an_error(checkout: Checkout, applied_url: str) -> None:

@@ -77,6 +77,16 @@ def test_the_local_api_serves_clients_with_new_keys(cli: Run, project: Path) -> 
     _run_emitted(cli, project, env["DB_URL"])
 
 
+def test_the_emitted_tests_detect_faults(cli: Run, project: Path) -> None:
+    written = cli("audit", "--emit", "pytest", "emitted", "--emit", "pgtap", "tap", cwd=project)
+    assert written.code == 0, written.err
+    assert (project / "tap" / "access_articles.sql").is_file()
+    suite = f"{sys.executable} -m pytest -q -p no:cacheprovider -p no:asyncio emitted"
+    ran = cli("mutate", "--run", suite, "--sample", "4", "--json", cwd=project)
+    assert ran.code == 0, ran.err
+    assert ran.json["killed"] == ran.json["total"] > 0
+
+
 def _run_emitted(cli: Run, project: Path, url: str) -> None:
     """The tests that `audit --emit` writes pass on the local server."""
     written = cli("audit", "--emit", "pytest", "emitted", cwd=project, SUPABASE_DB_URL=url)

@@ -96,6 +96,7 @@ def test_opaque_keys_count_before_the_older_ones() -> None:
         ("SUPABASE_PUBLISHABLE_KEY", KEYS.anon, "does not begin with sb_publishable_"),
         ("SUPABASE_SECRET_KEY", "hidden", "does not begin with sb_secret_"),
     ],
+    ids=["secret as publishable", "publishable as secret", "secret as anon", "token", "other text"],
 )
 def test_an_opaque_key_in_the_wrong_variable_is_an_error(name: str, key: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} {message}") as raised:

@@ -27,8 +27,6 @@ MAJOR = 17
 # milliseconds that a client may wait longer than without the command; seconds that a command may
 # keep what it writes and rolls back
 WAIT_MS, WRITE_S = 50.0, 1.0
-# verify gives way after each probe; the one of the largest result takes longer than the others
-LONGEST_PROBE_MS = 200.0
 TABLES, PARTITIONS = 500, 2000
 # seconds of an audit of 20 tables, at a distance
 DISTANT_S = 10.0
@@ -96,14 +94,13 @@ def _beside_clients(shop: Shop, programs: Programs) -> list[Figure]:
 
 def _figures_of(name: str, ms: float, seen: Observation, calm: Observation) -> list[Figure]:
     ratio = seen.percentile(99) / calm.percentile(99)
-    limit = LONGEST_PROBE_MS if name == "verify" else WAIT_MS
     return [
         Figure(f"{name}: time", ms / 1000, "s"),
         Figure(
             f"{name}: longest wait for it",
             seen.longest_wait(for_own=False),
             "ms",
-            limit * seen.stretch + calm.longest_wait(for_own=True),
+            WAIT_MS * seen.stretch + calm.longest_wait(for_own=True),
             detail=f"its sessions took {seen.stretch:.1f} times as long as on a quiet machine;"
             f" longest action of a client {seen.percentile(100):.0f} ms; 99 % below"
             f" {seen.percentile(99):.1f} ms, {ratio:.1f} times as much as alone",

@@ -18,8 +18,8 @@ from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
 from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
+from supabase_jobs.audit.leaks import escalation, kinds, rls_disabled
 from supabase_jobs.audit.leaks import facts as leak_facts
-from supabase_jobs.audit.leaks import kinds, rls_disabled
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import (
     DEVIATION,
@@ -38,7 +38,11 @@ from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.bypasses import Bypasses
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
-from supabase_jobs.audit.repairs import causes
+from supabase_jobs.audit.repairs import causes, fixes
+from supabase_jobs.audit.repairs.causes import Caused
+from supabase_jobs.audit.repairs.fixes import Repaired
+from supabase_jobs.audit.repairs.proofs import Boundaries, Judge, Proofs
+from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials
 from supabase_jobs.audit.rows import materialized
 from supabase_jobs.audit.rows.build import World, build
 from supabase_jobs.audit.rows.plan import Plan, make_plan
@@ -168,28 +172,46 @@ def audit(connection: Connection, options: Options) -> Audit:
         options.advance(5, _PARTS)
         by_grant = _opened_by_grants(beyond, options.accepted or {}, probes.attempts)
         deviations = {key: leak for key, leak in beyond.items() if key not in by_grant}
-        explained_leaks = causes.explain(
-            acting,
-            plan,
-            [*judged, *deviations.values()],
-            probes.attempts,
-            probes.cursor_statements(),
-            intended=options.intended,
+        caused = causes.find(
+            acting, [*judged, *deviations.values()], probes.attempts, probes.cursor_statements()
         )
-    explained = {
-        key: f.explanation
-        for key, f in zip(deviations, explained_leaks[len(judged) :], strict=True)
-    }
+        trials = Trials(
+            acting,
+            world,
+            everyone,
+            Deadline(time.monotonic() + LIMITS.repair_seconds),
+            Scope(relations, called),
+            Seen(plan, probes.attempts, probes.gains, tried, found_leaks),
+        )
+        closed = [
+            leak
+            for leak in found_leaks
+            if leak.severity.is_problem and leak.id not in options.intended
+        ]
+        proofs = Proofs(
+            trials,
+            Judge([*closed, *deviations.values()], options.accepted, Boundaries(world)),
+            fixes.Renderer(connection, plan),
+            options.accepted,
+        )
+        # what a write opens may be closed by the repair of what it opens
+        ordered = sorted(caused[: len(judged)], key=lambda one: one.leak.kind is escalation.KIND)
+        repaired = _repaired(plan, proofs, ordered, options.intended)
+        repaired += [
+            fixes.of_explained(plan, proofs, leak)
+            for leak in found_leaks
+            if isinstance(leak, ExplainedLeak)
+        ]
+        beyond_baseline = fixes.of_deviations(
+            plan, proofs, dict(zip(deviations, caused[len(judged) :], strict=True))
+        )
+        findings = [one.finding(proofs) for one in repaired]
+        explained = {key: one.explanation(proofs) for key, one in beyond_baseline.items()}
     explained |= by_grant
-    # an info is access that may be intended: SQL that ends it could break the project
-    findings = [
-        replace(f, fix="") if f.severity is Severity.INFO else f
-        for f in explained_leaks[: len(judged)]
-    ]
-    findings += causes.of_policies(
+    findings += fixes.of_policies(
         plan, [leak for leak in found_leaks if isinstance(leak, PolicyLeak)]
     )
-    findings += [leak.finding for leak in found_leaks if isinstance(leak, ExplainedLeak | Question)]
+    findings += [leak.finding for leak in found_leaks if isinstance(leak, Question)]
     tables = [r for r in relations if r in found.tables]
     untested += _not_tested(probes.attempts, tried, options, stopped=stopped)
     required = {"database", CHANNELS, *(r.label for r in relations)}
@@ -212,6 +234,19 @@ def audit(connection: Connection, options: Options) -> Audit:
         relations={r.label: _relation(r, plan) for r in found.relations if selected(r, options)},
         tested={**access.tested(probes.attempts, tried), **access.tested_topics(channels)},
     )
+
+
+def _repaired(
+    plan: Plan, proofs: Proofs, caused: Sequence[Caused], intended: Collection[str]
+) -> list[Repaired]:
+    """The repairs of leaks that attempts show. An info is access that may be intended: SQL that
+    ends it could break the project.
+    """
+    found = []
+    for one in caused:
+        is_kept = not one.leak.severity.is_problem or one.leak.id in intended
+        found.append(fixes.of_shown(plan, None if is_kept else proofs, one))
+    return found
 
 
 def _relation(relation: catalog.Relation, plan: Plan) -> AuditedRelation:
@@ -345,7 +380,7 @@ def _opened_by_grants(
     for (name, caller, action), leak in beyond.items():
         before = permissions(accepted.get(name, {}).get(caller))
         attempt = attempts[leak.tried.number]
-        how = causes.of_column_grants(attempt.relation, attempt.caller.role, action, before)
+        how = fixes.of_column_grants(attempt.relation, attempt.caller.role, action, before)
         if how is not None:
             found[name, caller, action] = how
     return found

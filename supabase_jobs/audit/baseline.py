@@ -367,6 +367,7 @@ def _finding(
         fix=f"-- {fix}\n{found.fix}".rstrip(),
         cause=found.cause,
         policies=found.policies,
+        proven=found.proven,
     )
 
 

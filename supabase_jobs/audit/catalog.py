@@ -176,6 +176,12 @@ class Relation:
         """The foreign keys."""
         return tuple(c for c in self.constraints if c.kind == "f")
 
+    def grant(self, granted: frozenset[str], columns: tuple[Column, ...]) -> None:
+        """Give it other privileges, in the trial of a change: rows keep referring to it."""
+        object.__setattr__(self, "granted", granted)
+        object.__setattr__(self, "columns", columns)
+        self.__dict__.pop("by_name", None)
+
     def may(self, role: str, privilege: str, column: str | None = None) -> bool:
         """Whether a role has a privilege on the relation, or on a column."""
         key = f"{role} {privilege}"

@@ -69,6 +69,11 @@ class AuditLimits:
     # topics of private channels
     topics: int = 24
 
+    # changes that are tried as the repair of a leak
+    candidates: int = 12
+    # seconds for all trials of repairs
+    repair_seconds: int = 30
+
     # objects that a sentence names
     named: int = 3
 

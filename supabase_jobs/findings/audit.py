@@ -10,18 +10,20 @@ from supabase_jobs.findings.finding import Location, Severity
 class Explanation:
     """The policy, grant or function that allows something, and the SQL that ends it.
 
-    `policies` are the names of the policies that `cause` names, of the table concerned.
+    `policies` are the names of the policies that `cause` names, of the table concerned. `proven`:
+    the SQL was tried, and takes nothing from those who should have it.
     """
 
     cause: str
     fix: str
     policies: tuple[str, ...] = ()
+    proven: bool = False
 
 
 @dataclass(frozen=True)
 class AuditFinding:
     """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is
-    responsible, and `policies` has the names of its policies.
+    responsible, and `policies` has the names of its policies. `proven` is that of `Explanation`.
 
     The other field names are those of `audit --json`. The id contains no generated value.
     """
@@ -33,11 +35,12 @@ class AuditFinding:
     fix: str
     cause: str
     policies: tuple[str, ...] = ()
+    proven: bool = False
 
     @property
     def explanation(self) -> Explanation:
         """Its cause and its fix."""
-        return Explanation(self.cause, self.fix, self.policies)
+        return Explanation(self.cause, self.fix, self.policies, self.proven)
 
 
 @dataclass(frozen=True)

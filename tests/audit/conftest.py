@@ -66,3 +66,12 @@ def unmodified(project_url: Callable[[str], str]) -> Callable[[str], Audit]:
         return made[name]
 
     return of
+
+
+def decided(fix: str) -> str:
+    """The statements of a fix, also if it is a comment because the project has to decide."""
+    lines = fix.splitlines()
+    if not all(line.startswith("--") for line in lines):
+        return fix
+    first = next(n for n, line in enumerate(lines) if line.endswith(":"))
+    return "\n".join(line.removeprefix("-- ") for line in lines[first + 1 :])

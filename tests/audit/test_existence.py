@@ -6,7 +6,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
-from tests.audit.conftest import run_audit
+from tests.audit.conftest import decided, run_audit
 
 SIZES = "create view public.list_sizes as select list_id, count(*) as todos from public.todos group by list_id"
 TOTAL = "create view public.total as select count(*) as todos from public.todos"
@@ -72,7 +72,7 @@ def test_existence_is_a_warning_that_its_fix_ends(todos: Connection, sql: str, i
     todos.execute(sql.encode())
     found = warnings(todos)
     assert id_ in found
-    todos.execute(found[id_].encode())
+    todos.execute(decided(found[id_]).encode())
     assert warnings(todos) == {}
 
 
@@ -107,7 +107,8 @@ def test_a_materialized_view_shows_the_rows_of_others(todos: Connection) -> None
         "a materialized view has no row level security",
     )
     assert todos.execute("select count(*) from public.all_todos").fetchone() == (0,)
-    todos.execute(finding.fix.encode())
+    assert finding.fix.startswith("-- Tried: it would take: owner: select of public.all_todos.")
+    todos.execute(decided(finding.fix).encode())
     may_read = "select has_table_privilege(r, 'public.all_todos', 'select') from unnest('{anon,authenticated}'::text[]) as r"
     assert todos.execute(may_read).fetchall() == [(False,), (False,)]
 

@@ -7,7 +7,7 @@ import pytest
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Severity
 from supabase_jobs.report.producers.audit import rows
-from tests.audit.conftest import run_audit
+from tests.audit.conftest import decided, run_audit
 
 SCHEMA = """
 create view public.people as select id, email as contact from auth.users;
@@ -115,7 +115,7 @@ def test_views_and_functions_over_users(project: Connection) -> None:
         "shown_articles": "all",
     }
     for finding in found.values():
-        project.execute(finding.fix.encode())
+        project.execute(decided(finding.fix).encode())
     again = run_audit(project)
     assert "read" in again.access["public.me"]["owner"]
     assert not [f for f in again.findings if f.severity in STRONG and f.id not in known]

@@ -454,3 +454,40 @@ def calls(tree: Any) -> set[tuple[str, ...]]:
     if isinstance(call := tree.get("FuncCall"), dict):
         found.add(tuple(part["String"]["sval"] for part in call["funcname"]))
     return found
+
+
+def operands(text: str, operator: str) -> list[str]:
+    """The operands of AND or OR, as the server prints an expression: each in parentheses of its
+    own, or a call. The expression itself if another operator is its outermost one.
+    """
+    inner = text.strip()
+    while _is_enclosed(inner):
+        inner = inner[1:-1].strip()
+    found, start = list[str](), 0
+    for at, depth in _depths(inner):
+        if depth == 0 and inner.startswith(f" {operator} ", at):
+            found.append(inner[start:at].strip())
+            start = at + len(operator) + 2
+    return [*found, inner[start:].strip()]
+
+
+def _is_enclosed(text: str) -> bool:
+    """Whether one pair of parentheses encloses a text."""
+    if not text.startswith("("):
+        return False
+    closed = next((at for at, depth in _depths(text) if at > 0 and depth == 0), None)
+    return closed == len(text) - 1
+
+
+def _depths(text: str) -> Iterator[tuple[int, int]]:
+    """The position of each character outside of quotes, and the open parentheses after it."""
+    depth, quote = 0, ""
+    for at, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+            continue
+        if char in "'\"":
+            quote = char
+            continue
+        depth += (char == "(") - (char == ")")
+        yield at, depth

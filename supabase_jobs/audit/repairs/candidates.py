@@ -2,19 +2,24 @@
 another.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from psycopg import sql
 
-from supabase_jobs.audit.catalog import Column, Function, Policy, Relation
+from supabase_jobs.audit.callers import FORMER, INVITED
+from supabase_jobs.audit.catalog import Column, Constraint, Function, Policy, Relation
+from supabase_jobs.audit.leaks.leak import Repair
 from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.probes.attempt import INSERT
+from supabase_jobs.audit.probes.attempt import INSERT, JOIN, UPDATE
 from supabase_jobs.audit.repairs import ended as ended_rows
+from supabase_jobs.audit.repairs.causes import Caused, drop
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Ended
 
+# Storage fills owner_id; `owner` is the former column
+OWNERS_OF_FILES = ("owner_id", "owner")
 _OWN_FOLDER = "(storage.foldername(name))[1] = (select auth.uid()::text)"
 
 
@@ -27,6 +32,7 @@ class Edit(StrEnum):
     OWNER_OF_NEW_ROWS = "owner of new rows"
     OWN_FOLDER = "own folder"
     READABLE_PARENT = "readable parent"
+    WITHOUT_ALTERNATIVE = "without an alternative"
     APP_METADATA = "app_metadata"
 
 
@@ -34,12 +40,38 @@ class Edit(StrEnum):
 class Demand:
     """The edits that close a leak, and the text of the other fixes that it needs, such as a
     comment.
+
+    `owner` is the condition of the edits that limit rows to their owner; by default
+    `owner_condition`. `columns` are those that a role may no longer update: the table, the role and
+    their names. `text` changes these `tables` and `called` functions, by their oids.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
     marks: Sequence[tuple[Relation, Policy, Ended]] = ()
     functions: Sequence[tuple[Function, Ended]] = ()
     text: str = ""
+    owner: str | None = None
+    columns: tuple[Relation, str, frozenset[str]] | None = None
+    tables: frozenset[int] = frozenset()
+    called: frozenset[int] = frozenset()
+
+    @property
+    def changed_tables(self) -> frozenset[int]:
+        """The oids of the tables and views that it changes."""
+        found = {relation.oid for relation, _, _ in (*self.edits, *self.marks)} | self.tables
+        return frozenset(found if self.columns is None else found | {self.columns[0].oid})
+
+    def changes_policies_of(self, other: "Demand") -> bool:
+        """Whether both change a policy, so that its statement has the edits of both."""
+        own, others = (
+            {(r.oid, p.name) for r, p, _ in (*one.edits, *one.marks)} for one in (self, other)
+        )
+        return bool(own & others)
+
+    @property
+    def changed_functions(self) -> frozenset[int]:
+        """The oids of the functions that it changes."""
+        return self.called | {function.oid for function, _ in self.functions}
 
 
 @dataclass
@@ -50,6 +82,7 @@ class _Change:
     policy: Policy
     edits: set[Edit] = field(default_factory=set)
     marks: list[Ended] = field(default_factory=list)
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,18 +116,29 @@ class Repairs:
         keys = {(r.oid, p.name) for r, p, _ in (*demand.edits, *demand.marks)}
         changes: dict[tuple[int, str], _Change] = {}
         called: dict[int, list[Ended]] = {}
-        for other in (*self._demands, demand):
+        known = [] if demand in self._demands else [demand]
+        for other in (*self._demands, *known):
             for relation, policy, edit in other.edits:
-                _change(changes, relation, policy).edits.add(edit)
+                change = _change(changes, relation, policy)
+                change.edits.add(edit)
+                change.owner = other.owner or change.owner
             for relation, policy, mark in other.marks:
                 _change(changes, relation, policy).marks.append(mark)
             for function, mark in other.functions:
                 called.setdefault(function.oid, []).append(mark)
         parts = [demand.text] if demand.text else []
+        parts += [self._columns(*demand.columns)] if demand.columns is not None else []
         parts += [self._policy(change) for key, change in changes.items() if key in keys]
         for function in dict.fromkeys(function for function, _ in demand.functions):
             parts.append(self._function(function, called[function.oid]))
         return "\n".join(dict.fromkeys(part for part in parts if part))
+
+    def _columns(self, relation: Relation, role: str, columns: frozenset[str]) -> str:
+        """The grant without the columns of all demands on a table and a role."""
+        for demand in self._demands:
+            if demand.columns is not None and demand.columns[:2] == (relation, role):
+                columns |= demand.columns[-1]
+        return without_columns(relation, columns, role)
 
     def _policy(self, change: _Change) -> str:
         """The statement that makes all edits of a policy; '' if they change nothing."""
@@ -122,7 +166,9 @@ class Repairs:
             new = new.each(lambda text: text.replace("'user_metadata'", "'app_metadata'"))
         if change.marks:
             new = new.each(lambda text: ended_rows.with_condition(text, change.marks) or text)
-        owner = owner_condition(self._plan, relation)
+        if Edit.WITHOUT_ALTERNATIVE in edits and change.owner is not None:
+            new = new.each(lambda text: _without(text, change.owner or ""))
+        owner = change.owner or owner_condition(self._plan, relation)
         if Edit.OWNER in edits and owner is not None:
             new = _limited_to_owner(new, owner)
         if Edit.OWNER_OF_NEW_ROWS in edits:
@@ -144,13 +190,6 @@ class Repairs:
                 return statement
         signature = function.signature
         return "\n".join(ended_rows.missing_condition(signature, m) for m in dict.fromkeys(marks))
-
-
-def drop(relation: Relation, policy: Policy) -> sql.Composed:
-    """Remove a policy; other fixes may have done so."""
-    return sql.SQL("drop policy if exists {} on {};").format(
-        sql.Identifier(policy.name), relation.identifier
-    )
 
 
 def restriction(
@@ -236,23 +275,45 @@ def without_ended(
 
 
 def owner_condition(plan: Plan, relation: Relation) -> str | None:
-    """The condition that a row belongs to the caller: by a claim, a user's id, or a parent that the
-    caller can read.
+    """The first of `owner_conditions`."""
+    return next(iter(owner_conditions(plan, relation)), None)
+
+
+def owner_conditions(plan: Plan, relation: Relation) -> list[str]:
+    """The conditions that a row belongs to the caller, the most probable one first: by a claim, a
+    user's id, or a parent that the caller can read.
     """
     claimed = [c for c in relation.columns if (relation.oid, c.name) in plan.usage.claim_columns]
-    if claimed:
-        return _text(_claim_of(claimed[0], plan.usage.claim_columns[relation.oid, claimed[0].name]))
-    # Storage fills owner_id; `owner` is the former column
-    direct = [c for c in ("owner_id", "owner") if relation.is_storage and c in relation.by_name]
-    direct = direct or [
-        c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.users
-    ]
-    if direct:
-        return _text(_is_caller(relation, direct[0]))
+    found = [_claim_of(c, plan.usage.claim_columns[relation.oid, c.name]) for c in claimed]
+    persons = [_is_caller(relation, name) for name in _persons(plan, relation)]
+    found += persons
+    if len(persons) > 1:
+        found.append(sql.SQL("({})").format(sql.SQL(" or ").join(persons)))
     if through := _of_own_parent(plan, relation):
-        return _text(through)
-    parents = _parents(plan, relation, required=True)
-    return _text(sql.SQL(" and ").join(parents)) if parents else None
+        found.append(through)
+    if parents := _parents(plan, relation, required=True):
+        found.append(sql.SQL(" and ").join(parents))
+    found += _owned_parents(plan, relation)
+    return list(dict.fromkeys(map(_text, found)))
+
+
+def _persons(plan: Plan, relation: Relation) -> list[str]:
+    """The columns that hold a user: first those that policies compare with the caller, those that
+    the caller fills by default, and those that name the author.
+    """
+    filled = [c for c in OWNERS_OF_FILES if relation.is_storage and c in relation.by_name]
+    if filled:
+        return filled
+    usage, authors = plan.usage, plan.words.author_columns
+
+    def order(column: Column) -> tuple[bool, bool, bool, bool]:
+        key = relation.oid, column.name
+        by_default = "uid()" in (column.default or "")
+        is_author = authors.matches(column.name)
+        return key not in usage.checked, key not in usage.owners, not by_default, not is_author
+
+    users = [c for c in relation.columns if (relation.oid, c.name) in usage.users]
+    return [c.name for c in sorted(users, key=order)]
 
 
 def _is_caller(relation: Relation, column: str, *, of: str = "") -> sql.Composable:
@@ -317,15 +378,37 @@ def _parents(plan: Plan, relation: Relation, *, required: bool) -> list[sql.Comp
             continue
         if _queries(plan, parent, relation):
             continue
-        same = sql.SQL(" and ").join(
-            sql.SQL("parent.{} = {}.{}").format(
-                sql.Identifier(at), sql.Identifier(relation.name), sql.Identifier(own)
-            )
-            for own, at in zip(key.columns, key.target_columns, strict=True)
-        )
         exists = sql.SQL("exists (select 1 from {} as parent where {})")
-        found.append(exists.format(parent.identifier, same))
+        found.append(exists.format(parent.identifier, _same(relation, key)))
     return found
+
+
+def _owned_parents(plan: Plan, relation: Relation) -> Iterator[sql.Composable]:
+    """Conditions that the row that a row must refer to belongs to the caller, for those that
+    everybody reads.
+    """
+    for key in relation.foreign_keys:
+        parent = plan.catalog.by_oid.get(key.target or 0)
+        if parent is None or parent is relation or _queries(plan, parent, relation):
+            continue
+        if parent.oid in plan.per_user or not all(
+            relation.by_name[c].not_null for c in key.columns
+        ):
+            continue
+        for name in _persons(plan, parent)[:1]:
+            owner = _is_caller(parent, name, of="parent")
+            exists = sql.SQL("exists (select 1 from {} as parent where {} and {})")
+            yield exists.format(parent.identifier, _same(relation, key), owner)
+
+
+def _same(relation: Relation, key: Constraint) -> sql.Composable:
+    """Whether the row `parent` is the one that a row refers to."""
+    return sql.SQL(" and ").join(
+        sql.SQL("parent.{} = {}.{}").format(
+            sql.Identifier(at), sql.Identifier(relation.name), sql.Identifier(own)
+        )
+        for own, at in zip(key.columns, key.target_columns, strict=True)
+    )
 
 
 def _queries(plan: Plan, start: Relation, target: Relation) -> bool:
@@ -411,3 +494,134 @@ def _change(changes: dict[tuple[int, str], _Change], relation: Relation, policy:
 
 def _text(composed: sql.Composable) -> str:
     return composed.as_string(None)
+
+
+# -------------------------------------------------------------------------------------------------
+# alternatives
+
+
+def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
+    """The changes that may close a leak, in the order in which they are tried."""
+    relation, action = one.relation, one.attempt.action
+    role, policies = one.attempt.caller.role, one.policies
+    mark, repair = one.attempt.caller.ended, one.leak.kind.repair
+    if repair is Repair.ENABLE_ROW_SECURITY:
+        yield from _enabling(plan, relation)
+        return
+    is_inactive = one.attempt.caller.kind in (FORMER, INVITED)
+    if is_inactive and mark is not None and repair is not Repair.REFUSE:
+        yield without_ended(plan, relation, policies, mark, role)
+    is_extra = one.droppable and _remain(relation, policies, role)
+    if policies and (is_extra or one.is_deviation):
+        yield edited(relation, policies, Edit.DROP)
+    yield from _fewer_alternatives(relation, policies)
+    if one.is_of_column:
+        columns = frozenset({one.attempt.column})
+        yield Demand(columns=(relation, role, columns))
+    if repair is Repair.REFUSE and policies:
+        yield refusal(relation, policies, action)
+    if (repair is Repair.READABLE_PARENT or one.attempt.name == JOIN) and policies:
+        yield edited(relation, policies, Edit.READABLE_PARENT)
+    trusting = [p for p in policies if "'user_metadata'" in f"{p.visible} {p.checked}"]
+    if repair is Repair.APP_METADATA and trusting:
+        yield edited(relation, trusting, Edit.APP_METADATA)
+    demand = restriction(plan, relation, policies, action, role)
+    if not demand.edits:
+        yield demand
+        return
+    conditions = owner_conditions(plan, relation)
+    conditions += _of_others(plan, relation, policies, conditions)
+    for condition in conditions:
+        yield replace(demand, owner=condition)
+    if not conditions:
+        yield demand
+    if action in (INSERT, UPDATE):
+        of_new_rows = [p for p in policies if p.command == "*" or action == UPDATE]
+        for condition in conditions if of_new_rows else ():
+            limited = edited(relation, of_new_rows, Edit.OWNER_OF_NEW_ROWS)
+            yield replace(limited, owner=condition)
+    for condition in conditions:
+        yield _restrictive(relation, one, condition)
+    yield edited(relation, policies, Edit.DROP)
+
+
+def edited(relation: Relation, policies: Sequence[Policy], edit: Edit) -> Demand:
+    """The same edit of several policies."""
+    return Demand([(relation, policy, edit) for policy in policies])
+
+
+def _fewer_alternatives(relation: Relation, policies: Sequence[Policy]) -> Iterator[Demand]:
+    """The policies without one of the conditions that each suffice."""
+    texts = [text for p in policies for text in (p.visible, p.checked) if text]
+    for text in dict.fromkeys(texts):
+        parts = expressions.operands(text, "OR")
+        for part in parts if len(parts) > 1 else ():
+            yield replace(edited(relation, policies, Edit.WITHOUT_ALTERNATIVE), owner=part)
+
+
+def _without(text: str, part: str) -> str:
+    """An expression without one of the operands of its OR."""
+    parts = expressions.operands(text, "OR")
+    if part not in parts or len(parts) == 1:
+        return text
+    return " or ".join(f"({other})" for other in parts if other != part)
+
+
+def _remain(relation: Relation, policies: Sequence[Policy], role: str) -> bool:
+    """Whether other policies serve a role where these do."""
+    return all(
+        any(_serves(other, policy, role) for other in relation.policies if other not in policies)
+        for policy in policies
+    )
+
+
+def _of_others(
+    plan: Plan, relation: Relation, policies: Sequence[Policy], known: Sequence[str]
+) -> list[str]:
+    """The conditions by which other policies let rows pass: those of this table, then those of
+    tables below the same table, which may be valid here too.
+    """
+    others = [p for p in relation.policies if p not in policies]
+    targets = {key.target for key in relation.foreign_keys}
+    for table in plan.catalog.tables:
+        if table is not relation and targets & {key.target for key in table.foreign_keys}:
+            others += table.policies
+    texts = [p.visible or p.checked or "" for p in others if p.permissive]
+    texts += [part for text in texts for part in expressions.operands(text, "AND")]
+    found = [f"({text})" for text in texts if text and not _is_open(text)]
+    return [text for text in dict.fromkeys(found) if text not in known]
+
+
+def _restrictive(relation: Relation, one: Caused, condition: str) -> Demand:
+    """A further policy that limits one action to some rows, and leaves the others as they are."""
+    action = one.attempt.action
+    name = f"{relation.name}: {action} of own rows only"
+    clause = "with check" if action == INSERT else "using"
+    text = sql.SQL("create policy {} on {} as restrictive for {} to {} {} ({});").format(
+        sql.Identifier(name),
+        relation.identifier,
+        sql.SQL(action),
+        sql.Identifier(one.attempt.caller.role),
+        sql.SQL(clause),
+        sql.SQL(condition),
+    )
+    return Demand(text=_text(text), tables=frozenset({relation.oid}))
+
+
+def _enabling(plan: Plan, relation: Relation) -> Iterator[Demand]:
+    """Row level security, and if there is no policy yet, one by which owners keep their rows."""
+    enable = sql.SQL("alter table {} enable row level security;").format(relation.identifier)
+    touched = frozenset({relation.oid})
+    yield Demand(text=_text(enable), tables=touched)
+    if relation.policies:
+        return
+    for condition in owner_conditions(plan, relation):
+        policy = sql.SQL(
+            "create policy {} on {} to authenticated using ({}) with check ({});"
+        ).format(
+            sql.Identifier(f"{relation.name}: own rows"),
+            relation.identifier,
+            sql.SQL(condition),
+            sql.SQL(condition),
+        )
+        yield Demand(text=f"{_text(enable)}\n{_text(policy)}", tables=touched)

@@ -1,45 +1,52 @@
-"""The policy or grant that a leak depends on, and the SQL that closes it.
+"""The policies that a leak depends on.
 
 Each candidate policy is removed in a savepoint and the attempt is repeated.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import FORMER, INVITED, MEMBER, OWNER
+from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.leaks import rls_disabled
-from supabase_jobs.audit.leaks.leak import DEVIATION, PolicyLeak, Repair, ShownLeak
-from supabase_jobs.audit.permission import Permission
-from supabase_jobs.audit.probes.attempt import GROUP, JOIN, OWN, UPDATE, Attempt
-from supabase_jobs.audit.repairs import candidates
-from supabase_jobs.audit.repairs.candidates import Demand, Edit, Repairs
+from supabase_jobs.audit.leaks.leak import DEVIATION, Repair, ShownLeak
+from supabase_jobs.audit.probes.attempt import GROUP, OWN, UPDATE, Attempt
 from supabase_jobs.audit.rows.plan import Plan
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
-from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import AuditFinding, Explanation, Severity
+from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.findings import Severity
 from supabase_jobs.session.impersonation import Impersonation, caller_statement
 from supabase_jobs.session.savepoint import run_undone
 
-_DEFINITIONS = sql_file(Path(__file__).parents[1] / "catalog" / "definitions.sql")
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Caused:
+    """A leak, the attempt that shows it, and the policies that cause it.
 
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """A leak, the attempt that shows it, and the policies that may have let the attempt pass."""
+    `droppable`: without them, the owner and members still do the same with their own rows.
+    """
 
     leak: ShownLeak
     attempt: Attempt
-    applicable: Sequence[Policy]
+    policies: Sequence[Policy] = ()
+    droppable: bool = False
 
     @property
     def relation(self) -> Relation:
         """The table."""
         return self.attempt.relation
+
+    @property
+    def applicable(self) -> list[Policy]:
+        """The permissive policies that may have let the attempt pass."""
+        return [
+            policy
+            for policy in self.relation.policies
+            if policy.permissive
+            and policy.applies_to(self.attempt.caller.role)
+            and policy.governs(self.attempt.action)
+        ]
 
     @property
     def is_deviation(self) -> bool:
@@ -63,22 +70,27 @@ class _Shown:
             return True
         return self.leak.kind.repair is Repair.ENABLE_ROW_SECURITY
 
+    def named(self, plan: Plan) -> str:
+        """The cause, as reports name it."""
+        if self.leak.kind.repair is Repair.ENABLE_ROW_SECURITY:
+            return rls_disabled.CAUSE
+        names = [
+            f'policy "{policy.name}"{_calls(plan, self.relation, policy)}'
+            for policy in self.policies
+        ]
+        if not names and self.is_of_column:
+            return f"a grant of UPDATE ({self.attempt.column})"
+        return ", ".join(names) or "a grant"
 
-def explain(
+
+def find(
     impersonation: Impersonation,
-    plan: Plan,
     leaks: Sequence[ShownLeak],
     attempts: Sequence[Attempt],
     cursors: Sequence[Statement],
-    *,
-    intended: Collection[str],
-) -> list[AuditFinding]:
-    """The findings for leaks, with cause and fix. `cursors` open again what the attempts need.
-
-    The fixes can be applied together, in any order, and leave those leaks open that are `intended`,
-    by id. They keep what the owner and a member reach by `attempts`.
-    """
-    shown = [_shown(leak, attempts[leak.tried.number]) for leak in leaks]
+) -> list[Caused]:
+    """The leaks with their causes. `cursors` open again what the attempts need."""
+    shown = [Caused(leak=leak, attempt=attempts[leak.tried.number]) for leak in leaks]
     trial = _Trial(impersonation, cursors)
     causing = {id(one): one.applicable for one in shown}
     several = [one for one in shown if len(one.applicable) > 1]
@@ -88,89 +100,21 @@ def explain(
     sufficient = trial.opening(rest)
     causing |= {id(one): sufficient[id(one)] or one.applicable for one in rest}
     droppable = trial.unused(shown, causing, attempts)
-    demands = {}
-    for one in shown:
-        demands[id(one)] = _demand(plan, one, causing[id(one)], may_drop=id(one) in droppable)
-    unsafe: dict[tuple[int, str], set[str]] = {}
-    closed = [one for one in shown if one.is_closed and one.leak.id not in intended]
-    for one in closed:
-        if one.is_of_column:
-            key = (one.relation.oid, one.attempt.caller.role)
-            unsafe.setdefault(key, set()).add(one.attempt.column)
-    called = {function.oid for demand in demands.values() for function, _ in demand.functions}
-    made = Repairs(
-        plan,
-        [demands[id(one)] for one in closed],
-        _definitions(impersonation.connection, called),
-    )
     return [
-        _finding(plan, one, causing[id(one)], made.text(demands[id(one)]), unsafe) for one in shown
+        replace(one, policies=causing[id(one)], droppable=id(one) in droppable) for one in shown
     ]
 
 
-def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:
-    """The findings for leaks of tables for which nothing was tried. An info has no fix."""
-    relations = {relation.label: relation for relation in plan.catalog.relations}
-    demands = {}
-    for leak in leaks:
-        relation = relations[leak.object]
-        policies = [policy for policy in relation.policies if policy.name in leak.policies]
-        demands[leak.id] = candidates.restriction(plan, relation, policies, leak.action, leak.role)
-    closed = [leak for leak in leaks if leak.severity is not Severity.INFO]
-    made = Repairs(plan, [demands[leak.id] for leak in closed])
-    found = []
-    for leak in leaks:
-        fix = made.text(demands[leak.id]) if leak in closed else ""
-        cause = ", ".join(f'policy "{name}"' for name in leak.policies)
-        found.append(
-            AuditFinding(
-                id=leak.id,
-                severity=leak.severity,
-                object=leak.object,
-                message=leak.message,
-                fix=fix,
-                cause=cause,
-                policies=leak.policies,
-            )
-        )
-    return found
-
-
-def of_column_grants(
-    relation: Relation, role: str, action: Permission, accepted: Collection[Permission]
-) -> Explanation | None:
-    """That of a read of more columns than before; None if a policy opens it, not a grant."""
-    known = {a.column for a in accepted if a.kind == "read" and a.column}
-    if not known or action.kind != "read":
-        return None
-    target, to = relation.identifier, sql.Identifier(role)
-    if column := action.column:
-        revoke = sql.SQL("revoke select ({}) on {} from {};").format(
-            sql.Identifier(column), target, to
-        )
-        return Explanation(f"a grant of SELECT ({column})", revoke.as_string(None))
-    columns = sql.SQL(", ").join(c.identifier for c in relation.columns if c.name in known)
-    fix = sql.SQL("revoke select on {0} from {1}; grant select ({2}) on {0} to {1};").format(
-        target, to, columns
+def drop(relation: Relation, policy: Policy) -> sql.Composed:
+    """Remove a policy; other fixes may have done so."""
+    return sql.SQL("drop policy if exists {} on {};").format(
+        sql.Identifier(policy.name), relation.identifier
     )
-    return Explanation("a grant of SELECT", fix.as_string(None))
 
 
-def _shown(leak: ShownLeak, attempt: Attempt) -> _Shown:
-    """The leak with the permissive policies that may have let its attempt pass."""
-    applicable = [
-        p
-        for p in attempt.relation.policies
-        if p.permissive and p.applies_to(attempt.caller.role) and p.governs(attempt.action)
-    ]
-    return _Shown(leak, attempt, applicable)
-
-
-def _definitions(connection: Connection, oids: Collection[int]) -> Mapping[int, str]:
-    if not oids:
-        return {}
-    [result] = run_groups(connection, [[_DEFINITIONS.statement(sorted(oids))]])
-    return dict(result.answer().rows)
+def _calls(plan: Plan, relation: Relation, policy: Policy) -> str:
+    called = plan.usage.policy_functions.get((relation.oid, policy.name), [])
+    return f" with {', '.join(called)}" if called else ""
 
 
 class _Trial:
@@ -179,7 +123,7 @@ class _Trial:
     def __init__(self, impersonation: Impersonation, cursors: Sequence[Statement]) -> None:
         self._impersonation, self._cursors = impersonation, cursors
 
-    def closing(self, leaks: Sequence[_Shown]) -> dict[int, list[Policy]]:
+    def closing(self, leaks: Sequence[Caused]) -> dict[int, list[Policy]]:
         """id() of the leak → the policies without which its attempt fails."""
         tried = [(leak, policy) for leak in leaks for policy in leak.applicable]
         reached = self._reach([(leak.attempt, [policy]) for leak, policy in tried])
@@ -189,7 +133,7 @@ class _Trial:
                 found[id(leak)].append(policy)
         return found
 
-    def opening(self, leaks: Sequence[_Shown]) -> dict[int, list[Policy]]:
+    def opening(self, leaks: Sequence[Caused]) -> dict[int, list[Policy]]:
         """id() of the leak → the policies each of which suffices for its attempt to pass."""
         tried = [(leak, policy) for leak in leaks for policy in leak.applicable]
         reached = self._reach(
@@ -203,7 +147,7 @@ class _Trial:
 
     def unused(
         self,
-        leaks: Sequence[_Shown],
+        leaks: Sequence[Caused],
         causing: Mapping[int, Sequence[Policy]],
         attempts: Sequence[Attempt],
     ) -> set[int]:
@@ -228,9 +172,7 @@ class _Trial:
             return []
         groups = []
         for attempt, policies in tried:
-            drops = [
-                candidates.drop(attempt.relation, policy).as_string(None) for policy in policies
-            ]
+            drops = [drop(attempt.relation, policy).as_string(None) for policy in policies]
             caller = caller_statement(attempt.caller)
             action = _alone(attempt).statements
             groups.append([*map(Statement, drops), *self._cursors, caller, *action])
@@ -257,7 +199,7 @@ def _alone(attempt: Attempt) -> Attempt:
     return replace(attempt, before=(), after=(), effect=None)
 
 
-def _legitimate(leak: _Shown, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
+def _legitimate(leak: Caused, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
     """The same action of the owner on their own row, and of each member on that of the group, if it
     is allowed.
     """
@@ -272,74 +214,3 @@ def _legitimate(leak: _Shown, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
         if mine and same and attempt.reached and attempt.caller not in seen:
             seen.add(attempt.caller)
             yield attempt
-
-
-def _demand(plan: Plan, shown: _Shown, policies: Sequence[Policy], *, may_drop: bool) -> Demand:
-    """The changes that close a leak, which each of the policies opens."""
-    relation, attempt, repair = shown.relation, shown.attempt, shown.leak.kind.repair
-    if repair is Repair.ENABLE_ROW_SECURITY:
-        enable = sql.SQL("alter table {} enable row level security;").format(relation.identifier)
-        return Demand(text=enable.as_string(None))
-    if shown.is_of_column:
-        return Demand()
-    role, mark = attempt.caller.role, attempt.caller.ended
-    is_inactive = attempt.caller.kind in (FORMER, INVITED)
-    if is_inactive and mark is not None and repair is not Repair.REFUSE:
-        return candidates.without_ended(plan, relation, policies, mark, role)
-    of_owner = shown.is_deviation and (attempt.caller.kind, attempt.whose) == (OWNER, OWN)
-    if of_owner and policies and all(policy.command != "*" for policy in policies):
-        # a condition on the owner does not end what owners may do with their own rows
-        return _edits(relation, policies, Edit.DROP_UNLESS_RESTRICTED)
-    if repair is Repair.REFUSE and policies:
-        return candidates.refusal(relation, policies, attempt.action)
-    if (repair is Repair.READABLE_PARENT or attempt.name == JOIN) and policies:
-        return _edits(relation, policies, Edit.READABLE_PARENT)
-    trusting = [p for p in policies if "'user_metadata'" in f"{p.visible} {p.checked}"]
-    if repair is Repair.APP_METADATA and trusting:
-        return _edits(relation, trusting, Edit.APP_METADATA)
-    return candidates.restriction(plan, relation, policies, attempt.action, role, may_drop=may_drop)
-
-
-def _edits(relation: Relation, policies: Sequence[Policy], edit: Edit) -> Demand:
-    return Demand([(relation, policy, edit) for policy in policies])
-
-
-def _finding(
-    plan: Plan,
-    shown: _Shown,
-    policies: Sequence[Policy],
-    fix: str,
-    unsafe: Mapping[tuple[int, str], Collection[str]],
-) -> AuditFinding:
-    """The finding. `unsafe` are the columns that leaks of the same table and role require to
-    revoke.
-    """
-    leak, relation, attempt = shown.leak, shown.relation, shown.attempt
-    role = attempt.caller.role
-    cause = _named(plan, relation, policies)
-    if leak.kind.repair is Repair.ENABLE_ROW_SECURITY:
-        cause, policies = rls_disabled.CAUSE, ()
-    elif shown.is_of_column:
-        cause = cause or f"a grant of UPDATE ({attempt.column})"
-        columns = {attempt.column, *unsafe.get((relation.oid, role), ())}
-        fix = candidates.without_columns(relation, columns, role)
-    return AuditFinding(
-        id=leak.id,
-        severity=leak.severity,
-        object=leak.object,
-        message=leak.message,
-        fix=fix,
-        cause=cause or "a grant",
-        policies=tuple(policy.name for policy in policies),
-    )
-
-
-def _named(plan: Plan, relation: Relation, policies: Sequence[Policy]) -> str:
-    return ", ".join(
-        f'policy "{policy.name}"{_calls(plan, relation, policy)}' for policy in policies
-    )
-
-
-def _calls(plan: Plan, relation: Relation, policy: Policy) -> str:
-    called = plan.usage.policy_functions.get((relation.oid, policy.name), [])
-    return f" with {', '.join(called)}" if called else ""

@@ -1,0 +1,220 @@
+"""The findings for leaks, each with its cause and its repair."""
+
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from psycopg import sql
+
+from supabase_jobs.audit.catalog import Relation
+from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, PolicyLeak
+from supabase_jobs.audit.permission import Permission
+from supabase_jobs.audit.repairs import candidates
+from supabase_jobs.audit.repairs.candidates import Demand, Repairs
+from supabase_jobs.audit.repairs.causes import Caused
+from supabase_jobs.audit.repairs.proofs import Cell, Proofs, Proven
+from supabase_jobs.audit.rows.plan import Plan
+from supabase_jobs.database.batch import run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.findings import AuditFinding, Explanation, as_comment
+
+_DEFINITIONS = sql_file(Path(__file__).parents[1] / "catalog" / "definitions.sql")
+
+
+class Renderer:
+    """Makes the statements of demands; reads the definitions of functions that they change."""
+
+    def __init__(self, connection: Connection, plan: Plan) -> None:
+        self._connection, self._plan = connection, plan
+        self._definitions: dict[int, str] = {}
+
+    def __call__(self, chosen: Sequence[Demand], demand: Demand) -> str:
+        """The statements of a demand, in which each policy has the edits of all."""
+        called = {function.oid for one in (*chosen, demand) for function, _ in one.functions}
+        if missing := called - self._definitions.keys():
+            statement = _DEFINITIONS.statement(sorted(missing))
+            [result] = run_groups(self._connection, [[statement]])
+            self._definitions |= dict(result.answer().rows)
+        return Repairs(self._plan, chosen, self._definitions).text(demand)
+
+
+@dataclass(frozen=True, eq=False)
+class Repaired:
+    """A leak with its cause and its repair."""
+
+    leak: AnyLeak
+    cause: str
+    policies: tuple[str, ...]
+    proven: Proven
+
+    def explanation(self, proofs: Proofs) -> Explanation:
+        """The cause and the fix. All repairs must have been proven before."""
+        fix = proofs.written(self.proven)
+        return Explanation(self.cause, fix, self.policies, self.proven.is_proven)
+
+    def finding(self, proofs: Proofs) -> AuditFinding:
+        """The leak as reports print it. All repairs must have been proven before."""
+        explained = self.explanation(proofs)
+        return AuditFinding(
+            id=self.leak.id,
+            severity=self.leak.severity,
+            object=self.leak.object,
+            message=self.leak.message,
+            fix=explained.fix,
+            cause=explained.cause,
+            policies=explained.policies,
+            proven=explained.proven,
+        )
+
+
+def of_shown(
+    plan: Plan, proofs: Proofs | None, one: Caused, cells: Collection[Cell] = ()
+) -> Repaired:
+    """The repair of a leak that an attempt shows; none without proofs, if it may be intended."""
+    proven = Proven("")
+    if proofs is not None:
+        proven = proofs.prove(one.leak, candidates.alternatives(plan, one), cells)
+    policies = tuple(policy.name for policy in one.policies)
+    return Repaired(one.leak, one.named(plan), policies, proven)
+
+
+def of_deviations(
+    plan: Plan, proofs: Proofs, deviations: Mapping[Cell, Caused]
+) -> dict[Cell, Repaired]:
+    """The repairs of access beyond the baseline: one for all that the same policies allow; else one
+    for each action of outsiders, and of others.
+    """
+    found = dict[Cell, Repaired]()
+    for cells in _grouped(deviations, _policies).values():
+        whole = _of_cells(plan, proofs, deviations, cells)
+        if all(one.proven.is_proven for one in whole.values()):
+            found |= whole
+            continue
+        for some in _grouped({cell: deviations[cell] for cell in cells}, _part).values():
+            found |= _of_cells(plan, proofs, deviations, some)
+    return found
+
+
+def _of_cells(
+    plan: Plan, proofs: Proofs, deviations: Mapping[Cell, Caused], cells: Sequence[Cell]
+) -> dict[Cell, Repaired]:
+    first = of_shown(plan, proofs, deviations[cells[0]], cells)
+    return {
+        cell: replace(first, leak=deviations[cell].leak, cause=deviations[cell].named(plan))
+        for cell in cells
+    }
+
+
+def _grouped(
+    deviations: Mapping[Cell, Caused], key: Callable[[Caused], Hashable]
+) -> dict[Hashable, list[Cell]]:
+    groups: dict[Hashable, list[Cell]] = {}
+    for cell, one in deviations.items():
+        groups.setdefault(key(one), []).append(cell)
+    return groups
+
+
+def _policies(one: Caused) -> Hashable:
+    return one.relation.oid, tuple(policy.name for policy in one.policies)
+
+
+def _part(one: Caused) -> Hashable:
+    column = one.attempt.column if one.is_of_column else ""
+    return one.attempt.action, column, one.attempt.caller.is_outsider
+
+
+def of_explained(plan: Plan, proofs: Proofs, leak: ExplainedLeak) -> Repaired:
+    """The repair of a leak of a view, function or other object. An info has none."""
+    demands = list(_of_object(plan, leak))
+    proven = Proven(leak.explanation.fix)
+    if leak.severity.is_problem and demands:
+        proven = proofs.prove(leak, demands)
+    return Repaired(leak, leak.explanation.cause, leak.explanation.policies, proven)
+
+
+def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:
+    """The findings for leaks of tables for which nothing was tried: their fixes are comments. An
+    info has none.
+    """
+    relations = {relation.label: relation for relation in plan.catalog.relations}
+    demands = {}
+    for leak in leaks:
+        relation = relations[leak.object]
+        policies = [policy for policy in relation.policies if policy.name in leak.policies]
+        demands[leak.id] = candidates.restriction(plan, relation, policies, leak.action, leak.role)
+    closed = [leak for leak in leaks if leak.severity.is_problem]
+    made = Repairs(plan, [demands[leak.id] for leak in closed])
+    found = []
+    for leak in leaks:
+        fix = ""
+        if leak in closed:
+            fix = as_comment(f"Not tried, because there is no row:\n{made.text(demands[leak.id])}")
+        cause = ", ".join(f'policy "{name}"' for name in leak.policies)
+        found.append(
+            AuditFinding(
+                id=leak.id,
+                severity=leak.severity,
+                object=leak.object,
+                message=leak.message,
+                fix=fix,
+                cause=cause,
+                policies=leak.policies,
+            )
+        )
+    return found
+
+
+def of_column_grants(
+    relation: Relation, role: str, action: Permission, accepted: Collection[Permission]
+) -> Explanation | None:
+    """That of a read of more columns than before; None if a policy opens it, not a grant."""
+    known = {a.column for a in accepted if a.kind == "read" and a.column}
+    if not known or action.kind != "read":
+        return None
+    target, to = relation.identifier, sql.Identifier(role)
+    if column := action.column:
+        revoke = sql.SQL("revoke select ({}) on {} from {};").format(
+            sql.Identifier(column), target, to
+        )
+        return Explanation(f"a grant of SELECT ({column})", revoke.as_string(None))
+    columns = sql.SQL(", ").join(c.identifier for c in relation.columns if c.name in known)
+    fix = sql.SQL("revoke select on {0} from {1}; grant select ({2}) on {0} to {1};").format(
+        target, to, columns
+    )
+    return Explanation("a grant of SELECT", fix.as_string(None))
+
+
+def _of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
+    """The changes that may close a leak of a relation or function."""
+    fix = leak.explanation.fix
+    for relation in plan.catalog.relations:
+        if relation.label == leak.object:
+            touched = frozenset({relation.oid})
+            if relation.kind == "v" and not relation.invoker:
+                alter = sql.SQL("alter view {} set (security_invoker = true);")
+                text = alter.format(relation.identifier).as_string(None)
+                yield Demand(text=text, tables=touched)
+            yield Demand(text=fix, tables=touched)
+            if relation.kind in ("v", "m"):
+                yield from _without_privileges(relation)
+    for function in plan.catalog.functions:
+        if function.signature == leak.object:
+            called = frozenset({function.oid})
+            if function.definer:
+                yield Demand(
+                    text=f"alter function {function.signature} security invoker;", called=called
+                )
+            yield Demand(text=fix, called=called)
+            for roles in ("public, anon", "public, anon, authenticated"):
+                revoke = f"revoke execute on function {function.signature} from {roles};"
+                yield Demand(text=revoke, called=called)
+
+
+def _without_privileges(relation: Relation) -> Iterator[Demand]:
+    for roles in ("anon", "anon, authenticated"):
+        for privileges in ("insert, update, delete", "all"):
+            revoke = sql.SQL("revoke {} on {} from {};").format(
+                sql.SQL(privileges), relation.identifier, sql.SQL(roles)
+            )
+            yield Demand(text=revoke.as_string(None), tables=frozenset({relation.oid}))

@@ -1,0 +1,377 @@
+"""Repairs that prove themselves: each candidate is tried, and what it closes and takes is seen."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from supabase_jobs.audit.baseline import Access, wider
+from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, SERVICE
+from supabase_jobs.audit.leaks import escalation, upload
+from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, Repair, ShownLeak
+from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.permission import Permission, beyond, permissions
+from supabase_jobs.audit.probes.attempt import (
+    FORGE,
+    GROUP,
+    INSERT,
+    JOIN,
+    NONE,
+    OPEN,
+    OWN,
+    UPDATE,
+    Attempt,
+)
+from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
+from supabase_jobs.audit.repairs.trials import Seen, Trials, name_of, place_of
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import Tenant
+from supabase_jobs.findings import as_comment
+from supabase_jobs.session.deadline import DeadlineError
+
+_WHOSE = {OWN: "own rows", GROUP: "rows of the group", NONE: "rows"}
+# (object, caller, permission)
+Cell = tuple[str, str, Permission]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a candidate changes. `closes` counts the cells that end, `takes` are those that should
+    stay, and `opens` what was closed before. `is_open`: the leak is still there.
+    """
+
+    closes: int
+    takes: tuple[str, ...] = ()
+    opens: tuple[str, ...] = ()
+    is_open: bool = False
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether it closes the leak, opens nothing, and takes nothing."""
+        return not (self.takes or self.opens or self.is_open)
+
+
+@dataclass(frozen=True)
+class Proven:
+    """The repair of a leak, as reports print it. Only a proven one is SQL, others are comments."""
+
+    text: str
+    is_proven: bool = False
+    demand: Demand | None = None
+
+
+class Boundaries:
+    """What belongs to which tenant."""
+
+    def __init__(self, world: World) -> None:
+        self._ids = {tenant.name: _ids(tenant) for tenant in (world.a, world.b)}
+        self._users = world.plan.usage.users
+
+    def crosses(self, attempt: Attempt) -> bool:
+        """Whether an attempt leaves what belongs to its caller, so that nobody needs it.
+
+        An update moves a row below a row of another tenant, or to another's user; a former member
+        reaches a row of the group; a user who belongs to one row reaches those below another.
+        """
+        if attempt.caller.kind in (FORMER, INVITED) and attempt.whose != OWN:
+            return True
+        return self._gives_away(attempt) or _is_below_another(attempt)
+
+    def _gives_away(self, attempt: Attempt) -> bool:
+        relation, column = attempt.relation, attempt.column
+        refers = any(column in key.columns for key in relation.foreign_keys)
+        if relation.is_storage and column in OWNERS_OF_FILES:  # which Storage sets itself
+            return True
+        if not refers and (relation.oid, column) not in self._users:
+            return False
+        own = "" if attempt.caller.tenant is None else attempt.caller.tenant.name
+        return any(attempt.value in ids for name, ids in self._ids.items() if name != own)
+
+
+def _is_below_another(attempt: Attempt) -> bool:
+    """Whether a user who belongs to a row of a table reaches another row of it, or one below."""
+    user, relation, values = attempt.caller.user, attempt.relation, attempt.row.values
+    if user is None or user.link is None or attempt.whose != GROUP:
+        return False
+    linked = user.link[0]
+    own = user.rows.get(linked.oid)
+    if own is None or linked is relation:
+        return own is not None and own is not attempt.row
+    for key in relation.foreign_keys:
+        if key.target == linked.oid:
+            pairs = zip(key.columns, key.target_columns, strict=True)
+            return any(values.get(column) != own.values.get(at) for column, at in pairs)
+    return False
+
+
+def _ids(tenant: Tenant) -> frozenset[str]:
+    """The ids of the users of a tenant, and the keys of its rows."""
+    found = {user.id for user in tenant.users}
+    for user in tenant.users:
+        for row in (*user.rows.values(), *user.extra):
+            found.update(value for name in row.key if (value := row.values[name]) is not None)
+    return frozenset(found)
+
+
+class Judge:
+    """Compares what was seen before and after a change.
+
+    Without a baseline, only cells of the `leaks` may end. `accepted` is the access of a baseline:
+    everything in it stays, and everything beyond it may end.
+    """
+
+    def __init__(
+        self, leaks: Iterable[AnyLeak], accepted: Access | None, boundaries: Boundaries
+    ) -> None:
+        self._leaks, self._accepted = list(leaks), accepted or {}
+        self._boundaries = boundaries
+
+    def verdict(self, before: Seen, after: Seen, is_open: bool) -> Verdict:
+        """What has changed; both are of the same objects."""
+        lost = [one for key, one in before.cells.items() if key not in after.cells]
+        won = [one for one in after.cells.values() if place_of(one) not in before.places]
+        takes = [_named(one) for one in lost if not self._may_end(one)]
+        takes += [_of_cell(cell) for cell in self._taken(before, after)]
+        takes += [f"{caller}: call of {name}" for caller, name, *_ in before.uses - after.uses]
+        opens = [_named(one) for one in won if not self._is_known(one)]
+        opens += [
+            _of_cell(cell)
+            for cell in wider(after.granted, before.granted)
+            if self._is_known_name(cell[0]) and not self._has(cell)
+        ]
+        return Verdict(
+            max(1, len(lost)),
+            tuple(sorted(set(takes))),
+            tuple(sorted(set(opens))),
+            is_open,
+        )
+
+    def _is_known_name(self, name: str) -> bool:
+        return name in self._accepted
+
+    def _is_known(self, one: Attempt | Bypass) -> bool:
+        """Whether the baseline decides about the object of a cell."""
+        return self._is_known_name(one.label if isinstance(one, Attempt) else name_of(one))
+
+    def _may_end(self, one: Attempt | Bypass) -> bool:
+        if self._is_known(one) or any(belongs(one, leak) for leak in self._leaks):
+            return True
+        return isinstance(one, Attempt) and self._boundaries.crosses(one)
+
+    def _has(self, cell: Cell) -> bool:
+        """Whether the baseline has an access."""
+        name, caller, permission = cell
+        return permission.is_included(permissions(self._accepted.get(name, {}).get(caller)))
+
+    def _taken(self, before: Seen, after: Seen) -> Iterator[Cell]:
+        """The access in the baseline that has ended."""
+        for name, callers in before.granted.items():
+            for caller, actions in callers.items():
+                was = permissions(actions)
+                now = permissions(after.granted.get(name, {}).get(caller))
+                known = permissions(self._accepted.get(name, {}).get(caller))
+                kept = [one for one in known if one.is_included(was)]
+                # all columns of a row are more than those of the baseline
+                kept += [one for one in was if one.is_included(known)]
+                for permission in beyond(kept, now):
+                    yield name, caller, permission
+
+
+def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
+    """Whether a cell is one that a leak is about, so that its repair may end it."""
+    if isinstance(one, Bypass):
+        is_own = not one.caller.is_outsider and one.outcome == "rows" and not _shows_hidden(one)
+        return isinstance(leak, ExplainedLeak) and leak.object == name_of(one) and not is_own
+    if not isinstance(leak, ShownLeak):
+        return False
+    tried, caller = leak.tried, one.caller
+    if tried.table.label != one.relation.label or caller.kind == SERVICE:
+        return False
+    if one.relation.is_storage and tried.object != one.label:
+        return False
+    if leak.kind.repair is Repair.ENABLE_ROW_SECURITY:
+        return caller.is_outsider and one.whose != OWN
+    if tried.action != one.action:
+        return False
+    if one.action == INSERT and (one.whose == OWN or one.name in (JOIN, OPEN)):
+        return _may_not_insert(one, leak)
+    if leak.kind.of_column and one.action == UPDATE:
+        return (one.column, one.whose) == (tried.column, tried.whose)
+    if tried.whose == NONE == one.whose:  # it belongs to nobody
+        return caller.kind != CLAIM and tried.name == one.name
+    if one.action == INSERT and _family(tried.name) != _family(one.name):
+        return False
+    is_like = caller.is_outsider or caller.label == tried.actor.label
+    return is_like and (one.whose != OWN or bool(one.name))
+
+
+def _may_not_insert(one: Attempt, leak: ShownLeak) -> bool:
+    """Whether a leak is about rows of one's own: those that open something, and files that are in
+    no folder of one's own.
+    """
+    if leak.kind is escalation.KIND:
+        return True
+    if one.whose != OWN and leak.tried.name == one.name:
+        return one.caller.is_outsider
+    user, name = one.caller.user, one.row.values.get("name") or ""
+    return leak.kind is upload.KIND and (user is None or user.id not in name)
+
+
+def _family(name: str) -> str:
+    """The name of an insert; that of a row of another is the same with and without own parents."""
+    return "" if name == FORGE else name
+
+
+def _shows_hidden(bypass: Bypass) -> bool:
+    return bool(bypass.shown or bypass.changed or bypass.identified or bypass.opened)
+
+
+class Proofs:
+    """The repairs of leaks. Those before are part of each trial, so all can be applied together.
+
+    `render` makes the statements of a demand, together with those that were chosen before.
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        judge: Judge,
+        render: Callable[[Sequence[Demand], Demand], str],
+        accepted: Access | None,
+    ) -> None:
+        self._trials, self._judge, self._render = trials, judge, render
+        self._accepted = accepted or {}
+        self._chosen: list[Demand] = []
+        self._closed: list[tuple[AnyLeak, Collection[Cell], Demand]] = []
+
+    def prove(
+        self, leak: AnyLeak, candidates: Iterable[Demand], cells: Collection[Cell] = ()
+    ) -> Proven:
+        """The first candidate that closes a leak, or all of these cells beyond the baseline, and
+        takes nothing; else that which takes the least, as a comment.
+        """
+        best: tuple[str, Verdict] | None = None
+        advice, ran = "", 0
+        try:
+            for demand in self._tried(leak, candidates):
+                text = self._render(self._chosen, demand)
+                if not _has_statement(text):
+                    advice = advice or text
+                    continue
+                verdict = self._verdict(leak, demand, text, cells)
+                if verdict is None:
+                    continue
+                ran += 1
+                if verdict.is_proven:
+                    if demand not in self._chosen:
+                        self._chosen.append(demand)
+                    self._closed.append((leak, cells, demand))
+                    return Proven(_proof(verdict), is_proven=True, demand=demand)
+                takes_less = best is None or len(verdict.takes) < len(best[1].takes)
+                if takes_less and not verdict.is_open and not verdict.opens:
+                    best = text, verdict
+                if ran == LIMITS.candidates:
+                    break
+        except DeadlineError:
+            return Proven("-- Not tried: the time of the audit is over.")
+        if advice or best is None:
+            return Proven(advice or _NO_REPAIR)
+        text, verdict = best
+        return Proven(_question(text, verdict))
+
+    def written(self, proven: Proven) -> str:
+        """The statements of a repair, with those of the others of its policies."""
+        if proven.demand is None:
+            return proven.text
+        return f"-- {proven.text}\n{self._render(self._chosen, proven.demand)}"
+
+    def _tried(self, leak: AnyLeak, candidates: Iterable[Demand]) -> Iterator[Demand]:
+        """Those that were chosen for other leaks first: one change may close several."""
+        ordered = list(candidates)
+        touched = [demand.changed_tables | demand.changed_functions for demand in ordered]
+        changed = frozenset().union(*touched)
+        for demand in self._chosen:
+            same = changed & (demand.changed_tables | demand.changed_functions)
+            if same or leak.kind is escalation.KIND:
+                yield demand
+        yield from ordered
+
+    def _verdict(
+        self, leak: AnyLeak, demand: Demand, text: str, cells: Collection[Cell]
+    ) -> Verdict | None:
+        scope = self._trials.scope(demand.changed_tables, demand.changed_functions, leak.object)
+        if not scope.has(leak.object):
+            return None
+        after = self._trials.run(text, scope)
+        if after is None:
+            return None
+        before = self._trials.seen_before(scope)
+        is_open = self._is_open(leak, after, cells)
+        for other, other_cells, chosen in self._closed:  # both may edit one policy
+            if demand.changed_tables & chosen.changed_tables and scope.has(other.object):
+                is_open = is_open or (
+                    demand.changes_policies_of(chosen) and self._is_open(other, after, other_cells)
+                )
+        return self._judge.verdict(before, after, is_open=is_open)
+
+    def _is_open(self, leak: AnyLeak, after: Seen, cells: Collection[Cell]) -> bool:
+        """Whether the leak, or one of the cells, is still there."""
+        if not cells:
+            is_found = any(found.id == leak.id for found in after.leaks)
+            return is_found or _is_kept(leak, after)
+        now = dict.fromkeys(wider(after.granted, self._accepted))
+        return any(cell in now for cell in cells)
+
+
+def _is_kept(leak: AnyLeak, after: Seen) -> bool:
+    """Whether a column of one's own row can still be written: a grant of columns may make that look
+    intended.
+    """
+    if not isinstance(leak, ShownLeak) or not leak.kind.of_column:
+        return False
+    if leak.kind is escalation.KIND:
+        return False
+    tried = leak.tried
+    return any(
+        isinstance(one, Attempt)
+        and (one.label, one.action, one.column) == (tried.object, tried.action, tried.column)
+        and (one.whose, one.caller.label) == (tried.whose, tried.actor.label)
+        for one in after.cells.values()
+    )
+
+
+_NO_REPAIR = (
+    "-- No statement was found that closes it and leaves the access of others as it is. Decide who"
+    "\n-- should have this access, and change the cause above."
+)
+
+
+def _has_statement(text: str) -> bool:
+    return any(line.strip() and not line.startswith("--") for line in text.splitlines())
+
+
+def _proof(verdict: Verdict) -> str:
+    cells = "1 cell" if verdict.closes == 1 else f"{verdict.closes} cells"
+    return f"Tried: it closes {cells} and takes none."
+
+
+def _question(text: str, verdict: Verdict) -> str:
+    shown = "; ".join(verdict.takes[: LIMITS.named])
+    rest = len(verdict.takes) - LIMITS.named
+    shown += f"; and {rest} more" if rest > 0 else ""
+    return as_comment(f"Tried: it would take: {shown}. If that is intended, run:\n{text}")
+
+
+def _named(one: Attempt | Bypass) -> str:
+    """A cell in words."""
+    if isinstance(one, Bypass):
+        return f"{one.caller.label}: {one.action} of {name_of(one)}"
+    whose = {OWN: "own rows", GROUP: "rows of the group", NONE: "rows"}.get(
+        one.whose, "rows of others"
+    )
+    column = f" {one.column}" if one.column else ""
+    return f"{one.caller.label}: {one.action}{column} of {whose} of {one.label}"
+
+
+def _of_cell(cell: Cell) -> str:
+    name, caller, permission = cell
+    return f"{caller}: {permission} of {name}"

@@ -1,0 +1,302 @@
+"""The audit's probes, run again with statements that are undone afterwards."""
+
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+
+import psycopg
+
+from supabase_jobs.audit import access, catalog
+from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
+from supabase_jobs.audit.catalog import Catalog, Function, Relation
+from supabase_jobs.audit.leaks import facts as leak_facts
+from supabase_jobs.audit.leaks import kinds
+from supabase_jobs.audit.leaks.leak import AnyLeak
+from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.probes.attempt import Attempt
+from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
+from supabase_jobs.audit.probes.tables import Gain, Probes
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.plan import Plan
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.session.deadline import Deadline
+from supabase_jobs.session.impersonation import Impersonation
+from supabase_jobs.session.runner import Runner, probes_of
+from supabase_jobs.session.savepoint import Savepoint
+
+_POINT = Savepoint("repair")
+# caller, function, call, and what it shows of the rows of the caller's tenant; '' if it succeeds
+Use = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The relations and functions whose cells a change can touch."""
+
+    relations: Sequence[Relation]
+    functions: Sequence[Function]
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The relations and functions, as findings name them."""
+        relations = {relation.label for relation in self.relations}
+        return frozenset(relations | {function.signature for function in self.functions})
+
+    def has(self, name: str) -> bool:
+        """Whether an object of a finding is one of these, or a state of its rows."""
+        return name in self.names or name.partition(" (")[0] in self.names
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What callers tried, and what happened. `plan` has the catalogs of that time.
+
+    `uses` are the calls of functions by which owners and members get what is theirs.
+    """
+
+    plan: Plan
+    attempts: Sequence[Attempt] = ()
+    gains: Sequence[Gain] = ()
+    bypasses: Sequence[Bypass] = ()
+    leaks: Sequence[AnyLeak] = ()
+    uses: frozenset[Use] = frozenset()
+
+    @cached_property
+    def faults(self) -> Mapping[str, AnyLeak]:
+        """The leaks that are errors and warnings, by their ids."""
+        return {leak.id: leak for leak in self.leaks if leak.severity.is_problem}
+
+    @cached_property
+    def granted(self) -> Mapping[str, Mapping[str, str]]:
+        """Object → caller → actions, as a baseline records them."""
+        return access.access(self.attempts, self.bypasses)
+
+    @cached_property
+    def cells(self) -> Mapping[Hashable, Attempt | Bypass]:
+        """What reached its target: the same key in another trial is the same cell."""
+        found: dict[Hashable, Attempt | Bypass] = {}
+        for attempt in self.attempts:
+            if attempt.reached:
+                found.setdefault(key_of(attempt), attempt)
+        for bypass in self.bypasses:
+            if bypass.outcome == "rows":
+                found.setdefault(key_of(bypass), bypass)
+        return found
+
+    @cached_property
+    def places(self) -> frozenset[Hashable]:
+        """The rows, views and functions that each caller reached, by action."""
+        return frozenset(place_of(one) for one in self.cells.values())
+
+    def within(self, scope: Scope) -> "Seen":
+        """The part about these objects."""
+        return replace(
+            self,
+            attempts=[a for a in self.attempts if a.relation in scope.relations],
+            gains=[g for g in self.gains if g.write.relation in scope.relations],
+            bypasses=[b for b in self.bypasses if name_of(b) in scope.names],
+            leaks=[leak for leak in self.leaks if scope.has(leak.object)],
+        )
+
+
+def key_of(tried: Attempt | Bypass) -> Hashable:
+    """The cell of an attempt on a row, or of an action on a view or function."""
+    if isinstance(tried, Bypass):
+        return tried.caller.label, name_of(tried), tried.action
+    return (
+        tried.caller.label,
+        tried.label,
+        id(tried.row),
+        tried.whose,
+        tried.action,
+        tried.name,
+        tried.column,
+        tried.value,
+    )
+
+
+def place_of(tried: Attempt | Bypass) -> Hashable:
+    """The row, view or function of an attempt, and its action, whatever it writes."""
+    if isinstance(tried, Bypass):
+        return key_of(tried)
+    return tried.caller.label, tried.label, id(tried.row), tried.action
+
+
+def name_of(bypass: Bypass) -> str:
+    """The view or function, as findings name it."""
+    target = bypass.object
+    return target.label if isinstance(target, Relation) else target.signature
+
+
+@contextmanager
+def _privileges_of(changed: Catalog, relations: Sequence[Relation]) -> Iterator[None]:
+    """Give relations, which the rows of the world refer to, the privileges that they have now."""
+    kept = [(relation, relation.granted, relation.columns) for relation in relations]
+    try:
+        for relation in relations:
+            now = changed.by_oid[relation.oid]
+            relation.grant(now.granted, now.columns)
+        yield
+    finally:
+        for relation, granted, columns in kept:
+            relation.grant(granted, columns)
+
+
+@dataclass(eq=False)
+class _Call:
+    """A call of a function by somebody who owns the rows, or belongs to their group."""
+
+    caller: Persona
+    function: str
+    statement: Statement
+    marks: Sequence[str]
+    uses: list[Use] = field(default_factory=list)
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The call."""
+        return [self.statement]
+
+    def read(self, result: GroupResult) -> None:
+        """Read whether it succeeds, and which rows it shows."""
+        if result.error is None:
+            text = str(result.answers[0].rows)
+            shown = ["", *(mark for mark in self.marks if mark in text)]
+            key = self.caller.label, self.function, self.statement.sql
+            self.uses = [(*key, mark) for mark in shown]
+
+
+class Trials:
+    """Runs trials on the rows of an audit; `before` is what the audit has seen."""
+
+    def __init__(
+        self,
+        impersonation: Impersonation,
+        world: World,
+        callers: Sequence[Persona],
+        deadline: Deadline,
+        scope: Scope,
+        before: Seen,
+    ) -> None:
+        self._impersonation, self._world, self._callers = impersonation, world, callers
+        self._deadline, self._all, self.before = deadline, scope, before
+        self._uses: dict[str, frozenset[Use]] = {}
+        self._results: dict[tuple[str, frozenset[str]], Seen | None] = {}
+
+    def scope(self, tables: Collection[int], functions: Collection[int], name: str = "") -> Scope:
+        """What changes of these tables and functions, by oid, can touch; and the table of this
+        name, whose writes may open them.
+        """
+        label = name.partition(" (")[0]
+        usage, found = self._world.plan.usage, self._world.plan.catalog
+        names = {f.signature for f in found.functions if f.oid in functions}
+        changed = set(tables)
+        for (oid, _), called in usage.policy_functions.items():
+            if names.intersection(called):
+                changed.add(oid)
+
+        def is_touched(relation: Relation) -> bool:
+            if (
+                relation.label == label
+                or relation.oid in changed
+                or usage.reads.get(relation.oid, set()) & changed
+            ):
+                return True
+            return any(
+                oid in functions or usage.function_reads.get(oid, set()) & changed
+                for oid in relation.triggers
+            )
+
+        return Scope(
+            [relation for relation in self._all.relations if is_touched(relation)],
+            [
+                f
+                for f in self._all.functions
+                if f.oid in functions or usage.function_reads.get(f.oid, set()) & changed
+            ],
+        )
+
+    def seen_before(self, scope: Scope) -> Seen:
+        """What the audit has seen of these objects."""
+        return replace(self.before.within(scope), uses=self._uses_before(scope))
+
+    def _uses_before(self, scope: Scope) -> frozenset[Use]:
+        names = {function.signature for function in scope.functions}
+        if names - self._uses.keys():
+            run_groups(self._impersonation.connection, [[_POINT.save]])[0].answer()
+            for function in scope.functions:
+                self._uses[function.signature] = self._call([function])
+            run_groups(self._impersonation.connection, [[*_POINT.end]])[0].answer()
+        return frozenset().union(*(self._uses[name] for name in names))
+
+    def _call(self, functions: Sequence[Function]) -> frozenset[Use]:
+        """The uses of functions, by the calls that others have tried."""
+        tenant = self._world.a
+        rows = [row for user in tenant.users for row in (*user.rows.values(), *user.extra)]
+        marks = sorted({mark for row in rows for mark in row.marks})
+        signatures = {function.signature: function for function in functions}
+        tried: dict[str, dict[str, Statement]] = {}
+        for bypass in self.before.bypasses:
+            name = name_of(bypass)
+            if name in signatures and bypass.action == "call" and bypass.sent:
+                statement = bypass.sent[0].statement
+                tried.setdefault(name, {})[statement.sql] = statement
+        calls = [
+            _Call(caller, name, statement, marks)
+            for caller in self._callers
+            for name, statements in tried.items()
+            for statement in islice(statements.values(), LIMITS.calls)
+            if caller.kind in (OWNER, MEMBER) and caller.role in signatures[name].callers
+        ]
+        Runner(self._impersonation, self._deadline).run(probes_of(calls, LIMITS.calls_in_batch))
+        return frozenset(use for call in calls for use in call.uses)
+
+    def run(self, text: str, scope: Scope) -> Seen | None:
+        """What is seen of these objects with these statements; None if they fail.
+
+        Raises DeadlineError.
+        """
+        key = text, scope.names
+        if key not in self._results:
+            self._results[key] = self._run(text, scope)
+        return self._results[key]
+
+    def _run(self, text: str, scope: Scope) -> Seen | None:
+        self._deadline.check()
+        connection = self._impersonation.connection
+        run_groups(connection, [[Statement("close all"), _POINT.save]])[0].answer()
+        try:
+            connection.execute(text.encode())
+            return self._probe(scope)
+        except psycopg.Error:
+            return None
+        finally:
+            run_groups(connection, [[*_POINT.end]])[0].answer()
+
+    def _probe(self, scope: Scope) -> Seen:
+        world = self._world
+        served = world.plan.catalog.served
+        changed = catalog.read(self._impersonation.connection, served)
+        plan = replace(world.plan, catalog=changed)
+        probes = Probes(self._impersonation, world, self._callers, self._deadline)
+        with _privileges_of(changed, scope.relations):
+            probes.run(scope.relations)
+        attempts, gains = list(probes.attempts), list(probes.gains)
+        # what is hidden in a view or function depends on tables that did not change
+        others = [a for a in self.before.attempts if a.relation not in scope.relations]
+        probes.attempts += others
+        tried: list[Bypass] = []
+        around = Bypasses(self._impersonation, world, self._callers, probes, tried)
+        around.run([r for r in scope.relations if r.kind in ("v", "m")], scope.functions)
+        facts = leak_facts.read(
+            plan,
+            self._all.relations,
+            [*attempts, *others],
+            [*gains, *(g for g in self.before.gains if g.write.relation not in scope.relations)],
+            [*tried, *around.writes_to_users],
+            [],
+        )
+        seen = Seen(plan, attempts, gains, tried, kinds.find(facts)).within(scope)
+        return replace(seen, uses=self._call(scope.functions))

@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from supabase_jobs.api.request import Request
 from supabase_jobs.audit import access, callers, catalog, summary
-from supabase_jobs.audit.baseline import Access, wider
+from supabase_jobs.audit.baseline import Access, deviation_id, wider
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
@@ -83,8 +83,10 @@ class Options:
     that it accepts. `configuration` is that of audit.toml. `stable`: the generated values are the
     same in each run. `record` is called with the generated rows and what was tried on them, before
     they are rolled back. `common` is what the audit has in common with those that
-    it is compared with; None for an audit of its own. `partial`: a name that this database lacks
-    may exist in one that it is compared with. `copied` has the words of a database with copied
+    it is compared with; None for an audit of its own. `repaired` are the ids of findings whose
+    proven repairs are tried together, all if it is empty; None for no such trial. `partial`: a name
+    that this database lacks may exist in one that it is compared with. `copied` has the words of a
+    database with copied
     rows, and `hide` gets the values that were computed from them. `seconds` limits the probes.
     `advance` gets the number of the part that begins, and of all: rows, tables, views and
     functions, topics, causes.
@@ -105,6 +107,7 @@ class Options:
     partial: bool = False
     copied: CopiedTexts | None = None
     hide: Callable[[Iterable[str]], None] = lambda _texts: None
+    repaired: Collection[str] | None = None
     seconds: float = LIMITS.seconds
     advance: Callable[[int, int], None] = lambda _number, _total: None
 
@@ -205,6 +208,17 @@ def audit(connection: Connection, options: Options) -> Audit:
         beyond_baseline = fixes.of_deviations(
             plan, proofs, dict(zip(deviations, caused[len(judged) :], strict=True))
         )
+        together = None
+        if options.repaired is not None:
+            named = {one.leak.id: one for one in repaired}
+            named |= {deviation_id(cell): one for cell, one in beyond_baseline.items()}
+            together = proofs.together(
+                {
+                    name: one.proven
+                    for name, one in named.items()
+                    if one.proven.is_proven and (not options.repaired or name in options.repaired)
+                }
+            )
         findings = [one.finding(proofs) for one in repaired]
         explained = {key: one.explanation(proofs) for key, one in beyond_baseline.items()}
     explained |= by_grant
@@ -233,6 +247,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         callers={caller.label: repeat.become(caller) for caller in everyone},
         relations={r.label: _relation(r, plan) for r in found.relations if selected(r, options)},
         tested={**access.tested(probes.attempts, tried), **access.tested_topics(channels)},
+        repairs=together,
     )
 
 

@@ -183,6 +183,11 @@ def wider(now: Access, before: Access) -> Iterator[tuple[str, str, Permission]]:
                 yield name, caller, permission
 
 
+def deviation_id(cell: tuple[str, str, Permission]) -> str:
+    """The id of the finding about access beyond the baseline."""
+    return f"baseline:{':'.join(map(str, cell))}:wider"
+
+
 def _deviations(
     result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool
 ) -> Iterator[AuditFinding]:

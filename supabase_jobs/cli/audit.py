@@ -19,6 +19,7 @@ from supabase_jobs.cli.access import (
 )
 from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.api_target import api_options, local_endpoint
+from supabase_jobs.cli.audit_fix import audit_and_fix
 from supabase_jobs.cli.common import (
     advance,
     connected,
@@ -105,6 +106,18 @@ EMITTED = ("pgtap", "pytest")
     " 0. May be repeated.",
 )
 @click.option(
+    "--fix",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the proven repairs as one migration into this file, and audit their result.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="ID",
+    help="With --fix: only the repairs of this finding; may be repeated.",
+)
+@click.option(
     "--seed",
     is_flag=True,
     help="On the embedded server: also run the seed files, by default supabase/seed.sql.",
@@ -143,6 +156,8 @@ def command(
     migrations_from: str | None,
     strict: bool,
     emitted: tuple[tuple[str, Path], ...],
+    fix: Path | None,
+    only: tuple[str, ...],
     seed: bool,
     default_grants: str | None,
     no_functions: bool,
@@ -194,6 +209,7 @@ def command(
         "--emit": bool(emitted),
         "--api-url": api_url is not None,
         "--update-baseline": update_baseline is not None,
+        "--fix": fix is not None,
         "--seed": seed,
         "--default-grants": default_grants is not None,
     }
@@ -201,6 +217,13 @@ def command(
         other = next(option for option, is_given in beside_diff.items() if is_given)
         raise ConfigError(
             f"{other} conflicts with --migrations-from", hint="Pass only one of them."
+        )
+    if only and fix is None:
+        raise ConfigError("--only needs --fix FILE")
+    if fix is not None and (emitted or update_baseline is not None):
+        raise ConfigError(
+            "--fix conflicts with --emit and --update-baseline",
+            hint="Apply the repairs first, and run it again.",
         )
     file = Path(update_baseline) if update_baseline is not None else _baseline_file(baseline)
     known = (
@@ -226,6 +249,15 @@ def command(
         diff = replace(diff, baseline=_shown(file) if file is not None else "")
         _write_diff(diff, reports)
         ctx.exit(passed(diff.ok))
+
+    def compared(audited: "Audit") -> "Audit":
+        """The audit with the deviations from the baseline."""
+        if file is None or update_baseline is not None:
+            return audited
+        narrowed = bool(schemas or tables or no_functions)
+        found = apply(audited, known, strict=strict, narrowed=narrowed)
+        return replace(found, baseline=_shown(file))
+
     endpoint = (
         None
         if api_url is None
@@ -250,7 +282,12 @@ def command(
         narrate(f"default privileges: {DEFAULT_GRANTS[exposed]}")
         options = hiding(options, database.private, database.definitions)
         with progress("auditing"):
-            result = _emit(connection, options, emitted) if emitted else audit(connection, options)
+            if emitted:
+                result = _emit(connection, options, emitted)
+            elif fix is not None:
+                result = audit_and_fix(connection, options, fix, only, compared)
+            else:
+                result = audit(connection, options)
         result = _with_lacking(_fail_if_nothing_is_reached(result, options), database, options)
         if endpoint is not None and database.target is not None:
             from supabase_jobs.audit.http import compare
@@ -273,11 +310,10 @@ def command(
     if update_baseline is not None and file is not None:
         write_file(file, without_private(render(result, known)))
         narrate(f"wrote {file}")
-    elif file is not None:
-        result = apply(
-            result, known, strict=strict, narrowed=bool(schemas or tables or no_functions)
-        )
-        result = replace(result, baseline=_shown(file))
+    else:
+        result = compared(result)
+    if unknown := set(only) - {finding.id for finding in result.findings}:
+        narrate(f"note: no finding {min(unknown)!r}")
     if difference is None:
         report = document(result)
     else:

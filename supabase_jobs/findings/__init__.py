@@ -9,6 +9,8 @@ from supabase_jobs.findings.audit import (
     AuditFinding,
     Explanation,
     NotTested,
+    Repair,
+    Repairs,
 )
 from supabase_jobs.findings.changes import (
     AccessChange,
@@ -54,6 +56,8 @@ __all__ = [
     "MutationResult",
     "NotCompared",
     "NotTested",
+    "Repair",
+    "Repairs",
     "Severity",
     "SuiteMutant",
     "SuiteMutation",

@@ -102,6 +102,32 @@ class AuditedRelation:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """Statements that close findings, by their ids."""
+
+    findings: tuple[str, ...]
+    sql: str
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """Proven repairs, tried together: the cells that they close, and what they take."""
+
+    repairs: tuple[Repair, ...]
+    closes: int
+    takes: tuple[str, ...] = ()
+
+    @property
+    def sql(self) -> str:
+        """All statements, each below the ids of its findings."""
+        parts = []
+        for repair in self.repairs:
+            names = "".join(f"-- {name}\n" for name in repair.findings)
+            parts.append(f"{names}{repair.sql}\n")
+        return "\n".join(parts)
+
+
+@dataclass(frozen=True)
 class Audit:
     """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of
     those with rows.
@@ -113,7 +139,8 @@ class Audit:
     compared with, if any. `relations` are the tables and views by name. `tested` maps (object,
     caller) to the kinds of actions that were tried with a certain outcome. `api_cells` is the
     number of cells that were also sent to an API, if one was given. `default_grants` is the state
-    of the default privileges, "on" or "off", if it is known.
+    of the default privileges, "on" or "off", if it is known. `repairs` are the
+    proven ones together, if they were asked for.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -134,6 +161,7 @@ class Audit:
     tested: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     api_cells: int | None = None
     default_grants: str | None = None
+    repairs: Repairs | None = None
 
     @property
     def ok(self) -> bool:

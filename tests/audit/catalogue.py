@@ -17,6 +17,7 @@ A project has `supabase/migrations`, and `faults.toml`:
     proof = "insert into …"            # reaches rows only with the fault; the last statement counts
     finds = "error escalation:public.team_members:insert"
     cause = "members: join"            # part of the cause that audit names
+    takes = true                       # its repair would take something, so the project decides
     alone = true                       # other faults hide it, because they open the same rows
 
     [harmless."a policy that says the same in other words"]
@@ -49,6 +50,7 @@ class Fault:
     finds: str
     cause: str = ""
     alone: bool = False
+    takes: bool = False
 
     @property
     def object(self) -> str:
@@ -113,6 +115,7 @@ def project(name: str) -> Project:
             entry["finds"],
             entry.get("cause", ""),
             entry.get("alone", False),
+            entry.get("takes", False),
         )
         for fault, entry in table.get("faults", {}).items()
     )

@@ -6,7 +6,7 @@ import pytest
 
 from supabase_jobs.audit.baseline import wider
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.findings import Audit, AuditFinding, Severity
+from supabase_jobs.findings import Audit, AuditFinding
 from tests.audit.conftest import run_audit
 
 GROUPS = """
@@ -114,7 +114,7 @@ create policy "tags: added" on public.tags for insert to authenticated with chec
 
 
 def faults(result: Audit) -> list[AuditFinding]:
-    return [f for f in result.findings if f.severity is not Severity.INFO]
+    return [f for f in result.findings if f.severity.is_problem]
 
 
 @pytest.mark.parametrize("project", ["todos"], indirect=True)

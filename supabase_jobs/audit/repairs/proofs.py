@@ -1,12 +1,13 @@
 """Repairs that prove themselves: each candidate is tried, and what it closes and takes is seen."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, SERVICE
 from supabase_jobs.audit.leaks import escalation, upload
-from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, Repair, ShownLeak
+from supabase_jobs.audit.leaks import leak as leaks
+from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, ShownLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, beyond, permissions
 from supabase_jobs.audit.probes.attempt import (
@@ -20,12 +21,12 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
-from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
 from supabase_jobs.audit.repairs.trials import Seen, Trials, name_of, place_of
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Tenant
-from supabase_jobs.findings import as_comment
+from supabase_jobs.findings import Repair, Repairs, as_comment
 from supabase_jobs.session.deadline import DeadlineError
 
 _WHOSE = {OWN: "own rows", GROUP: "rows of the group", NONE: "rows"}
@@ -188,7 +189,7 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return False
     if one.relation.is_storage and tried.object != one.label:
         return False
-    if leak.kind.repair is Repair.ENABLE_ROW_SECURITY:
+    if leak.kind.repair is leaks.Repair.ENABLE_ROW_SECURITY:
         return caller.is_outsider and one.whose != OWN
     if tried.action != one.action:
         return False
@@ -284,6 +285,31 @@ class Proofs:
             return proven.text
         return f"-- {proven.text}\n{self._render(self._chosen, proven.demand)}"
 
+    def together(self, found: Mapping[str, Proven]) -> Repairs:
+        """The proven repairs of findings, by their ids, tried together on all objects. Those that
+        take something beside the others are left out.
+
+        Raises DeadlineError.
+        """
+        demands: dict[Demand, list[str]] = {}
+        for name, proven in found.items():
+            if proven.demand is not None:
+                demands.setdefault(proven.demand, []).append(name)
+        while demands:
+            texts: dict[str, list[str]] = {}
+            for demand, names in demands.items():
+                texts.setdefault(self._render(list(demands), demand), []).extend(names)
+            scope = self._trials.all
+            after = self._trials.run("\n".join(texts), scope)
+            if after is not None:
+                before = self._trials.seen_before(scope)
+                verdict = self._judge.verdict(before, after, is_open=False)
+                if not verdict.takes and not verdict.opens:
+                    made = tuple(Repair(tuple(names), text) for text, names in texts.items())
+                    return Repairs(made, verdict.closes, verdict.takes)
+            demands.popitem()
+        return Repairs((), 0)
+
     def _tried(self, leak: AnyLeak, candidates: Iterable[Demand]) -> Iterator[Demand]:
         """Those that were chosen for other leaks first: one change may close several."""
         ordered = list(candidates)
@@ -298,20 +324,21 @@ class Proofs:
     def _verdict(
         self, leak: AnyLeak, demand: Demand, text: str, cells: Collection[Cell]
     ) -> Verdict | None:
-        scope = self._trials.scope(demand.changed_tables, demand.changed_functions, leak.object)
+        others = [
+            (other, other_cells)
+            for other, other_cells, chosen in self._closed
+            if demand.changes_policies_of(chosen)
+        ]
+        names = [leak.object, *(other.object for other, _ in others)]
+        scope = self._trials.scope(demand.changed_tables, demand.changed_functions, names)
         if not scope.has(leak.object):
             return None
         after = self._trials.run(text, scope)
         if after is None:
             return None
-        before = self._trials.seen_before(scope)
-        is_open = self._is_open(leak, after, cells)
-        for other, other_cells, chosen in self._closed:  # both may edit one policy
-            if demand.changed_tables & chosen.changed_tables and scope.has(other.object):
-                is_open = is_open or (
-                    demand.changes_policies_of(chosen) and self._is_open(other, after, other_cells)
-                )
-        return self._judge.verdict(before, after, is_open=is_open)
+        closed = [(leak, cells), *others]  # by statements that have the edits of all
+        is_open = any(self._is_open(one, after, of_one) for one, of_one in closed)
+        return self._judge.verdict(self._trials.seen_before(scope), after, is_open=is_open)
 
     def _is_open(self, leak: AnyLeak, after: Seen, cells: Collection[Cell]) -> bool:
         """Whether the leak, or one of the cells, is still there."""

@@ -16,7 +16,8 @@ from supabase_jobs.audit.leaks import kinds
 from supabase_jobs.audit.leaks.leak import AnyLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.attempt import Attempt
-from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
+from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.bypasses import Bypasses
 from supabase_jobs.audit.probes.tables import Gain, Probes
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Plan
@@ -181,28 +182,27 @@ class Trials:
         before: Seen,
     ) -> None:
         self._impersonation, self._world, self._callers = impersonation, world, callers
-        self._deadline, self._all, self.before = deadline, scope, before
+        self._deadline, self.all, self.before = deadline, scope, before
         self._uses: dict[str, frozenset[Use]] = {}
         self._results: dict[tuple[str, frozenset[str]], Seen | None] = {}
 
-    def scope(self, tables: Collection[int], functions: Collection[int], name: str = "") -> Scope:
-        """What changes of these tables and functions, by oid, can touch; and the table of this
-        name, whose writes may open them.
+    def scope(
+        self, tables: Collection[int], functions: Collection[int], names: Collection[str] = ()
+    ) -> Scope:
+        """What changes of these tables and functions, by oid, can touch; and the tables of these
+        names, whose writes may open them.
         """
-        label = name.partition(" (")[0]
+        labels = {name.partition(" (")[0] for name in names}
         usage, found = self._world.plan.usage, self._world.plan.catalog
-        names = {f.signature for f in found.functions if f.oid in functions}
+        signatures = {f.signature for f in found.functions if f.oid in functions}
         changed = set(tables)
         for (oid, _), called in usage.policy_functions.items():
-            if names.intersection(called):
+            if signatures.intersection(called):
                 changed.add(oid)
 
         def is_touched(relation: Relation) -> bool:
-            if (
-                relation.label == label
-                or relation.oid in changed
-                or usage.reads.get(relation.oid, set()) & changed
-            ):
+            reads = {relation.oid} | usage.reads.get(relation.oid, set())
+            if relation.label in labels or reads & changed:
                 return True
             return any(
                 oid in functions or usage.function_reads.get(oid, set()) & changed
@@ -210,10 +210,10 @@ class Trials:
             )
 
         return Scope(
-            [relation for relation in self._all.relations if is_touched(relation)],
+            [relation for relation in self.all.relations if is_touched(relation)],
             [
                 f
-                for f in self._all.functions
+                for f in self.all.functions
                 if f.oid in functions or usage.function_reads.get(f.oid, set()) & changed
             ],
         )
@@ -292,7 +292,7 @@ class Trials:
         around.run([r for r in scope.relations if r.kind in ("v", "m")], scope.functions)
         facts = leak_facts.read(
             plan,
-            self._all.relations,
+            self.all.relations,
             [*attempts, *others],
             [*gains, *(g for g in self.before.gains if g.write.relation not in scope.relations)],
             [*tried, *around.writes_to_users],

@@ -149,8 +149,18 @@ def contract(result: Audit) -> Mapping[str, object]:
             "not_tested": [asdict(item) for item in result.not_tested],
         },
         "default_grants": result.default_grants,
+        **_repairs(result),
         "summary": {**counts, "ms": round(result.milliseconds, 1)},
     }
+
+
+def _repairs(result: Audit) -> Mapping[str, object]:
+    """The proven repairs of `--fix`."""
+    if result.repairs is None:
+        return {}
+    found = result.repairs
+    names = [name for repair in found.repairs for name in repair.findings]
+    return {"repairs": {"findings": names, "closed": found.closes, "lost": len(found.takes)}}
 
 
 # -------------------------------------------------------------------------------------------------

@@ -1,0 +1,62 @@
+"""`audit --fix`: the proven repairs of findings as one migration."""
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from supabase_jobs.cli.common import narrate, write_file
+from supabase_jobs.cli.private import without_private
+
+if TYPE_CHECKING:
+    from supabase_jobs.audit.audit import Options
+    from supabase_jobs.database.connection import Connection
+    from supabase_jobs.findings import Audit
+
+# a repair may show what a wider leak has hidden
+_ROUNDS = 4
+_HEAD = """\
+-- Repairs by supabase-jobs audit. Each was tried on a copy: it closes its findings, and takes
+-- nothing from owners, members, guests and the backend. Review it, then: supabase db push
+
+"""
+
+
+def audit_and_fix(
+    connection: "Connection",
+    options: "Options",
+    file: Path,
+    only: Collection[str],
+    compared: Callable[["Audit"], "Audit"],
+) -> "Audit":
+    """Audit, write the proven repairs into a file, and audit their result; return the first audit.
+
+    Without a proven repair, no file is written. `compared` adds the deviations from a baseline.
+    """
+    from supabase_jobs.audit.audit import audit
+
+    options = replace(options, repaired=only)
+    first = result = audit(connection, options)
+    texts, closed = [], 0
+    with suppress(psycopg.Rollback), connection.transaction():
+        for _ in range(_ROUNDS):
+            repairs = result.repairs
+            if repairs is None or not repairs.repairs:
+                break
+            connection.execute(repairs.sql.encode())
+            texts.append(repairs.sql)
+            closed += repairs.closes
+            result = audit(connection, options)
+        raise psycopg.Rollback
+    open_ = sum(finding.severity.is_problem for finding in compared(result).findings)
+    undecided = "1 finding needs a decision" if open_ == 1 else f"{open_} findings need a decision"
+    if not texts:
+        narrate(f"wrote no repair: none was proven; {undecided}")
+        return first
+    write_file(file, without_private(_HEAD + "\n".join(texts)))
+    cells = "1 cell" if closed == 1 else f"{closed} cells"
+    narrate(f"wrote {file}: closed {cells}, lost 0; {undecided}")
+    return first

@@ -72,7 +72,7 @@ class AuditLimits:
     # changes that are tried as the repair of a leak
     candidates: int = 12
     # seconds for all trials of repairs
-    repair_seconds: int = 30
+    repair_seconds: int = 60
 
     # objects that a sentence names
     named: int = 3

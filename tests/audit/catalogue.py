@@ -17,6 +17,8 @@ A project has `supabase/migrations`, and `faults.toml`:
     proof = "insert into …"            # reaches rows only with the fault; the last statement counts
     finds = "error escalation:public.team_members:insert"
     cause = "members: join"            # part of the cause that audit names
+    effect = "select …"                # the owner's query that shows what the proof has changed
+    other_rows = true                  # its repair mentions a column, so the next audit has other rows
     takes = true                       # its repair would take something, so the project decides
     alone = true                       # other faults hide it, because they open the same rows
 
@@ -51,6 +53,8 @@ class Fault:
     cause: str = ""
     alone: bool = False
     takes: bool = False
+    effect: str = ""
+    other_rows: bool = False
 
     @property
     def object(self) -> str:
@@ -98,7 +102,10 @@ class Project:
                     pass
             except psycopg.Error:  # refused, or the proof uses what only the fault creates
                 return 0
-            return cursor.rowcount
+            if not fault.effect:
+                return cursor.rowcount
+            connection.execute("reset role")
+            return connection.execute(fault.effect.encode()).rowcount
 
 
 @cache
@@ -116,6 +123,8 @@ def project(name: str) -> Project:
             entry.get("cause", ""),
             entry.get("alone", False),
             entry.get("takes", False),
+            entry.get("effect", ""),
+            entry.get("other_rows", False),
         )
         for fault, entry in table.get("faults", {}).items()
     )

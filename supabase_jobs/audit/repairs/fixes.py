@@ -206,9 +206,6 @@ def _of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
                     text=f"alter function {function.signature} security invoker;", called=called
                 )
             yield Demand(text=fix, called=called)
-            for roles in ("public, anon", "public, anon, authenticated"):
-                revoke = f"revoke execute on function {function.signature} from {roles};"
-                yield Demand(text=revoke, called=called)
 
 
 def _without_privileges(relation: Relation) -> Iterator[Demand]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, SERVICE
 from supabase_jobs.audit.leaks import escalation, upload
-from supabase_jobs.audit.leaks import leak as leaks
+from supabase_jobs.audit.leaks import leak as kinds_of_leaks
 from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, ShownLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, beyond, permissions
@@ -189,7 +189,7 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return False
     if one.relation.is_storage and tried.object != one.label:
         return False
-    if leak.kind.repair is leaks.Repair.ENABLE_ROW_SECURITY:
+    if leak.kind.repair is kinds_of_leaks.Repair.ENABLE_ROW_SECURITY:
         return caller.is_outsider and one.whose != OWN
     if tried.action != one.action:
         return False
@@ -329,7 +329,8 @@ class Proofs:
             for other, other_cells, chosen in self._closed
             if demand.changes_policies_of(chosen)
         ]
-        names = [leak.object, *(other.object for other, _ in others)]
+        leaks = [leak, *(other for other, _ in others)]
+        names = [one.object for one in leaks if one.kind is escalation.KIND]
         scope = self._trials.scope(demand.changed_tables, demand.changed_functions, names)
         if not scope.has(leak.object):
             return None

@@ -190,10 +190,11 @@ class Trials:
         self, tables: Collection[int], functions: Collection[int], names: Collection[str] = ()
     ) -> Scope:
         """What changes of these tables and functions, by oid, can touch; and the tables of these
-        names, whose writes may open them.
+        names, with what a write to them may open.
         """
         labels = {name.partition(" (")[0] for name in names}
         usage, found = self._world.plan.usage, self._world.plan.catalog
+        written = {relation.oid for relation in found.relations if relation.label in labels}
         signatures = {f.signature for f in found.functions if f.oid in functions}
         changed = set(tables)
         for (oid, _), called in usage.policy_functions.items():
@@ -202,7 +203,7 @@ class Trials:
 
         def is_touched(relation: Relation) -> bool:
             reads = {relation.oid} | usage.reads.get(relation.oid, set())
-            if relation.label in labels or reads & changed:
+            if reads & (changed | written):
                 return True
             return any(
                 oid in functions or usage.function_reads.get(oid, set()) & changed

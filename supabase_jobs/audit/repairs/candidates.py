@@ -42,8 +42,8 @@ class Demand:
     comment.
 
     `owner` is the condition of the edits that limit rows to their owner; by default
-    `owner_condition`. `columns` are those that a role may no longer update: the table, the role and
-    their names. `text` changes these `tables` and `called` functions, by their oids.
+    `owner_condition`. `columns` are those that a role may no longer write: the table, the role, the
+    privilege and their names. `text` changes these `tables` and `called` functions, by their oids.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
@@ -51,7 +51,7 @@ class Demand:
     functions: Sequence[tuple[Function, Ended]] = ()
     text: str = ""
     owner: str | None = None
-    columns: tuple[Relation, str, frozenset[str]] | None = None
+    columns: tuple[Relation, str, str, frozenset[str]] | None = None
     tables: frozenset[int] = frozenset()
     called: frozenset[int] = frozenset()
 
@@ -63,10 +63,11 @@ class Demand:
 
     def changes_policies_of(self, other: "Demand") -> bool:
         """Whether both change a policy, so that its statement has the edits of both."""
-        own, others = (
-            {(r.oid, p.name) for r, p, _ in (*one.edits, *one.marks)} for one in (self, other)
-        )
-        return bool(own & others)
+        return bool(self._policies & other._policies)
+
+    @property
+    def _policies(self) -> frozenset[tuple[int, str]]:
+        return frozenset((r.oid, policy.name) for r, policy, _ in (*self.edits, *self.marks))
 
     @property
     def changed_functions(self) -> frozenset[int]:
@@ -133,12 +134,14 @@ class Repairs:
             parts.append(self._function(function, called[function.oid]))
         return "\n".join(dict.fromkeys(part for part in parts if part))
 
-    def _columns(self, relation: Relation, role: str, columns: frozenset[str]) -> str:
+    def _columns(
+        self, relation: Relation, role: str, privilege: str, columns: frozenset[str]
+    ) -> str:
         """The grant without the columns of all demands on a table and a role."""
         for demand in self._demands:
-            if demand.columns is not None and demand.columns[:2] == (relation, role):
+            if demand.columns is not None and demand.columns[:3] == (relation, role, privilege):
                 columns |= demand.columns[-1]
-        return without_columns(relation, columns, role)
+        return without_columns(relation, columns, role, privilege)
 
     def _policy(self, change: _Change) -> str:
         """The statement that makes all edits of a policy; '' if they change nothing."""
@@ -464,28 +467,27 @@ def _claim_of(column: Column, path: Sequence[str]) -> sql.Composable:
     return sql.SQL("{} = ({})::{}").format(column.identifier, claim, sql.SQL(column.type))
 
 
-def without_columns(relation: Relation, columns: Collection[str], role: str) -> str:
-    """Leave columns out of those that a role may update: a grant on the table includes every
-    column.
-    """
+def without_columns(
+    relation: Relation, columns: Collection[str], role: str, privilege: str = "update"
+) -> str:
+    """Leave columns out of those that a role may write: a grant on the table includes all."""
     others = [
         c
         for c in relation.columns
-        if c.name not in columns and relation.may(role, "UPDATE", c.name) and not c.generated
+        if c.name not in columns and relation.may(role, privilege.upper(), c.name)
     ]
-    revoke = sql.SQL("revoke update on {} from {};").format(
-        relation.identifier, sql.Identifier(role)
-    )
+    others = [c for c in others if not c.generated]
+    to = sql.Identifier(role)
+    revoke = sql.SQL("revoke {} on {} from {};").format(sql.SQL(privilege), relation.identifier, to)
     if not others:
         return _text(revoke)
-    return _text(
-        revoke
-        + sql.SQL(" grant update ({}) on {} to {};").format(
-            sql.SQL(", ").join(c.identifier for c in others),
-            relation.identifier,
-            sql.Identifier(role),
-        )
+    grant = sql.SQL(" grant {} ({}) on {} to {};").format(
+        sql.SQL(privilege),
+        sql.SQL(", ").join(c.identifier for c in others),
+        relation.identifier,
+        to,
     )
+    return _text(revoke + grant)
 
 
 def _change(changes: dict[tuple[int, str], _Change], relation: Relation, policy: Policy) -> _Change:
@@ -516,8 +518,8 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         yield edited(relation, policies, Edit.DROP)
     yield from _fewer_alternatives(relation, policies)
     if one.is_of_column:
-        columns = frozenset({one.attempt.column})
-        yield Demand(columns=(relation, role, columns))
+        columns = frozenset({one.column})
+        yield Demand(columns=(relation, role, action, columns))
     if repair is Repair.REFUSE and policies:
         yield refusal(relation, policies, action)
     if (repair is Repair.READABLE_PARENT or one.attempt.name == JOIN) and policies:
@@ -569,10 +571,9 @@ def _without(text: str, part: str) -> str:
 
 def _remain(relation: Relation, policies: Sequence[Policy], role: str) -> bool:
     """Whether other policies serve a role where these do."""
-    return all(
-        any(_serves(other, policy, role) for other in relation.policies if other not in policies)
-        for policy in policies
-    )
+    others = [policy for policy in relation.policies if policy not in policies]
+    served = [p for p in policies if any(_serves(other, p, role) for other in others)]
+    return len(served) == len(policies)
 
 
 def _of_others(

@@ -12,10 +12,9 @@ from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.leaks import rls_disabled
 from supabase_jobs.audit.leaks.leak import DEVIATION, Repair, ShownLeak
-from supabase_jobs.audit.probes.attempt import GROUP, OWN, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OWN, UPDATE, Attempt
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import GroupResult, Statement
-from supabase_jobs.findings import Severity
 from supabase_jobs.session.impersonation import Impersonation, caller_statement
 from supabase_jobs.session.savepoint import run_undone
 
@@ -54,21 +53,17 @@ class Caused:
         return self.leak.kind is DEVIATION
 
     @property
-    def is_of_column(self) -> bool:
-        """Whether the leak is closed if the caller's role may not update the column."""
-        if self.attempt.action != UPDATE:
-            return False
-        is_own = self.is_deviation and self.attempt.whose in (OWN, GROUP)
-        return self.leak.kind.of_column or is_own
+    def column(self) -> str:
+        """The column that the leak is about, or that its attempt writes."""
+        return self.leak.tried.column or self.attempt.column
 
     @property
-    def is_closed(self) -> bool:
-        """Whether the report has a fix: without a baseline, an info is access that may be
-        intended.
-        """
-        if self.leak.severity is not Severity.INFO or self.is_deviation:
-            return True
-        return self.leak.kind.repair is Repair.ENABLE_ROW_SECURITY
+    def is_of_column(self) -> bool:
+        """Whether the leak is closed if the caller's role may not write the column."""
+        if self.attempt.action not in (INSERT, UPDATE) or not self.column:
+            return False
+        is_own = self.is_deviation and self.attempt.whose in (OWN, GROUP)
+        return self.leak.kind.of_column or (is_own and self.attempt.action == UPDATE)
 
     def named(self, plan: Plan) -> str:
         """The cause, as reports name it."""
@@ -79,7 +74,7 @@ class Caused:
             for policy in self.policies
         ]
         if not names and self.is_of_column:
-            return f"a grant of UPDATE ({self.attempt.column})"
+            return f"a grant of {self.attempt.action.upper()} ({self.column})"
         return ", ".join(names) or "a grant"
 
 

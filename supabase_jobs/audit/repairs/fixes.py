@@ -120,7 +120,7 @@ def _policies(one: Caused) -> Hashable:
 
 
 def _part(one: Caused) -> Hashable:
-    column = one.attempt.column if one.is_of_column else ""
+    column = one.column if one.is_of_column else ""
     return one.attempt.action, column, one.attempt.caller.is_outsider
 
 

@@ -18,7 +18,6 @@ from supabase_jobs.audit.probes.attempt import (
     NONE,
     OPEN,
     OWN,
-    UPDATE,
     Attempt,
 )
 from supabase_jobs.audit.probes.bypass import Bypass
@@ -36,7 +35,7 @@ Cell = tuple[str, str, Permission]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a candidate changes. `closes` counts the cells that end, `takes` are those that should
+    """The effects of a candidate. `closes` counts the cells that end, `takes` are those that should
     stay, and `opens` what was closed before. `is_open`: the leak is still there.
     """
 
@@ -61,7 +60,7 @@ class Proven:
 
 
 class Boundaries:
-    """What belongs to which tenant."""
+    """The ids that belong to each tenant."""
 
     def __init__(self, world: World) -> None:
         self._ids = {tenant.name: _ids(tenant) for tenant in (world.a, world.b)}
@@ -127,7 +126,7 @@ class Judge:
         self._boundaries = boundaries
 
     def verdict(self, before: Seen, after: Seen, is_open: bool) -> Verdict:
-        """What has changed; both are of the same objects."""
+        """The effects of a change; both are of the same objects."""
         lost = [one for key, one in before.cells.items() if key not in after.cells]
         won = [one for one in after.cells.values() if place_of(one) not in before.places]
         takes = [_named(one) for one in lost if not self._may_end(one)]
@@ -193,10 +192,10 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return caller.is_outsider and one.whose != OWN
     if tried.action != one.action:
         return False
+    if leak.kind.of_column and tried.column:
+        return (one.column, one.whose) == (tried.column, tried.whose)
     if one.action == INSERT and (one.whose == OWN or one.name in (JOIN, OPEN)):
         return _may_not_insert(one, leak)
-    if leak.kind.of_column and one.action == UPDATE:
-        return (one.column, one.whose) == (tried.column, tried.whose)
     if tried.whose == NONE == one.whose:  # it belongs to nobody
         return caller.kind != CLAIM and tried.name == one.name
     if one.action == INSERT and _family(tried.name) != _family(one.name):

@@ -52,7 +52,7 @@ class Scope:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What callers tried, and what happened. `plan` has the catalogs of that time.
+    """The attempts of callers, and their outcomes. `plan` has the catalogs of that time.
 
     `uses` are the calls of functions by which owners and members get what is theirs.
     """
@@ -76,7 +76,7 @@ class Seen:
 
     @cached_property
     def cells(self) -> Mapping[Hashable, Attempt | Bypass]:
-        """What reached its target: the same key in another trial is the same cell."""
+        """The attempts that reached their target; the keys are equal in another trial."""
         found: dict[Hashable, Attempt | Bypass] = {}
         for attempt in self.attempts:
             if attempt.reached:
@@ -189,8 +189,8 @@ class Trials:
     def scope(
         self, tables: Collection[int], functions: Collection[int], names: Collection[str] = ()
     ) -> Scope:
-        """What changes of these tables and functions, by oid, can touch; and the tables of these
-        names, with what a write to them may open.
+        """All that changes of these tables and functions, by oid, can touch; and the tables of
+        these names, with what a write to them may open.
         """
         labels = {name.partition(" (")[0] for name in names}
         usage, found = self._world.plan.usage, self._world.plan.catalog
@@ -220,7 +220,7 @@ class Trials:
         )
 
     def seen_before(self, scope: Scope) -> Seen:
-        """What the audit has seen of these objects."""
+        """The part of the audit about these objects."""
         return replace(self.before.within(scope), uses=self._uses_before(scope))
 
     def _uses_before(self, scope: Scope) -> frozenset[Use]:
@@ -255,7 +255,7 @@ class Trials:
         return frozenset(use for call in calls for use in call.uses)
 
     def run(self, text: str, scope: Scope) -> Seen | None:
-        """What is seen of these objects with these statements; None if they fail.
+        """The outcomes for these objects with these statements; None if they fail.
 
         Raises DeadlineError.
         """

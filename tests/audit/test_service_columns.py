@@ -132,9 +132,10 @@ def test_columns_that_the_service_sets(project: Connection) -> None:
         "visits:update:checked_in_at": "warning",
         "gift_cards:update:balance_cents": "warning",
     }
-    for finding in run_audit(project).findings:
-        if finding.id.startswith("service-column:"):
-            project.execute(finding.fix.encode())
+    for _ in range(2):  # what may not be updated should not be chosen for a new row either
+        for finding in run_audit(project).findings:
+            if finding.id.startswith("service-column:"):
+                project.execute(finding.fix.encode())
     assert set(found(project)) == {"bookings:update:due_on"}
     assert run_audit(project).access["public.orders"]["owner"].startswith("read insert update(note")
 

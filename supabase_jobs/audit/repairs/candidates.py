@@ -572,8 +572,11 @@ def _without(text: str, part: str) -> str:
 def _remain(relation: Relation, policies: Sequence[Policy], role: str) -> bool:
     """Whether other policies serve a role where these do."""
     others = [policy for policy in relation.policies if policy not in policies]
-    served = [p for p in policies if any(_serves(other, p, role) for other in others)]
-    return len(served) == len(policies)
+    return all(_is_served(others, policy, role) for policy in policies)
+
+
+def _is_served(others: Sequence[Policy], policy: Policy, role: str) -> bool:
+    return any(_serves(other, policy, role) for other in others)
 
 
 def _of_others(

@@ -104,9 +104,11 @@ class Table:
     of a partition, '' if requests do not reach it. `users` are columns that hold users; `claims`
     and `headers` those that are compared with a claim or header. `checked` are columns of users
     that a policy for INSERT compares with the caller; `names_owner`: some policy compares one.
-    `parents` are the tables to which foreign keys refer, `key_columns` their columns.
-    `read_by_policies` are the tables that its policies read. `limited`: each policy for SELECT
-    compares rows with their caller, and looks at nothing else of a row.
+    `accepts_rows`: some policy lets signed-in users insert rows; `owner_updates`: one for UPDATE
+    compares a column of users with the caller. `parents` are the tables to which
+    foreign keys refer, `key_columns` their columns. `read_by_policies` are the tables that its
+    policies read. `limited`: each policy for SELECT compares rows with their caller, and looks at
+    nothing else of a row.
     """
 
     schema: str
@@ -123,6 +125,8 @@ class Table:
     is_group: bool
     is_membership: bool
     has_invitations: bool
+    accepts_rows: bool
+    owner_updates: bool
     names_owner: bool
     users: Sequence[str]
     claims: Collection[str]
@@ -562,6 +566,8 @@ class _Reader:
             is_group=relation.oid in plan.groups,
             is_membership=membership is not None,
             has_invitations=membership is not None and membership.invited is not None,
+            accepts_rows=_accepts_rows(relation),
+            owner_updates=any(key in usage.updating for key in keys),
             names_owner=any(oid == relation.oid for oid, _ in usage.owners),
             users=users,
             claims=claims,
@@ -715,6 +721,14 @@ class _Reader:
 
     def _may(self, relation: Relation, role: str, action: str) -> bool:
         return self._catalog.reaches(relation, role) and relation.may(role, action.upper())
+
+
+def _accepts_rows(relation: Relation) -> bool:
+    """Whether a privilege and a policy let signed-in users insert some rows."""
+    policies = [p for p in relation.policies if p.permissive and p.governs(INSERT)]
+    return relation.may("authenticated", "INSERT") and (
+        not relation.rls or any(p.applies_to("authenticated") for p in policies)
+    )
 
 
 def _rows_by_table(attempts: Iterable[Attempt]) -> dict[int, list[Row]]:

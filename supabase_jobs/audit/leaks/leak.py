@@ -45,6 +45,7 @@ class Repair(Enum):
     ENABLE_ROW_SECURITY = auto()
     REFUSE = auto()  # refuse the row, or the DELETE, that opens something
     READABLE_PARENT = auto()  # demand that the caller reads the parent
+    SOME_COLUMNS = auto()  # grant the columns that the app lets its users change
     APP_METADATA = auto()  # read app_metadata, which users cannot change
 
 

@@ -214,9 +214,12 @@ def _is_limited(facts: Facts, update: Tried) -> bool:
 
 
 def _is_pinned(facts: Facts, update: Tried) -> bool:
-    """Whether the caller sets a value that a policy refuses in its new rows, and its updates of the
-    column are neither limited nor meant: a grant of UPDATE on some columns shows that.
+    """Whether the caller sets, as the owner of a row, a value that a policy refuses in its new
+    rows, and its updates of the column are neither limited nor meant: a grant of UPDATE on some
+    columns shows that.
     """
+    if not update.table.owner_updates:
+        return False
     if f"{update.actor.role} UPDATE" not in update.table.granted:
         return False
     tried = [

@@ -34,26 +34,27 @@ class Usage:
     """The findings about the columns of a catalog.
 
     `users` are columns that hold a user's id, `checked` those that a policy for INSERT compares
-    with the caller. `owners` are those that any policy of their own table compares with the caller,
-    `compared` those that any policy or function does. `claims` and `headers` map each claim and
-    header to the columns that it is compared with, `claim_literals` and `header_literals` to the
-    constants. `literals` maps columns to constants. `hashing` maps columns that hold a hash of a
-    header to the functions, as in `Header`. `reads` maps each relation to the tables that its
-    policies, functions or view definition read, directly or not. `function_reads` maps each
-    function to the tables that its body names, directly or by other functions. `arguments` maps
-    (function, name of an argument) to the columns that the body compares with it. `user_functions`
-    are the functions that name auth.users, directly or by other functions. `policy_functions` maps
-    each policy of a table to the signatures of the project's functions that it calls. `words` are
-    all words of policies and functions, so a column that is not among them cannot change an access.
-    `mentioned` are the columns whose names policies contain that read their table, or functions
-    that these call. `together` maps each of them to those that a policy mentions with it. `nulls`
-    are the columns that a policy or function tests with IS NULL, such as `accepted_at` of an
-    invitation, and `presences` those that one tests with IS NOT NULL, such as `released_at` of a
-    document.
+    with the caller, `updating` those that one for UPDATE compares in the old row. `owners` are
+    those that any policy of their own table compares with the caller, `compared` those that any
+    policy or function does. `claims` and `headers` map each claim and header to the columns that it
+    is compared with, `claim_literals` and `header_literals` to the constants. `literals` maps
+    columns to constants. `hashing` maps columns that hold a hash of a header to the functions, as
+    in `Header`. `reads` maps each relation to the tables that its policies, functions or view
+    definition read, directly or not. `function_reads` maps each function to the tables that its
+    body names, directly or by other functions. `arguments` maps (function, name of an argument) to
+    the columns that the body compares with it. `user_functions` are the functions that name
+    auth.users, directly or by other functions. `policy_functions` maps each policy of a table to
+    the signatures of the project's functions that it calls. `words` are all words of policies and
+    functions, so a column that is not among them cannot change an access. `mentioned` are the
+    columns whose names policies contain that read their table, or functions that these call.
+    `together` maps each of them to those that a policy mentions with it. `nulls` are the columns
+    that a policy or function tests with IS NULL, such as `accepted_at` of an invitation, and
+    `presences` those that one tests with IS NOT NULL, such as `released_at` of a document.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
     checked: set[ColumnKey] = field(default_factory=set)
+    updating: set[ColumnKey] = field(default_factory=set)
     owners: set[ColumnKey] = field(default_factory=set)
     compared: set[ColumnKey] = field(default_factory=set)
     claims: dict[tuple[str, ...], set[ColumnKey]] = field(default_factory=dict)
@@ -115,6 +116,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
     for into, given in (
         (found.users, other.users),
         (found.checked, other.checked),
+        (found.updating, other.updating),
         (found.owners, other.owners),
         (found.compared, other.compared),
         (found.mentioned, other.mentioned),
@@ -266,6 +268,8 @@ class _Reader:
         self._usage.owners |= owners
         if policy.command in ("a", "*") and text is (policy.checked or policy.visible):
             self._usage.checked |= owners
+        if policy.command in ("w", "*") and text is policy.visible:
+            self._usage.updating |= owners
         return tables
 
     def _note_mentioned(

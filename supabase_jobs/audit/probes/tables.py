@@ -105,6 +105,7 @@ class Probes:
 
     def _attempt(self, tables: Sequence[Relation]) -> None:
         self._send([a for caller in self._callers for r in tables for a in self._basic(caller, r)])
+        self._send(list(self._unset()))
         self._send(list(self._columns()))
         self._send(list(self._takeovers()))
         self._send(list(self._acceptances()))
@@ -476,6 +477,36 @@ class Probes:
                     for values_ in self._in_states(row):
                         yield self._insert(caller, OWN, row, {**values_, **new}, name=OPEN)
 
+    def _unset(self) -> Iterator[Attempt]:
+        """Rows of one's own that a policy refuses, without the values that some policy compares
+        with null: what others decide later is not set yet.
+        """
+        for attempt in [a for a in self.attempts if a.action == INSERT and a.outcome == VIOLATES]:
+            is_own = attempt.whose == OWN and attempt.name == ""
+            if not (is_own or attempt.name == JOIN) or attempt.relation.is_storage:
+                continue
+            names = [n for n in self._unset_columns(attempt.relation) if n in attempt.written]
+            if names:
+                row = {**attempt.row.values, **attempt.written, **dict.fromkeys(names)}
+                yield self._insert(
+                    attempt.caller, attempt.whose, attempt.row, row, name=attempt.name
+                )
+
+    def _unset_columns(self, relation: Relation) -> list[str]:
+        """The columns that policies compare with null, but for those that say to whom a row
+        belongs: the user that an INSERT must name, the tenant, and the row above it.
+        """
+        usage, oid = self._plan.usage, relation.oid
+        above = {
+            (oid, name)
+            for key in relation.foreign_keys
+            for name in key.columns
+            if key.target_name != "auth.users"
+        }
+        belonging = {*usage.checked, *self._plan.tenant_values, *usage.claim_columns, *above}
+        unset = usage.nulls - belonging
+        return [c.name for c in relation.columns if (oid, c.name) in unset and not c.not_null]
+
     def _paths(self, caller: Persona, whose: str, row: Row) -> Iterator[str]:
         """The path of a file, and for a stranger one with the own id behind another's folder."""
         path = row.values["name"] or ""
@@ -549,6 +580,8 @@ class Probes:
                 continue
             done.add(key)
             copy = self._copy(attempt.row)
+            unset = set(self._unset_columns(relation)) - attempt.written.keys()
+            copy |= dict.fromkeys(unset)
             if self._is_membership(relation):
                 yield from self._added(caller, attempt.row, copy)
                 continue

@@ -17,6 +17,7 @@ from supabase_jobs.audit.repairs import ended as ended_rows
 from supabase_jobs.audit.repairs.causes import Caused, drop
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Ended
+from supabase_jobs.findings import as_comment
 
 # Storage fills owner_id; `owner` is the former column
 OWNERS_OF_FILES = ("owner_id", "owner")
@@ -467,6 +468,15 @@ def _claim_of(column: Column, path: Sequence[str]) -> sql.Composable:
     return sql.SQL("{} = ({})::{}").format(column.identifier, claim, sql.SQL(column.type))
 
 
+def _question_of_columns(relation: Relation, role: str) -> str:
+    """The grant of the columns that the app lets its users change, which nothing else knows."""
+    revoke = sql.SQL("revoke update on {0} from {1};\ngrant update (…) on {0} to {1};").format(
+        relation.identifier, sql.Identifier(role)
+    )
+    ask = "Which columns does the app let its users change? Grant only these:"
+    return as_comment(f"{ask}\n{_text(revoke)}")
+
+
 def without_columns(
     relation: Relation, columns: Collection[str], role: str, privilege: str = "update"
 ) -> str:
@@ -509,6 +519,9 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     mark, repair = one.attempt.caller.ended, one.leak.kind.repair
     if repair is Repair.ENABLE_ROW_SECURITY:
         yield from _enabling(plan, relation)
+        return
+    if repair is Repair.SOME_COLUMNS:
+        yield Demand(text=_question_of_columns(relation, role))
         return
     is_inactive = one.attempt.caller.kind in (FORMER, INVITED)
     if is_inactive and mark is not None and repair is not Repair.REFUSE:

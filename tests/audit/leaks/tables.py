@@ -74,6 +74,8 @@ _TABLE: Mapping[str, Any] = {
     "is_group": False,
     "is_membership": False,
     "has_invitations": False,
+    "accepts_rows": True,
+    "owner_updates": True,
     "names_owner": False,
     "users": ["user_id"],
     "claims": [],

@@ -1,0 +1,76 @@
+"""Rows that only others create for their owner, such as tickets and prescriptions.
+
+Each column of such a row is the statement of who created it, so whatever its owner changes is
+somebody else's statement, too.
+"""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.callers import SERVICE, STRANGER
+from supabase_jobs.audit.leaks.facts import Actor, Facts, Table
+from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown
+from supabase_jobs.audit.leaks.privileged_column import changes_own
+from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OTHER, SELECT
+from supabase_jobs.findings import Severity
+from supabase_jobs.outcomes import REFUSALS
+
+KIND = Kind(
+    "given-row",
+    (Severity.WARNING, Severity.QUESTION),
+    "Users change all columns of rows that only others create for them.",
+    repair=Repair.SOME_COLUMNS,
+)
+
+
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
+    """One leak for each table, with all of its columns; a question if nobody else reads the row."""
+    for label in dict.fromkeys(tried.table.label for tried in facts.tried):
+        table = facts.tables[label]
+        if not _may_be_given(table):
+            continue
+        changed = [
+            tried
+            for tried in facts.of_table(label)
+            if changes_own(tried) and tried.actor.kind == STRANGER and not tried.is_state
+            if tried.column not in table.users and f"{tried.actor.role} UPDATE" in table.granted
+        ]
+        columns = list(dict.fromkeys(tried.column for tried in changed))
+        if not columns or not _only_others_create(facts, table, changed[0].actor):
+            continue
+        if _is_read_by_others(facts, table):
+            message = (
+                "Any signed-in user can change what others state in rows that only they create:"
+                f" UPDATE of {', '.join(columns)} in {table.name}"
+            )
+            yield shown(KIND, Severity.WARNING, changed[0], message)
+        else:
+            message = (
+                f"Any signed-in user can change {', '.join(columns)} of their own rows in {{}},"
+                " which only others create. May they?"
+            )
+            yield question(KIND, changed[0], label, label, message)
+
+
+def _may_be_given(table: Table) -> bool:
+    """Whether users update rows of a table as their owners, and not as members of a group, and may
+    be given them: the app creates a profile, a membership or a group for them.
+    """
+    is_of_app = table.per_user or table.is_membership or table.is_group
+    return table.rls and table.owner_updates and not table.is_storage and not is_of_app
+
+
+def _only_others_create(facts: Facts, table: Table, actor: Actor) -> bool:
+    """Whether the caller's inserts are refused, and others insert rows or no policy lets users."""
+    inserts = [t for t in facts.of_table(table.label) if t.action == INSERT]
+    own = [t for t in inserts if t.actor is actor]
+    if not own or any(t.outcome not in REFUSALS for t in own):
+        return False
+    others = [t for t in inserts if t.actor is not actor and t.actor.kind != SERVICE]
+    return not table.accepts_rows or any(t.reached for t in others)
+
+
+def _is_read_by_others(facts: Facts, table: Table) -> bool:
+    return any(
+        t.action == SELECT and t.reached and t.whose in (GROUP, OTHER) and t.actor.kind != SERVICE
+        for t in facts.of_table(table.label)
+    )

@@ -115,12 +115,11 @@ class GiveWay:
         try:
             with second_connection(self._connection) as second:
                 second.add_notice_handler(note)
-                with second.transaction():
-                    # also this transaction ends soon if its client stands still
-                    run_groups(second, [[limits(), Statement(_KEY, [str(self._key)])]])
-                    self._second = second
-                    self._started.set()
-                    second.execute(_LOOP.read_bytes())
+                self._second = second
+                self._started.set()
+                # one transaction, which ends with the loop although its client stands still
+                loop = Statement(_LOOP.read_text(encoding="utf-8"))
+                run_groups(second, [[limits(), Statement(_KEY, [str(self._key)]), loop]])
         except (psycopg.Error, SupabaseJobsError):
             return  # it was cancelled, or there is no second connection
         finally:

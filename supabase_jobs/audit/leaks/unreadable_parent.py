@@ -45,5 +45,5 @@ def _is_of_own(tried: Tried) -> bool:
     if not tried.reached or not tried.actor.is_outsider or tried.is_state:
         return False
     if tried.action == INSERT:
-        return tried.name in (JOIN, BELOW)
+        return tried.name == JOIN or (tried.name == BELOW and not tried.failed)
     return tried.action == UPDATE and tried.whose == OWN and not tried.failed

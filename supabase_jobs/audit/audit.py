@@ -12,7 +12,7 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from supabase_jobs.api.request import Request
-from supabase_jobs.audit import access, callers, catalog, summary
+from supabase_jobs.audit import access, callers, catalog, summary, token_hook
 from supabase_jobs.audit.baseline import Access, deviation_id, wider
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.common import Common
@@ -87,7 +87,8 @@ class Options:
     proven repairs are tried together, all if it is empty; None for no such trial. `partial`: a name
     that this database lacks may exist in one that it is compared with. `copied` has the words of a
     database with copied
-    rows, and `hide` gets the values that were computed from them. `seconds` limits the probes.
+    rows, and `hide` gets the values that were computed from them. `token_hook` is the schema and
+    the name of the function that changes access tokens. `seconds` limits the probes.
     `advance` gets the number of the part that begins, and of all: rows, tables, views and
     functions, topics, causes.
     """
@@ -108,6 +109,7 @@ class Options:
     copied: CopiedTexts | None = None
     hide: Callable[[Iterable[str]], None] = lambda _texts: None
     repaired: Collection[str] | None = None
+    token_hook: tuple[str, str] | None = None
     seconds: float = LIMITS.seconds
     advance: Callable[[int, int], None] = lambda _number, _total: None
 
@@ -132,12 +134,15 @@ def audit(connection: Connection, options: Options) -> Audit:
         acting = impersonation.begin(connection, "audit", (), (), {})
         run_groups(connection, [[_PROBES.save]])[0].answer()
         everyone = callers.find(world, options.configuration.callers)
+        without_token: list[NotTested] = []
+        if options.token_hook is not None:
+            everyone, without_token = token_hook.issue(connection, options.token_hook, everyone)
         probes = Probes(acting, world, everyone, deadline)
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]
         tried: list[Bypass] = []
         to_users: Sequence[Bypass] = ()
-        stopped, untested = False, [*world.not_tested, *not_refreshed]
+        stopped, untested = False, [*world.not_tested, *not_refreshed, *without_token]
         try:
             options.advance(2, _PARTS)
             probes.run(relations)

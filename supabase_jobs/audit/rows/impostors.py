@@ -43,9 +43,16 @@ def choices(plan: Plan, victim: Tenant) -> list[Choice]:
                 continue
             if compared := _LITERAL.match(behind):
                 found.setdefault((key, compared[1]), Choice(key, compared[1], f"= {compared[1]}"))
-            for choice in _of_columns(plan, victim, key, tables):
+            for choice in (*_of_columns(plan, victim, key, tables), *_of_claims(plan, key)):
                 found.setdefault((key, choice.shown), choice)
     return list(found.values())[: LIMITS.impostors]
+
+
+def _of_claims(plan: Plan, key: str) -> Iterator[Choice]:
+    """The values that policies compare a claim of this name with: a hook may copy it from a key."""
+    for path, literals in plan.usage.claim_literals.items():
+        if path[-1] == key:
+            yield from (Choice(key, value, f"= {value}") for value in literals)
 
 
 def _of_columns(plan: Plan, victim: Tenant, key: str, tables: set[int]) -> Iterator[Choice]:

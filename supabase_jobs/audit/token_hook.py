@@ -1,0 +1,66 @@
+"""The claims that the access token hook of a project gives to people who have just signed up.
+
+People with rows of the project get the claims that policies compare with, see `callers`: which row
+leads to which claim is known to the hook only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from supabase_jobs.audit.callers import IMPOSTOR, NEWCOMER, Persona
+from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.findings import NotTested
+from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.impersonation import caller_statement
+from supabase_jobs.session.savepoint import run_undone
+
+_AUTH = Caller(label="Auth", role="supabase_auth_admin", claims=None)
+_CALL = sql.SQL("select {}({})::jsonb")
+_HELP = (
+    "Auth refuses tokens while the hook fails: correct the function, or grant supabase_auth_admin"
+    " what it needs."
+)
+
+
+def issue(
+    connection: Connection, function: tuple[str, str], everyone: Sequence[Persona]
+) -> tuple[list[Persona], list[NotTested]]:
+    """Everyone, with the claims of the hook, and the hook if it fails for somebody."""
+    name = sql.Identifier(*function)
+    new = [person for person in everyone if person.kind in (NEWCOMER, IMPOSTOR)]
+    groups = [[caller_statement(_AUTH), _call(name, person)] for person in new]
+    results = run_undone(connection, groups)
+    failed = [result for result in results if result.error is not None]
+    issued = dict(zip(map(id, new), results, strict=True))
+    changed = [
+        _with_claims(person, issued[id(person)]) if id(person) in issued else person
+        for person in everyone
+    ]
+    return changed, [_not_tested(".".join(function), result) for result in failed[:1]]
+
+
+def _call(name: sql.Identifier, person: Persona) -> Statement:
+    claims = dict(person.claims or {})
+    event = {"user_id": claims["sub"], "claims": claims, "authentication_method": "password"}
+    return Statement(_CALL.format(name, sql.Literal(Jsonb(event))).as_string())
+
+
+def _with_claims(person: Persona, result: GroupResult) -> Persona:
+    """The person with the claims of the answer; an answer without claims refuses the token."""
+    if result.error is not None:
+        return person
+    [row] = result.answers[-1].rows
+    found = row[0]
+    claims = found.get("claims") if isinstance(found, dict) else None
+    return replace(person, claims=claims) if isinstance(claims, dict) else person
+
+
+def _not_tested(name: str, result: GroupResult) -> NotTested:
+    assert result.error is not None  # noqa: S101  it has failed
+    why = f"the access token hook failed: {sqlstate_and_message(result.error)}"
+    return NotTested(name, why, _HELP, fails=True)

@@ -1,0 +1,78 @@
+"""The access token hook of the configuration: what it puts into tokens decides access."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fix_cli import Run
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("embedded")]
+CONFIG = """[auth.hook.custom_access_token]
+enabled = {enabled}
+uri = "pg-functions://postgres/public/add_role"
+"""
+# the hook copies {value} into the claim that the policy compares
+SHOP = """
+create table public.orders (
+  id uuid primary key default gen_random_uuid(), owner uuid not null references auth.users, note text
+);
+alter table public.orders enable row level security;
+create policy "own orders" on public.orders using (owner = (select auth.uid()));
+create policy "staff" on public.orders for select to authenticated
+  using (((select auth.jwt()) ->> 'shop_role') = 'staff');
+create function public.add_role(event jsonb) returns jsonb language plpgsql as $$
+declare
+  chosen text := (select {value} from auth.users as u where u.id = (event ->> 'user_id')::uuid);
+begin
+  return jsonb_set(event, '{{claims,shop_role}}', to_jsonb(coalesce(chosen, 'customer')));
+end $$;
+revoke execute on function public.add_role(jsonb) from public, anon, authenticated;
+grant execute on function public.add_role(jsonb) to supabase_auth_admin;
+"""
+BY_USER, BY_PROJECT = "u.raw_user_meta_data ->> 'shop_role'", "u.raw_app_meta_data ->> 'shop_role'"
+
+
+def written(folder: Path, sql: str, *, enabled: bool = True) -> Path:
+    """A folder with the migration, and with the hook in its configuration."""
+    file = folder / "supabase" / "migrations" / "20260101000000_shop.sql"
+    file.parent.mkdir(parents=True)
+    file.write_text(sql)
+    (folder / "supabase" / "config.toml").write_text(CONFIG.format(enabled=str(enabled).lower()))
+    return folder
+
+
+def audited(cli: Run, folder: Path, sql: str, *, enabled: bool = True) -> dict[str, str]:
+    """The errors of an audit, and what it has not tested: object → message."""
+    ran = cli("audit", "--json", cwd=written(folder, sql, enabled=enabled))
+    errors = [f for f in ran.json["findings"] if f["severity"] == "error"]
+    untested = ran.json["coverage"]["not_tested"]
+    found = {f["object"]: f["message"] for f in errors}
+    return found | {item["object"]: item["why"] for item in untested}
+
+
+def test_a_claim_that_a_user_chooses_at_sign_up_opens_rows(cli: Run, tmp_path: Path) -> None:
+    found = audited(cli, tmp_path, SHOP.format(value=BY_USER))
+    assert set(found) == {"public.orders"}
+    assert "shop_role" in found["public.orders"]
+
+
+def test_without_the_hook_nobody_gets_the_claim(cli: Run, tmp_path: Path) -> None:
+    assert audited(cli, tmp_path, SHOP.format(value=BY_USER), enabled=False) == {}
+
+
+def test_a_claim_that_only_the_project_gives_is_no_leak(cli: Run, tmp_path: Path) -> None:
+    assert audited(cli, tmp_path, SHOP.format(value=BY_PROJECT)) == {}
+
+
+def test_a_claim_that_everybody_gets_opens_rows(cli: Run, tmp_path: Path) -> None:
+    everybody = SHOP.format(value=BY_PROJECT).replace("'customer'", "'staff'")
+    ran = cli("audit", "--json", cwd=written(tmp_path, everybody))
+    [orders] = ran.json["access"]
+    assert (orders["object"], orders["select"]) == ("public.orders", "users")
+
+
+def test_a_hook_that_fails_is_named(cli: Run, tmp_path: Path) -> None:
+    refused = SHOP.format(value=BY_PROJECT).partition("grant execute")[0]
+    found = audited(cli, tmp_path, refused)
+    assert set(found) == {"public.add_role"}
+    assert "permission denied for function add_role" in found["public.add_role"]

@@ -64,8 +64,8 @@ class AuditLimits:
     calls: int = 6
     # all calls of a function by a caller, other values for special arguments included
     calls_in_all: int = 16
-    # calls for which an identity is set once
-    calls_in_batch: int = 20
+    # calls for which an identity is set, and other worlds are made, once
+    calls_in_batch: int = 50
     # topics of private channels
     topics: int = 24
 

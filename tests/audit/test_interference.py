@@ -2,9 +2,11 @@
 
 import pytest
 
-from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from tests.audit.conftest import run_audit
+from tests.fix_db import session_copy
+from tests.programs import DEFAULT_MAJOR
 
 _TODOS = "from public.todos as t join public.lists as l on l.id = t.list_id"
 VIEWS = {
@@ -103,3 +105,23 @@ def test_what_flows_from_rows_of_others(project: Connection) -> None:
     again = [f for f in run_audit(project).findings if f.id not in known]
     left = {f.id for f in again if f.severity in (Severity.ERROR, Severity.WARNING)}
     assert left == set()
+
+
+def test_role_that_may_not_switch_triggers_off(request: pytest.FixtureRequest) -> None:
+    database = session_copy(request, "with_triggers", "services", DEFAULT_MAJOR)
+    with (
+        connect(database.superuser_url) as superuser,
+        superuser.transaction(force_rollback=True),
+    ):
+        superuser.execute("revoke set on parameter session_replication_role from postgres")
+        superuser.execute("set local role postgres")
+        superuser.execute(
+            "create table public.notes (id bigint primary key, user_id uuid references auth.users)"
+        )
+        superuser.execute("alter table public.notes enable row level security")
+        superuser.execute("create view public.size as select count(*) from public.notes")
+        result = run_audit(superuser)
+    [untested] = result.not_tested
+    assert untested.object == "views and functions"
+    assert "may not set session_replication_role" in untested.why
+    assert not untested.fails

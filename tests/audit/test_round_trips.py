@@ -32,5 +32,5 @@ def test_round_trips_of_twenty_tables(request: pytest.FixtureRequest) -> None:
         result = audit(connection, Options())
         assert sum(c.round_trips for c in connections) <= _LIMIT
     assert result.tables == result.planted == _TABLES
-    assert [f for f in result.findings if f.severity is not Severity.INFO] == []
+    assert [f for f in result.findings if f.severity in (Severity.ERROR, Severity.WARNING)] == []
     assert result.not_tested == ()

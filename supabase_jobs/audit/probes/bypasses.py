@@ -161,7 +161,7 @@ class Bypasses:
         chunks = [
             Interference(caller, chunk, self._worlds)
             for caller, inquiries in asked.items()
-            for chunk in _batched(inquiries, LIMITS.attempts_in_batch)
+            for chunk in _batched(inquiries, LIMITS.calls_in_batch)
         ]
         others = [one for one in sent if not isinstance(one, Inquiry)]
         self._prober.run([*chunks, *probes_of(others, LIMITS.calls_in_batch)])

@@ -86,10 +86,9 @@ class Options:
     it is compared with; None for an audit of its own. `repaired` are the ids of findings whose
     proven repairs are tried together, all if it is empty; None for no such trial. `partial`: a name
     that this database lacks may exist in one that it is compared with. `copied` has the words of a
-    database with copied
-    rows, and `hide` gets the values that were computed from them. `token_hook` is the schema and
-    the name of the function that changes access tokens. `seconds` limits the probes.
-    `advance` gets the number of the part that begins, and of all: rows, tables, views and
+    database with copied rows, and `hide` gets the values that were computed from them. `token_hook`
+    is the schema and the name of the function that changes access tokens. `seconds` limits the
+    probes. `advance` gets the number of the part that begins, and of all: rows, tables, views and
     functions, topics, causes.
     """
 

@@ -11,6 +11,7 @@ from supabase_jobs.cli.project_database import (
     copy_options,
     hiding,
     narration,
+    token_hook,
 )
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 
@@ -248,6 +249,7 @@ def compare_pending(
     limit: Mapping[str, Any] = {} if seconds is None else {"seconds": seconds}
     options = Options(
         configuration=audit_configuration(given.directory),
+        token_hook=token_hook(given),
         served=load_api_settings(given.directory).schemas,
         stable=True,
         common=common,

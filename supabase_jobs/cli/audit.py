@@ -37,6 +37,7 @@ from supabase_jobs.cli.project_database import (
     hiding,
     project_database,
     project_files,
+    token_hook,
 )
 from supabase_jobs.cli.reports import Target, report_options, show_reports, targets
 from supabase_jobs.errors import ConfigError
@@ -242,7 +243,7 @@ def command(
         accepted=known.access if file is not None and update_baseline is None else None,
         intended=[leak for leak, reason in known.accepted.items() if reason.strip()],
         stable=bool(emitted),
-        token_hook=_token_hook(given),
+        token_hook=token_hook(given),
         advance=advance,
     )
     if migrations_from is not None:
@@ -322,18 +323,6 @@ def command(
     show_reports(report, reports)
     annotate_findings(report, with_infos=False)
     ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
-
-
-def _token_hook(given: "Settings") -> tuple[str, str] | None:
-    """The function of the project that changes access tokens; a web service is not called."""
-    from supabase_jobs.projects.served import project_ref
-    from supabase_jobs.sources.config_toml import load_auth_settings
-
-    settings = load_auth_settings(given.directory, project_ref(given.db_url))
-    hook = settings.custom_access_token
-    if hook is not None and hook.function is None:
-        narrate("note: the access token hook is a web service, which is not called")
-    return None if hook is None else hook.function
 
 
 def _chosen_grants(given: "Settings", option: str | None) -> bool | None:

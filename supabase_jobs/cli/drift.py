@@ -15,7 +15,12 @@ from supabase_jobs.cli.common import (
     settings,
     shared_options,
 )
-from supabase_jobs.cli.project_database import audit_configuration, narration, project_files
+from supabase_jobs.cli.project_database import (
+    audit_configuration,
+    narration,
+    project_files,
+    token_hook,
+)
 from supabase_jobs.cli.reports import report_options, show_reports, targets
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.exit_codes import ExitCode
@@ -130,7 +135,11 @@ def _access(
             given,
             (original, State("the migrations", nothing, served)),
             (copy, State("the database", nothing, served)),
-            Options(configuration=audit_configuration(given.directory), stable=True),
+            Options(
+                configuration=audit_configuration(given.directory),
+                token_hook=token_hook(given),
+                stable=True,
+            ),
             project_baseline(),
         )
     except SupabaseJobsError as error:

@@ -23,7 +23,12 @@ from supabase_jobs.cli.common import (
 )
 from supabase_jobs.cli.completion import KINDS, complete_list
 from supabase_jobs.cli.private import without_private
-from supabase_jobs.cli.project_database import audit_configuration, hiding, suite_database
+from supabase_jobs.cli.project_database import (
+    audit_configuration,
+    hiding,
+    suite_database,
+    token_hook,
+)
 from supabase_jobs.cli.reports import check_report, show_report
 from supabase_jobs.cli.terminal import counter, is_terminal
 from supabase_jobs.errors import ConfigError
@@ -217,6 +222,7 @@ def _run_suite(
         audit_options = Options(
             served_schemas(given.directory, given.db_url, database.target or database.connection),
             configuration=audit_configuration(given.directory),
+            token_hook=token_hook(given),
         )
         run = SuiteRun(
             database.connection,

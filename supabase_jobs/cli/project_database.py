@@ -152,6 +152,18 @@ def _of_copy(target: "Connection", copy: "Copy") -> ProjectDatabase:
     )
 
 
+def token_hook(given: "Settings") -> tuple[str, str] | None:
+    """The function of the project that changes access tokens; a web service is not called."""
+    from supabase_jobs.projects.served import project_ref
+    from supabase_jobs.sources.config_toml import load_auth_settings
+
+    settings = load_auth_settings(given.directory, project_ref(given.db_url))
+    hook = settings.custom_access_token
+    if hook is not None and hook.function is None:
+        narrate("note: the access token hook is a web service, which is not called")
+    return None if hook is None else hook.function
+
+
 def hiding(options: "Options", private: "Sequence[str]", definitions: str) -> "Options":
     """The options of an audit of a copy: from now on nothing prints its private texts, nor the
     values that code of the project computes from them.

@@ -356,16 +356,24 @@ class Probes:
 
     def _columns(self) -> Iterator[Attempt]:
         """Each other column, of rows of one's own and of the group, if the policies let one column
-        pass.
+        pass; of any row, if only a trigger has refused the one.
         """
-        for attempt in [a for a in self.attempts if a.action == UPDATE and self._by_column(a)]:
-            if attempt.outcome in (HIDDEN, DENIED) or attempt.sent is None or attempt.is_state:
+        for attempt in [a for a in self.attempts if a.action == UPDATE and a.sent is not None]:
+            is_let = self._by_column(attempt) and attempt.outcome not in (HIDDEN, DENIED)
+            if attempt.is_state or not (is_let or self._is_refused_by_a_trigger(attempt)):
                 continue
             row = attempt.row
             for column in self._writable(attempt.relation, attempt.caller.role, UPDATE):
                 for value in self._values(row, column, attempt.caller):
                     if (column.name, value) != (attempt.column, attempt.value):
                         yield self._update(attempt.caller, row, attempt.whose, {column.name: value})
+
+    def _is_refused_by_a_trigger(self, attempt: Attempt) -> bool:
+        """Whether a trigger may have refused the value of an update, after the policies let the row
+        pass.
+        """
+        has_triggers = bool(attempt.relation.triggers)
+        return has_triggers and attempt.outcome == DENIED and attempt.error is not None
 
     def _by_column(self, attempt: Attempt) -> bool:
         """Whether columns matter: of rows of one's own and of the group, and of what policies of

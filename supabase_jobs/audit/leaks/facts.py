@@ -170,7 +170,8 @@ class Tried:
     equal for actions on the same row; `is_state`: a further row, in another state. `whose` is the
     owner of the row, seen by the caller. `name` is that of a special attempt, such as join. An
     update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
-    `error_shows_row`: the error contains the generated text of the row. `refers_to` are the rows to
+    `error_shows_row`: the error contains the generated text of the row. `names_nobody`: an inserted
+    row that has no user, claim or header. `refers_to` are the rows to
     which an inserted row refers, or an updated one by its column.
     """
 
@@ -189,6 +190,7 @@ class Tried:
     outcome: str
     failed: bool
     error_shows_row: bool
+    names_nobody: bool
     refers_to: Sequence[int]
 
     @property
@@ -600,8 +602,16 @@ class _Reader:
             outcome=attempt.outcome,
             failed=attempt.error is not None,
             error_shows_row=_shows_row(attempt),
+            names_nobody=self._names_nobody(attempt),
             refers_to=[self._row(row) for row in _parent_rows(attempt, rows)],
         )
+
+    def _names_nobody(self, attempt: Attempt) -> bool:
+        """Whether the table has columns for the owner of a row, and an inserted row fills none."""
+        table = self._table(attempt.relation)
+        columns = {*table.users, *table.claims, *table.headers}
+        is_insert = attempt.action == INSERT and attempt.sent is not None
+        return is_insert and bool(columns) and columns.isdisjoint(attempt.written)
 
     def _row(self, row: Row) -> int:
         return self._rows.setdefault(id(row), len(self._rows))

@@ -69,7 +69,7 @@ def _is_read_by_others(group: Sequence[Tried]) -> bool:
 def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak]:
     """A row that belongs to another by all of its columns."""
     for tried in inserts:
-        if tried.whose != OTHER or tried.name or tried.table.is_storage:
+        if tried.whose != OTHER or tried.name or tried.table.is_storage or tried.names_nobody:
             continue
         if _identifies(tried.table):
             severity = Severity.WARNING if tried.actor.is_inactive else Severity.ERROR

@@ -25,8 +25,9 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
                 severity = Severity.ERROR if first.actor.kind == ANON else Severity.WARNING
                 yield shown(KIND, severity, first, f"{who(first.actor)} {DOES[action]} rows")
         for tried in group:
-            is_insert = tried.action == INSERT and tried.whose == NONE and tried.reached
-            if is_insert and tried.actor.kind == ANON:
+            is_insert = tried.action == INSERT and tried.reached
+            is_of_nobody = tried.whose == NONE or tried.names_nobody
+            if is_insert and is_of_nobody and tried.actor.kind == ANON:
                 message = f"{who(tried.actor)} add rows to {{}}. Is that intended?"
-                yield question(KIND, tried, "anyone", tried.object, message)
+                yield question(KIND, tried, "anyone", tried.table.label, message)
                 break

@@ -102,6 +102,7 @@ _TRIED: Mapping[str, Any] = {
     "outcome": "rows",
     "failed": False,
     "error_shows_row": False,
+    "names_nobody": False,
     "refers_to": [],
 }
 _NO_ROWS: Mapping[str, Any] = {

@@ -189,6 +189,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             Deadline(time.monotonic() + LIMITS.repair_seconds),
             Scope(relations, called),
             Seen(plan, probes.attempts, probes.gains, tried, found_leaks),
+            probes.cursor_statements(),
         )
         closed = [
             leak

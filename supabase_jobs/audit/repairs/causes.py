@@ -169,12 +169,12 @@ class _Trial:
         for attempt, policies in tried:
             drops = [drop(attempt.relation, policy).as_string(None) for policy in policies]
             caller = caller_statement(attempt.caller)
-            action = _alone(attempt).statements
+            action = alone(attempt).statements
             groups.append([*map(Statement, drops), *self._cursors, caller, *action])
         close = [Statement("close all")]
         results = run_undone(self._impersonation.connection, groups, first=close)
         return [
-            _reaches(attempt, result) for (attempt, _), result in zip(tried, results, strict=True)
+            reaches(attempt, result) for (attempt, _), result in zip(tried, results, strict=True)
         ]
 
 
@@ -182,14 +182,14 @@ def _without(policies: Sequence[Policy], one: Policy) -> list[Policy]:
     return [policy for policy in policies if policy != one]
 
 
-def _reaches(attempt: Attempt, result: GroupResult) -> bool:
+def reaches(attempt: Attempt, result: GroupResult) -> bool:
     """Whether a repeated attempt still reaches its target."""
-    again = _alone(attempt)
+    again = alone(attempt)
     again.read(GroupResult(result.answers[-1:] if result.error is None else (), result.error))
     return again.reached
 
 
-def _alone(attempt: Attempt) -> Attempt:
+def alone(attempt: Attempt) -> Attempt:
     """The action without the statements around it."""
     return replace(attempt, before=(), after=(), effect=None)
 

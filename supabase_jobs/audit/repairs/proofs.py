@@ -323,6 +323,8 @@ class Proofs:
     def _verdict(
         self, leak: AnyLeak, demand: Demand, text: str, cells: Collection[Cell]
     ) -> Verdict | None:
+        if self._still_reaches(leak, text):
+            return None
         others = [
             (other, other_cells)
             for other, other_cells, chosen in self._closed
@@ -339,6 +341,12 @@ class Proofs:
         closed = [(leak, cells), *others]  # by statements that have the edits of all
         is_open = any(self._is_open(one, after, of_one) for one, of_one in closed)
         return self._judge.verdict(self._trials.seen_before(scope), after, is_open=is_open)
+
+    def _still_reaches(self, leak: AnyLeak, text: str) -> bool:
+        """Whether the attempt of a leak still passes; that of an escalation may."""
+        if not isinstance(leak, ShownLeak) or leak.kind is escalation.KIND:
+            return False
+        return self._trials.still_reaches(text, leak.tried.number)
 
     def _is_open(self, leak: AnyLeak, after: Seen, cells: Collection[Cell]) -> bool:
         """Whether the leak, or one of the cells, is still there."""

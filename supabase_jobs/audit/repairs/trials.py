@@ -1,7 +1,7 @@
 """The audit's probes, run again with statements that are undone afterwards."""
 
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -19,13 +19,14 @@ from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.bypasses import Bypasses
 from supabase_jobs.audit.probes.tables import Gain, Probes
+from supabase_jobs.audit.repairs.causes import alone, reaches
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.session.deadline import Deadline
-from supabase_jobs.session.impersonation import Impersonation
+from supabase_jobs.session.impersonation import Impersonation, caller_statement
 from supabase_jobs.session.runner import Runner, probes_of
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import Savepoint, run_undone
 
 _POINT = Savepoint("repair")
 # caller, function, call, and what it shows of the rows of the caller's tenant; '' if it succeeds
@@ -180,9 +181,11 @@ class Trials:
         deadline: Deadline,
         scope: Scope,
         before: Seen,
+        cursors: Sequence[Statement],
     ) -> None:
         self._impersonation, self._world, self._callers = impersonation, world, callers
         self._deadline, self.all, self.before = deadline, scope, before
+        self._cursors = cursors
         self._uses: dict[str, frozenset[Use]] = {}
         self._results: dict[tuple[str, frozenset[str]], Seen | None] = {}
 
@@ -264,15 +267,39 @@ class Trials:
             self._results[key] = self._run(text, scope)
         return self._results[key]
 
+    def still_reaches(self, text: str, number: int) -> bool:
+        """Whether an attempt, by its number, reaches its target with these statements: a short look
+        before a trial. False for one whose effect other statements decide.
+        """
+        attempt = self.before.attempts[number]
+        if attempt.effect is not None or attempt.sent is None:
+            return False
+        with self._changed(text) as is_valid:
+            if not is_valid:
+                return False
+            action = [caller_statement(attempt.caller), *alone(attempt).statements]
+            [result] = run_undone(self._impersonation.connection, [[*self._cursors, *action]])
+            return reaches(attempt, result)
+
     def _run(self, text: str, scope: Scope) -> Seen | None:
         self._deadline.check()
+        with suppress(psycopg.Error), self._changed(text) as is_valid:
+            return self._probe(scope) if is_valid else None
+        return None
+
+    @contextmanager
+    def _changed(self, text: str) -> Iterator[bool]:
+        """The database with these statements; False if they fail. They are undone."""
         connection = self._impersonation.connection
         run_groups(connection, [[Statement("close all"), _POINT.save]])[0].answer()
         try:
             connection.execute(text.encode())
-            return self._probe(scope)
+            is_valid = True
         except psycopg.Error:
-            return None
+            is_valid = False
+            run_groups(connection, [[_POINT.undo]])[0].answer()
+        try:
+            yield is_valid
         finally:
             run_groups(connection, [[*_POINT.end]])[0].answer()
 

@@ -158,6 +158,8 @@ def token_hook(given: "Settings") -> tuple[str, str] | None:
     from supabase_jobs.sources.config_toml import load_auth_settings
 
     settings = load_auth_settings(given.directory, project_ref(given.db_url))
+    if not settings.enable_signup:
+        narrate("note: [auth] enable_signup is off; what newcomers can do is tested all the same")
     hook = settings.custom_access_token
     if hook is not None and hook.function is None:
         narrate("note: the access token hook is a web service, which is not called")

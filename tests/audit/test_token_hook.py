@@ -76,3 +76,12 @@ def test_a_hook_that_fails_is_named(cli: Run, tmp_path: Path) -> None:
     found = audited(cli, tmp_path, refused)
     assert set(found) == {"public.add_role"}
     assert "permission denied for function add_role" in found["public.add_role"]
+
+
+def test_what_the_configuration_excludes_is_said(cli: Run, tmp_path: Path) -> None:
+    folder = written(tmp_path, SHOP.format(value=BY_USER))
+    web = CONFIG.format(enabled="true").replace("pg-functions://postgres", "https://example.com")
+    (folder / "supabase" / "config.toml").write_text(f"[auth]\nenable_signup = false\n{web}")
+    ran = cli("audit", cwd=folder)
+    assert "enable_signup is off" in ran.err
+    assert "the access token hook is a web service, which is not called" in ran.err

@@ -72,6 +72,25 @@ def test_text_has_the_fix_on_lines_of_its_own() -> None:
     assert f"\nfix:\n{fix}\n\n" in shown
 
 
+def test_text_has_one_line_for_privileges_that_no_policy_limits() -> None:
+    granted = [
+        replace(NOTE, id=f"{kind}:{schema}", object=schema, cause="a grant", fix="revoke all;")
+        for kind, schema in (("truncate", "public"), ("sequence", "public"), ("sequence", "shop"))
+    ]
+    shown = " ".join(written("text", replace(BAD, findings=tuple(granted))).split())
+    assert shown.count("info: ") == 2
+    assert "info: public: API roles may empty tables and set sequences without a policy;" in shown
+    assert "info: shop: API roles may set sequences without a policy;" in shown
+    assert "revoke all;" not in shown
+    ids = [
+        finding["id"]
+        for finding in json.loads(written("json", replace(BAD, findings=tuple(granted))))[
+            "findings"
+        ]
+    ]
+    assert ids == ["truncate:public", "sequence:public", "sequence:shop"]
+
+
 def test_text_prints_a_common_fix_once() -> None:
     shown = written(
         "text",

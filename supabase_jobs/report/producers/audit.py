@@ -86,6 +86,8 @@ _WHOSE = {
     "other": "another's rows",
     "none": "rows without an owner",
 }
+# kind of a privilege that no policy limits and no request uses → the action
+_UNLIMITED = {"truncate": "empty tables", "sequence": "set sequences"}
 _KEYS = ("id", "severity", "object", "message", "fix", "cause")
 _CELL_KEYS = ("object", "caller", "whose", "action", "outcome")
 
@@ -220,6 +222,15 @@ def _notes(result: Audit) -> list[AuditFinding]:
     return [f for f in result.findings if f.severity is Severity.INFO]
 
 
+def _unlimited(result: Audit) -> dict[str, list[AuditFinding]]:
+    """The infos about privileges that no policy limits, by schema."""
+    found: dict[str, list[AuditFinding]] = {}
+    for finding in _notes(result):
+        if finding.id.partition(":")[0] in _UNLIMITED:
+            found.setdefault(finding.object, []).append(finding)
+    return found
+
+
 def _questions(result: Audit) -> list[AuditFinding]:
     """The decisions that the project has to take."""
     return [f for f in result.findings if f.severity is Severity.QUESTION]
@@ -242,6 +253,32 @@ def _entries(result: Audit, findings: Iterable[AuditFinding]) -> tuple[Entry, ..
         key = (finding.object, finding.severity, finding.cause, finding.fix or finding.id)
         groups.setdefault(key, []).append(finding)
     return tuple(_entry(result, group, positions[id(group[0])]) for group in groups.values())
+
+
+def _note_entries(result: Audit) -> tuple[Entry, ...]:
+    """The infos: the privileges that no policy limits are one line for each schema."""
+    unlimited = _unlimited(result)
+    left_out = {id(finding) for findings in unlimited.values() for finding in findings}
+    others = [finding for finding in _notes(result) if id(finding) not in left_out]
+    lines = [_unlimited_entry(schema, findings) for schema, findings in unlimited.items()]
+    return (*_entries(result, others), *lines)
+
+
+def _unlimited_entry(schema: str, findings: Iterable[AuditFinding]) -> Entry:
+    kinds = {finding.id.partition(":")[0] for finding in findings}
+    actions = [action for kind, action in _UNLIMITED.items() if kind in kinds]
+    message = (
+        f"API roles may {' and '.join(actions)} without a policy; the API has no request for it,"
+        " and --format json has the SQL that ends it"
+    )
+    return Entry(
+        severity=Severity.INFO,
+        object=schema,
+        messages=(Message(message),),
+        label=f"{Severity.INFO}: ",
+        badge=Severity.INFO,
+        position=sys.maxsize - 1,
+    )
 
 
 def _question(finding: AuditFinding) -> Entry:
@@ -361,7 +398,7 @@ def _sections(result: Audit) -> Iterator[Section]:
         ),
         Findings(
             title="Notes",
-            entries=_entries(result, notes),
+            entries=_note_entries(result),
             anchor="notes",
             folded=counted(len(notes), "note"),
         ),

@@ -171,8 +171,9 @@ class Tried:
     owner of the row, seen by the caller. `name` is that of a special attempt, such as join. An
     update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
     `error_shows_row`: the error contains the generated text of the row. `names_nobody`: an inserted
-    row that has no user, claim or header. `refers_to` are the rows to
-    which an inserted row refers, or an updated one by its column.
+    row that has no user, claim or header. `refers_to` are the rows to which an inserted row refers,
+    or an updated one by its column. `decided_by` is the role that each user has and without which
+    the action is refused.
     """
 
     number: int
@@ -192,6 +193,7 @@ class Tried:
     error_shows_row: bool
     names_nobody: bool
     refers_to: Sequence[int]
+    decided_by: str
 
     @property
     def reached(self) -> bool:
@@ -380,11 +382,12 @@ class Facts:
     @cached_property
     def objects(self) -> Mapping[str, Sequence[Tried]]:
         """The attempts on each object, by the most general caller first. Tables without row level
-        security have none: everything about them is one leak.
+        security have none: everything about them is one leak. There is one question about what a
+        role decides that everybody has.
         """
         found: dict[str, list[Tried]] = {}
         for tried in self.tried:
-            if tried.table.rls:
+            if tried.table.rls and not tried.decided_by:
                 found.setdefault(tried.object, []).append(tried)
         return {name: sorted(group, key=lambda t: t.actor.rank) for name, group in found.items()}
 
@@ -604,6 +607,7 @@ class _Reader:
             error_shows_row=_shows_row(attempt),
             names_nobody=self._names_nobody(attempt),
             refers_to=[self._row(row) for row in _parent_rows(attempt, rows)],
+            decided_by=attempt.decided_by,
         )
 
     def _names_nobody(self, attempt: Attempt) -> bool:

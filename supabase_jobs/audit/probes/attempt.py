@@ -38,8 +38,9 @@ class Attempt:
 
     `sent` is the action as a value, None if a missing privilege denies it. The statements `before`
     and `after` it may count rows; then `effect` reads the outcome from the answers. `column` and
-    `value` belong to an update. A policy has accepted a row that violates only a
-    constraint, or that only a foreign key of other rows keeps.
+    `value` belong to an update. `decided_by` is the role that each user has, such as
+    `profiles.role = staff`, without which the action is refused. A policy has accepted a row that
+    violates only a constraint, or that only a foreign key of other rows keeps.
     """
 
     caller: Persona
@@ -57,6 +58,7 @@ class Attempt:
     error: psycopg.Error | None = None
     answers: Sequence[Any] = ()
     name: str = ""
+    decided_by: str = ""
 
     @property
     def label(self) -> str:

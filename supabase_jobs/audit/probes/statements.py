@@ -105,6 +105,19 @@ def lasting_update(row: Row, column: str, value: str | None) -> Statement:
     )
 
 
+def update_where(
+    relation: Relation, where: Mapping[str, str | None], values: Mapping[str, str | None]
+) -> Statement:
+    """Set columns of the rows with these values."""
+    return _statement(
+        sql.SQL("update {} set {} where {}").format(
+            relation.identifier,
+            equal(constants(relation, values), ", "),
+            equal(constants(relation, where), " and "),
+        )
+    )
+
+
 def delete(row: Row, cursor: Cursor | None = None) -> Delete:
     """Delete a row."""
     return Delete(row.relation.identifier, row.condition, cursor)

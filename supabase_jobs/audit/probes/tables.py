@@ -3,7 +3,7 @@ opens.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -67,6 +67,22 @@ class Gain:
     action: str
 
 
+@dataclass(frozen=True)
+class _Role:
+    """A role that each user has: the table and column, the value, and others that it could be."""
+
+    relation: Relation
+    user: str
+    column: str
+    value: str
+    others: Sequence[str]
+
+    @property
+    def label(self) -> str:
+        """The role as questions name it."""
+        return f"{self.relation.name}.{self.column} = {self.value}"
+
+
 class Probes:
     """Runs the attempts in batches; `attempts` keeps all of them."""
 
@@ -82,6 +98,7 @@ class Probes:
         self.prober = Runner(impersonation, deadline)
         self._cursors: dict[int, Cursor] = {}
         self._tables: Sequence[Relation] = ()
+        self._everybody: list[_Role] | None = None
         # table → columns that a trigger restores or sets, whoever changes them
         self._restored: dict[int, set[str]] = {}
         self._declarations: list[Statement] = []
@@ -110,6 +127,7 @@ class Probes:
         self._send(list(self._takeovers()))
         self._send(list(self._acceptances()))
         self._send(list(self._new_rows()))
+        self._find_deciding_roles()
 
     # -------------------------------------------------------------------------------------------
     # sending
@@ -756,6 +774,69 @@ class Probes:
         )
 
     # -------------------------------------------------------------------------------------------
+    # roles that everybody has
+
+    def _find_deciding_roles(self) -> None:
+        """Note the role of outsiders without which they do not reach rows of others: whoever signs
+        up has it.
+        """
+        controls: list[tuple[Attempt, str, Attempt]] = []
+        for attempt in self.attempts:
+            caller = attempt.caller
+            is_of_other = attempt.whose == OTHER and attempt.reached and attempt.sent is not None
+            if not is_of_other or not caller.is_outsider or caller.user is None:
+                continue
+            for role in self._roles_of_everybody():
+                if role.relation.oid in self._plan.usage.reads.get(attempt.relation.oid, ()):
+                    controls += [
+                        (attempt, role.label, self._without_role(attempt, role, other))
+                        for other in role.others
+                    ]
+        self._run_unrecorded([control for _, _, control in controls])
+        for attempt, label, control in controls:
+            if control.outcome in (HIDDEN, DENIED, VIOLATES):
+                attempt.decided_by = label
+
+    def _roles_of_everybody(self) -> list[_Role]:
+        """The roles in the row that each user has, if policies of other tables read them."""
+        if self._everybody is not None:
+            return self._everybody
+        plan, self._everybody = self._plan, []
+        for oid in sorted((plan.per_user & plan.opening) - plan.staff):
+            relation, row = plan.catalog.by_oid[oid], self._world.b.rows.get(oid)
+            users = user_columns(relation, plan.usage, plan.per_user)
+            if row is None:
+                continue
+            for column in relation.columns:
+                current = row.values.get(column.name)
+                compared = plan.usage.literals.get((oid, column.name), [])
+                limits = plan.limits.get(oid, {}).get(column.name, Limits())
+                known = dict.fromkeys([*(limits.allowed or column.labels), *compared])
+                others = [value for value in known if value != current]
+                if compared and others and current in known and column.base != "bool":
+                    self._everybody.append(
+                        _Role(relation, users[0], column.name, current or "", others[:2])
+                    )
+        return self._everybody
+
+    def _without_role(self, attempt: Attempt, role: _Role, other: str) -> Attempt:
+        """The action of a caller to whom the owner of the database gives another role first."""
+        assert attempt.caller.user is not None  # noqa: S101  checked by the caller
+        change = statements.update_where(
+            role.relation, {role.user: attempt.caller.user.id}, {role.column: other}
+        )
+        back = Statement(SET, ("role", attempt.caller.role))
+        before = [own_role(self._impersonation), change, back]
+        return replace(
+            attempt,
+            before=[*before, *attempt.before],
+            effect=partial(_behind, attempt.effect, len(before)),
+            outcome="",
+            error=None,
+            answers=(),
+        )
+
+    # -------------------------------------------------------------------------------------------
     # escalation
 
     def _escalate(self) -> None:
@@ -879,6 +960,11 @@ class Probes:
 def _counts_and_lasts(answers: Sequence[object]) -> bool:
     """Whether an UPDATE reached its row, and no trigger has restored the value."""
     return bool(answers[0].count and answers[-1].rows[0][0])  # type: ignore[attr-defined]
+
+
+def _behind(effect: _Effect | None, number: int, answers: Sequence[Any]) -> bool:
+    """Whether an action reached its row behind a number of statements, as without them."""
+    return bool(effect(answers[number:]) if effect else answers[number].count)
 
 
 def _after_a_write(effect: _Effect | None, answers: Sequence[Any]) -> bool:

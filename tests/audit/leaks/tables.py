@@ -104,6 +104,7 @@ _TRIED: Mapping[str, Any] = {
     "error_shows_row": False,
     "names_nobody": False,
     "refers_to": [],
+    "decided_by": "",
 }
 _NO_ROWS: Mapping[str, Any] = {
     "has_secret": False,

@@ -88,7 +88,7 @@ _WHOSE = {
 }
 # kind of a privilege that no policy limits and no request uses → the action
 _UNLIMITED = {"truncate": "empty tables", "sequence": "set sequences"}
-_KEYS = ("id", "severity", "object", "message", "fix", "cause")
+_KEYS = ("id", "severity", "object", "message", "fix", "cause", "proven")
 _CELL_KEYS = ("object", "caller", "whose", "action", "outcome")
 
 
@@ -297,13 +297,15 @@ def _entry(result: Audit, group: Sequence[AuditFinding], position: int) -> Entry
     first = group[0]
     location = locate(result.locations, first.object, first.policies)
     line = f" · {location.file}:{location.line}" if location else ""
+    place = f" ({location.file}:{location.line})" if location else ""
     return Entry(
         severity=first.severity,
         object=first.object,
         messages=tuple(Message(finding.message) for finding in group),
         label=f"{first.severity}: ",
         badge=first.severity,
-        cause=first.cause,
+        id=first.id,
+        cause=f"{first.cause}{place}" if first.cause else "",
         fixes=(first.fix,) if first.fix else (),
         footer=f"Cause: {first.cause}{line}",
         position=position,

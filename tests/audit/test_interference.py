@@ -107,6 +107,32 @@ def test_what_flows_from_rows_of_others(project: Connection) -> None:
     assert left == set()
 
 
+COLUMNS = """
+create table public.members (
+  id uuid primary key references auth.users, nickname text not null, birth_name text not null
+);
+alter table public.members enable row level security;
+create policy "everybody" on public.members for select to authenticated using (true);
+revoke select on public.members from anon, authenticated;
+grant select (id, nickname) on public.members to authenticated;
+create view public.nicknames as select id, nickname from public.members;
+create view public.names as select id, upper(birth_name) as name from public.members;
+create function public.own_name() returns text language sql stable security definer set search_path = ''
+as 'select birth_name from public.members where id = auth.uid()';
+revoke select on public.nicknames, public.names from anon;
+"""
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_columns_that_are_refused(project: Connection) -> None:
+    known = {f.id for f in run_audit(project).findings}
+    project.execute(COLUMNS.encode())
+    found = {f.id for f in run_audit(project).findings if f.id not in known}
+    reads = {id_ for id_ in found if id_.startswith(("view", "function")) and ":select" in id_}
+    assert reads == {"view:public.names:select"}
+    assert not [id_ for id_ in found if "own_name" in id_]
+
+
 def test_role_that_may_not_switch_triggers_off(request: pytest.FixtureRequest) -> None:
     database = session_copy(request, "with_triggers", "services", DEFAULT_MAJOR)
     with (

@@ -184,7 +184,8 @@ class Interference:
     def _examples(self, tables: Iterable[int]) -> Iterable[Row]:
         """A refused row of each table."""
         for oid in sorted(tables):
-            yield next(row for row in self._refused.rows if row.relation.oid == oid)
+            rows = (*self._refused.rows, *self._refused.in_part)
+            yield next(row for row in rows if row.relation.oid == oid)
 
 
 def _uuids(row: Row) -> Iterable[str]:

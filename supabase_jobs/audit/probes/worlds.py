@@ -42,25 +42,30 @@ _NUMBERS = ("numeric", "float4", "float8")
 class Refused:
     """The rows of tenant A that a caller cannot read, without those that name the caller.
 
-    `absent` are those that can be left out: no row that the caller reads refers to them.
-    `of_everybody`: rows of both tenants, to a caller who belongs to neither.
+    `absent` are those that can be left out: no row that the caller reads refers to them. Of the
+    rows `in_part`, the caller's `role` may not read some columns. `of_everybody`: rows of both
+    tenants, to a caller who belongs to neither.
     """
 
+    role: str
     rows: Sequence[Row] = ()
     absent: Sequence[Row] = ()
+    in_part: Sequence[Row] = ()
     of_everybody: "Refused | None" = None
 
     def of(self, tables: Collection[int]) -> "Refused":
         """Those of some tables."""
         return Refused(
-            [row for row in self.rows if row.relation.oid in tables],
-            [row for row in self.absent if row.relation.oid in tables],
+            role=self.role,
+            rows=[row for row in self.rows if row.relation.oid in tables],
+            absent=[row for row in self.absent if row.relation.oid in tables],
+            in_part=[row for row in self.in_part if row.relation.oid in tables],
         )
 
     @property
     def tables(self) -> set[int]:
         """The tables of the rows."""
-        return {row.relation.oid for row in self.rows}
+        return {row.relation.oid for row in (*self.rows, *self.in_part)}
 
 
 @dataclass(eq=False)
@@ -172,6 +177,7 @@ class Worlds:
         the columns `fixed`.
         """
         changed = [self._with_other_contents(rows, fixed) for rows in _by_table(refused.rows)]
+        changed += self._with_other_columns(refused, fixed)
         return self._around(statement for statement in changed if statement is not None)
 
     def without(self, refused: Refused) -> list[Statement]:
@@ -182,6 +188,7 @@ class Worlds:
         left = {id(row) for row in refused.rows} - {id(row) for row in refused.absent}
         kept = [row for row in refused.rows if id(row) in left]
         changed = [self._with_other_contents(rows) for rows in _by_table(kept)]
+        changed += self._with_other_columns(refused, ())
         return self._around([*deleted, *(one for one in changed if one is not None)])
 
     def older(self, rows: Sequence[Row]) -> list[Statement]:
@@ -201,11 +208,13 @@ class Worlds:
     def contents(self, refused: Refused) -> dict[str, set[ColumnKey]]:
         """The contents of the refused rows that differ in the other world, and their columns."""
         found: dict[str, set[ColumnKey]] = {}
-        for row in refused.rows:
+        in_part = {id(row) for row in refused.in_part}
+        for row in (*refused.rows, *refused.in_part):
             oid = row.relation.oid
+            readable = _readable(row.relation, refused.role) if id(row) in in_part else set()
             for name in self._changes.get(oid, {}):
                 value = row.values.get(name)
-                if value is not None:
+                if value is not None and (oid, name) not in readable:
                     found.setdefault(value, set()).add((oid, name))
         return found
 
@@ -263,7 +272,13 @@ class Worlds:
         ]
         needed = {id(row) for row in _referenced(readable, refused)}
         absent = [row for row in refused if id(row) not in needed]
-        return Refused([*refused, *(row for row in users if not _names(caller, row))], absent)
+        others = [row for row in readable if not _names(caller, row)]
+        return Refused(
+            role=caller.role,
+            rows=[*refused, *(row for row in users if not _names(caller, row))],
+            absent=absent,
+            in_part=[row for row in others if not _is_whole(row.relation, caller.role)],
+        )
 
     def _try_changes(self, changes: Sequence[_Changes]) -> None:
         try:
@@ -287,6 +302,16 @@ class Worlds:
         known = self._changes.get(oid, {})
         changes = {name: one for name, one in known.items() if (oid, name) not in fixed}
         return _update(rows, changes) if changes else None
+
+    def _with_other_columns(
+        self, refused: Refused, fixed: Collection[ColumnKey]
+    ) -> list[Statement | None]:
+        """The same for the rows that are refused in part, in the columns that are refused."""
+        changed = []
+        for rows in _by_table(refused.in_part):
+            readable = _readable(rows[0].relation, refused.role)
+            changed.append(self._with_other_contents(rows, {*readable, *fixed}))
+        return changed
 
     def _other_contents(self, rows: Sequence[Row]) -> dict[str, list[sql.Composable]]:
         """Column → expressions with other contents, of columns that decide no access."""
@@ -339,6 +364,17 @@ class Worlds:
 def _rows_of(tenant: Tenant) -> list[Row]:
     """All rows of the users of a tenant."""
     return [row for user in tenant.users for row in (*user.rows.values(), *user.extra)]
+
+
+def _readable(relation: Relation, role: str) -> set[ColumnKey]:
+    """The columns that a role may read."""
+    names = [name for name in relation.by_name if relation.may(role, "SELECT", name)]
+    return {(relation.oid, name) for name in names}
+
+
+def _is_whole(relation: Relation, role: str) -> bool:
+    """Whether a role may read every column."""
+    return len(_readable(relation, role)) == len(relation.columns)
 
 
 def _names(caller: Persona, row: Row) -> bool:

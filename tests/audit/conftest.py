@@ -73,5 +73,7 @@ def decided(fix: str) -> str:
     lines = fix.splitlines()
     if not all(line.startswith("--") for line in lines):
         return fix
-    first = next((n for n, line in enumerate(lines) if line.endswith(":")), len(lines))
+    first = next(
+        (n for n, line in enumerate(lines) if line.endswith((" run:", " row:"))), len(lines)
+    )
     return "\n".join(line.removeprefix("-- ") for line in lines[first + 1 :])

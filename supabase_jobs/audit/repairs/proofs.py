@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, SERVICE
@@ -28,6 +29,7 @@ from supabase_jobs.audit.rows.tenants import Tenant
 from supabase_jobs.findings import Repair, Repairs, as_comment
 from supabase_jobs.session.deadline import DeadlineError
 
+_WIDTH = 97  # of a line of a comment
 _WHOSE = {OWN: "own rows", GROUP: "rows of the group", NONE: "rows"}
 # (object, caller, permission)
 Cell = tuple[str, str, Permission]
@@ -393,7 +395,9 @@ def _question(text: str, verdict: Verdict) -> str:
     shown = "; ".join(verdict.takes[: LIMITS.named])
     rest = len(verdict.takes) - LIMITS.named
     shown += f"; and {rest} more" if rest > 0 else ""
-    return as_comment(f"Tried: it would take: {shown}. If that is intended, run:\n{text}")
+    sentence = f"Tried: it would take: {shown}. If that is intended, run:"
+    lines = wrap(sentence, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return as_comment("\n".join([*lines, text]))
 
 
 def _named(one: Attempt | Bypass) -> str:

@@ -25,9 +25,16 @@ class Savepoint:
 _KEPT = Savepoint("step")
 
 
-def kept(steps: Sequence[Sequence[Statement]]) -> list[Sequence[Statement]]:
-    """Groups that keep the changes of each step for the next ones, unless it fails."""
-    groups = [[_KEPT.undo, *step, *_KEPT.keep] for step in steps]
+def kept(
+    steps: Sequence[Sequence[Statement]], *, check_deferred: bool = False
+) -> list[Sequence[Statement]]:
+    """Groups that keep the changes of each step for the next ones, unless it fails.
+
+    With `check_deferred`, for few steps that check deferred constraints, the savepoints lie within
+    each other: once one is released, no rollback makes PostgreSQL defer the constraints again.
+    """
+    keep = [_KEPT.save] if check_deferred else _KEPT.keep
+    groups = [[_KEPT.undo, *step, *keep] for step in steps]
     return [[_KEPT.save], *groups, [_KEPT.undo]]
 
 

@@ -195,7 +195,8 @@ class ScenarioRunner(Runner):
             return [[*self._step(scenario.steps[0]), _RUN_WATCH]]
         given = [Statement(statement, self._params) for statement in scenario.given]
         begin = [*given, reset_statement(self.impersonation), _RUN_WATCH] if given else []
-        return [begin, *kept([self._step(step) for step in scenario.steps]), [_RUN_WATCH]]
+        steps = kept([self._step(step) for step in scenario.steps], check_deferred=True)
+        return [begin, *steps, [_RUN_WATCH]]
 
     def _step(self, step: ScenarioStep) -> list[Statement]:
         caller = step.identity and step.identity.filled(self.impersonation.texts)

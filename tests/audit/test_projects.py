@@ -90,7 +90,8 @@ def test_faults_are_reported(
         repaired = finding if finding.fix else next(f for f in of_cause if f.fix)
         if not repaired.proven:
             undecided.append(fault.name)
-        for fix in {decided(repaired.fix), *(f.fix for f in of_cause if f.proven)}:
+        proven = {f.fix for f in (repaired, *of_cause) if f.proven}
+        for fix in proven or {decided(repaired.fix)}:
             project.execute(fix.encode())
     assert set(undecided) <= {fault.name for fault in faults if fault.takes}
     assert set(proved(project, faults, found)) <= set(undecided), "some fixes close nothing"

@@ -14,13 +14,13 @@ from psycopg.pq import TransactionStatus
 from supabase_jobs.api.request import Request
 from supabase_jobs.audit import access, callers, catalog, summary, token_hook
 from supabase_jobs.audit.baseline import Access, deviation_id, wider
-from supabase_jobs.audit.callers import MEMBER, OWNER
+from supabase_jobs.audit.callers import MEMBER, OWNER, SERVICE
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
 from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
 from supabase_jobs.audit.leaks import escalation, kinds, rls_disabled
 from supabase_jobs.audit.leaks import facts as leak_facts
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.facts import API_USERS, Facts
 from supabase_jobs.audit.leaks.leak import (
     DEVIATION,
     ExplainedLeak,
@@ -31,9 +31,10 @@ from supabase_jobs.audit.leaks.leak import (
 )
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, permissions
+from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import add_states
 from supabase_jobs.audit.probes import repeat, topics
-from supabase_jobs.audit.probes.attempt import OTHER, OWN, Attempt
+from supabase_jobs.audit.probes.attempt import OTHER, OWN, SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.bypasses import Bypasses
 from supabase_jobs.audit.probes.tables import Probes
@@ -345,6 +346,7 @@ def _not_tested(
                 f"{bypass.action} as {bypass.caller.label} failed with {bypass.outcome}",
             )
     yield from _recursive(attempts)
+    yield from _unsatisfied(attempts)
     for label, why in slow.items():
         yield NotTested(
             label, f"{why}: a lock or the statement timeout", "Audit again when the server is idle."
@@ -366,6 +368,29 @@ def _recursive(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
     for label, why in failed.items():
         help_ = "A policy queries its own table: move the query into a SECURITY DEFINER function."
         yield NotTested(label, why, help_)
+
+
+def _unsatisfied(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
+    """Tables whose policies for reading no caller of the audit satisfies: that nobody reads them is
+    not known.
+    """
+    selects = [a for a in attempts if a.action == SELECT and a.caller.kind != SERVICE]
+    known = {a.relation.oid for a in selects if a.reached or a.error is not None}
+    for relation in dict.fromkeys(a.relation for a in selects if not a.relation.is_storage):
+        roles = [r for r in API_USERS if relation.may(r, "SELECT")]
+        policies = [p for p in relation.policies if any(_may_admit(p, r) for r in roles)]
+        if policies and relation.oid not in known:
+            names = ", ".join(f'policy "{policy.name}"' for policy in policies)
+            why = f"no caller of the audit can read a row by {names}"
+            help_ = "Describe a caller who satisfies it under [callers] in supabase/audit.toml."
+            yield NotTested(relation.label, why, help_)
+
+
+def _may_admit(policy: catalog.Policy, role: str) -> bool:
+    """Whether a policy lets a role read some rows, as far as its text tells."""
+    is_for = policy.permissive and policy.applies_to(role) and policy.governs(SELECT)
+    tree = expressions.expression_tree(policy.visible or "true")
+    return is_for and not expressions.never_true(tree, role)
 
 
 def _label(bypass: Bypass) -> str:

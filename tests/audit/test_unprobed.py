@@ -111,3 +111,27 @@ def test_policy_that_queries_its_own_table_is_not_tested(project_url: Callable[[
     [found] = result.not_tested
     assert (found.object, result.unchecked, result.ok) == ("public.staff", ("public.staff",), False)
     assert 'infinite recursion detected in policy for relation "staff"' in found.why
+
+
+UNSATISFIED = """
+create table public.crew (person uuid primary key references auth.users, badge text not null default 'none');
+create table public.logs (id bigint primary key, body text);
+create table public.sealed (id bigint primary key, body text);
+create table public.internal (id bigint primary key, body text);
+alter table public.crew enable row level security;
+alter table public.logs enable row level security;
+alter table public.sealed enable row level security;
+alter table public.internal enable row level security;
+create policy own on public.crew for select using (person = auth.uid());
+create policy crew on public.logs for select
+  using (exists (select from public.crew where person = auth.uid() and md5(badge) = 'x'));
+create policy nobody on public.sealed for select using (false);
+create policy service on public.internal for select using ((auth.jwt() ->> 'role') = 'service_role');
+"""
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_policy_that_no_caller_satisfies_is_not_tested(project: Connection) -> None:
+    project.execute(UNSATISFIED.encode())
+    found = {one.object: one.why for one in run_audit(project).not_tested}
+    assert found == {"public.logs": 'no caller of the audit can read a row by policy "crew"'}

@@ -213,6 +213,22 @@ def always_true(tree: Any, role: str) -> bool:
     return value(tree) == Literal("true")
 
 
+def never_true(tree: Any, role: str) -> bool:
+    """Whether an expression is true for no row of a role: `false`, or another role is demanded."""
+    if not isinstance(tree, dict) or not tree:
+        return False
+    kind, fields = next(iter(tree.items()))
+    if kind == "BoolExpr":
+        parts = [never_true(arg, role) for arg in fields["args"]]
+        return {"AND_EXPR": any(parts), "OR_EXPR": all(parts)}.get(fields["boolop"], False)
+    if kind == "A_Expr" and fields.get("kind") == "AEXPR_OP":
+        sides = (value(fields.get("lexpr")), value(fields.get("rexpr")))
+        literals = [side for side in sides if isinstance(side, Literal)]
+        is_equal = fields["name"][-1]["String"]["sval"] == "="
+        return is_equal and Claim(("role",)) in sides and literals not in ([], [Literal(role)])
+    return value(tree) == Literal("false")
+
+
 def _literal(constant: Node) -> Literal | None:
     for key, part in constant.items():
         if key in ("sval", "fval") and isinstance(part, dict):

@@ -795,12 +795,16 @@ def _lets_all_pass(policy: Policy, role: str, action: str) -> bool:
 
 
 def _are_limited(relation: Relation, identifying: Collection[str]) -> bool:
-    """Whether each policy for SELECT mentions columns of its table, and only identifying ones."""
+    """Whether each policy for SELECT mentions columns of its table, and only identifying ones.
+
+    A policy that names the rows to leave out shows all others on purpose.
+    """
     policies = [p for p in relation.policies if p.permissive and p.governs(SELECT)]
     for policy in policies:
         text = policy.visible or ""
         named = {name for name in relation.by_name if re.search(rf"\b{re.escape(name)}\b", text)}
-        if not named or not named.issubset(identifying):
+        excludes = expressions.excludes(expressions.expression_tree(text))
+        if excludes or not named or not named.issubset(identifying):
             return False
     return bool(policies)
 

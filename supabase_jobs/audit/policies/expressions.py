@@ -229,6 +229,11 @@ def never_true(tree: Any, role: str) -> bool:
     return value(tree) == Literal("false")
 
 
+def excludes(tree: Any) -> bool:
+    """Whether an expression only names rows that are left out: `not blocked(author_id)`."""
+    return isinstance(tree, dict) and tree.get("BoolExpr", {}).get("boolop") == "NOT_EXPR"
+
+
 def _literal(constant: Node) -> Literal | None:
     for key, part in constant.items():
         if key in ("sval", "fval") and isinstance(part, dict):

@@ -134,7 +134,8 @@ class Judge:
         takes = [_named(one) for one in lost if not self._may_end(one)]
         takes += [_of_cell(cell) for cell in self._taken(before, after)]
         takes += [f"{caller}: call of {name}" for caller, name, *_ in before.uses - after.uses]
-        opens = [_named(one) for one in won if not self._is_known(one)]
+        # the project decides who has a claim that it sets
+        opens = [_named(one) for one in won if not self._is_known(one) and one.caller.kind != CLAIM]
         opens += [
             _of_cell(cell)
             for cell in wider(after.granted, before.granted)

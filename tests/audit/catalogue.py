@@ -19,7 +19,7 @@ A project has `supabase/migrations`, and `faults.toml`:
     cause = "members: join"            # part of the cause that audit names
     effect = "select …"                # the owner's query that shows what the proof has changed
     other_rows = true                  # its repair mentions a column, so the next audit has other rows
-    takes = true                       # its repair would take something, so the project decides
+    takes = true                       # its repair takes something, or may do so: the project decides
     alone = true                       # other faults hide it, because they open the same rows
 
     [harmless."a policy that says the same in other words"]

@@ -527,7 +527,8 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     if is_inactive and mark is not None and repair is not Repair.REFUSE:
         yield without_ended(plan, relation, policies, mark, role)
     is_extra = one.droppable and _remain(relation, policies, role)
-    if policies and (is_extra or one.is_deviation):
+    asked = any(_asks_elsewhere(policy) for policy in policies)
+    if policies and (one.is_deviation or (is_extra and not asked)):
         yield edited(relation, policies, Edit.DROP)
     yield from _fewer_alternatives(relation, policies)
     if one.is_of_column:
@@ -555,9 +556,11 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         for condition in conditions if of_new_rows else ():
             limited = edited(relation, of_new_rows, Edit.OWNER_OF_NEW_ROWS)
             yield replace(limited, owner=condition)
-    for condition in conditions:
+    # one for Storage would limit the files of all buckets
+    for condition in () if relation.is_storage else conditions:
         yield _restrictive(relation, one, condition)
-    yield edited(relation, policies, Edit.DROP)
+    if one.is_deviation or not asked:
+        yield edited(relation, policies, Edit.DROP)
 
 
 def edited(relation: Relation, policies: Sequence[Policy], edit: Edit) -> Demand:
@@ -580,6 +583,15 @@ def _without(text: str, part: str) -> str:
     if part not in parts or len(parts) == 1:
         return text
     return " or ".join(f"({other})" for other in parts if other != part)
+
+
+def _asks_elsewhere(policy: Policy) -> bool:
+    """Whether a policy asks a function or another table who its caller is. Whom it is for may not
+    be among the callers of the audit, so no trial shows what is lost with it.
+    """
+    trees = [expressions.expression_tree(text) for text in (policy.visible, policy.checked) if text]
+    called = {name[0] for name in expressions.calls(trees) if len(name) > 1}
+    return bool(expressions.tables(trees) or called - {"auth", "storage", "pg_catalog"})
 
 
 def _remain(relation: Relation, policies: Sequence[Policy], role: str) -> bool:

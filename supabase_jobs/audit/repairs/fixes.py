@@ -130,7 +130,15 @@ def of_explained(plan: Plan, proofs: Proofs, leak: ExplainedLeak) -> Repaired:
     proven = Proven(leak.explanation.fix)
     if leak.severity.is_problem and demands:
         proven = proofs.prove(leak, demands)
+        if proven.is_proven and _is_changing(plan, leak.object):
+            ask = "Its callers may lose what it changes. If nobody needs that, run:"
+            proven = Proven(as_comment(f"{ask}\n{proofs.statements(proven)}"))
     return Repaired(leak, leak.explanation.cause, leak.explanation.policies, proven)
+
+
+def _is_changing(plan: Plan, name: str) -> bool:
+    """Whether an object is a function that may change rows: a trial compares what calls show."""
+    return any(f.signature == name and f.volatility == "v" for f in plan.catalog.functions)
 
 
 def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:

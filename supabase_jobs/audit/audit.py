@@ -378,7 +378,7 @@ def _unsatisfied(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
     known = {a.relation.oid for a in selects if a.reached or a.error is not None}
     for relation in dict.fromkeys(a.relation for a in selects if not a.relation.is_storage):
         roles = [r for r in API_USERS if relation.may(r, "SELECT")]
-        policies = [p for p in relation.policies if any(_may_admit(p, r) for r in roles)]
+        policies = [p for p in relation.policies if _may_admit(p, roles)]
         if policies and relation.oid not in known:
             names = ", ".join(f'policy "{policy.name}"' for policy in policies)
             why = f"no caller of the audit can read a row by {names}"
@@ -386,11 +386,13 @@ def _unsatisfied(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
             yield NotTested(relation.label, why, help_)
 
 
-def _may_admit(policy: catalog.Policy, role: str) -> bool:
-    """Whether a policy lets a role read some rows, as far as its text tells."""
-    is_for = policy.permissive and policy.applies_to(role) and policy.governs(SELECT)
+def _may_admit(policy: catalog.Policy, roles: Collection[str]) -> bool:
+    """Whether a policy lets some role read some rows, as far as its text tells."""
+    if not (policy.permissive and policy.governs(SELECT)):
+        return False
     tree = expressions.expression_tree(policy.visible or "true")
-    return is_for and not expressions.never_true(tree, role)
+    applying = [role for role in roles if policy.applies_to(role)]
+    return any(not expressions.never_true(tree, role) for role in applying)
 
 
 def _label(bypass: Bypass) -> str:

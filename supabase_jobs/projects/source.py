@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from psycopg.pq import TransactionStatus
 
 from supabase_jobs.database.batch import Statement, read
@@ -96,7 +97,13 @@ def read_source(connection: Connection) -> Source:
     start = [Statement("begin read only"), Statement(SETTINGS)]
     facts = [_QUERIES[name].statement() for name in sorted(_QUERIES)]
     stand_ins = [_STAND_INS[name].statement() for name in _CREATED]
-    rows = read(connection, [*start, *facts, *stand_ins, Statement("rollback")])[len(start) : -1]
+    try:
+        answers = read(connection, [*start, *facts, *stand_ins, Statement("rollback")])
+    except psycopg.Error:
+        if not connection.broken:
+            connection.rollback()  # what follows can then ask who holds a lock
+        raise
+    rows = answers[len(start) : -1]
     found = dict(zip(sorted(_QUERIES), rows, strict=False))
     [(name, owner)] = found["database"]
     return Source(

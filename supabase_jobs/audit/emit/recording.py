@@ -17,6 +17,7 @@ from supabase_jobs.audit.probes import statements, topics
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
+from supabase_jobs.audit.rows import storage
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of
 from supabase_jobs.audit.rows.plan import is_deferred
@@ -154,7 +155,9 @@ def record(
 ) -> Recording:
     """Record an audit, while its rows exist."""
     printable = None if copied is None else Printable(copied, world)
-    rows = [*users(connection, world), *(row for _, row in rows_of(world))]
+    buckets = storage.new_buckets(world.plan, (world.a, world.b))
+    rows = [RecordedRow(bucket, table="storage.buckets") for bucket in buckets]
+    rows += [*users(connection, world), *(row for _, row in rows_of(world))]
     for topic, extension in dict.fromkeys((c.topic, c.extension) for c in channels):
         rows.append(RecordedRow(topics.message(topic, extension).query(), table=CHANNELS))
     for relation in dict.fromkeys(relation for relation, _ in world.plan.deferring):

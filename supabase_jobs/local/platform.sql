@@ -57,7 +57,7 @@ end;
 $$;
 
 -- supautils lets postgres switch triggers and foreign keys off, as `supabase db dump --data-only` does
-grant set on parameter session_replication_role to postgres;
+do $$ begin execute 'grant set on parameter session_replication_role to postgres'; end $$;
 
 -- ------------------------------------------------------------------------------------------- schema public
 

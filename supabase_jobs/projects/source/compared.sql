@@ -2,13 +2,19 @@
 -- Members of extensions are left out, because the copy has stand-ins. Expressions are compared without blanks and
 -- parentheses, which versions print differently. MAINTAIN is left out: it exists since PostgreSQL 17.
 with schemas as (
-  select n.oid, n.nspname, n.nspowner, n.nspacl
+  select
+    n.oid,
+    n.nspname,
+    n.nspowner,
+    n.nspacl
   from pg_namespace as n
   where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'supabase_jobs_copy')
 ),
 
 members as (
-  select d.classid, d.objid
+  select
+    d.classid,
+    d.objid
   from pg_depend as d
   where d.deptype = 'e'
 ),
@@ -27,7 +33,8 @@ relations as (
   from pg_class as c
   inner join schemas as n on c.relnamespace = n.oid
   where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-    and not exists (select from members as m where m.classid = 'pg_class'::regclass and m.objid = c.oid)
+    and not exists (select from members as m
+where m.classid = 'pg_class'::regclass and m.objid = c.oid)
 ),
 
 functions as (
@@ -36,7 +43,8 @@ functions as (
     format('%s.%s(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object
   from pg_proc as p
   inner join schemas as n on p.pronamespace = n.oid
-  where not exists (select from members as m where m.classid = 'pg_proc'::regclass and m.objid = p.oid)
+  where not exists (select from members as m
+where m.classid = 'pg_proc'::regclass and m.objid = p.oid)
 ),
 
 acls as (
@@ -49,21 +57,34 @@ acls as (
 
   union all
 
-  select r.object, format('privileges on column %s', a.attname), r.relowner, a.attacl
+  select
+    r.object,
+    format('privileges on column %s', a.attname),
+    r.relowner,
+    a.attacl
   from relations as r
   inner join pg_attribute as a on r.oid = a.attrelid
   where a.attnum > 0 and not a.attisdropped and a.attacl is not null
 
   union all
 
-  select f.object, 'privileges', f.proowner, coalesce(f.proacl, acldefault('f', f.proowner))
+  select
+    f.object,
+    'privileges',
+    f.proowner,
+    coalesce(f.proacl, acldefault('f', f.proowner))
   from functions as f
 
   union all
 
-  select n.nspname::text, 'privileges', n.nspowner, coalesce(n.nspacl, acldefault('n', n.nspowner))
+  select
+    n.nspname::text,
+    'privileges',
+    n.nspowner,
+    coalesce(n.nspacl, acldefault('n', n.nspowner))
   from schemas as n
-  where not exists (select from members as m where m.classid = 'pg_namespace'::regclass and m.objid = n.oid)
+  where not exists (select from members as m
+where m.classid = 'pg_namespace'::regclass and m.objid = n.oid)
 
   union all
 
@@ -75,11 +96,16 @@ acls as (
   from pg_type as t
   inner join schemas as n on t.typnamespace = n.oid
   where t.typtype in ('e', 'd', 'r')
-    and not exists (select from members as m where m.classid = 'pg_type'::regclass and m.objid = t.oid)
+    and not exists (select from members as m
+where m.classid = 'pg_type'::regclass and m.objid = t.oid)
 
   union all
 
-  select 'database', 'privileges', d.datdba, coalesce(d.datacl, acldefault('d', d.datdba))
+  select
+    'database',
+    'privileges',
+    d.datdba,
+    coalesce(d.datacl, acldefault('d', d.datdba))
   from pg_database as d
   where d.datname = current_database()
 
@@ -108,7 +134,11 @@ acls as (
 
   union all
 
-  select format('%s.%s', n.nspname, c.relname), 'privileges', c.relowner, coalesce(c.relacl, acldefault('r', c.relowner))
+  select
+    format('%s.%s', n.nspname, c.relname),
+    'privileges',
+    c.relowner,
+    coalesce(c.relacl, acldefault('r', c.relowner))
   from pg_class as c
   inner join pg_namespace as n on c.relnamespace = n.oid
   left join pg_init_privs as i on c.oid = i.objoid and i.classoid = 'pg_class'::regclass and i.objsubid = 0
@@ -117,7 +147,11 @@ acls as (
 
   union all
 
-  select format('parameter %s', p.parname), 'privileges', 10, p.paracl
+  select
+    format('parameter %s', p.parname),
+    'privileges',
+    10,
+    p.paracl
   from pg_parameter_acl as p
   -- the owner of a copy may always set it
   where p.parname <> 'session_replication_role'
@@ -164,7 +198,10 @@ expressions as (
 
   union all
 
-  select f.object, 'definition', pg_get_function_sqlbody(f.oid)
+  select
+    f.object,
+    'definition',
+    pg_get_function_sqlbody(f.oid)
   from functions as f
   where f.prosqlbody is not null
 ),
@@ -192,7 +229,10 @@ parts as (
 
   union all
 
-  select e.object, e.part, regexp_replace(e.value, '[\s()]', '', 'g')
+  select
+    e.object,
+    e.part,
+    regexp_replace(e.value, '[\s()]', '', 'g')
   from expressions as e
 
   union all
@@ -239,7 +279,10 @@ parts as (
 
   union all
 
-  select r.object, format('constraint %s', k.conname), concat_ws(' ', k.contype, k.convalidated, k.condeferrable)
+  select
+    r.object,
+    format('constraint %s', k.conname),
+    concat_ws(' ', k.contype, k.convalidated, k.condeferrable)
   from relations as r
   inner join pg_constraint as k on r.oid = k.conrelid
   -- NOT NULL is one since PostgreSQL 18
@@ -247,7 +290,10 @@ parts as (
 
   union all
 
-  select r.object, format('trigger %s', t.tgname), concat_ws(' ', t.tgtype, t.tgenabled, t.tgfoid::regproc)
+  select
+    r.object,
+    format('trigger %s', t.tgname),
+    concat_ws(' ', t.tgtype, t.tgenabled, t.tgfoid::regproc)
   from relations as r
   inner join pg_trigger as t on r.oid = t.tgrelid
   where not t.tgisinternal
@@ -255,7 +301,10 @@ parts as (
   union all
 
   -- a dump does not say that they are disabled
-  select r.object, format('foreign key %s is not checked', k.conname), string_agg(t.tgenabled, '' order by t.oid)
+  select
+    r.object,
+    format('foreign key %s is not checked', k.conname),
+    string_agg(t.tgenabled, '' order by t.oid)
   from relations as r
   inner join pg_trigger as t on r.oid = t.tgrelid
   inner join pg_constraint as k on t.tgconstraint = k.oid
@@ -264,7 +313,10 @@ parts as (
 
   union all
 
-  select format('event trigger %s', e.evtname), e.evtevent::text, concat_ws(' ', e.evtfoid::regproc, e.evttags)
+  select
+    format('event trigger %s', e.evtname),
+    e.evtevent::text,
+    concat_ws(' ', e.evtfoid::regproc, e.evttags)
   from pg_event_trigger as e
 )
 

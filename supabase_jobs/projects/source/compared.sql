@@ -33,8 +33,10 @@ relations as (
   from pg_class as c
   inner join schemas as n on c.relnamespace = n.oid
   where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-    and not exists (select from members as m
-where m.classid = 'pg_class'::regclass and m.objid = c.oid)
+    and not exists (
+      select from members as m
+      where m.classid = 'pg_class'::regclass and m.objid = c.oid
+    )
 ),
 
 functions as (
@@ -43,8 +45,10 @@ functions as (
     format('%s.%s(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object
   from pg_proc as p
   inner join schemas as n on p.pronamespace = n.oid
-  where not exists (select from members as m
-where m.classid = 'pg_proc'::regclass and m.objid = p.oid)
+  where not exists (
+    select from members as m
+    where m.classid = 'pg_proc'::regclass and m.objid = p.oid
+  )
 ),
 
 acls as (
@@ -83,8 +87,10 @@ acls as (
     n.nspowner,
     coalesce(n.nspacl, acldefault('n', n.nspowner))
   from schemas as n
-  where not exists (select from members as m
-where m.classid = 'pg_namespace'::regclass and m.objid = n.oid)
+  where not exists (
+    select from members as m
+    where m.classid = 'pg_namespace'::regclass and m.objid = n.oid
+  )
 
   union all
 
@@ -96,8 +102,10 @@ where m.classid = 'pg_namespace'::regclass and m.objid = n.oid)
   from pg_type as t
   inner join schemas as n on t.typnamespace = n.oid
   where t.typtype in ('e', 'd', 'r')
-    and not exists (select from members as m
-where m.classid = 'pg_type'::regclass and m.objid = t.oid)
+    and not exists (
+      select from members as m
+      where m.classid = 'pg_type'::regclass and m.objid = t.oid
+    )
 
   union all
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
 from supabase_jobs.findings import Explanation, Severity
@@ -24,6 +25,21 @@ def asked(facts: Facts) -> list[Called]:
         if called.actor.is_outsider or not (is_strongest and asks):
             found.append(called)
     return sorted(found, key=lambda called: called.actor.rank)
+
+
+def refuses_insiders(facts: Facts, function: str) -> bool:
+    """Whether a function asks its caller: it ends with an error for some member, whatever the
+    arguments, and reaches nothing for outsiders.
+    """
+    calls = [called for called in facts.calls if called.function == function]
+    if any(called.actor.is_outsider and _reaches(called) for called in calls):
+        return False
+    ended: dict[str, bool] = {}
+    for called in calls:
+        if called.actor.kind == MEMBER:
+            label = called.actor.label
+            ended[label] = ended.get(label, True) and called.sqlstate != ""
+    return any(ended.values())
 
 
 def _reaches(called: Called) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.leaks.answers import question
-from supabase_jobs.audit.leaks.calls import asked, leak
+from supabase_jobs.audit.leaks.calls import asked, leak, refuses_insiders
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
@@ -16,12 +16,14 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
-    """One leak for each function, and one question about numbers of rows that the caller may read,
-    such as likes.
+    """One leak for each function. Questions are numbers of rows that the caller may read, such as
+    likes, and functions that ask their caller, such as approvals.
     """
     known = {called.function for called in facts.calls if called.changed}
     for called in asked(facts):
-        if called.changed:
+        if called.changed and refuses_insiders(facts, called.function):
+            yield question(KIND, called, "change or delete rows of others by")
+        elif called.changed:
             effect = "change or delete rows of others"
             yield leak(KIND, Severity.ERROR, called, effect, called.changed)
         elif called.recounted and called.function not in known:

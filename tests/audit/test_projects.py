@@ -29,6 +29,8 @@ each_group = pytest.mark.parametrize(
 )
 Unmodified = Callable[[str], Audit]
 
+_CHANGING = ("error function-writes:", "error function-opens:", "warning function-forges:")
+
 
 def _baseline(result: Audit, folder: Path) -> baseline.Baseline:
     """The baseline of an audit, written and read again, with a reason for each leak."""
@@ -124,5 +126,10 @@ def test_harmless_changes_are_not_reported(
 
 
 def test_most_faults_have_a_proven_repair() -> None:
+    """Without functions that change rows: their repairs are comments, since a trial compares only
+    what calls show.
+    """
     faults = [fault for name in names() for fault in project(name).faults]
-    assert sum(fault.takes for fault in faults) <= len(faults) / 5
+    compared = [fault for fault in faults if not fault.finds.startswith(_CHANGING)]
+    assert len(compared) >= len(faults) * 9 / 10
+    assert sum(fault.takes for fault in compared) <= len(compared) / 5

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from supabase_jobs.database.conninfo import options_of
 
@@ -26,8 +27,22 @@ class ListeningConnection(psycopg.Connection[tuple[Any, ...]]):
     """
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
-        """Wait for the answer to an exchange."""
-        return super().wait(self._listening(gen), *args, **options)
+        """Wait for the answer to an exchange; an interrupt cancels it."""
+        try:
+            return super().wait(self._listening(gen), *args, **options)
+        except KeyboardInterrupt:
+            self._end_exchange()
+            raise
+
+    def _end_exchange(self) -> None:
+        """Leave a connection that the next statement can use. An interrupt inside of `_listening`
+        ends it, so that psycopg cannot wait for the end of what it cancels.
+        """
+        is_single = self.pgconn.pipeline_status == PipelineStatus.OFF
+        if is_single and self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            self.cancel_safe(timeout=_CONNECT_SECONDS)
+            while self.pgconn.get_result() is not None:
+                pass
 
     def _listening(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         """The same exchange; psycopg sends 0 to it whenever nothing happened for a moment."""

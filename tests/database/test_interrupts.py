@@ -13,7 +13,7 @@ import pytest
 from psycopg import generators
 
 from supabase_jobs.database.batch import Statement, run_groups
-from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.errors import translated
 from supabase_jobs.database.interrupts import pipeline
 from supabase_jobs.errors import SupabaseJobsError
@@ -110,3 +110,23 @@ def test_an_error_that_follows_from_an_interrupt_is_not_reported(
 
     with pytest.raises(KeyboardInterrupt), translated(rolled_back):
         fail_to_clean_up()
+
+
+def test_an_interrupt_while_a_connection_listens_leaves_it_usable(
+    platform_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is raised where it ends the generator that waits, not in psycopg's own code."""
+    real, calls = time.monotonic, count()
+
+    def monotonic() -> float:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return real()
+
+    with connect(platform_url) as connection:
+        with monkeypatch.context() as patched:
+            patched.setattr("supabase_jobs.database.silence.time.monotonic", monotonic)
+            with pytest.raises(KeyboardInterrupt):
+                connection.execute(SLEEP)
+        connection.rollback()
+        assert connection.execute("select 1").fetchone() == (1,)

@@ -55,6 +55,8 @@ OUTSIDERS = (
     IMPOSTOR,
     DECLARED,
 )
+# the outsiders, then those of a group
+GENERAL = (*OUTSIDERS, MEMBER)
 # claims that Auth sets
 _FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
 

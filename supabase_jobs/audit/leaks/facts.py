@@ -12,16 +12,9 @@ from itertools import product
 from psycopg import sql
 
 from supabase_jobs.audit.callers import (
-    ANON,
-    ANONYMOUS,
-    DECLARED,
-    FORGER,
     FORMER,
-    IMPOSTOR,
+    GENERAL,
     INVITED,
-    MEMBER,
-    NEWCOMER,
-    STRANGER,
     Persona,
 )
 from supabase_jobs.audit.catalog import VAULT, Function, Policy, Relation
@@ -35,19 +28,6 @@ from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.words import Words
 from supabase_jobs.outcomes import ROWS
 
-# the callers from the most to the least general
-_GENERAL = (
-    ANON,
-    NEWCOMER,
-    STRANGER,
-    ANONYMOUS,
-    INVITED,
-    FORMER,
-    FORGER,
-    IMPOSTOR,
-    DECLARED,
-    MEMBER,
-)
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 # the roles of requests that anyone can make
 API_USERS = ("anon", "authenticated")
@@ -91,7 +71,7 @@ class Actor:
     @property
     def rank(self) -> int:
         """The lower, the more general the caller is."""
-        return _GENERAL.index(self.kind) if self.kind in _GENERAL else len(_GENERAL)
+        return GENERAL.index(self.kind) if self.kind in GENERAL else len(GENERAL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,16 +13,9 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import (
     ANON,
-    ANONYMOUS,
-    DECLARED,
-    FORGER,
-    FORMER,
-    IMPOSTOR,
-    INVITED,
-    MEMBER,
+    GENERAL,
     NEWCOMER,
     OWNER,
-    STRANGER,
     Persona,
 )
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation
@@ -69,18 +62,6 @@ from supabase_jobs.session.impersonation import SET, Impersonation, own_role
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import OwnerProbe, probes_of
 
-_CALLERS = (
-    ANON,
-    NEWCOMER,
-    STRANGER,
-    ANONYMOUS,
-    INVITED,
-    FORMER,
-    FORGER,
-    IMPOSTOR,
-    DECLARED,
-    MEMBER,
-)
 _TEXT_BASES = ("text", "varchar")
 _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "date", "int4", "int2")
 # arguments that identify no row: how many, since when, in which order
@@ -109,8 +90,8 @@ class Bypasses:
         self._plan, self._catalog = world.plan, world.plan.catalog
         # what a function gives to a user with a ticket may be what the ticket is for
         callers = [c for c in callers if c.user is None or c.user.link is None]
-        self._callers = [c for c in callers if c.kind in _CALLERS]
-        self._view_callers = [c for c in callers if c.kind in (*_CALLERS, OWNER)]
+        self._callers = [c for c in callers if c.kind in GENERAL]
+        self._view_callers = [c for c in callers if c.kind in (*GENERAL, OWNER)]
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
         users = [_user_row(self._catalog.users, u) for t in (world.a, world.b) for u in t.users]
         self._users = [row for row in users if row is not None]

@@ -288,7 +288,7 @@ class Proofs:
         """The statements of a repair, with those of the others of its policies."""
         if proven.demand is None:
             return proven.text
-        return f"-- {proven.text}\n{self._render(self._chosen, proven.demand)}"
+        return f"-- {proven.text}\n{self.statements(proven)}"
 
     def statements(self, proven: Proven) -> str:
         """The statements of a repair."""
@@ -413,9 +413,7 @@ def _named(one: Attempt | Bypass) -> str:
     """A cell in words."""
     if isinstance(one, Bypass):
         return f"{one.caller.label}: {one.action} of {name_of(one)}"
-    whose = {OWN: "own rows", GROUP: "rows of the group", NONE: "rows"}.get(
-        one.whose, "rows of others"
-    )
+    whose = _WHOSE.get(one.whose, "rows of others")
     column = f" {one.column}" if one.column else ""
     return f"{one.caller.label}: {one.action}{column} of {whose} of {one.label}"
 

@@ -205,18 +205,19 @@ def _counted(total: int, advance: Callable[[int, int], None]) -> Callable[[], No
 @contextmanager
 def _cleaned_up(this: _Run) -> Iterator[None]:
     """Delete the marked rows of an earlier run, and at the end those of this one."""
-    _delete_marked(this)
+    with this.connection.transaction():
+        _delete_marked(this)
     try:
         yield
     finally:
-        _delete_marked(this)
+        with this.connection.transaction():
+            _delete_marked(this)
 
 
 def _delete_marked(this: _Run) -> None:
-    with this.connection.transaction():
-        for statement in this.declared.cleanup:
-            this.connection.execute(statement.encode(), {"ids": [*this.impersonation.ids.values()]})
-        _clean_up_allow_lists(this)
+    for statement in this.declared.cleanup:
+        this.connection.execute(statement.encode(), {"ids": [*this.impersonation.ids.values()]})
+    _clean_up_allow_lists(this)
 
 
 def _clean_up_allow_lists(this: _Run) -> None:
@@ -225,10 +226,11 @@ def _clean_up_allow_lists(this: _Run) -> None:
 
 
 def _insert_fixture(this: _Run) -> None:
-    _delete_marked(this)
+    """Replace the marked rows in one transaction, so that no other session sees none."""
     fixture = this.declared.fixture
     params = this.impersonation.params({name: name for name in this.declared.ids})
     with this.connection.transaction():
+        _delete_marked(this)
         if this.signed_up:
             [result] = run_groups(this.connection, [this.signed_up[0].statements])
             result.answer()

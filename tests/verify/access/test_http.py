@@ -469,7 +469,8 @@ def started_run(database: Database, api: Api, cwd: Path) -> Iterator[subprocess.
         text=True,
     ) as process:
         deadline = time.monotonic() + 30
-        while not marked_rows(database.url) and time.monotonic() < deadline:
+        while not marked_rows(database.url):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         yield process
 

@@ -217,3 +217,11 @@ def test_outcomes_have_their_names_in_one_module() -> None:
     """`rows` is left out: it is a word of other things too."""
     named = found_in(lambda path: [s for s in _texts(path) if s in (HIDDEN, DENIED, VIOLATES)])
     assert named == {"outcomes.py": [HIDDEN, DENIED, VIOLATES]}
+
+
+def test_savepoints_are_made_in_session() -> None:
+    def made(path: Path) -> list[int]:
+        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
+        return [node.lineno for node in calls if ast.unparse(node.func) == "Savepoint"]
+
+    assert [name for name in found_in(made) if not name.startswith("session/")] == []

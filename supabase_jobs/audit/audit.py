@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from psycopg import errors
-from psycopg.pq import TransactionStatus
 
 from supabase_jobs.api.request import Request
 from supabase_jobs.audit import access, callers, catalog, summary, token_hook
@@ -61,10 +60,9 @@ from supabase_jobs.findings import (
 )
 from supabase_jobs.session import impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import around, undone
 from supabase_jobs.session.script import SETTINGS
 
-_PROBES = Savepoint("audit_probes")
 _PARTS = 5  # that `advance` counts
 _Cell = tuple[str, str, Permission]  # object, caller, permission
 # the search_path as PostgREST sets it for a request; Storage refuses DELETE outside of its API
@@ -132,7 +130,6 @@ def audit(connection: Connection, options: Options) -> Audit:
         views = [r for r in relations if r.kind in ("v", "m")]
         not_refreshed = materialized.refresh(connection, [r for r in views if r.kind == "m"])
         acting = impersonation.begin(connection, "audit", (), (), {})
-        run_groups(connection, [[_PROBES.save]])[0].answer()
         everyone = callers.find(world, options.configuration.callers)
         without_token: list[NotTested] = []
         if options.token_hook is not None:
@@ -143,17 +140,17 @@ def audit(connection: Connection, options: Options) -> Audit:
         tried: list[Bypass] = []
         to_users: Sequence[Bypass] = ()
         stopped, untested = False, [*world.not_tested, *not_refreshed, *without_token]
-        try:
-            options.advance(2, _PARTS)
-            probes.run(relations)
-            options.advance(3, _PARTS)
-            around = Bypasses(acting, world, everyone, probes, tried)
-            around.run(views, called)
-            to_users = around.writes_to_users
-            untested += around.not_tested
-        except DeadlineError:
-            stopped = True
-        run_groups(connection, [[_PROBES.undo]])[0].answer()
+        with undone(connection):
+            try:
+                options.advance(2, _PARTS)
+                probes.run(relations)
+                options.advance(3, _PARTS)
+                bypasses = Bypasses(acting, world, everyone, probes, tried)
+                bypasses.run(views, called)
+                to_users = bypasses.writes_to_users
+                untested += bypasses.not_tested
+            except DeadlineError:
+                stopped = True
         options.advance(4, _PARTS)
         channels: list[TopicAttempt] = []
         if not (
@@ -162,12 +159,12 @@ def audit(connection: Connection, options: Options) -> Audit:
             or options.schemas
             or CHANNELS in options.configuration.excluded
         ):
-            try:
-                channels, without_topics = topics.run(acting, deadline, world, everyone)
-                untested += without_topics
-            except DeadlineError:
-                stopped = True
-            run_groups(connection, [[_PROBES.undo]])[0].answer()
+            with undone(connection):
+                try:
+                    channels, without_topics = topics.run(acting, deadline, world, everyone)
+                    untested += without_topics
+                except DeadlineError:
+                    stopped = True
         if options.record is not None:
             options.record(world, probes.attempts, tried, channels)
         granted = {**access.access(probes.attempts, tried), **access.of_topics(channels)}
@@ -302,17 +299,13 @@ def insert_world(connection: Connection, options: Options, common: Common) -> Wo
 @contextmanager
 def rolled_back(connection: Connection) -> Iterator[None]:
     """A transaction, or a savepoint in an open one, that is rolled back."""
-    start = Statement("begin")
-    ends: Sequence[Statement] = [Statement("rollback")]
-    if connection.info.transaction_status != TransactionStatus.IDLE:
-        point = Savepoint("audit")
-        start, ends = point.save, point.end
+    statements = around(connection, Statement(SETTINGS))
     try:
-        run_groups(connection, [[start, Statement(SETTINGS)]])[0].answer()
+        run_groups(connection, [statements.begin])[0].answer()
         yield
     finally:
         if not connection.broken:
-            run_groups(connection, [ends])
+            run_groups(connection, [statements.end])
 
 
 def _not_tested(

@@ -31,7 +31,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.session.savepoint import Savepoint, run_kept
+from supabase_jobs.session.savepoint import run_kept, undone
 
 _CATALOG = Path(__file__).with_name("catalog")
 _TRIGGERS, _DELETABLE = sql_file(_CATALOG / "triggers.sql"), sql_file(_CATALOG / "deletable.sql")
@@ -46,7 +46,6 @@ _OUTSIDE = re.compile(
 )
 
 _SNAPSHOT = Statement("set transaction isolation level repeatable read")
-_DRY_RUN = Savepoint("audit_dry_run")
 
 
 def marked() -> Common:
@@ -188,10 +187,9 @@ class CommittedRows:
             self.before = self._counts()
             problems = self._insert()
             if not problems:
-                self._run(_DRY_RUN.save)
-                failed = self._delete()
-                problems = self._problems(failed, _differences(self.before, self._counts()))
-                self._run(_DRY_RUN.undo)
+                with undone(self.connection):
+                    failed = self._delete()
+                    problems = self._problems(failed, _differences(self.before, self._counts()))
             if problems:
                 raise psycopg.Rollback
         return problems

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, public_message, session_ended
 from supabase_jobs.errors import MigrationError, PrivilegeError
 from supabase_jobs.migrations.locks import LockOptions, lock_timeout_statement, retry_while_locked
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import run_undone
 from supabase_jobs.sources.files import Migration
 
-_COLUMNS_POINT = Savepoint("columns")
 _COLUMNS = """
 select attname::text from pg_catalog.pg_attribute
 where attrelid = pg_catalog.to_regclass('supabase_migrations.schema_migrations')
@@ -122,22 +121,13 @@ def read(connection: Connection, lock_options: LockOptions | None = None) -> Led
     Raises BusyError (5) if another session's lock blocks it until the last retry.
     """
     lock_options = lock_options or LockOptions()
-    groups = [
-        [
-            Statement("begin"),
-            lock_timeout_statement(lock_options),
-            Statement(_COLUMNS),
-            _COLUMNS_POINT.save,
-        ],
-        [Statement(_READ)],
-        [_COLUMNS_POINT.undo, Statement(_READ_OLD)],
-        [Statement("rollback")],
-    ]
+    begin = [Statement("begin"), lock_timeout_statement(lock_options)]
+    queries = [[Statement(query)] for query in (_COLUMNS, _READ, _READ_OLD)]
 
     def attempt(_blocking: list[BlockingSession]) -> Ledger:
-        begin, new, old, _end = run_groups(connection, groups)
-        begin.answer()
-        columns = {name for (name,) in begin.answers[2].rows}
+        end = [Statement("rollback")]
+        known, new, old = run_undone(connection, queries, first=begin, last=end)
+        columns = {name for (name,) in known.answer().rows}
         if not columns:
             return Ledger((), is_complete=False)
         is_complete = columns >= _ALL_COLUMNS

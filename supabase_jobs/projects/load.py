@@ -17,13 +17,12 @@ from supabase_jobs.findings import NotTested
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.extensions import UnknownExtension
 from supabase_jobs.projects.statements import functions, tables
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import AFTER_STEPS, BEFORE_STEPS, keeping
 from supabase_jobs.sources.files import Migration
 
 _SETTINGS = [Statement("reset role"), Statement("reset all")]
 _BEGIN = [Statement("begin"), *_SETTINGS]
 _END = [Statement("set constraints all immediate"), *_SETTINGS, Statement("commit")]
-_POINT = Savepoint("statement")
 # they make queries fast, document, or change rows, and the audit inserts rows of its own
 _HARMLESS = frozenset(
     {
@@ -194,9 +193,9 @@ def _run_with_savepoints(
     connection: Connection, migration: Migration, statements: Sequence[FileStatement]
 ) -> list[Omission]:
     """Run the statements in one transaction, without those that fail."""
-    groups = [[_POINT.undo, Statement(s.text, decoded=False), *_POINT.keep] for s in statements]
-    last = [_POINT.undo, *_END]
-    _, *results, end = run_groups(connection, [[*_BEGIN, _POINT.save], *groups, last])
+    groups = [keeping(Statement(s.text, decoded=False)) for s in statements]
+    begin, last = [*_BEGIN, BEFORE_STEPS], [AFTER_STEPS, *_END]
+    _, *results, end = run_groups(connection, [begin, *groups, last])
     omissions = []
     for statement, result in zip(statements, results, strict=True):
         if result.error is not None:

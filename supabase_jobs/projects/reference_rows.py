@@ -8,16 +8,13 @@ from supabase_jobs.database.batch import Statement, read, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_files
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import run_undone
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.sources.files import Migration
 
 _QUERIES = sql_files(Path(__file__).with_name("reference"))
 # a table with more rows than a person writes is no reference
 MAX_ROWS = 1000
-
-
-_TABLE = Savepoint("reference")
 
 
 @dataclass(frozen=True)
@@ -79,13 +76,14 @@ def copy_rows(original: Connection, superuser: Connection, owner: Connection) ->
 
 def _read(original: Connection, tables: Sequence[_Table]) -> list[list[str]]:
     """The rows of each table as texts; none of a table that the role may not read."""
-    groups = [[Statement("begin read only"), Statement(SETTINGS)]]
-    for table in tables:
-        groups.append([_TABLE.save, Statement(table.query)])
-        groups.append([*_TABLE.end])
-    groups.append([Statement("rollback")])
+    results = run_undone(
+        original,
+        [[Statement(table.query)] for table in tables],
+        first=[Statement("begin read only"), Statement(SETTINGS)],
+        last=[Statement("rollback")],
+    )
     texts: list[list[str]] = []
-    for result in run_groups(original, groups)[1:-1:2]:
+    for result in results:
         rows = [] if result.error is not None else result.answer().rows
         texts.append([text for (text,) in rows])
     return texts

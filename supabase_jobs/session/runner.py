@@ -26,6 +26,8 @@ from supabase_jobs.session.steps import Groups, Steps
 # at their rollback.
 _OWN_ROLE = Savepoint("own_role")
 AS_CALLER = Savepoint("identity")
+# around the rows of one world, in which a caller tries the same again
+WORLD = Savepoint("world")
 
 # a frame without rows
 ONLY_PROBES = Frame(undo=Undo(_OWN_ROLE.end))

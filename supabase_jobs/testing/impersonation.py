@@ -6,7 +6,6 @@ Functions that run statements are the steps of a generator (`session.steps`). `r
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
@@ -18,7 +17,7 @@ from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.caller import Caller
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import Savepoint, numbered
 from supabase_jobs.session.sign_up import NewUser, SignedUp
 from supabase_jobs.session.steps import Steps, answered
 
@@ -40,8 +39,6 @@ select current_user::text, set_config(
 )
 """
 DELETE_USER = "delete from auth.users where id = %s"
-
-_savepoint_numbers = count(1)
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ def _set(settings: Mapping[str, str]) -> Statement:
 
 
 def _savepoint() -> Steps[Savepoint]:
-    savepoint = Savepoint(f"rls_{next(_savepoint_numbers)}")
+    savepoint = numbered()
     yield from answered(savepoint.save)
     return savepoint
 

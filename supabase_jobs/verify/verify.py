@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
@@ -21,7 +20,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.frame import Undo
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import around
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify import (
     accepted_unchecked,
@@ -163,21 +162,16 @@ def _rolled_back(
     """A transaction, or a savepoint in an open one, that is rolled back. Yields the statements that
     begin the next area, and the row of `_READ_ONLY`.
     """
-    if connection.info.transaction_status != TransactionStatus.IDLE:
-        run, area = Savepoint("verify"), Savepoint("area")
-        start = [run.save, Statement(SETTINGS), area.save]
-        begin_area, ends = [area.undo], [*run.end]
-    else:
-        start = [Statement("begin"), Statement(SETTINGS), limits()]
-        begin_area, ends = [Statement("rollback"), *start], [Statement("rollback")]
-        context.undo = Undo(tuple(begin_area), releases_locks=True)
+    statements = around(connection, Statement(SETTINGS), of_transaction=[limits()])
+    if statements.is_transaction:
+        context.undo = Undo(statements.again, releases_locks=True)
     try:
-        [result] = run_groups(connection, [[*start, Statement(_READ_ONLY)]])
+        [result] = run_groups(connection, [[*statements.begin, Statement(_READ_ONLY)]])
         [(is_read_only, kind)] = result.answer().rows
-        yield begin_area, is_read_only, kind
+        yield statements.again, is_read_only, kind
     finally:
         if not connection.broken:
-            run_groups(connection, [ends])
+            run_groups(connection, [statements.end])
 
 
 def _verification(

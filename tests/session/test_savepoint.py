@@ -1,8 +1,11 @@
 """Groups that run from the same state, on a server."""
 
+import psycopg
+import pytest
+
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.session.savepoint import run_kept, run_undone
+from supabase_jobs.session.savepoint import run_kept, run_undone, undone
 
 
 def test_each_group_runs_from_the_same_state_and_nothing_remains(rolled_back: Connection) -> None:
@@ -40,3 +43,22 @@ def test_a_last_step_that_fails_leaves_a_usable_transaction(rolled_back: Connect
     insert = Statement("insert into kept values (1)")
     run_kept(rolled_back, [[insert], [insert, Statement("select 1 / 0")]])
     assert rolled_back.execute("select count(*) from kept").fetchone() == (1,)
+
+
+def _fail_after_making_a_table(connection: Connection) -> None:
+    with undone(connection, Statement("select 1")):
+        connection.execute("create temporary table undone (id int)")
+        connection.execute("select 1 / 0")
+
+
+def test_work_is_undone_after_an_error_too(rolled_back: Connection) -> None:
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        _fail_after_making_a_table(rolled_back)
+    assert rolled_back.execute("select to_regclass('undone')").fetchone() == (None,)
+
+
+def test_last_statements_run_after_a_group_that_fails(rolled_back: Connection) -> None:
+    marked = Statement("select set_config('test.mark', 'set', true)")
+    [failed] = run_undone(rolled_back, [[Statement("select 1 / 0")]], last=[marked])
+    assert failed.error is not None
+    assert rolled_back.execute("select current_setting('test.mark')").fetchone() == ("set",)

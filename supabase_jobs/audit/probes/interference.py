@@ -12,11 +12,8 @@ from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
-from supabase_jobs.session.runner import AS_CALLER, Tried
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.runner import AS_CALLER, WORLD, Tried
 from supabase_jobs.session.steps import Steps
-
-_WORLD = Savepoint("audit_world")
 
 
 class Compared(Tried, Protocol):
@@ -151,7 +148,7 @@ class Interference:
         become = caller_statement(self._caller)
         groups: list[list[Statement]] = []
         for number, world in enumerate(worlds):
-            begin = _WORLD.undo if number else _WORLD.save
+            begin = WORLD.undo if number else WORLD.save
             groups.append([begin, *world.made_by, become, AS_CALLER.save])
             groups += [[AS_CALLER.undo, one.inquiry] for one in world.asked]
         results = iter((yield groups))

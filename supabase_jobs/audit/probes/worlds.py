@@ -23,12 +23,11 @@ from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.findings import NotTested
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
 from supabase_jobs.session.runner import AS_CALLER, Runner
-from supabase_jobs.session.savepoint import Savepoint
-from supabase_jobs.session.steps import Steps
+from supabase_jobs.session.savepoint import from_same_state
+from supabase_jobs.session.steps import Groups, Steps
 
 _WITHOUT_TRIGGERS = Statement("set local session_replication_role = replica")
 _WITH_TRIGGERS = Statement("set local session_replication_role = origin")
-_CHANGE = Savepoint("audit_change")
 
 _ANSWERS = "views and functions"
 _NOT_COMPARED = "not all answers were compared with those for other rows"
@@ -122,9 +121,9 @@ class _Changes:
             passed = dict([next(iter(passed.items()))])
         self.accepted = passed
 
-    def _groups(self, tried: Sequence[Mapping[str, sql.Composable]]) -> list[list[Statement]]:
-        groups = [[_CHANGE.undo, _update(self.rows, one)] for one in tried]
-        return [[_WITHOUT_TRIGGERS, _CHANGE.save], *groups]
+    def _groups(self, tried: Sequence[Mapping[str, sql.Composable]]) -> Groups:
+        groups = [[_update(self.rows, one)] for one in tried]
+        return from_same_state(groups, first=[_WITHOUT_TRIGGERS])
 
 
 class Worlds:

@@ -22,13 +22,12 @@ from supabase_jobs.audit.probes.tables import Gain, Probes
 from supabase_jobs.audit.repairs.causes import alone, reaches
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Plan
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import Impersonation, caller_statement
 from supabase_jobs.session.runner import Runner, probes_of
-from supabase_jobs.session.savepoint import Savepoint, run_undone
+from supabase_jobs.session.savepoint import run_undone, undone
 
-_POINT = Savepoint("repair")
 # caller, function, call, and what it shows of the rows of the caller's tenant; '' if it succeeds
 Use = tuple[str, str, str, str]
 
@@ -229,10 +228,9 @@ class Trials:
     def _uses_before(self, scope: Scope) -> frozenset[Use]:
         names = {function.signature for function in scope.functions}
         if names - self._uses.keys():
-            run_groups(self._impersonation.connection, [[_POINT.save]])[0].answer()
-            for function in scope.functions:
-                self._uses[function.signature] = self._call([function])
-            run_groups(self._impersonation.connection, [[*_POINT.end]])[0].answer()
+            with undone(self._impersonation.connection):
+                for function in scope.functions:
+                    self._uses[function.signature] = self._call([function])
         return frozenset().union(*(self._uses[name] for name in names))
 
     def _call(self, functions: Sequence[Function]) -> frozenset[Use]:
@@ -291,17 +289,13 @@ class Trials:
     def _changed(self, text: str) -> Iterator[bool]:
         """The database with these statements; False if they fail. They are undone."""
         connection = self._impersonation.connection
-        run_groups(connection, [[Statement("close all"), _POINT.save]])[0].answer()
-        try:
-            connection.execute(text.encode())
+        with undone(connection, Statement("close all")):
             is_valid = True
-        except psycopg.Error:
-            is_valid = False
-            run_groups(connection, [[_POINT.undo]])[0].answer()
-        try:
+            try:
+                connection.execute(text.encode())
+            except psycopg.Error:
+                is_valid = False
             yield is_valid
-        finally:
-            run_groups(connection, [[*_POINT.end]])[0].answer()
 
     def _probe(self, scope: Scope) -> Seen:
         world = self._world

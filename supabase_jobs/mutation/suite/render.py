@@ -16,7 +16,7 @@ from supabase_jobs.mutation.suite.missing import MissingTest
 from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, REFUSALS, ROWS
 from supabase_jobs.session.action import printed
 from supabase_jobs.session.caller import Caller
-from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.savepoint import MISSING_TEST
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _TOKEN = re.compile(r"zq[abcx][0-9a-f]{6}")
@@ -27,8 +27,7 @@ _PYTEST_START = '"""Tests that `supabase-jobs mutate --run` has found missing.'
 _PGTAP_FILES = "missing_access_*.sql"
 _PGTAP_START = "-- Tests that `supabase-jobs mutate --run` has found missing: "
 # around each pgTAP test of a file: the rows of a test are gone when the next one runs
-_POINT = Savepoint("missing_test")
-_SAVE, _UNDO = f"{_POINT.save.sql};", f"{_POINT.undo.sql};"
+_SAVE, _UNDO = MISSING_TEST.as_text()
 _PLAN = re.compile(r"^select plan\((\d+)\);$", re.MULTILINE)
 _END = "\nrollback;\n"
 _PGTAP_TESTS = re.compile(rf"^{_SAVE}\n(.*?)^{_UNDO}$", re.DOTALL | re.MULTILINE)

@@ -127,6 +127,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             options.hide(Printable(options.copied, world).mark())
         plan, found = world.plan, world.plan.catalog
         relations = [r for r in found.reachable if selected(r, options)]
+        judged_relations = [*relations, *_unreachable(found, options)]
         views = [r for r in relations if r.kind in ("v", "m")]
         not_refreshed = materialized.refresh(connection, [r for r in views if r.kind == "m"])
         acting = impersonation.begin(connection, "audit", (), (), {})
@@ -169,7 +170,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             options.record(world, probes.attempts, tried, channels)
         granted = {**access.access(probes.attempts, tried), **access.of_topics(channels)}
         facts = leak_facts.read(
-            plan, relations, probes.attempts, probes.gains, [*tried, *to_users], channels
+            plan, judged_relations, probes.attempts, probes.gains, [*tried, *to_users], channels
         )
         found_leaks = kinds.find(facts)
         judged = [leak for leak in found_leaks if isinstance(leak, ShownLeak)]
@@ -185,7 +186,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             world,
             everyone,
             Deadline(time.monotonic() + LIMITS.repair_seconds),
-            Scope(relations, called),
+            Scope(judged_relations, called),
             Seen(plan, probes.attempts, probes.gains, tried, found_leaks),
             probes.cursor_statements(),
         )
@@ -265,6 +266,19 @@ def _repaired(
         is_kept = not one.leak.severity.is_problem or one.leak.id in intended
         found.append(fixes.of_shown(plan, None if is_kept else proofs, one))
     return found
+
+
+def _unreachable(found: catalog.Catalog, options: Options) -> list[catalog.Relation]:
+    """The tables of served schemas for which no role of a request has a privilege: what their
+    policies permit is refused.
+    """
+    return [
+        relation
+        for relation in found.tables
+        if relation.schema in found.served
+        and relation not in found.reachable
+        and selected(relation, options)
+    ]
 
 
 def _relation(relation: catalog.Relation, plan: Plan) -> AuditedRelation:

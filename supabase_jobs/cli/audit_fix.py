@@ -40,7 +40,7 @@ def audit_and_fix(
 
     options = replace(options, repaired=only)
     first = result = audit(connection, options)
-    texts, closed = [], 0
+    texts, closed, given = [], 0, 0
     with suppress(psycopg.Rollback), connection.transaction():
         for _ in range(_ROUNDS):
             repairs = result.repairs
@@ -49,6 +49,7 @@ def audit_and_fix(
             connection.execute(repairs.sql.encode())
             texts.append(repairs.sql)
             closed += repairs.closes
+            given += repairs.gives
             result = audit(connection, options)
         raise psycopg.Rollback
     open_ = sum(finding.severity.is_problem for finding in compared(result).findings)
@@ -58,5 +59,6 @@ def audit_and_fix(
         return first
     write_file(file, without_private(_HEAD + "\n".join(texts)))
     cells = "1 cell" if closed == 1 else f"{closed} cells"
-    narrate(f"wrote {file}: closed {cells}, lost 0; {undecided}")
+    restored = f", gave {given} that policies permit" if given else ""
+    narrate(f"wrote {file}: closed {cells}, lost 0{restored}; {undecided}")
     return first

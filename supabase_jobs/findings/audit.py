@@ -111,11 +111,14 @@ class Repair:
 
 @dataclass(frozen=True)
 class Repairs:
-    """Proven repairs, tried together: the cells that they close, and what they take."""
+    """Proven repairs, tried together: the cells that they close, what they take, and the cells that
+    they give because policies permit them.
+    """
 
     repairs: tuple[Repair, ...]
     closes: int
     takes: tuple[str, ...] = ()
+    gives: int = 0
 
     @property
     def sql(self) -> str:

@@ -18,7 +18,8 @@ from supabase_jobs.audit.callers import (
     Persona,
 )
 from supabase_jobs.audit.catalog import VAULT, Function, Policy, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, refusals
+from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall, ViewWrite
 from supabase_jobs.audit.probes.tables import Gain
@@ -26,7 +27,7 @@ from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.words import Words
-from supabase_jobs.outcomes import ROWS
+from supabase_jobs.outcomes import DENIED, ROWS
 
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 # the roles of requests that anyone can make
@@ -358,6 +359,7 @@ class Facts:
     public_buckets: Sequence[str] = ()
     open_policies: Sequence[OpenPolicies] = ()
     sequences: Sequence[Sequenced] = field(default=())
+    refusals: Sequence[Refusal] = ()
 
     @cached_property
     def objects(self) -> Mapping[str, Sequence[Tried]]:
@@ -494,6 +496,13 @@ class _Reader:
                 for s in self._catalog.sequences
                 if s.schema in self._catalog.served
             ],
+            refusals=list(
+                refusals.find(
+                    self._catalog,
+                    [r for r in self._catalog.relations if r.oid in self._selected],
+                    _failures(attempts),
+                )
+            ),
         )
 
     def _actor(self, caller: Persona) -> Actor:
@@ -723,6 +732,21 @@ def _accepts_rows(relation: Relation) -> bool:
     return relation.may("authenticated", "INSERT") and (
         not relation.rls or any(p.applies_to("authenticated") for p in policies)
     )
+
+
+def _failures(attempts: Iterable[Attempt]) -> dict[tuple[int, str, str], set[str]]:
+    """The SQLSTATEs of actions of roles that always fail."""
+    found: dict[tuple[int, str, str], set[str]] = {}
+    works = set()
+    for attempt in attempts:
+        key = attempt.relation.oid, attempt.action, attempt.caller.role
+        if attempt.sent is None or (attempt.outcome == DENIED and attempt.error is None):
+            continue
+        if attempt.error is None:
+            works.add(key)
+        else:
+            found.setdefault(key, set()).add(attempt.error.sqlstate or "")
+    return {key: states for key, states in found.items() if key not in works}
 
 
 def _rows_by_table(attempts: Iterable[Attempt]) -> dict[int, list[Row]]:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from supabase_jobs.audit.leaks import (
     added_member,
+    broken_access,
     error_text,
     escalation,
     forged,
@@ -98,6 +99,7 @@ MODULES: Sequence[Module] = (
     function_opens,
     topic,
     public_bucket,
+    broken_access,
     truncate,
     sequence,
 )

@@ -21,6 +21,7 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.leaks.facts import Actor, Tried
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
 from supabase_jobs.findings import AuditFinding, Explanation, Severity, as_comment
 
@@ -129,6 +130,15 @@ class ExplainedLeak(Leak):
             cause=self.explanation.cause,
             policies=self.explanation.policies,
         )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BrokenAccess(ExplainedLeak):
+    """Access that policies permit and nobody has. Its repairs give something instead of closing
+    it.
+    """
+
+    refusal: Refusal
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

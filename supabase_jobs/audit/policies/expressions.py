@@ -214,7 +214,9 @@ def always_true(tree: Any, role: str) -> bool:
 
 
 def never_true(tree: Any, role: str) -> bool:
-    """Whether an expression is true for no row of a role: `false`, or another role is demanded."""
+    """Whether an expression is true for no row of a role: `false`, a comparison with NULL, or one
+    with another role or, for anon, with the user's id.
+    """
     if not isinstance(tree, dict) or not tree:
         return False
     kind, fields = next(iter(tree.items()))
@@ -222,11 +224,24 @@ def never_true(tree: Any, role: str) -> bool:
         parts = [never_true(arg, role) for arg in fields["args"]]
         return {"AND_EXPR": any(parts), "OR_EXPR": all(parts)}.get(fields["boolop"], False)
     if kind == "A_Expr" and fields.get("kind") == "AEXPR_OP":
-        sides = (value(fields.get("lexpr")), value(fields.get("rexpr")))
+        operands_ = (fields.get("lexpr"), fields.get("rexpr"))
+        sides = tuple(map(value, operands_))
+        operator = fields["name"][-1]["String"]["sval"]
+        if operator in OPERATORS and (
+            any(map(_is_null, operands_)) or (role == "anon" and USER_ID in sides)
+        ):
+            return True
         literals = [side for side in sides if isinstance(side, Literal)]
-        is_equal = fields["name"][-1]["String"]["sval"] == "="
+        is_equal = operator == "="
         return is_equal and Claim(("role",)) in sides and literals not in ([], [Literal(role)])
     return value(tree) == Literal("false")
+
+
+def _is_null(node: Any) -> bool:
+    """Whether a node is the constant NULL."""
+    while isinstance(node, dict) and "TypeCast" in node:
+        node = node["TypeCast"]["arg"]
+    return isinstance(node, dict) and bool(node.get("A_Const", {}).get("isnull"))
 
 
 def excludes(tree: Any) -> bool:

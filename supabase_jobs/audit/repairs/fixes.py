@@ -7,8 +7,9 @@ from pathlib import Path
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Relation
-from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, PolicyLeak
+from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, PolicyLeak
 from supabase_jobs.audit.permission import Permission
+from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.repairs import candidates
 from supabase_jobs.audit.repairs.candidates import Demand, Repairs
 from supabase_jobs.audit.repairs.causes import Caused
@@ -127,6 +128,8 @@ def _part(one: Caused) -> Hashable:
 def of_explained(plan: Plan, proofs: Proofs, leak: ExplainedLeak) -> Repaired:
     """The repair of a leak of a view, function or other object. An info has none."""
     demands = list(_of_object(plan, leak))
+    if isinstance(leak, BrokenAccess):
+        demands = _of_refusal(leak.refusal)
     proven = Proven(leak.explanation.fix)
     if leak.severity.is_problem and demands:
         proven = proofs.prove(leak, demands)
@@ -134,6 +137,16 @@ def of_explained(plan: Plan, proofs: Proofs, leak: ExplainedLeak) -> Repaired:
             ask = "Its callers may lose what it changes. If nobody needs that, run:"
             proven = Proven(as_comment(f"{ask}\n{proofs.statements(proven)}"))
     return Repaired(leak, leak.explanation.cause, leak.explanation.policies, proven)
+
+
+def _of_refusal(refusal: Refusal) -> list[Demand]:
+    """The changes that may give what is refused; none if nobody in the world could show it."""
+    if refusal.reason is Reason.NEVER:
+        return []
+    return [
+        Demand(text=text, tables=refusal.tables, called=refusal.functions)
+        for text in refusal.repairs
+    ]
 
 
 def _is_changing(plan: Plan, name: str) -> bool:

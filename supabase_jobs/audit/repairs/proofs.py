@@ -1,14 +1,14 @@
 """Repairs that prove themselves: each candidate is tried, and what it closes and takes is seen."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import wrap
 
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, SERVICE
 from supabase_jobs.audit.leaks import escalation, upload
 from supabase_jobs.audit.leaks import leak as kinds_of_leaks
-from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, ShownLeak
+from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, ShownLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, beyond, permissions
 from supabase_jobs.audit.probes.attempt import (
@@ -39,13 +39,15 @@ Cell = tuple[str, str, Permission]
 @dataclass(frozen=True)
 class Verdict:
     """The effects of a candidate. `closes` counts the cells that end, `takes` are those that should
-    stay, and `opens` what was closed before. `is_open`: the leak is still there.
+    stay, and `opens` what was closed before. `is_open`: the leak is still there. `gives` counts the
+    cells that policies permit and nobody had.
     """
 
     closes: int
     takes: tuple[str, ...] = ()
     opens: tuple[str, ...] = ()
     is_open: bool = False
+    gives: int = 0
 
     @property
     def is_proven(self) -> bool:
@@ -127,11 +129,15 @@ class Judge:
     ) -> None:
         self._leaks, self._accepted = list(leaks), accepted or {}
         self._boundaries = boundaries
+        refused = [leak.refusal.tables for leak in self._leaks if isinstance(leak, BrokenAccess)]
+        self._broken = frozenset[int]().union(*refused)
 
     def verdict(self, before: Seen, after: Seen, is_open: bool) -> Verdict:
         """The effects of a change; both are of the same objects."""
         lost = [one for key, one in before.cells.items() if key not in after.cells]
-        won = [one for one in after.cells.values() if place_of(one) not in before.places]
+        new = [one for one in after.cells.values() if place_of(one) not in before.places]
+        given = [one for one in new if self._is_restored(one)]
+        won = [one for one in new if one not in given]
         takes = [_named(one) for one in lost if not self._may_end(one)]
         takes += [_of_cell(cell) for cell in self._taken(before, after)]
         takes += [f"{caller}: call of {name}" for caller, name, *_ in before.uses - after.uses]
@@ -142,12 +148,21 @@ class Judge:
             for cell in wider(after.granted, before.granted)
             if self._is_known_name(cell[0]) and not self._has(cell)
         ]
+        if given:
+            opens += [name for name in after.faults if name not in before.faults]
         return Verdict(
-            max(1, len(lost)),
-            tuple(sorted(set(takes))),
-            tuple(sorted(set(opens))),
-            is_open,
+            closes=len(lost) if given else max(1, len(lost)),
+            gives=len(given),
+            takes=tuple(sorted(set(takes))),
+            opens=tuple(sorted(set(opens))),
+            is_open=is_open,
         )
+
+    def _is_restored(self, one: Attempt | Bypass) -> bool:
+        """Whether policies permit a cell that was refused by something else."""
+        if isinstance(one, Bypass):
+            return bool(self._broken) and not _shows_hidden(one)
+        return one.relation.oid in self._broken
 
     def _is_known_name(self, name: str) -> bool:
         return name in self._accepted
@@ -316,7 +331,7 @@ class Proofs:
                 verdict = self._judge.verdict(before, after, is_open=False)
                 if not verdict.takes and not verdict.opens:
                     made = tuple(Repair(tuple(names), text) for text, names in texts.items())
-                    return Repairs(made, verdict.closes, verdict.takes)
+                    return Repairs(made, verdict.closes, verdict.takes, verdict.gives)
             demands.popitem()
         return Repairs((), 0)
 
@@ -351,7 +366,10 @@ class Proofs:
             return None
         closed = [(leak, cells), *others]  # by statements that have the edits of all
         is_open = any(self._is_open(one, after, of_one) for one, of_one in closed)
-        return self._judge.verdict(self._trials.seen_before(scope), after, is_open=is_open)
+        verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=is_open)
+        if isinstance(leak, BrokenAccess) and not verdict.gives:
+            return replace(verdict, is_open=True)
+        return verdict
 
     def _still_reaches(self, leak: AnyLeak, text: str) -> bool:
         """Whether the attempt of a leak still passes; that of an escalation may."""
@@ -396,8 +414,11 @@ def _has_statement(text: str) -> bool:
 
 
 def _proof(verdict: Verdict) -> str:
-    cells = "1 cell" if verdict.closes == 1 else f"{verdict.closes} cells"
-    return f"Tried: it closes {cells} and takes none."
+    closed = "1 cell" if verdict.closes == 1 else f"{verdict.closes} cells"
+    if not verdict.gives:
+        return f"Tried: it closes {closed} and takes none."
+    given = "1 cell" if verdict.gives == 1 else f"{verdict.gives} cells"
+    return f"Tried: it gives {given} that policies permit, and opens and takes no other."
 
 
 def _question(text: str, verdict: Verdict) -> str:

@@ -17,7 +17,7 @@
     fixes = ["…"]
 
 `opened` names the write by its position among `tried`; `viewed`, `called` and `channels` are what
-was tried on views, functions and topics.
+was tried on views, functions and topics, `refusals` what policies permit and nobody has.
 """
 
 import tomllib
@@ -43,6 +43,7 @@ from supabase_jobs.audit.leaks.facts import (
     View,
     ViewTried,
 )
+from supabase_jobs.audit.policies.refusals import Reason, Refusal
 
 FOLDER = Path(__file__).parent
 _GRANTED = [
@@ -167,6 +168,7 @@ class _Builder:
                 for one in case.get("open_policies", [])
             ],
             sequences=[Sequenced(**one) for one in case.get("sequences", [])],
+            refusals=[_refusal(one) for one in case.get("refusals", [])],
         )
 
     def _actor(self, label: str) -> Actor:
@@ -250,6 +252,13 @@ class _Builder:
         return ChannelTried(
             actor=actor, channel=channel, action=action, policies=policies, **fields
         )
+
+
+def _refusal(given: Mapping[str, Any]) -> Refusal:
+    fields = dict(given)
+    table, reason = fields.pop("table", "public.notes"), Reason(fields.pop("reason"))
+    lists: dict[str, Any] = {key: tuple(value) for key, value in fields.items()}
+    return Refusal(table=table, reason=reason, **lists)
 
 
 def _known(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

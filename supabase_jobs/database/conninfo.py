@@ -17,12 +17,12 @@ from supabase_jobs.errors import ConfigError
 APPLICATION_NAME = "supabase-jobs"
 CONNECT_TIMEOUT_SECONDS = 10
 
-# A network that is gone is noticed within about ten seconds.
+# A network that is gone is noticed within about ten seconds. Not by tcp_user_timeout: it also ends
+# a connection whose server works for long and does not read the rest of a pipeline.
 _NETWORK = {
     "keepalives_idle": "4",
     "keepalives_interval": "2",
     "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
 }
 
 _URL_HINT = (

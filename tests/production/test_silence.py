@@ -1,5 +1,7 @@
 """A server that no longer answers is noticed; one that works for long is not taken for it."""
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -37,6 +39,15 @@ def through(network: Distance, database: Database) -> str:
 def test_a_slow_statement_is_waited_for(network: Distance, in_use: Database) -> None:
     with connect(through(network, in_use)) as connection:
         assert connection.execute("select 1 from pg_sleep(2.5)").fetchone() == (1,)
+
+
+def test_a_server_that_does_not_read_is_waited_for(in_use: Database) -> None:
+    """While it works on a pipeline, the kernel may end the connection only if it has such a limit."""
+    with (
+        connect(in_use.url) as connection,
+        socket.socket(fileno=os.dup(connection.fileno())) as tcp,
+    ):
+        assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
 
 
 def test_a_network_that_drops_everything(network: Distance, in_use: Database) -> None:

@@ -52,7 +52,7 @@ def command(ctx: click.Context, versions: str, out: Path | None, checked: Path |
     """
     from supabase_jobs.projects import squash
     from supabase_jobs.projects.built import built
-    from supabase_jobs.sources.files import read_sql
+    from supabase_jobs.sources.files import read_sql, write_sql
 
     given = settings(ctx)
     if out is not None and checked is not None:
@@ -96,7 +96,10 @@ def command(ctx: click.Context, versions: str, out: Path | None, checked: Path |
         narrate("nothing was written" if checked is None else f"{checked} does not do the same")
         ctx.exit(passed(ok=False))
     if out is not None:
-        _write(out, text)
+        try:
+            write_sql(out, text)
+        except OSError as error:
+            raise ConfigError(f"cannot write {out}: {error.strerror}") from error
         narrate(f"wrote {out}: {before} statements became {after}")
     elif checked is None and not as_json(ctx):
         click.echo(text, nl=False)
@@ -139,13 +142,3 @@ def _changed_access(given: "Settings", build: "Build", chosen: "Range", text: st
             Baseline(),
         )
     return [change.message for change in diff.changes]
-
-
-def _write(out: Path, text: str) -> None:
-    """Write the file whole or not at all."""
-    partial_file = out.with_name(f".{out.name}.partial")
-    try:
-        partial_file.write_text(text, encoding="utf-8", newline="")
-        partial_file.replace(out)
-    except OSError as error:
-        raise ConfigError(f"cannot write {out}: {error.strerror}") from error

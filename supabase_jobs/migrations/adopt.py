@@ -31,7 +31,7 @@ from supabase_jobs.migrations.locks import (
 from supabase_jobs.migrations.plan import MigrationPlan, MigrationStatus, State
 from supabase_jobs.migrations.squashes import squashed_as
 from supabase_jobs.migrations.transaction import BEGIN, Command, Step, send, setup_commands
-from supabase_jobs.sources.files import Migration, read_sql
+from supabase_jobs.sources.files import Migration, read_sql, write_sql
 
 _VERSION = re.compile(r"[0-9]+")
 _UNSAFE_IN_NAME = re.compile(r"[^\w.-]+", re.ASCII)
@@ -336,10 +336,7 @@ def _change_files(folder: Path, changes: Sequence[Change]) -> None:
                 source = folder / change.migration.file_name
                 source.rename(folder / change.new_name)
             if isinstance(change, WriteFile):
-                # whole or not at all: the CLI would apply half of a file
-                partial = folder / f".{change.version}.partial"
-                partial.write_text(change.text, encoding="utf-8", newline="")
-                partial.replace(folder / change.file_name)
+                write_sql(folder / change.file_name, change.text)
     except OSError as error:
         raise ConfigError(f"cannot write in {folder}: {error.strerror}") from error
 

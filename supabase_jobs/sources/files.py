@@ -330,6 +330,18 @@ def _utf8(name: str, label: str) -> str:
         ) from error
 
 
+def write_sql(path: Path, text: str) -> None:
+    """Write a file whole or not at all, because a half of it could be applied; several programs may
+    write it at once. Raises OSError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def read_sql(path: Path) -> str:
     """The text of a SQL file; ConfigError if it is not a regular file, not UTF-8 (with its line) or
     contains a NUL.

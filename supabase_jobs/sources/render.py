@@ -4,7 +4,6 @@ A template can print only quoted SQL literals, so that the value of a variable c
 start a statement or break the SQL in another way.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from supabase_jobs.sources.files import (
     SourceSet,
     load_migrations,
     origin_line,
+    write_sql,
 )
 from supabase_jobs.sources.repeatable import sections
 from supabase_jobs.sources.variables import resolve
@@ -181,13 +181,7 @@ def write(comparison: FolderComparison, out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for migration in comparison.new:
-            path = out / migration.file_name
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            try:
-                temporary.write_text(migration.text, encoding="utf-8", newline="")
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_sql(out / migration.file_name, migration.text)
     except OSError as error:
         raise ConfigError(f"cannot write {error.filename or out}: {error.strerror}") from error
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -338,10 +338,45 @@ def test_a_run_that_is_killed_leaves_no_half_of_a_file(tmp_path: Path) -> None:
     out = tmp_path / "squash.sql"
     out.write_text("before")
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom supabase_jobs.cli import squash\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom supabase_jobs.sources import files\n"
         "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "squash._write(Path(sys.argv[1]), 'after')\n"
+        "files.write_sql(Path(sys.argv[1]), 'after')\n"
     )
     ran = subprocess.run([sys.executable, "-c", code, str(out)], env={**os.environ}, check=False)
     assert ran.returncode == -signal.SIGKILL
     assert out.read_text() == "before"
+
+
+def squash_process(there: Path) -> subprocess.Popen[str]:
+    """A program of its own, which writes the squash of all files."""
+    words = ["squash", RANGE, "--out", "squash.sql"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "supabase_jobs", *words],
+        cwd=there,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_write_the_same_file(tmp_path: Path) -> None:
+    there = folder(tmp_path, FILES)
+    with squash_process(there) as first, squash_process(there) as second:
+        errors = [run.communicate(timeout=120)[1] for run in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], errors
+    assert (there / "squash.sql").read_text().startswith("-- ")
+    assert [path.name for path in there.iterdir()] == ["supabase", "squash.sql"]
+
+
+@pytest.mark.slow
+def test_runs_that_are_killed_at_any_time_leave_no_half_of_a_file(tmp_path: Path) -> None:
+    there = folder(tmp_path, FILES)
+    for seconds in (0.5, 1.5, 3):
+        with squash_process(there) as run:
+            with suppress(subprocess.TimeoutExpired):
+                run.communicate(timeout=seconds)
+            run.kill()
+        assert run.returncode in (0, -signal.SIGKILL)
+        assert run.returncode == 0 or not (there / "squash.sql").exists()
+        (there / "squash.sql").unlink(missing_ok=True)

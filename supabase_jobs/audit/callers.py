@@ -57,6 +57,7 @@ OUTSIDERS = (
 )
 # the outsiders, then those of a group
 GENERAL = (*OUTSIDERS, MEMBER)
+ANONYMOUS_SIGN_IN = "anonymous sign-in"
 # claims that Auth sets
 _FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
 
@@ -204,7 +205,7 @@ def _users(world: World) -> Iterator[Persona]:
     yield stranger
     if "is_anonymous" in world.plan.usage.words:
         claims = {**claims_of(world.b, world.b.owner), "is_anonymous": True}
-        yield replace(stranger, label="anonymous sign-in", kind=ANONYMOUS, claims=claims)
+        yield replace(stranger, label=ANONYMOUS_SIGN_IN, kind=ANONYMOUS, claims=claims)
     for user in world.impostors:
         yield _signed_in(user.label, IMPOSTOR, empty, user)
     yield from _forgers(world, stranger)

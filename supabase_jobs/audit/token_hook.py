@@ -1,16 +1,28 @@
-"""The claims that the access token hook of a project gives to people who have just signed up.
+"""The claims that the access token hook of a project gives to people.
 
-People with rows of the project get the claims that policies compare with, see `callers`: which row
-leads to which claim is known to the hook only.
+Those who have just signed up have the claims of its answer. People with rows of the project keep
+the claims that policies compare with, see `callers`, where the answer has no value for them: which
+row leads to which claim is known to the hook only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from supabase_jobs.audit.callers import IMPOSTOR, NEWCOMER, Persona
+from supabase_jobs.audit.callers import (
+    ANONYMOUS,
+    FORMER,
+    IMPOSTOR,
+    INVITED,
+    MEMBER,
+    NEWCOMER,
+    OWNER,
+    STRANGER,
+    Persona,
+)
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
@@ -19,6 +31,8 @@ from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import caller_statement
 from supabase_jobs.session.savepoint import run_undone
 
+_NEW = (NEWCOMER, IMPOSTOR)
+_WITH_ROWS = (STRANGER, OWNER, MEMBER, INVITED, FORMER, ANONYMOUS)
 _AUTH = Caller(label="Auth", role="supabase_auth_admin", claims=None)
 _CALL = sql.SQL("select {}({})::jsonb")
 _HELP = (
@@ -32,16 +46,20 @@ def issue(
 ) -> tuple[list[Persona], list[NotTested]]:
     """Everyone, with the claims of the hook, and the hook if it fails for somebody."""
     name = sql.Identifier(*function)
-    new = [person for person in everyone if person.kind in (NEWCOMER, IMPOSTOR)]
-    groups = [[caller_statement(_AUTH), _call(name, person)] for person in new]
+    signed_in = [person for person in everyone if _has_token(person)]
+    groups = [[caller_statement(_AUTH), _call(name, person)] for person in signed_in]
     results = run_undone(connection, groups)
     failed = [result for result in results if result.error is not None]
-    issued = dict(zip(map(id, new), results, strict=True))
+    issued = dict(zip(map(id, signed_in), results, strict=True))
     changed = [
         _with_claims(person, issued[id(person)]) if id(person) in issued else person
         for person in everyone
     ]
     return changed, [_not_tested(".".join(function), result) for result in failed[:1]]
+
+
+def _has_token(person: Persona) -> bool:
+    return person.kind in (*_NEW, *_WITH_ROWS) and "sub" in (person.claims or {})
 
 
 def _call(name: sql.Identifier, person: Persona) -> Statement:
@@ -57,7 +75,23 @@ def _with_claims(person: Persona, result: GroupResult) -> Persona:
     [row] = result.answers[-1].rows
     found = row[0]
     claims = found.get("claims") if isinstance(found, dict) else None
-    return replace(person, claims=claims) if isinstance(claims, dict) else person
+    if not isinstance(claims, dict):
+        return person
+    if person.kind in _WITH_ROWS:
+        claims = _completed(claims, person.claims or {})
+    return replace(person, claims=claims)
+
+
+def _completed(answer: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The claims of the answer, and the person's own where it has no value."""
+    completed = {**own}
+    for name, value in answer.items():
+        before = own.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            completed[name] = _completed(value, before)
+        elif value is not None or name not in own:
+            completed[name] = value
+    return completed
 
 
 def _not_tested(name: str, result: GroupResult) -> NotTested:

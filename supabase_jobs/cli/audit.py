@@ -290,6 +290,7 @@ def command(
                 result = audit_and_fix(connection, options, fix, only, compared)
             else:
                 result = audit(connection, options)
+        _say_who_cannot_sign_in(given, result)
         result = _with_lacking(_fail_if_nothing_is_reached(result, options), database, options)
         if endpoint is not None and database.target is not None:
             from supabase_jobs.audit.http import compare
@@ -357,6 +358,20 @@ def _other_grants(
     )
     state = "off" if exposed else "on"
     return replace(diff, audit=replace(diff.audit, default_grants=state))
+
+
+def _say_who_cannot_sign_in(given: "Settings", result: "Audit") -> None:
+    """A note if the audit has acted as somebody whom the configuration does not let in."""
+    from supabase_jobs.audit.callers import ANONYMOUS_SIGN_IN
+    from supabase_jobs.projects.served import project_ref
+    from supabase_jobs.sources.config_toml import load_auth_settings
+
+    settings = load_auth_settings(given.directory, project_ref(given.db_url))
+    if ANONYMOUS_SIGN_IN in result.callers and not settings.enable_anonymous_sign_ins:
+        narrate(
+            "note: [auth] enable_anonymous_sign_ins is off; what people could do after an anonymous"
+            " sign-in is tested all the same"
+        )
 
 
 def _with_lacking(result: "Audit", database: "ProjectDatabase", options: "Options") -> "Audit":

@@ -71,11 +71,43 @@ def test_a_claim_that_everybody_gets_opens_rows(cli: Run, tmp_path: Path) -> Non
     assert (orders["object"], orders["select"]) == ("public.orders", "users")
 
 
+PROFILES = """
+create table public.profiles (id uuid primary key references auth.users, name text);
+alter table public.profiles enable row level security;
+create policy "own profile" on public.profiles using (id = (select auth.uid()));
+grant select on public.profiles to supabase_auth_admin;
+create policy "of tokens" on public.profiles for select to supabase_auth_admin using (true);
+"""
+
+
+def test_a_claim_that_everybody_with_a_row_gets_opens_rows(cli: Run, tmp_path: Path) -> None:
+    """A newcomer has no profile, so only people with rows show it."""
+    profile = "(select 'staff' from public.profiles as p where p.id = u.id)"
+    ran = cli("audit", "--json", cwd=written(tmp_path, PROFILES + SHOP.format(value=profile)))
+    [orders] = [row for row in ran.json["access"] if row["object"] == "public.orders"]
+    assert orders["select"] == "users", ran.err
+
+
 def test_a_hook_that_fails_is_named(cli: Run, tmp_path: Path) -> None:
     refused = SHOP.format(value=BY_PROJECT).partition("grant execute")[0]
     found = audited(cli, tmp_path, refused)
     assert set(found) == {"public.add_role"}
     assert "permission denied for function add_role" in found["public.add_role"]
+
+
+@pytest.mark.parametrize(("enabled", "said"), [("false", 1), ("true", 0)])
+def test_anonymous_sign_ins_that_are_off_are_said(
+    enabled: str, said: int, cli: Run, tmp_path: Path
+) -> None:
+    permanent = PROFILES.replace(
+        "(id = (select auth.uid()))", "((select (auth.jwt() ->> 'is_anonymous')::boolean) is false)"
+    )
+    folder = written(tmp_path, permanent)
+    (folder / "supabase" / "config.toml").write_text(
+        f"[auth]\nenable_anonymous_sign_ins = {enabled}\n"
+    )
+    ran = cli("audit", cwd=folder)
+    assert ran.err.count("enable_anonymous_sign_ins is off") == said
 
 
 def test_what_the_configuration_excludes_is_said(cli: Run, tmp_path: Path) -> None:

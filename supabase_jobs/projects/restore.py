@@ -40,6 +40,8 @@ _REPLACED = (
     *("CREATE PROCEDURAL", "CREATE TRUSTED", "CREATE OR REPLACE PROCEDURAL"),
     "CREATE OR REPLACE TRUSTED",
 )
+# the settings of the dump have no type
+_FIRST = ("", "SCHEMA")
 _ROUTINES = ("CREATE FUNCTION", "CREATE PROCEDURE", "CREATE AGGREGATE")
 _CATALOG_PRIVILEGES = tuple(
     f" ON {kind} pg_catalog." for kind in ("FUNCTION", "PROCEDURE", "TABLE")
@@ -145,7 +147,9 @@ def restore(
     superuser.execute(_RECORDS)
     created = stand_ins.harmless(superuser)
     without_gist = "btree_gist" not in created
-    pending, made = list(objects(dump)), False
+    # an extension may be in a schema that the dump creates after another extension
+    pending = sorted(objects(dump), key=lambda item: item.type not in _FIRST)
+    made = False
     batch: list[DumpedObject] = []
     of_owner: list[DumpedObject] = []
     event_triggers: list[DumpedObject] = []
@@ -214,11 +218,10 @@ def _own(superuser: Connection, source: Source) -> None:
     On a hosted project, an extension lets postgres change the platform's tables. A role that was a
     superuser keeps its reach inside of the database.
     """
-    acting = [source.owner, *(role.name for role in source.roles if role.is_superuser)]
     grant = sql.SQL("grant {} to {}")
     statements = [
         grant.format(sql.Identifier(role.name), sql.Identifier(member)).as_string(superuser)
-        for member in dict.fromkeys(acting)
+        for member in source.acting
         for role in source.roles
         if role.name not in (member, superuser.info.user)
     ]

@@ -86,6 +86,12 @@ class Source:
     database_privileges: Sequence[str]
     parts: Parts
 
+    @property
+    def acting(self) -> Sequence[str]:
+        """The roles that act for all others in the copy: its owner, and former superusers."""
+        superusers = [role.name for role in self.roles if role.is_superuser]
+        return list(dict.fromkeys([self.owner, *superusers]))
+
 
 def read_source(connection: Connection) -> Source:
     """Read the catalogs, in one transaction and one round trip. `unreadable` maps the pattern of a

@@ -14,7 +14,14 @@ import pytest
 
 from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.projects.copied import Copy, CopyOptions, copied, copied_before_and_after
+from supabase_jobs.projects.copied import (
+    Copy,
+    CopyOptions,
+    copied,
+    copied_before_and_after,
+    differing,
+)
+from supabase_jobs.projects.source import read_parts
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
@@ -452,3 +459,82 @@ def test_what_differs_in_the_copy_is_named(database: Database) -> None:
         "pg_catalog.pg_authid": "not copied",
         "public.native(text)": "differs in the copy: function",
     }
+
+
+def test_an_extension_in_a_schema_that_comes_after_others(database: Database) -> None:
+    """pg_dump sorts schemas and extensions by name, together."""
+    with connect(database.superuser_url) as superuser:
+        superuser.execute("create schema zoo; create extension unaccent with schema zoo")
+    with copy_of(database) as copy:
+        assert values(copy.connection, "select zoo.unaccent('café')") == ["cafe"]
+        assert copy.lacking == ()
+
+
+def test_a_cast_of_an_array_that_is_printed_differently_is_the_same(database: Database) -> None:
+    with connect(database.url) as connection:
+        connection.execute(
+            "create table public.members (role varchar(20), since text default 'x'::varchar);"
+            "alter table public.members enable row level security;"
+            "create policy staff on public.members using (role in ('admin', 'member'))"
+        )
+    with copy_of(database) as copy:
+        assert copy.lacking == ()
+
+
+ROLES = """
+create role {0}_staff;
+create role {0}_leads noinherit;
+create role {0}_anna login;
+create role {0}_files login;
+grant {0}_staff to {0}_leads with admin option;
+grant {0}_staff to {0}_anna with admin true, inherit false;
+grant pg_read_server_files to {0}_files;
+set role {0}_leads;
+grant {0}_staff to {0}_anna with admin false, inherit true granted by {0}_leads;
+reset role;
+alter role {0}_anna set statement_timeout = '7s';
+alter role {0}_anna in database {1} set statement_timeout = '6s';
+"""
+
+
+def test_roles_have_their_memberships_and_settings(database: Database) -> None:
+    name = database.name
+    roles = [f"{name}_{part}" for part in ("anna", "files", "leads", "staff")]
+    with connect(database.superuser_url) as superuser:
+        superuser.execute(ROLES.format(name, name).encode())
+        try:
+            with copy_of(database) as copy:
+                has = f"select pg_has_role('{name}_anna', '{name}_staff', {{}})"
+                assert values(copy.connection, has.format("'usage'")) == [True]
+                assert values(copy.connection, has.format("'member with admin option'")) == [True]
+                assert {item.object: item.why for item in copy.lacking} == {
+                    f"role {name}_files": "differs in the copy: member of pg_read_server_files"
+                }
+        finally:
+            superuser.execute(f"drop role {', '.join(reversed(roles))}".encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ("revoke anon from {0}", "member of anon"),
+        ("grant anon to {0} with inherit false", "member of anon"),
+        ("alter role {0} bypassrls", "attributes"),
+        ("alter role {0} reset statement_timeout", "setting statement_timeout"),
+        ("alter role {0} set search_path = other", "setting search_path"),
+    ],
+)
+def test_what_differs_between_roles_is_named(database: Database, change: str, part: str) -> None:
+    """The original changes after it was read, as the copy would lack what fails there."""
+    role = f"{database.name}_role"
+    with connect(database.superuser_url) as superuser:
+        superuser.execute(
+            f"create role {role}; grant anon to {role};"
+            f"alter role {role} set statement_timeout = '7s'".encode()
+        )
+        try:
+            before = read_parts(superuser)
+            superuser.execute(change.format(role).encode())
+            assert differing(before, read_parts(superuser)) == {f"role {role}": [part]}
+        finally:
+            superuser.execute(f"drop role {role}".encode())

@@ -1,6 +1,7 @@
 -- What decides who can do what, object by object, as the original has it and the copy should: `part` names a property.
--- Members of extensions are left out, because the copy has stand-ins. Expressions are compared without blanks and
--- parentheses, which versions print differently. MAINTAIN is left out: it exists since PostgreSQL 17.
+-- Members of extensions are left out, because the copy has stand-ins. Expressions are compared without blanks,
+-- parentheses and casts: versions print them differently, and a restored cast of an array is one of its elements.
+-- MAINTAIN is left out: it exists since PostgreSQL 17.
 with schemas as (
   select
     n.oid,
@@ -240,7 +241,12 @@ parts as (
   select
     e.object,
     e.part,
-    regexp_replace(e.value, '[\s()]', '', 'g')
+    regexp_replace(
+      regexp_replace(e.value, '[\s()]', '', 'g'),
+      '::("[^"]*"|[a-z0-9_.])+(\[])*',
+      '',
+      'g'
+    )
   from expressions as e
 
   union all
@@ -326,6 +332,54 @@ parts as (
     e.evtevent::text,
     concat_ws(' ', e.evtfoid::regproc, e.evttags)
   from pg_event_trigger as e
+
+  union all
+
+  -- no role is a superuser in the copy
+  select
+    format('role %s', r.rolname),
+    'attributes',
+    concat_ws(' ', r.rolinherit, r.rolcanlogin, r.rolcreaterole or r.rolsuper, r.rolbypassrls or r.rolsuper)
+  from pg_roles as r
+  where r.rolname !~ '^pg_'
+
+  union all
+
+  -- of several grantors together; the columns of the last two options exist since PostgreSQL 16
+  select
+    format('role %s', m.rolname),
+    format('member of %s', g.rolname),
+    concat_ws(
+      ' ',
+      bool_or(membership.admin_option),
+      bool_or(coalesce((o.options ->> 'inherit_option')::boolean, m.rolinherit)),
+      bool_or(coalesce((o.options ->> 'set_option')::boolean, true))
+    )
+  from pg_auth_members as membership
+  inner join pg_roles as g on membership.roleid = g.oid
+  inner join pg_roles as m on membership.member = m.oid
+  cross join lateral (select to_jsonb(membership) as options) as o
+  where m.rolname !~ '^pg_'
+  group by m.rolname, g.rolname
+
+  union all
+
+  select
+    case when s.setrole = 0 then 'database' else format('role %s', r.rolname) end,
+    format(
+      'setting %s%s',
+      lower(split_part(c.setting, '=', 1)),
+      case when s.setrole <> 0 and s.setdatabase <> 0 then ' in this database' end
+    ),
+    substring(c.setting from '=(.*)$')
+  from pg_db_role_setting as s
+  left join pg_roles as r on s.setrole = r.oid
+  left join pg_database as d on s.setdatabase = d.oid
+  cross join unnest(s.setconfig) as c (setting)
+  where
+    (s.setdatabase = 0 or d.datname = current_database())
+    and (s.setrole = 0 or r.rolname !~ '^pg_')
+    and c.setting !~ '^\w+_preload_libraries='
 )
 
 select

@@ -1,14 +1,19 @@
--- The statements that grant roles to roles. Roles that read or write files of the server, run programs or connect are
--- left out. The columns inherit_option and set_option exist since PostgreSQL 16.
+-- The statements that grant roles to roles. A role has the options of all grants of it, whoever granted it. Roles that
+-- read or write files of the server, run programs or connect are left out. The columns inherit_option and set_option
+-- exist since PostgreSQL 16.
 select
   format(
     'grant %I to %I with admin %s%s',
     g.rolname,
     m.rolname,
-    membership.admin_option,
+    bool_or(membership.admin_option)::text,
     case
-      when o.options ? 'inherit_option'
-        then format(', inherit %s, set %s', o.options ->> 'inherit_option', o.options ->> 'set_option')
+      when bool_or(o.options ? 'inherit_option')
+        then format(
+          ', inherit %s, set %s',
+          bool_or((o.options ->> 'inherit_option')::boolean)::text,
+          bool_or((o.options ->> 'set_option')::boolean)::text
+        )
       else ''
     end
   ) as statement
@@ -21,4 +26,5 @@ where
   and g.rolname not in (
     'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_create_subscription'
   )
+group by g.rolname, m.rolname
 order by g.rolname, m.rolname

@@ -76,7 +76,10 @@ class ServerInfo:
 
     def own_url_for(self, database: str) -> str:
         """The same for another database."""
-        return f"{self.superuser_url_for(database)}?hostaddr={self.host}&sslmode=disable&options="
+        # no login trigger runs as the superuser; the setting exists since PostgreSQL 17
+        options = "-c%20event_triggers%3Doff" if self.major > 16 else ""
+        url = self.superuser_url_for(database)
+        return f"{url}?hostaddr={self.host}&sslmode=disable&options={options}"
 
 
 @dataclass(frozen=True)

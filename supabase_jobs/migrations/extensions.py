@@ -30,12 +30,7 @@ update pg_extension
 set extowner = to_regrole('postgres')
 where extname = %s and to_regrole('postgres') is not null
 """
-# no event trigger of the project runs as the superuser; one setting exists since PostgreSQL 17
-_NO_EVENT_TRIGGERS = """
-select set_config(s.name, s.value, false)
-from (values ('event_triggers', 'off'), ('session_replication_role', 'replica')) as s (name, value)
-where exists (select from pg_settings as p where p.name = s.name)
-"""
+_ENABLED = sql_file(Path(__file__).with_name("event_triggers.sql"))
 _HELPER = sql_file(Path(__file__).with_name("as_superuser.sql"))
 # settings of roles that a hosted project lets postgres make
 _EVENT_TRIGGER = re.compile(r"event\s+trigger", re.IGNORECASE)
@@ -85,7 +80,11 @@ def prepare(superuser: Connection, files: MigrationFiles) -> LocalFiles:
 
     On a hosted project, supautils creates them for postgres.
     """
-    superuser.execute(_NO_EVENT_TRIGGERS)
+    with _without_event_triggers(superuser):
+        return _prepared(superuser, files)
+
+
+def _prepared(superuser: Connection, files: MigrationFiles) -> LocalFiles:
     rows = superuser.execute(_AVAILABLE).fetchall()
     available = {str(name) for name, _, _ in rows} - stand_ins.WITH_WORKERS
     by_postgres = {str(name) for name, trusted, _ in rows if trusted} & available
@@ -174,14 +173,28 @@ def _without(
 @contextmanager
 def superuser_statements(superuser: Connection) -> Iterator[None]:
     """The function that prepared files call exists inside the block."""
-    superuser.execute(_NO_EVENT_TRIGGERS)
-    superuser.execute("create schema if not exists supabase_jobs_load")
-    superuser.execute("grant usage on schema supabase_jobs_load to public")
-    _HELPER.execute(superuser)
+    with _without_event_triggers(superuser):
+        superuser.execute("create schema if not exists supabase_jobs_load")
+        superuser.execute("grant usage on schema supabase_jobs_load to public")
+        _HELPER.execute(superuser)
     try:
         yield
     finally:
-        superuser.execute("drop schema if exists supabase_jobs_load cascade")
+        with _without_event_triggers(superuser):
+            superuser.execute("drop schema if exists supabase_jobs_load cascade")
+
+
+@contextmanager
+def _without_event_triggers(superuser: Connection) -> Iterator[None]:
+    """Disable those of the project inside the block: none of them runs as the superuser."""
+    triggers = _ENABLED.rows(superuser)
+    for disable, _ in triggers:
+        superuser.execute(disable)
+    try:
+        yield
+    finally:
+        for _, enable in triggers:
+            superuser.execute(enable)
 
 
 def _as_superuser(migration: Migration) -> Migration:

@@ -183,14 +183,15 @@ def _restored(
             superuser, _url(embedded, original), source, original.dump, narration.advance
         )
         _insert_of_migrations(embedded, original)
-        private = [s.custom for s in source.settings if s.custom is not None]
+        rows = reference_rows.CopiedRows()
         if original.options.rows:
             with connect(_url(embedded, original)) as owner:
-                private += reference_rows.copy_rows(original.connection, superuser, owner)
+                rows = reference_rows.copy_rows(original.connection, superuser, owner)
     if restored.extensions:
         narration.note(f"note: stand-ins in the copy: {', '.join(restored.extensions)}")
-    shown = {text for text in private if text and text not in original.dump}
-    return tuple(_lacking(source, restored)), tuple(sorted(shown))
+    settings = [s.custom for s in source.settings if s.custom is not None]
+    private = {t for t in (*settings, *rows.texts) if t and t not in original.dump}
+    return (*_lacking(source, restored), *rows.lacking), tuple(sorted(private))
 
 
 def _insert_of_migrations(embedded: ServerInfo, original: _Original) -> None:

@@ -1,13 +1,14 @@
 """Rows that decide access and belong to no user: of the migrations, or of the original."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from supabase_jobs.database.batch import Statement, read, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_files
+from supabase_jobs.findings import NotTested
 from supabase_jobs.session.savepoint import run_undone
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.sources.files import Migration
@@ -15,16 +16,19 @@ from supabase_jobs.sources.files import Migration
 _QUERIES = sql_files(Path(__file__).with_name("reference"))
 # a table with more rows than a person writes is no reference
 MAX_ROWS = 1000
+_HELP = "Run it where the project's migrations are: their own statements insert rows."
 
 
 @dataclass(frozen=True)
 class _Table:
     """Statements for one table: see tables.sql."""
 
+    name: str
     has_rows: str
     query: str
     statement: str
     texts: str
+    advance: str | None
     may_be_single: bool
 
     def is_copied(self, rows: Sequence[str]) -> bool:
@@ -47,9 +51,16 @@ def insert_of_migrations(owner: Connection, migrations: Iterable[Migration]) -> 
     run_groups(owner, [[Statement(text)] for text in inserts])
 
 
-def copy_rows(original: Connection, superuser: Connection, owner: Connection) -> list[str]:
-    """Copy the reference rows that the copy lacks; returns the texts in them, which no report may
-    print.
+@dataclass
+class CopiedRows:
+    """The texts in the rows, which no report may print, and the tables whose rows are missing."""
+
+    texts: list[str] = field(default_factory=list)
+    lacking: list[NotTested] = field(default_factory=list)
+
+
+def copy_rows(original: Connection, superuser: Connection, owner: Connection) -> CopiedRows:
+    """Copy the reference rows that the copy lacks.
 
     The owner inserts them, because checks and types run code of the project. One round trip to the
     original, in a transaction that only reads. Tables with more than MAX_ROWS
@@ -58,20 +69,25 @@ def copy_rows(original: Connection, superuser: Connection, owner: Connection) ->
     tables = [_Table(*row) for row in _QUERIES["tables"].rows(superuser, MAX_ROWS)]
     filled = read(superuser, [Statement(table.has_rows) for table in tables]) if tables else []
     missing = [t for t, [(has_rows,)] in zip(tables, filled, strict=True) if not has_rows]
+    copied = CopiedRows()
     if not missing:
-        return []
-    texts: list[str] = []
+        return copied
     # neither triggers nor foreign keys
     owner.execute("set session_replication_role = replica")
     for table, rows in zip(missing, _read(original, missing), strict=True):
         if not table.is_copied(rows):
             continue
         insert = Statement(table.statement, (rows,), numbered=True)
-        [result] = run_groups(owner, [[insert, Statement(table.texts)]])
+        # generated rows must not repeat the numbers
+        advance = [] if table.advance is None else [Statement(table.advance)]
+        [result] = run_groups(owner, [[insert, *advance, Statement(table.texts)]])
         if result.error is None:
-            texts += [text for (text,) in result.answer().rows]
+            copied.texts += [text for (text,) in result.answer().rows]
+        else:
+            why = f"its rows were not copied: SQLSTATE {result.error.sqlstate}"
+            copied.lacking.append(NotTested(table.name, why, _HELP))
     owner.execute("reset session_replication_role")
-    return texts
+    return copied
 
 
 def _read(original: Connection, tables: Sequence[_Table]) -> list[list[str]]:

@@ -88,6 +88,46 @@ def test_the_copy_has_reference_rows_and_no_others(database: Database) -> None:
         assert values(copy.connection, "select count(*) from public.plans") == [0]
 
 
+NUMBERED = """
+create sequence public.codes;
+create table public.tiers (
+  id bigint generated always as identity primary key, rank serial, code int default nextval('public.codes'), name text unique
+);
+insert into public.tiers (name) select 'tier ' || n from generate_series(1, 7) as n;
+revoke all on public.tiers from anon, authenticated;
+create view public.names as select name from public.tiers;
+create domain public.positive as int check (value > 0);
+create table public.costs (id int primary key, amount public.positive);
+insert into public.costs values (1, 2), (2, 4711);
+revoke all on public.costs from anon, authenticated;
+create view public.amounts as select amount from public.costs;
+"""
+
+
+def test_sequences_go_on_behind_reference_rows(database: Database) -> None:
+    """The audit inserts a row of its own into the table."""
+    with connect(database.url) as connection:
+        connection.execute(NUMBERED.encode())
+    with copy_of(database) as copy:
+        copy.connection.execute("insert into public.tiers (name) values ('next')")
+        found = copy.connection.execute("select max(id), max(rank), max(code) from public.tiers")
+        assert found.fetchall() == [(8, 8, 8)]
+
+
+def test_reference_rows_that_cannot_be_copied_are_named(
+    database: Database,
+) -> None:
+    with connect(database.url) as connection:
+        connection.execute(NUMBERED.encode())
+        connection.execute(
+            "alter table public.costs add constraint small check (amount < 9) not valid"
+        )
+    with copy_of(database) as copy:
+        assert [(item.object, item.why) for item in copy.lacking] == [
+            ("public.costs", "its rows were not copied: SQLSTATE 23514")
+        ]
+
+
 def test_rows_of_migrations_come_from_the_files(database: Database, tmp_path: Path) -> None:
     (tmp_path / "20260101000000_shop.sql").write_text(SHOP)
     (tmp_path / "20260102000000_later.sql").write_text(
@@ -495,6 +535,22 @@ reset role;
 alter role {0}_anna set statement_timeout = '7s';
 alter role {0}_anna in database {1} set statement_timeout = '6s';
 """
+
+
+@pytest.mark.parametrize("major", [15, 18])
+def test_memberships_are_copied(make_database: Make, major: int) -> None:
+    """The options of a GRANT differ since PostgreSQL 16."""
+    role = f"member_{major}"
+    database = make_database("platform", major)
+    with connect(database.superuser_url) as superuser:
+        superuser.execute(f"create role {role}; grant anon to {role} with admin option".encode())
+        try:
+            with copy_of(database) as copy:
+                granted = f"select pg_has_role('{role}', 'anon', 'member with admin option')"
+                assert values(copy.connection, granted) == [True]
+                assert copy.lacking == ()
+        finally:
+            superuser.execute(f"drop role {role}".encode())
 
 
 def test_roles_have_their_memberships_and_settings(database: Database) -> None:

@@ -2,12 +2,13 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from supabase_jobs.errors import MigrationError
-from supabase_jobs.projects.migrated import migrated, served
+from supabase_jobs.projects.migrated import before_and_after, migrated, served
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 
 ROLES = "create role reporting;\nalter role authenticator set pgrst.db_aggregates_enabled = 'true';"
@@ -62,23 +63,79 @@ EVENT = """
 create function public.on_event() returns event_trigger language plpgsql as $$
 begin
   if (select rolsuper from pg_roles where rolname = current_user) then
-    execute 'copy (select 1) to program ''touch {marker}''';
+    execute format('copy (select 1) to program %L', 'touch {marker}_' || replace(tg_tag, ' ', '_'));
   end if;
 end $$;
-create event trigger on_event on ddl_command_end execute function public.on_event();
-create event trigger on_drop on sql_drop execute function public.on_event();
+"""
+EVENTS = ("ddl_command_start", "ddl_command_end", "sql_drop", "login")
+BEFORE = "create extension pg_trgm with schema extensions; create table public.old ();"
+LATER = """
+create extension unaccent;
+create extension vector with schema extensions;
+alter extension pg_trgm set schema public;
+alter role authenticator set pgrst.db_aggregates_enabled = 'true';
+drop table public.old;
 """
 
 
-def test_event_triggers_never_run_as_the_superuser(project: Path) -> None:
-    marker = Path(tempfile.gettempdir()) / f"fired_{project.name}_{os.getpid()}"
-    file = project / "supabase" / "migrations" / FILE
-    file.write_text(EVENT.replace("{marker}", str(marker)))
-    (file.parent / "20250102000000_b.sql").write_text("create extension unaccent;")
-    try:
-        with migrated(project, files(project)) as built:
-            query = "select count(*) from pg_event_trigger where evtname in ('on_event', 'on_drop')"
-            assert built.connection.execute(query).fetchone() == (2,)
-        assert not marker.exists()
-    finally:
-        marker.unlink(missing_ok=True)
+@pytest.fixture
+def marker(tmp_path: Path) -> Iterator[Path]:
+    """The beginning of the paths of files that an event trigger touches as the superuser."""
+    marker = Path(tempfile.gettempdir()) / f"fired_{tmp_path.name}_{os.getpid()}"
+    yield marker
+    for file in fired(marker):
+        file.unlink()
+
+
+def fired(marker: Path) -> list[Path]:
+    return list(marker.parent.glob(f"{marker.name}_*"))
+
+
+def event_triggers(marker: Path, major: int) -> str:
+    """A migration with an event trigger of each event in each state."""
+    texts = [EVENT.replace("{marker}", str(marker))]
+    for event in EVENTS if major > 16 else EVENTS[:-1]:
+        for state in ("origin", "always", "replica"):
+            name = f"{event}_{state}"
+            texts.append(f"create event trigger {name} on {event} execute function on_event();")
+            if state != "origin":
+                texts.append(f"alter event trigger {name} enable {state};")
+    return "\n".join(texts)
+
+
+STATES = """
+select evtname::text, evtenabled::text from pg_event_trigger
+where evtname !~ '^pgrst_' order by evtname
+"""
+ENABLED = {"origin": "O", "always": "A", "replica": "R"}
+
+
+@pytest.mark.parametrize("major", [16, 18])
+def test_event_triggers_never_run_as_the_superuser(project: Path, marker: Path, major: int) -> None:
+    folder = project / "supabase" / "migrations"
+    (folder / FILE).write_text(BEFORE)
+    (folder / "20250102000000_b.sql").write_text(event_triggers(marker, major))
+    (folder / "20250103000000_c.sql").write_text(LATER)
+    with migrated(project, files(project), major=major) as built:
+        states = built.connection.execute(STATES).fetchall()
+    assert built.lacking == ()
+    assert fired(marker) == []
+    events = EVENTS if major > 16 else EVENTS[:-1]
+    assert states == sorted((f"{e}_{s}", ENABLED[s]) for e in events for s in ENABLED)
+
+
+@pytest.mark.parametrize("major", [16, 18])
+def test_event_triggers_of_an_earlier_state_neither(
+    project: Path, marker: Path, major: int
+) -> None:
+    (project / "supabase" / "config.toml").write_text(f"[db]\nmajor_version = {major}\n")
+    folder = project / "supabase" / "migrations"
+    (folder / FILE).write_text(BEFORE)
+    (folder / "20250102000000_b.sql").write_text(event_triggers(marker, major))
+    earlier = files(project)
+    (folder / "20250103000000_c.sql").write_text(LATER)
+    with before_and_after(project, earlier, files(project)) as (before, after):
+        assert before.lacking == after.lacking == ()
+        both = [built.connection.execute(STATES).fetchall() for built in (before, after)]
+    assert both[0] == both[1] != []
+    assert fired(marker) == []

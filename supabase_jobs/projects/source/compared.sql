@@ -330,7 +330,7 @@ parts as (
   select
     format('event trigger %s', e.evtname),
     e.evtevent::text,
-    concat_ws(' ', e.evtfoid::regproc, e.evttags)
+    concat_ws(' ', e.evtfoid::regproc, e.evttags, e.evtenabled)
   from pg_event_trigger as e
 
   union all

@@ -1,21 +1,19 @@
 -- The statements that grant roles to roles. A role has the options of all grants of it, whoever granted it. Roles that
--- read or write files of the server, run programs or connect are left out. The columns inherit_option and set_option
--- exist since PostgreSQL 16.
+-- read or write files of the server, run programs or connect are left out. The options inherit and set exist since
+-- PostgreSQL 16, before which `with admin false` is an error.
 select
-  format(
-    'grant %I to %I with admin %s%s',
-    g.rolname,
-    m.rolname,
-    bool_or(membership.admin_option)::text,
-    case
-      when bool_or(o.options ? 'inherit_option')
-        then format(
-          ', inherit %s, set %s',
-          bool_or((o.options ->> 'inherit_option')::boolean)::text,
-          bool_or((o.options ->> 'set_option')::boolean)::text
-        )
-      else ''
-    end
+  concat_ws(
+    ' with ',
+    format('grant %I to %I', g.rolname, m.rolname),
+    nullif(
+      concat_ws(
+        ', ',
+        case when bool_or(membership.admin_option) then 'admin option' end,
+        'inherit ' || bool_or((o.options ->> 'inherit_option')::boolean)::text,
+        'set ' || bool_or((o.options ->> 'set_option')::boolean)::text
+      ),
+      ''
+    )
   ) as statement
 from pg_auth_members as membership
 inner join pg_roles as g on membership.roleid = g.oid

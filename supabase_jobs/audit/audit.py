@@ -189,6 +189,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             Scope(judged_relations, called),
             Seen(plan, probes.attempts, probes.gains, tried, found_leaks),
             probes.cursor_statements(),
+            probes.known,
         )
         closed = [
             leak

@@ -39,8 +39,9 @@ class Attempt:
     `sent` is the action as a value, None if a missing privilege denies it. The statements `before`
     and `after` it may count rows; then `effect` reads the outcome from the answers. `column` and
     `value` belong to an update. `decided_by` is the role that each user has, such as
-    `profiles.role = staff`, without which the action is refused. A policy has accepted a row that
-    violates only a constraint, or that only a foreign key of other rows keeps.
+    `profiles.role = staff`, without which the action is refused. `others` are the tables and
+    actions of its statements before and after the action. A policy has accepted a row that violates
+    only a constraint, or that only a foreign key of other rows keeps.
     """
 
     caller: Persona
@@ -59,6 +60,12 @@ class Attempt:
     answers: Sequence[Any] = ()
     name: str = ""
     decided_by: str = ""
+    others: Sequence[tuple[Relation, str]] = ()
+
+    @property
+    def targets(self) -> Sequence[tuple[Relation, str]]:
+        """The tables of its statements, each with the action."""
+        return (self.relation, self.action), *self.others
 
     @property
     def label(self) -> str:

@@ -2,7 +2,7 @@
 opens.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -41,6 +41,7 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
+from supabase_jobs.audit.probes.known import Known, key_of
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import user_columns
@@ -92,15 +93,19 @@ class Probes:
         world: World,
         callers: Sequence[Persona],
         deadline: Deadline,
+        known: Known | None = None,
     ) -> None:
+        """`known` are the outcomes of an earlier run on the same rows."""
         self._impersonation, self._world, self._callers = impersonation, world, callers
         self._plan = world.plan
+        self._known = known or Known()
         self.prober = Runner(impersonation, deadline)
         self._cursors: dict[int, Cursor] = {}
         self._tables: Sequence[Relation] = ()
         self._everybody: list[_Role] | None = None
         # table → columns that a trigger restores or sets, whoever changes them
-        self._restored: dict[int, set[str]] = {}
+        self._restored: dict[int, set[str]] = dict(self._known.restored)
+        self._tried: dict[Hashable, Attempt] = {}
         self._declarations: list[Statement] = []
         self.attempts: list[Attempt] = []
         self.gains: list[Gain] = []
@@ -145,9 +150,20 @@ class Probes:
             else:
                 attempt.outcome = DENIED
         try:
-            self.prober.run(probes_of(waiting, LIMITS.attempts_in_batch))
+            self._try(waiting)
         finally:  # those that the time limit left out have no outcome
             self.attempts += [attempt for attempt in attempts if attempt.outcome]
+
+    def _try(self, attempts: Iterable[Attempt]) -> None:
+        """Run the attempts whose outcome is not known."""
+        unknown = [attempt for attempt in attempts if not self._known.tells(attempt)]
+        self._tried |= {key_of(attempt): attempt for attempt in unknown}
+        self.prober.run(probes_of(unknown, LIMITS.attempts_in_batch))
+
+    @property
+    def known(self) -> Known:
+        """The attempts of this run, for others on the same rows."""
+        return Known(self._tried, self._restored)
 
     def _open_cursors(self, tables: Sequence[Relation]) -> None:
         """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no
@@ -158,13 +174,15 @@ class Probes:
             for tenant in (self._world.a, self._world.b)
             for user in tenant.users
             for row in (*user.rows.values(), *user.extra)
-            if row.relation.kind == "r" and row.relation in tables
         ]
-        rows += [r for r in self._world.newcomer.rows.values() if r.relation.kind == "r"]
-        for number, row in enumerate(rows):
+        probed = {relation.oid for relation in tables}
+        own = self._world.newcomer.rows.values()
+        for number, row in enumerate((*rows, *own)):  # the same names, whichever are probed
+            if row.relation.kind != "r" or (number < len(rows) and row.relation.oid not in probed):
+                continue
             self._cursors[id(row)] = statements.cursor(number, row)
             self._declarations += self._cursors[id(row)].opening()
-        if rows:
+        if self._declarations:
             [result] = run_groups(self._impersonation.connection, [self._declarations])
             result.answer()
 
@@ -174,7 +192,7 @@ class Probes:
         """
         tried: list[tuple[Relation, str]] = []
         controls: list[Statement] = []
-        for relation in tables:
+        for relation in tables if self._known.reach is None else ():
             row = self._world.a.rows.get(relation.oid)
             if row is None or not relation.triggers:
                 continue
@@ -865,6 +883,10 @@ class Probes:
                     write.sent,
                     after=[statements.exists(rows)],
                     effect=_any_true,
+                    others=[
+                        (write.relation, write.action),
+                        *((a.relation, SELECT) for a in hidden),
+                    ],
                 )
                 reads.append((write, hidden, repeated))
             for a in closed:
@@ -881,6 +903,7 @@ class Probes:
                         after=a.after,
                         column=a.column,
                         effect=partial(_after_a_write, a.effect),
+                        others=[(write.relation, write.action)],
                     )
                     writes.append((write, a, again))
         self._run_unrecorded([r for _, _, r in reads] + [w for _, _, w in writes])
@@ -953,8 +976,7 @@ class Probes:
         )
 
     def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:
-        ordered = sorted(attempts, key=lambda a: id(a.caller))
-        self.prober.run(probes_of(ordered, LIMITS.attempts_in_batch))
+        self._try(sorted(attempts, key=lambda a: id(a.caller)))
 
 
 def _counts_and_lasts(answers: Sequence[object]) -> bool:

@@ -13,6 +13,7 @@ from supabase_jobs.audit.catalog import Column, Constraint, Function, Policy, Re
 from supabase_jobs.audit.leaks.leak import Repair
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import INSERT, JOIN, UPDATE
+from supabase_jobs.audit.probes.known import Altered, altered_by
 from supabase_jobs.audit.repairs import ended as ended_rows
 from supabase_jobs.audit.repairs.causes import Caused, drop
 from supabase_jobs.audit.rows.plan import Plan, user_columns
@@ -61,6 +62,19 @@ class Demand:
         """The oids of the tables and views that it changes."""
         found = {relation.oid for relation, _, _ in (*self.edits, *self.marks)} | self.tables
         return frozenset(found if self.columns is None else found | {self.columns[0].oid})
+
+    @property
+    def altered(self) -> frozenset[Altered] | None:
+        """The actions whose policies and privileges it changes; None if it changes more."""
+        if self.text or self.functions:
+            return None
+        found = set[Altered]()
+        for relation, policy, _ in (*self.edits, *self.marks):
+            found |= altered_by(relation, policy)
+        if self.columns is not None:
+            relation, _, privilege, _ = self.columns
+            found.add((relation.oid, privilege.lower()))
+        return frozenset(found)
 
     def changes_policies_of(self, other: "Demand") -> bool:
         """Whether both change a policy, so that its statement has the edits of both."""

@@ -361,7 +361,7 @@ class Proofs:
         scope = self._trials.scope(demand.changed_tables, demand.changed_functions, names)
         if not scope.has(leak.object):
             return None
-        after = self._trials.run(text, scope)
+        after = self._trials.run(text, scope, demand.altered)
         if after is None:
             return None
         closed = [(leak, cells), *others]  # by statements that have the edits of all

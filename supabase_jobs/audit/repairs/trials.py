@@ -18,6 +18,7 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.bypasses import Bypasses
+from supabase_jobs.audit.probes.known import Altered, Known, Reach
 from supabase_jobs.audit.probes.tables import Gain, Probes
 from supabase_jobs.audit.repairs.causes import alone, reaches
 from supabase_jobs.audit.rows.build import World
@@ -181,10 +182,12 @@ class Trials:
         scope: Scope,
         before: Seen,
         cursors: Sequence[Statement],
+        known: Known,
     ) -> None:
+        """`known` are the outcomes of the audit's attempts."""
         self._impersonation, self._world, self._callers = impersonation, world, callers
         self._deadline, self.all, self.before = deadline, scope, before
-        self._cursors = cursors
+        self._cursors, self._known = cursors, known
         self._uses: dict[str, frozenset[Use]] = {}
         self._results: dict[tuple[str, frozenset[str]], Seen | None] = {}
 
@@ -255,14 +258,17 @@ class Trials:
         Runner(self._impersonation, self._deadline).run(probes_of(calls, LIMITS.calls_in_batch))
         return frozenset(use for call in calls for use in call.uses)
 
-    def run(self, text: str, scope: Scope) -> Seen | None:
+    def run(
+        self, text: str, scope: Scope, altered: Collection[Altered] | None = None
+    ) -> Seen | None:
         """The outcomes for these objects with these statements; None if they fail.
 
-        Raises DeadlineError.
+        `altered` are the actions whose policies and privileges the statements change, if they
+        change nothing else. Raises DeadlineError.
         """
         key = text, scope.names
         if key not in self._results:
-            self._results[key] = self._run(text, scope)
+            self._results[key] = self._run(text, scope, altered)
         return self._results[key]
 
     def still_reaches(self, text: str, number: int) -> bool:
@@ -279,10 +285,13 @@ class Trials:
             [result] = run_undone(self._impersonation.connection, [[*self._cursors, *action]])
             return reaches(attempt, result)
 
-    def _run(self, text: str, scope: Scope) -> Seen | None:
+    def _run(self, text: str, scope: Scope, altered: Collection[Altered] | None) -> Seen | None:
         self._deadline.check()
+        known = Known()
+        if altered is not None:
+            known = replace(self._known, reach=Reach(self._world.plan.usage, altered))
         with suppress(psycopg.Error), self._changed(text) as is_valid:
-            return self._probe(scope) if is_valid else None
+            return self._probe(scope, known) if is_valid else None
         return None
 
     @contextmanager
@@ -297,12 +306,12 @@ class Trials:
                 is_valid = False
             yield is_valid
 
-    def _probe(self, scope: Scope) -> Seen:
+    def _probe(self, scope: Scope, known: Known) -> Seen:
         world = self._world
         served = world.plan.catalog.served
         changed = catalog.read(self._impersonation.connection, served)
         plan = replace(world.plan, catalog=changed)
-        probes = Probes(self._impersonation, world, self._callers, self._deadline)
+        probes = Probes(self._impersonation, world, self._callers, self._deadline, known)
         with _privileges_of(changed, scope.relations):
             probes.run(scope.relations)
         attempts, gains = list(probes.attempts), list(probes.gains)

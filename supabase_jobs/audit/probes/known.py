@@ -1,0 +1,69 @@
+"""Attempts whose outcome is known from an earlier run on the same rows: those that a change of
+policies or privileges cannot reach are not tried again.
+"""
+
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass, field
+
+from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
+
+# the oid of a table and an action of callers on it
+Altered = tuple[int, str]
+
+
+def altered_by(relation: Relation, policy: Policy) -> frozenset[Altered]:
+    """The actions that a policy governs."""
+    actions = (SELECT, INSERT, UPDATE, DELETE)
+    return frozenset((relation.oid, action) for action in actions if policy.governs(action))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The actions on tables whose outcome may differ once others are `altered`."""
+
+    usage: Usage
+    altered: Collection[Altered]
+
+    def has(self, relation: Relation, action: str) -> bool:
+        """Whether an action may differ: it is altered itself, reads a table whose rows are shown by
+        other policies, or runs a trigger that has to do with an altered table.
+        """
+        shown = {oid for oid, altered in self.altered if altered == SELECT}
+        if (relation.oid, action) in self.altered or relation.oid in shown:
+            return True
+        if shown & self.usage.reads.get(relation.oid, set()):
+            return True
+        tables = {oid for oid, _ in self.altered}
+        called = (self.usage.function_reads.get(oid, set()) for oid in relation.triggers)
+        return any(tables & read for read in called)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The attempts that an earlier run `tried`, and the reach of a change since then; without
+    `reach`, nothing is known.
+
+    `restored` are the columns that triggers replace, of each table.
+    """
+
+    tried: Mapping[Hashable, Attempt] = field(default_factory=dict)
+    restored: Mapping[int, set[str]] = field(default_factory=dict)
+    reach: Reach | None = None
+
+    def tells(self, attempt: Attempt) -> bool:
+        """Whether the outcome of an attempt is known; then the attempt has it."""
+        if self.reach is None or any(self.reach.has(*one) for one in attempt.targets):
+            return False
+        same = self.tried.get(key_of(attempt))
+        if same is None:
+            return False
+        attempt.outcome, attempt.error, attempt.answers = same.outcome, same.error, same.answers
+        return True
+
+
+def key_of(attempt: Attempt) -> Hashable:
+    """The caller and the statements of an attempt."""
+    sent = tuple((one.sql, tuple(one.params or ())) for one in attempt.statements)
+    return id(attempt.caller), sent

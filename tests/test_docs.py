@@ -30,6 +30,9 @@ NAMES = (
     "CHANGELOG.md",
     "docs/CI.md",
     "docs/RESULT_FORMAT.md",
+    "docs/README.md",
+    "docs/accuracy.md",
+    "docs/audit-reference.md",
     "docs/audit.md",
     "docs/client-guide.md",
     "docs/leaks.md",
@@ -47,6 +50,8 @@ DOCUMENTS = [ROOT / name for name in NAMES]
 # README has absolute links, so that they work on a package index
 REPOSITORY = "https://github.com/supabase-jobs/supabase-jobs"
 BLOB = f"{REPOSITORY}/blob/main/"
+# their settings are those of audit: tests/audit/test_guide.py, tests/audit/leaks
+AUDIT_FILES = ("audit.md", "audit-reference.md", "leaks.md")
 README = DOCUMENTS[0].read_text(encoding="utf-8")
 GUIDE = DOCUMENTS[-1].read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
@@ -255,8 +260,7 @@ def test_the_settings_in_the_documents_load_and_accept_checks_that_exist(tmp_pat
     declared = scenarios.load(scenarios.DEFAULT_FILE).scenarios
     names = {*AREAS, *(f"functions:{scenario.subject}:{scenario.name}" for scenario in declared)}
     accepted: set[str] = set()
-    # the files of audit are others: tests/audit/test_guide.py, tests/audit/leaks
-    settings = [path for path in DOCUMENTS if path.name not in ("audit.md", "leaks.md")]
+    settings = [path for path in DOCUMENTS if path.name not in AUDIT_FILES]
     for block in (
         block for path in settings for block in _blocks(path.read_text(encoding="utf-8"), "toml")
     ):

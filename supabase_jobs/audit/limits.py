@@ -1,4 +1,4 @@
-"""How much an audit tries: all limits in one value. docs/audit.md lists them."""
+"""How much an audit tries: all limits in one value. docs/audit-reference.md lists them."""
 
 from dataclasses import dataclass
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from supabase_jobs.audit import limits
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "audit-reference.md"
 
 
 def test_docs_list_the_limits() -> None:

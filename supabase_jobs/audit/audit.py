@@ -17,6 +17,7 @@ from supabase_jobs.audit.callers import MEMBER, OWNER, SERVICE
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
 from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
+from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.leaks import escalation, kinds, rls_disabled
 from supabase_jobs.audit.leaks import facts as leak_facts
 from supabase_jobs.audit.leaks.facts import API_USERS, Facts
@@ -99,9 +100,7 @@ class Options:
     intended: Collection[str] = ()
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
-    record: (
-        Callable[[World, Sequence[Attempt], Sequence[Bypass], Sequence[TopicAttempt]], None] | None
-    ) = None
+    record: Callable[[Evidence], None] | None = None
     common: Common | None = None
     partial: bool = False
     copied: CopiedTexts | None = None
@@ -166,8 +165,6 @@ def audit(connection: Connection, options: Options) -> Audit:
                     untested += without_topics
                 except DeadlineError:
                     stopped = True
-        if options.record is not None:
-            options.record(world, probes.attempts, tried, channels)
         granted = {**access.access(probes.attempts, tried), **access.of_topics(channels)}
         facts = leak_facts.read(
             plan, judged_relations, probes.attempts, probes.gains, [*tried, *to_users], channels
@@ -176,6 +173,20 @@ def audit(connection: Connection, options: Options) -> Audit:
         judged = [leak for leak in found_leaks if isinstance(leak, ShownLeak)]
         beyond = _beyond(granted, options.accepted, probes.attempts, facts)
         options.advance(5, _PARTS)
+        if options.record is not None:
+            of_cells = {deviation_id(cell): leak for cell, leak in beyond.items()}
+            evidence = Evidence(
+                impersonation=acting,
+                world=world,
+                callers=everyone,
+                attempts=probes.attempts,
+                gains=probes.gains,
+                bypasses=tried,
+                channels=channels,
+                leaks={leak.id: leak for leak in found_leaks} | of_cells,
+                cursors=probes.cursor_statements(),
+            )
+            options.record(evidence)
         by_grant = _opened_by_grants(beyond, options.accepted or {}, probes.attempts)
         deviations = {key: leak for key, leak in beyond.items() if key not in by_grant}
         caused = causes.find(

@@ -1,8 +1,7 @@
 """The command `supabase-jobs audit`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +44,8 @@ from supabase_jobs.exit_codes import passed
 from supabase_jobs.report import FORMATS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from supabase_jobs.audit.audit import Options
     from supabase_jobs.audit.baseline import Baseline
     from supabase_jobs.cli.project_database import ProjectDatabase
@@ -119,6 +120,14 @@ EMITTED = ("pgtap", "pytest")
     help="With --fix: only the repairs of this finding; may be repeated.",
 )
 @click.option(
+    "--explain",
+    "explained",
+    metavar="ID | TABLE CALLER ACTION",
+    help="Print the finding with this id as SQL for psql, or what decides about a cell of the"
+    " matrix: policies, grants and functions.",
+)
+@click.argument("cell", nargs=-1, metavar="")
+@click.option(
     "--seed",
     is_flag=True,
     help="On the embedded server: also run the seed files, by default supabase/seed.sql.",
@@ -159,6 +168,8 @@ def command(
     emitted: tuple[tuple[str, Path], ...],
     fix: Path | None,
     only: tuple[str, ...],
+    explained: str | None,
+    cell: tuple[str, ...],
     seed: bool,
     default_grants: str | None,
     no_functions: bool,
@@ -219,6 +230,12 @@ def command(
         raise ConfigError(
             f"{other} conflicts with --migrations-from", hint="Pass only one of them."
         )
+    if cell and explained is None:
+        raise ConfigError(
+            f"unexpected argument {cell[0]!r}", hint="Pass --explain TABLE CALLER ACTION."
+        )
+    if explained is not None:
+        _check_explanation(cell, forms, {**beside_diff, "--migrations-from": bool(migrations_from)})
     if only and fix is None:
         raise ConfigError("--only needs --fix FILE")
     if fix is not None and (emitted or update_baseline is not None):
@@ -283,6 +300,11 @@ def command(
         exposed = is_exposed(connection)
         narrate(f"default privileges: {DEFAULT_GRANTS[exposed]}")
         options = hiding(options, database.private, database.definitions)
+        if explained is not None:
+            with progress("auditing"):
+                text = _explanation(connection, options, (explained, *cell))
+            _show_explanation(without_private(text), files)
+            return
         with progress("auditing"):
             if emitted:
                 result = _emit(connection, options, emitted)
@@ -416,10 +438,13 @@ def _emit(
     from supabase_jobs.audit.emit import folder, render
     from supabase_jobs.audit.emit.cases import suites
     from supabase_jobs.audit.emit.recording import Recording, record
+    from supabase_jobs.audit.evidence import Evidence
 
     recordings: list[Recording] = []
-    recorded = partial(record, connection, copied=options.copied)
-    recorder: Callable[..., None] = lambda *found: recordings.append(recorded(*found))  # noqa: E731
+
+    def recorder(evidence: Evidence) -> None:
+        recordings.append(record(connection, evidence, copied=options.copied))
+
     result = audit(connection, replace(options, record=recorder))
     found = suites(connection, recordings[0])
     omitted = sum(len(suite.omitted) for suite in found)
@@ -438,6 +463,37 @@ def _emit(
             " either; see the files"
         )
     return result
+
+
+def _check_explanation(
+    cell: Sequence[str], forms: Sequence[str], others: "Mapping[str, bool]"
+) -> None:
+    """Raise ConfigError for what contradicts --explain."""
+    if len(cell) not in (0, 2):
+        raise ConfigError(
+            "--explain needs the id of a finding, or a table, a caller and an action",
+            hint='Quote a caller with spaces: --explain public.notes "member of teams" read.',
+        )
+    given = [option for option, is_given in others.items() if is_given]
+    given += [f"--format {form}" for form in forms if form != "text"]
+    if given:
+        raise ConfigError(f"{given[0]} conflicts with --explain", hint="Pass only one of them.")
+
+
+def _explanation(connection: "Connection", options: "Options", words: Sequence[str]) -> str:
+    from supabase_jobs.audit.explain import cell, finding
+
+    if len(words) == 1:
+        return finding.explain(connection, options, words[0])
+    return cell.explain(connection, options, words)
+
+
+def _show_explanation(text: str, files: Sequence[Path]) -> None:
+    """Print an explanation, or write it into a file."""
+    if files:
+        write_file(files[0], text)
+    else:
+        click.echo(text, nl=False)
 
 
 def _shown(file: Path) -> str:

@@ -125,7 +125,7 @@ class _Builder:
     def suite(self, name: str) -> TableSuite:
         """The suite, with the rows that its tests need."""
         best: tuple[int, TableSuite] | None = None
-        for rows, style in self._variants():
+        for rows, style in variants(self._recording, self._plain, [self._object], self._attempts):
             disagreeing, suite = self._tried(name, [style.row(row) for row in rows], style)
             if best is None or disagreeing < best[0]:
                 best = disagreeing, suite
@@ -134,36 +134,10 @@ class _Builder:
         assert best is not None  # noqa: S101  there is at least one variant
         return best[1]
 
-    def _variants(self) -> Iterator[tuple[Sequence[RecordedRow], AsSent]]:
-        """Rows and style: first few and short ones, and none that triggers insert; last, as the
-        audit sent them.
-        """
-        required = [row for row in self._recording.rows if not row.optional]
-        short = [row.shortened() for row in required]
-        for rows in (short, required, self._recording.rows):
-            yield self._needed(rows), self._plain
-        yield self._recording.rows, self._plain
-        yield self._recording.rows, AsSent()
-
-    def _needed(self, rows: Sequence[RecordedRow]) -> list[RecordedRow]:
-        """The rows of the tables that the access depends on, and of the users in them and in the
-        claims.
-        """
-        related = self._recording.related.get(self._object)
-        if related is None:
-            return [row for row in rows if row.table != MESSAGES or self._object == MESSAGES]
-        kept = [row for row in rows if row.table in related]
-        texts = [printed(row.statement) for row in kept]
-        texts += [value for row in kept for _, value in row.settings]
-        texts += [str(a.caller) for a in self._attempts]
-        texts += [printed(a.sent.query()) for a in self._attempts if a.sent is not None]
-        whole = "\n".join(texts)
-        return [*(row for row in rows if row.user and row.user in whole), *kept]
-
     def _tried(self, name: str, rows: list[RowText], style: AsSent) -> tuple[int, TableSuite]:
         """The number of tests that do not show what the audit has found, and the suite."""
         attempts = self._attempts
-        cursors, renamed = _cursors([a for a in attempts if a.action != _CALL], style)
+        cursors, renamed = named_cursors([a for a in attempts if a.action != _CALL], style)
         choices = [_trials(attempt, style) for attempt in renamed]
         flat = [trial for trials in choices for trial in trials]
         results = iter(outcomes(self._connection, rows, flat, cursors))
@@ -270,12 +244,50 @@ class _Builder:
                     yield _privilege("function", role, signature, "execute", granted=role in roles)
 
 
+def variants(
+    recording: Recording,
+    plain: Plain,
+    objects: Sequence[str],
+    attempts: Sequence[RecordedAttempt],
+) -> Iterator[tuple[Sequence[RecordedRow], AsSent]]:
+    """Rows that attempts on these objects need, and their style: first few and short ones, and none
+    that triggers insert; last, as the audit sent them.
+    """
+    required = [row for row in recording.rows if not row.optional]
+    short = [row.shortened() for row in required]
+    for rows in (short, required, recording.rows):
+        yield _needed(recording, objects, attempts, rows), plain
+    yield recording.rows, plain
+    yield recording.rows, AsSent()
+
+
+def _needed(
+    recording: Recording,
+    objects: Sequence[str],
+    attempts: Sequence[RecordedAttempt],
+    rows: Sequence[RecordedRow],
+) -> list[RecordedRow]:
+    """The rows of the tables that the access depends on, and of the users in them and in the
+    claims.
+    """
+    if not all(name in recording.related for name in objects):
+        return [row for row in rows if row.table != MESSAGES or MESSAGES in objects]
+    related = frozenset[str]().union(*(recording.related[name] for name in objects))
+    kept = [row for row in rows if row.table in related]
+    texts = [printed(row.statement) for row in kept]
+    texts += [value for row in kept for _, value in row.settings]
+    texts += [str(a.caller) for a in attempts]
+    texts += [printed(a.sent.query()) for a in attempts if a.sent is not None]
+    whole = "\n".join(texts)
+    return [*(row for row in rows if row.user and row.user in whole), *kept]
+
+
 def _privilege(kind: str, role: str, object_: str, privilege: str, *, granted: bool) -> Case:
     says = f"{role} {'may' if granted else 'may not'} {privilege} {object_.removeprefix('public.')}"
     return Case(says, "privilege", role, f"{kind} {privilege}", str(granted).lower(), object_)
 
 
-def _cursors(
+def named_cursors(
     attempts: Sequence[RecordedAttempt], style: AsSent
 ) -> tuple[list[Cursor], list[RecordedAttempt]]:
     """The cursors of the attempts, numbered in this file, and the attempts with these names."""

@@ -13,6 +13,7 @@ from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
+from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.probes import statements, topics
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall
@@ -146,14 +147,10 @@ class Recording:
 
 
 def record(
-    connection: Connection,
-    world: World,
-    attempts: Sequence[Attempt],
-    bypasses: Sequence[Bypass],
-    channels: Sequence[TopicAttempt],
-    copied: CopiedTexts | None = None,
+    connection: Connection, evidence: Evidence, copied: CopiedTexts | None = None
 ) -> Recording:
     """Record an audit, while its rows exist."""
+    world, channels = evidence.world, evidence.channels
     printable = None if copied is None else Printable(copied, world)
     buckets = storage.new_buckets(world.plan, (world.a, world.b))
     rows = [RecordedRow(bucket, table="storage.buckets") for bucket in buckets]
@@ -163,11 +160,11 @@ def record(
     for relation in dict.fromkeys(relation for relation, _ in world.plan.deferring):
         rows += [RecordedRow(text, table=relation.label) for text in world.plan.end_of_deferral]
     recorded = [
-        *map(_attempt, attempts),
-        *(_bypass(b) for b in bypasses if b.action != SQL),
+        *map(of_attempt, evidence.attempts),
+        *(of_bypass(b) for b in evidence.bypasses if b.action != SQL),
         *_truncations(world),
     ]
-    recorded += map(_channel, channels)
+    recorded += map(of_channel, channels)
     catalog = world.plan.catalog
     served = [f for f in catalog.functions if f.schema in catalog.served and f.result != "trigger"]
     functions = {f.signature: frozenset(f.callers) for f in served}
@@ -345,7 +342,8 @@ def _caller(persona: Persona, topic: Topic | None = None) -> Caller:
     )
 
 
-def _attempt(attempt: Attempt) -> RecordedAttempt:
+def of_attempt(attempt: Attempt) -> RecordedAttempt:
+    """An attempt on a row."""
     action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
     return RecordedAttempt(
         object=attempt.label,
@@ -362,7 +360,7 @@ def _attempt(attempt: Attempt) -> RecordedAttempt:
     )
 
 
-def _channel(channel: TopicAttempt) -> RecordedAttempt:
+def of_channel(channel: TopicAttempt) -> RecordedAttempt:
     """A caller that receives or sends on a topic, which is part of its label."""
     action = f"{'receive' if channel.action == SELECT else 'send'} {channel.extension}"
     return RecordedAttempt(
@@ -406,7 +404,8 @@ def _checks(attempt: Attempt) -> Iterator[Check]:
         yield Check(sent, value)
 
 
-def _bypass(bypass: Bypass) -> RecordedAttempt:
+def of_bypass(bypass: Bypass) -> RecordedAttempt:
+    """An action on a view or function."""
     target = bypass.object
     if isinstance(target, Function):
         name = target.signature

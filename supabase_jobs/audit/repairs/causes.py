@@ -112,6 +112,15 @@ def _calls(plan: Plan, relation: Relation, policy: Policy) -> str:
     return f" with {', '.join(called)}" if called else ""
 
 
+def reached_without(
+    impersonation: Impersonation,
+    cursors: Sequence[Statement],
+    tried: Sequence[tuple[Attempt, Sequence[Policy]]],
+) -> list[bool]:
+    """Whether each attempt reaches its target without these policies of its table."""
+    return _Trial(impersonation, cursors).reach(tried)
+
+
 class _Trial:
     """Repeats attempts without some policies, and undoes that."""
 
@@ -121,7 +130,7 @@ class _Trial:
     def closing(self, leaks: Sequence[Caused]) -> dict[int, list[Policy]]:
         """id() of the leak → the policies without which its attempt fails."""
         tried = [(leak, policy) for leak in leaks for policy in leak.applicable]
-        reached = self._reach([(leak.attempt, [policy]) for leak, policy in tried])
+        reached = self.reach([(leak.attempt, [policy]) for leak, policy in tried])
         found: dict[int, list[Policy]] = {id(leak): [] for leak in leaks}
         for (leak, policy), reaches in zip(tried, reached, strict=True):
             if not reaches:
@@ -131,7 +140,7 @@ class _Trial:
     def opening(self, leaks: Sequence[Caused]) -> dict[int, list[Policy]]:
         """id() of the leak → the policies each of which suffices for its attempt to pass."""
         tried = [(leak, policy) for leak in leaks for policy in leak.applicable]
-        reached = self._reach(
+        reached = self.reach(
             [(leak.attempt, _without(leak.applicable, policy)) for leak, policy in tried]
         )
         found: dict[int, list[Policy]] = {id(leak): [] for leak in leaks}
@@ -155,13 +164,13 @@ class _Trial:
             if causing[id(leak)] and len(leak.applicable) > 1
             for attempt in _legitimate(leak, attempts)
         ]
-        reached = self._reach([(attempt, causing[id(leak)]) for leak, attempt in tried])
+        reached = self.reach([(attempt, causing[id(leak)]) for leak, attempt in tried])
         needed = {
             id(leak) for (leak, _), reaches in zip(tried, reached, strict=True) if not reaches
         }
         return {id(leak) for leak in leaks} - needed
 
-    def _reach(self, tried: Sequence[tuple[Attempt, Sequence[Policy]]]) -> list[bool]:
+    def reach(self, tried: Sequence[tuple[Attempt, Sequence[Policy]]]) -> list[bool]:
         """Whether each attempt reaches its target without these policies."""
         if not tried:
             return []

@@ -3,9 +3,8 @@ without.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.audit.emit.recording import Check, RecordedAttempt, Recording, record
+from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Audit
@@ -85,8 +85,10 @@ class Effects:
     def _audit(self, connection: Connection) -> _Observed:
         _QUERIES["sequences"].execute(connection)
         recordings: list[Recording] = []
-        recorded = partial(record, connection, copied=self._options.copied)
-        recorder: Callable[..., None] = lambda *found: recordings.append(recorded(*found))  # noqa: E731
+
+        def recorder(evidence: Evidence) -> None:
+            recordings.append(record(connection, evidence, copied=self._options.copied))
+
         result = audit(connection, replace(self._options, record=recorder))
         return _Observed(result, recordings[0])
 

@@ -1,0 +1,161 @@
+"""`audit --explain`: findings as scripts that psql runs as printed, and cells in words."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supabase_jobs.audit.audit import Options
+from supabase_jobs.audit.explain import cell, finding
+from supabase_jobs.database.connection import connect
+from supabase_jobs.errors import ConfigError
+from tests.audit.catalogue import project
+from tests.audit.conftest import run_audit
+from tests.fix_cli import Run
+from tests.fix_db import session_copy
+from tests.programs import DEFAULT_MAJOR
+from tests.psql import psql_outcome
+
+# project → faults of different kinds: tables, chains, columns, views, functions, files
+FAULTS = {
+    "teams": ["projects can be changed blindly", "anyone signed in can join a team"],
+}
+RECURSION = """
+create table public.members (
+  team_id integer, user_id uuid references auth.users, primary key (team_id, user_id)
+);
+alter table public.members enable row level security;
+create policy "members: read" on public.members for select to authenticated
+using (exists (select from public.members m where m.team_id = members.team_id and m.user_id = auth.uid()));
+"""
+
+
+def _ids(url: str) -> list[str]:
+    with connect(url) as connection:
+        found = run_audit(connection).findings
+    return [f.id for f in found if f.severity.is_problem]
+
+
+@pytest.fixture(scope="module")
+def teams(request: pytest.FixtureRequest, project_url: Callable[[str], str]) -> str:
+    """The URL of the project teams with two faults, and a view and a function that leak."""
+    project_url("teams")
+    database = session_copy(request, "explained", "services", DEFAULT_MAJOR)
+    source = Path("tests/data/projects/teams/supabase/migrations")
+    with connect(database.url) as connection:
+        for file in sorted(source.glob("*.sql")):
+            connection.execute(file.read_bytes())
+        faults = {fault.name: fault.sql for fault in project("teams").faults}
+        for name in FAULTS["teams"]:
+            connection.execute(faults[name].encode())
+        connection.execute(b"create view public.all_tasks as select * from public.tasks")
+        connection.execute(
+            b"create function public.count_tasks() returns setof public.tasks language sql"
+            b" stable security definer as 'select * from public.tasks'"
+        )
+    return database.url
+
+
+def test_psql_runs_each_finding_as_printed(teams: str) -> None:
+    ids = _ids(teams)
+    kinds = {id_.partition(":")[0] for id_ in ids}
+    assert {"write", "escalation", "view", "function-reads"} <= kinds
+    for id_ in {id_.partition(":")[0]: id_ for id_ in ids}.values():
+        with connect(teams) as connection:
+            script = finding.explain(connection, Options(), id_)
+        assert script.startswith(("-- error ", "-- warning ")), id_
+        assert psql_outcome(teams, script) == "rows", id_
+    assert _ids(teams) == ids, "a script has left something"
+
+
+def test_chain_has_a_statement_for_each_step(teams: str) -> None:
+    with connect(teams) as connection:
+        script = finding.explain(connection, Options(), "escalation:public.team_members:insert")
+    steps = re.findall(r"^-- (\d)\. (.*)$", script, flags=re.MULTILINE)
+    assert [number for number, _ in steps] == ["1", "2", "3"]
+    assert steps[1][1] == "newcomer: insert join public.team_members"
+    assert script.count("As a request: curl ") == 2
+    # without the second step, the third shows nothing
+    head, _, rest = script.partition("\n-- 2. ")
+    alone = f"{head}\n-- 3. {rest.partition('-- 3. ')[2]}"
+    assert psql_outcome(teams, alone) == "hidden"
+
+
+def test_broken_access_ends_with_its_error(
+    request: pytest.FixtureRequest,
+) -> None:
+    database = session_copy(request, "explained_broken", "services", DEFAULT_MAJOR)
+    with connect(database.url) as connection:
+        connection.execute(RECURSION.encode())
+        id_ = "broken-access:public.members:recursion"
+        script = finding.explain(connection, Options(), id_)
+    assert psql_outcome(database.url, script) == "42P17"
+
+
+def test_unknown_finding_suggests_another(teams: str) -> None:
+    with connect(teams) as connection, pytest.raises(ConfigError) as raised:
+        finding.explain(connection, Options(), "write:public.project:update")
+    assert "write:public.projects:update" in (raised.value.hint or "")
+
+
+def test_cell_names_what_each_policy_says(teams: str) -> None:
+    with connect(teams) as connection:
+        text = cell.explain(connection, Options(), ("projects", "stranger", "update"))
+    lines = text.splitlines()
+    assert lines[0] == "public.projects: update as stranger"
+    assert lines[1].startswith('role authenticated, claims: {"sub": "b0000001-')
+    assert lines[2] == "grants: UPDATE to authenticated"
+    said = [line for line in lines if re.match(r"\d\. policy", line)]
+    assert said == [
+        '1. policy "projects: admins write": permits own row (name), refuses another\'s row (name)',
+        '2. policy "projects: open": permits own row (name), permits another\'s row (name)',
+    ]
+    assert "result: another's row (name): rows" in lines
+    assert lines[-1] == "the policies read: private.team_role_of(uuid)"
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("project", "stranger", "update"), "projects"),
+        (("projects", "strangers", "update"), "stranger"),
+        (("projects", "stranger", "change"), "read, select, insert, update, delete"),
+    ],
+)
+def test_unknown_cell_suggests_another(teams: str, words: tuple[str, str, str], hint: str) -> None:
+    with connect(teams) as connection, pytest.raises(ConfigError) as raised:
+        cell.explain(connection, Options(), words)
+    assert hint in (raised.value.hint or "")
+
+
+def test_cell_names_a_restrictive_policy_and_a_missing_grant(teams: str) -> None:
+    with connect(teams) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            b"create policy blocked on public.projects as restrictive for update to authenticated"
+            b" using (false); revoke delete on public.projects from authenticated"
+        )
+        text = cell.explain(connection, Options(), ("projects", "stranger", "update"))
+        assert '3. policy "blocked" (restrictive): refuses own row (name)' in text
+        assert "result: own row (name): hidden" in text
+        text = cell.explain(connection, Options(), ("projects", "stranger", "delete"))
+        assert "grants: none" in text
+        assert "result: own row: denied" in text
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("embedded")
+def test_command(cli: Run, teams: str, tmp_path: Path) -> None:
+    id_ = "write:public.projects:update"
+    ran = cli("--db-url", teams, "audit", "--explain", id_, cwd=tmp_path)
+    assert ran.code == 0
+    assert psql_outcome(teams, ran.out) == "rows"
+    words = ("--explain", "projects", "stranger", "read")
+    ran = cli("--db-url", teams, "audit", *words, cwd=tmp_path)
+    assert ran.out.startswith("public.projects: select as stranger\n")
+    for wrong in (["projects"], ["--explain", "projects", "stranger"]):
+        assert cli("audit", *wrong, cwd=tmp_path).code == 2
+    ran = cli("audit", "--explain", id_, "--json", cwd=tmp_path)
+    assert ran.code == 2

@@ -227,7 +227,23 @@ def _users(world: World) -> Iterator[Persona]:
         elif user.link is not None and user.link[0].oid in user.rows:
             yield _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
     yield from _in_states(world)
+    yield from _with_posts(world)
     yield _signed_in("owner", OWNER, world.a, world.a.owner)
+
+
+def _with_posts(world: World) -> Iterator[Persona]:
+    """The users with a role on the whole project, which has ended or has not begun for some."""
+    for user in world.a.users:
+        post = user.post
+        if post is None or post.relation.oid not in user.rows:
+            continue
+        kind, mark = CLAIM, None
+        if post.former is not None:
+            kind, mark = FORMER, post.former
+        elif post.invited is not None:
+            kind, mark = INVITED, post.invited
+        persona = _signed_in(user.label, kind, world.a, user, without_claims=True)
+        yield replace(persona, ended=mark and Ended(post.relation, *mark))
 
 
 def _in_states(world: World) -> Iterator[Persona]:

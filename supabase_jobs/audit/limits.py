@@ -35,6 +35,8 @@ class AuditLimits:
     states_of_group: int = 3
     # users whose own row is in another state
     further_users: int = 8
+    # users with a role on the whole project, each in another state
+    posts: int = 9
     # users who sign up with metadata of their choice
     impostors: int = 4
     # days between now and a time on its other side

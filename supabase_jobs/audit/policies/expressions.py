@@ -281,7 +281,7 @@ def _member(fields: Node, lookup: Lookup) -> Value | None:
 
 
 def _call(fields: Node, lookup: Lookup) -> Value | None:
-    name = tuple(part["String"]["sval"] for part in fields["funcname"])
+    name = name_of(fields)
     if name in _PLATFORM:
         return _PLATFORM[name]
     arguments = fields.get("args", [])
@@ -469,6 +469,11 @@ def nodes(tree: Any, kind: str) -> Iterator[Node]:
             yield from nodes(part, kind)
 
 
+def name_of(call: Node) -> tuple[str, ...]:
+    """The name of the function that a call names, with its schema if that is given."""
+    return tuple(part["String"]["sval"] for part in call["funcname"])
+
+
 def literals(tree: Any) -> set[str]:
     """The texts of all constants of a tree."""
     if isinstance(tree, list):
@@ -488,7 +493,7 @@ def calls(tree: Any) -> set[tuple[str, ...]]:
         return set()
     found = {name for part in tree.values() for name in calls(part)}
     if isinstance(call := tree.get("FuncCall"), dict):
-        found.add(tuple(part["String"]["sval"] for part in call["funcname"]))
+        found.add(name_of(call))
     return found
 
 

@@ -16,6 +16,7 @@ from supabase_jobs.audit.policies.expressions import (
     Comparison,
     Header,
     Literal,
+    Node,
     Reference,
     Value,
 )
@@ -242,6 +243,7 @@ class _Reader:
                         direct[relation.oid] |= self._note_policy(relation, policy, text)
         for function in self._catalog.functions:
             self._note_function(function)
+        self._note_passed()
         self._usage.reads = _closed(direct)
         self._note_flags()
         return self._usage
@@ -341,6 +343,34 @@ class _Reader:
                 if key is not None:
                     known = self._usage.arguments.setdefault((function.oid, name), [])
                     _extend(known, [key])
+
+    def _note_passed(self) -> None:
+        """Note the constants that policies and functions pass to a function which compares a column
+        with that argument: has_role('admin').
+        """
+        policies = [policy for relation in self._catalog.relations for policy in relation.policies]
+        texts = [text for p in policies for text in (p.visible, p.checked) if text is not None]
+        trees = [*map(expressions.expression_tree, texts), *self._bodies.values()]
+        for call in expressions.nodes(trees, "FuncCall"):
+            for function in self._named(expressions.name_of(call)):
+                for name, node in self._passed(function, call):
+                    self._note_argument(function, name, node)
+
+    def _passed(self, function: Function, call: Node) -> Iterator[tuple[str, Node]]:
+        """The arguments of a call by their names; those behind the last one are variadic."""
+        names = function.argument_names[: len(function.argument_types)]
+        for number, node in enumerate(call.get("args", [])):
+            if "NamedArgExpr" in node:
+                yield node["NamedArgExpr"]["name"], node["NamedArgExpr"]["arg"]
+            elif names:
+                yield names[min(number, len(names) - 1)], node
+
+    def _note_argument(self, function: Function, name: str, node: Node) -> None:
+        keys = self._usage.arguments.get((function.oid, name), ())
+        passed = map(expressions.value, expressions.elements(node))
+        texts = [value.text for value in passed if isinstance(value, Literal)]
+        for key in keys:
+            _extend(self._usage.literals.setdefault(key, []), texts)
 
     def _compared_with_caller(self, tree: Any, relation: Relation) -> set[ColumnKey]:
         """The columns of the relation itself that an expression compares with the caller's id."""

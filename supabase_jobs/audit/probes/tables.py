@@ -949,18 +949,19 @@ class Probes:
         return attempt.action == DELETE and attempt.whose == OWN
 
     def _accepts(self, attempt: Attempt) -> bool:
-        """Whether an invited person accepts the membership, which they cannot have asked for."""
-        user = attempt.caller.user
-        membership = None if user is None else user.membership
-        if membership is None or membership.invited is None:
+        """Whether an invited person accepts the membership or post, which they cannot have asked
+        for.
+        """
+        mark = attempt.caller.ended
+        if mark is None:
             return False
-        is_own = attempt.relation is membership.relation and attempt.whose == OWN
+        is_own = attempt.relation is mark.relation and attempt.whose == OWN
         is_asked_for = any(
             a.action == INSERT and a.name == JOIN and a.reached and a.caller.is_outsider
             for a in self.attempts
-            if a.relation is membership.relation
+            if a.relation is mark.relation
         )
-        return is_own and attempt.column == membership.invited[0] and not is_asked_for
+        return is_own and attempt.column == mark.column and not is_asked_for
 
     def _is_of_the_invitation(self, gain: Gain) -> bool:
         """Whether a gain of who accepts an invitation is what members with its role may do."""

@@ -74,13 +74,20 @@ def connect(url: str) -> Iterator[Connection]:
     for an invalid URL, ConnectError (7) if no server answers, if it is older than PostgreSQL 15 or
     if the connection is lost later, and what `errors.translated` raises.
     """
-    conninfo = read(url)
-    try:
-        connection = _open(conninfo.dsn)
-    except psycopg.Error as error:
-        _raise_diagnosis(error, conninfo)
+    connection = connect_plain(url)
     with _checked(connection):
         yield connection
+
+
+def connect_plain(url: str) -> Connection:
+    """Open a connection in autocommit mode, which the caller closes; its errors are psycopg's.
+    Raises what `connect` raises.
+    """
+    conninfo = read(url)
+    try:
+        return _open(conninfo.dsn)
+    except psycopg.Error as error:
+        _raise_diagnosis(error, conninfo)
 
 
 async def connect_async(url: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:

@@ -1,7 +1,9 @@
 """The fixture `rls`: impersonation on a psycopg.Connection."""
 
+# Made of rls_async.py by scripts/twin.py: edit that file.
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Self, TypeVar, cast
 from uuid import UUID
 
@@ -9,6 +11,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from supabase_jobs.database.batch import Answer, GroupResult, Statement
+from supabase_jobs.database.connection import connect_plain
 from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 from supabase_jobs.session import caller as session_caller
 from supabase_jobs.session.steps import Steps
@@ -75,26 +78,29 @@ class Rls(CallerFactory["Caller"]):
     """Creates callers on one connection, in a transaction that is rolled back; see the fixture
     `rls`.
 
-    Without the fixture, use `with Rls(connection) as rls:`.
+    Without the fixture, use `with Rls(connection) as rls:`. Given a URL, it connects in
+    the `with` statement.
     """
 
+    connection: psycopg.Connection[Any]
     owner: "Caller"
     """The role of the connection: it inserts fixture rows, and reads all rows of its tables."""
 
     def __init__(
         self,
-        connection: psycopg.Connection[Any],
+        connection: psycopg.Connection[Any] | str,
         *,
         guest_header: str | Callable[[], str] | None = None,
         allow_remote: bool = False,
     ) -> None:
         super().__init__(guest_header)
-        self.connection = connection
+        self._source = connection
+        if not isinstance(connection, str):
+            self.connection = connection
         self._allow_remote = allow_remote
         self._open: AbstractContextManager[None] | None = None
 
     def __enter__(self) -> Self:
-        require_local(self.connection.info, self._allow_remote)
         self._open = self._transaction()
         self._open.__enter__()
         return self
@@ -105,7 +111,12 @@ class Rls(CallerFactory["Caller"]):
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self.connection.transaction(force_rollback=True):
+        with ExitStack() as stack:
+            if isinstance(self._source, str):
+                require_local(self._source, self._allow_remote)
+                self.connection = stack.enter_context(connect_plain(self._source))
+            require_local(self.connection.info, self._allow_remote)
+            stack.enter_context(self.connection.transaction(force_rollback=True))
             run(self.connection, require_embedded(self._allow_remote))
             self.owner = self._caller(run(self.connection, impersonation.begin()))
             yield
@@ -134,6 +145,8 @@ class Rls(CallerFactory["Caller"]):
         return user
 
     def __repr__(self) -> str:
+        if isinstance(self._source, str) and self._open is None:
+            return "<Rls, not connected: use with>"
         info = self.connection.info
         return f"<Rls on {info.host}:{info.port}/{info.dbname} as {info.user}>"
 
@@ -173,11 +186,12 @@ class Caller:
 
     def rows(self, sql: str, params: Params = None) -> list[Any]:
         """Run a statement and return its rows."""
-        return self.execute(sql, params).rows
+        result = self.execute(sql, params)
+        return result.rows
 
     def value(self, sql: str, params: Params = None) -> Any:
         """Run a statement and return the first value of its first row; None without a row."""
-        rows = self.execute(sql, params).rows
+        rows = self.rows(sql, params)
         if not rows:
             return None
         return next(iter(rows[0].values() if isinstance(rows[0], dict) else rows[0]))
@@ -195,7 +209,9 @@ class Caller:
         """The statement reaches at least one row, or exactly `count`. Returns its rows."""
         __tracebackhide__ = True
         attempt = self._attempt(sql, params)
-        return self._run(assertions.expect_rows(self._rls.owner.identity, attempt, count)).rows
+        steps = assertions.expect_rows(self._rls.owner.identity, attempt, count)
+        result = self._run(steps)
+        return result.rows
 
     def assert_hidden(self, sql: str, params: Params = None, *, control: Control = None) -> None:
         """A SELECT, UPDATE or DELETE succeeds with no row, and with at least one row for the owner.

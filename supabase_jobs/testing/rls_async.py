@@ -1,6 +1,4 @@
-"""The fixture `rls_async`: impersonation on a psycopg.AsyncConnection, with the same methods as in
-`rls`.
-"""
+"""The fixture `rls_async`: impersonation on a psycopg.AsyncConnection."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -13,7 +11,7 @@ from psycopg.rows import tuple_row
 from supabase_jobs.database.batch import Answer, GroupResult, Statement
 from supabase_jobs.database.connection import connect_async
 from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
-from supabase_jobs.session.caller import Caller
+from supabase_jobs.session import caller as session_caller
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
@@ -81,7 +79,7 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
     `rls_async`.
 
     Without the fixture, use `async with AsyncRls(connection) as rls:`. Given a URL, it connects in
-    the event loop of the `async with` statement.
+    the `async with` statement.
     """
 
     connection: psycopg.AsyncConnection[Any]
@@ -97,6 +95,8 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
     ) -> None:
         super().__init__(guest_header)
         self._source = connection
+        if not isinstance(connection, str):
+            self.connection = connection
         self._allow_remote = allow_remote
         self._open: AbstractAsyncContextManager[None] | None = None
 
@@ -115,8 +115,6 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
             if isinstance(self._source, str):
                 require_local(self._source, self._allow_remote)
                 self.connection = await stack.enter_async_context(await connect_async(self._source))
-            else:
-                self.connection = self._source
             require_local(self.connection.info, self._allow_remote)
             await stack.enter_async_context(self.connection.transaction(force_rollback=True))
             await run(self.connection, require_embedded(self._allow_remote))
@@ -124,7 +122,7 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
             yield
             is_aborted(self.connection.info)  # raises an error if the test ended the transaction
 
-    def _caller(self, identity: Caller) -> "AsyncCaller":
+    def _caller(self, identity: session_caller.Caller) -> "AsyncCaller":
         return AsyncCaller(self, identity)
 
     async def new_user(
@@ -147,7 +145,7 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
         return user
 
     def __repr__(self) -> str:
-        if self._open is None:
+        if isinstance(self._source, str) and self._open is None:
             return "<AsyncRls, not connected: use async with>"
         info = self.connection.info
         return f"<AsyncRls on {info.host}:{info.port}/{info.dbname} as {info.user}>"
@@ -161,7 +159,7 @@ class AsyncCaller:
     this caller, for code that takes a connection.
     """
 
-    def __init__(self, rls: AsyncRls, identity: Caller) -> None:
+    def __init__(self, rls: AsyncRls, identity: session_caller.Caller) -> None:
         self._rls = rls
         self.identity = identity
         self._saved: list[SavedState] = []
@@ -188,11 +186,12 @@ class AsyncCaller:
 
     async def rows(self, sql: str, params: Params = None) -> list[Any]:
         """Run a statement and return its rows."""
-        return (await self.execute(sql, params)).rows
+        result = await self.execute(sql, params)
+        return result.rows
 
     async def value(self, sql: str, params: Params = None) -> Any:
         """Run a statement and return the first value of its first row; None without a row."""
-        rows = (await self.execute(sql, params)).rows
+        rows = await self.rows(sql, params)
         if not rows:
             return None
         return next(iter(rows[0].values() if isinstance(rows[0], dict) else rows[0]))
@@ -210,9 +209,9 @@ class AsyncCaller:
         """The statement reaches at least one row, or exactly `count`. Returns its rows."""
         __tracebackhide__ = True
         attempt = self._attempt(sql, params)
-        return (
-            await self._run(assertions.expect_rows(self._rls.owner.identity, attempt, count))
-        ).rows
+        steps = assertions.expect_rows(self._rls.owner.identity, attempt, count)
+        result = await self._run(steps)
+        return result.rows
 
     async def assert_hidden(
         self, sql: str, params: Params = None, *, control: Control = None

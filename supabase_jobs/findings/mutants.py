@@ -1,6 +1,6 @@
 """The results of `mutate`, of verify and of a suite: faults, and which of them were detected."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -9,6 +9,7 @@ class Fault:
     """SQL that breaks an object. The id, `family:operator:object…`, is the same in every run.
 
     `change` is the description without the part of the object that it names, '' if it names none.
+    `details` are the parts of the id after the object, such as a policy or a privilege and a role.
     """
 
     id: str
@@ -16,6 +17,27 @@ class Fault:
     description: str
     sql: str
     change: str = ""
+    details: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        family: str,
+        parts: Sequence[str],
+        object: str,
+        description: str,
+        sql: str,
+        change: str = "",
+    ) -> "Fault":
+        """A fault by the parts of its id: the operator, the object and the details."""
+        return cls(
+            id=":".join((family, *parts)),
+            object=object,
+            description=description,
+            sql=sql,
+            change=change,
+            details=tuple(parts[2:]),
+        )
 
     @property
     def family(self) -> str:

@@ -2,7 +2,8 @@
 back.
 
 Each file in `mutation/operators/` derives a family of faults from the catalogs, for the object
-names in `$1`, and selects id, object, description, SQL and, in some families, the change alone.
+names in `$1`, and selects the parts of the id, object, description, SQL and, in some families, the
+change alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -89,7 +90,8 @@ def derive(connection: Connection, names: Sequence[str]) -> list[Fault]:
     faults = []
     for stem, file in sql_files(_OPERATORS).items():
         rows = file.rows(connection, list(names))
-        faults += [Fault(f"{stem}:{name}", *rest) for name, *rest in sorted(rows)]
+        derived = [Fault.of(stem, parts, *rest) for parts, *rest in rows]
+        faults += sorted(derived, key=lambda fault: fault.id)
     return faults
 
 

@@ -84,6 +84,21 @@ def quoted(values: Mapping[str, object]) -> dict[str, str]:
     return {name: literal(value) for name, value in values.items()}
 
 
+class _Names(dict[str, str]):
+    """Literals of no parameters, which notes the names of those that a text uses."""
+
+    def __missing__(self, name: str) -> str:
+        self[name] = ""
+        return ""
+
+
+def parameters(text: str) -> set[str]:
+    """The names of the parameters of a statement, `%(name)s`."""
+    names = _Names()
+    text % names
+    return set(names)
+
+
 def filled(statement: str, literals: Mapping[str, str] | None) -> str:
     """A statement with a semicolon, in which each `%(name)s` is replaced by its literal.
 

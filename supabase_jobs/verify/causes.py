@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from itertools import takewhile
 
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import split
@@ -48,12 +49,8 @@ _TABLE = {
     "nullability of column": 1,
     "constraint": 1,
 }
-_POLICY = re.compile(r"(?:permissive|restrictive) for (\w+) to (.+?)(?= using \(| with check \(|$)")
-_REFERENCES = re.compile(r"\breferences ([\w.\"]+)\(", re.IGNORECASE)
-_INDEX_COLUMNS = re.compile(r"\([^()]*")
+# in definitions that the server prints, and in bodies of functions
 _NAME = re.compile(r'(?:"[^"]+"|\w+)\.(?:"[^"]+"|\w+)')
-_PLPGSQL = re.compile(r"^language plpgsql\b", re.IGNORECASE | re.MULTILINE)
-_BEGIN = re.compile(r"^begin\b", re.IGNORECASE | re.MULTILINE)
 _FAR = 9
 
 _HINT = "`supabase-jobs verify --only structure` names the object that differs."
@@ -114,11 +111,16 @@ def _used(fix: str) -> set[str]:
         text = statement.code
         if text.startswith("comment on "):
             continue
-        if _PLPGSQL.search(text):
-            for function in syntax.functions(text).values():
-                text = text.replace(function.body, _BEGIN.split(function.body, maxsplit=1)[0])
+        for function in syntax.functions(text).values():
+            if function.language == "plpgsql":
+                declarations = takewhile(_is_declaration, function.body.splitlines())
+                text = text.replace(function.body, "\n".join(declarations))
         names |= _names(text)
     return names
+
+
+def _is_declaration(line: str) -> bool:
+    return not line.lower().startswith("begin")
 
 
 class _Causes:
@@ -248,8 +250,8 @@ def _recorded_uses(facts: tuple[Fact, ...], texts: tuple[str, ...]) -> Mapping[s
     for fact in facts:
         if fact.kind in ("policy", "trigger", "constraint", "default of column"):
             uses.setdefault(fact.object, set()).update(_names(fact.create_sql))
-            for referenced in _REFERENCES.findall(
-                fact.value
+            if fact.kind == "constraint" and (
+                referenced := syntax.referenced_table(fact.create_sql)
             ):  # a delete there changes the rows here
                 uses.setdefault(referenced, set()).add(fact.object)
     for text in texts:
@@ -300,10 +302,10 @@ def _penalty(change: Change, trace: Trace) -> int | None:
 
 def _policy_penalty(change: Change, trace: Trace, by_privilege: bool) -> int | None:
     penalties = []
-    for value in (change.expected, change.actual):
-        if (found := _POLICY.match(value)) is None:
+    for text in (change.expected_sql, change.actual_sql):
+        if (found := syntax.policy_scope(text)) is None:
             continue
-        command, roles = found[1], found[2].split(", ")
+        command, roles = found
         if not any(_acts_as(trace, role) for role in roles):
             continue
         if not trace.command or command in (trace.command, "all"):
@@ -322,12 +324,8 @@ def _privileges(value: str) -> set[str]:
 
 
 def _index_distance(change: Change, trace: Trace) -> int | None:
-    if not trace.index:
-        return None
-    if trace.index == change.name:
+    if trace.index and trace.index == change.name:
         return -1
-    columns = _INDEX_COLUMNS.search(change.expected)
-    is_prefix = (
-        trace.index.startswith("(") and columns is not None and columns[0].startswith(trace.index)
-    )
+    columns = syntax.index_columns(change.expected_sql)
+    is_prefix = bool(trace.columns) and columns[: len(trace.columns)] == trace.columns
     return 1 if is_prefix and _bare(change.object) in trace.statements else None

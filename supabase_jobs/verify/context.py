@@ -41,7 +41,7 @@ class Narrowing:
 @dataclass(frozen=True)
 class Change:
     """The part of a managed object that a structural finding reports; '' for a value that is
-    missing.
+    missing. `expected_sql` and `actual_sql` create it; '' if no SQL does.
     """
 
     object: str
@@ -49,6 +49,8 @@ class Change:
     name: str
     expected: str
     actual: str
+    expected_sql: str = ""
+    actual_sql: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Trace:
     """The dependencies of a check: its statements, the role that runs them, and the outcome of an
     access cell.
 
-    '' stands for any role and any command. `index` is the name of the index that a query needs.
+    '' stands for any role and any command. `index` is the name of the index that a query needs,
+    `columns` are the first columns of one that a foreign key needs.
     """
 
     statements: tuple[str, ...]
@@ -65,6 +68,7 @@ class Trace:
     expected: str = ""
     actual: str = ""
     index: str = ""
+    columns: tuple[str, ...] = ()
 
 
 @dataclass

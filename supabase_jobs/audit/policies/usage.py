@@ -148,11 +148,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
             found.reads.setdefault(relation.oid, set()).update(read if source is catalog else same)
 
 
-# a column in the name of a state of a row, with its value: `status = paid`, `deleted_at is set`,
-# `buyer_id of another`
-_STATE = re.compile(
-    r"(?:^|, )(\w+)(?: = ([^,;]*)| is (set|null|in the future|in the past)| of another)"
-)
+_TESTS = ("set", "null", "in the future", "in the past")
 
 
 @dataclass(frozen=True)
@@ -171,7 +167,14 @@ def columns_of_state(state: str) -> Iterator[StateColumn]:
     """The columns in a name such as `shows: published = true; status = paid`."""
     for part in state.split("; "):
         table, _, columns = part.rpartition(": ")
-        yield from (StateColumn(table, *found) for found in _STATE.findall(columns))
+        for column in columns.split(", "):
+            name, says, value = column.partition(" = ")
+            if says:
+                yield StateColumn(table, name, value, "")
+                continue
+            name, says, test = column.removesuffix(" of another").partition(" is ")
+            if test in _TESTS or name != column:
+                yield StateColumn(table, name, "", test)
 
 
 def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ command, a syntax error) has no properties; the server judges it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 Node = dict[str, Any]
@@ -179,10 +180,15 @@ class Argument:
 
 @dataclass(frozen=True)
 class Function:
-    """The body and the arguments of a function. As text: its arguments."""
+    """The body, the language and the arguments of a function. As text: its arguments.
+
+    `replaces`: the statement is CREATE OR REPLACE.
+    """
 
     body: str
     arguments: tuple[Argument, ...]
+    language: str = "sql"
+    replaces: bool = False
 
     def __str__(self) -> str:
         return ", ".join(argument.text for argument in self.arguments)
@@ -199,10 +205,17 @@ def functions(text: str) -> Mapping[str, Function]:
         name = ".".join(part["String"]["sval"] for part in function["funcname"])
         parameters = [part["FunctionParameter"] for part in function.get("parameters", [])]
         arguments = tuple(_argument(p) for p in parameters if p["mode"] != "FUNC_PARAM_TABLE")
-        for option in function["options"]:
-            if option["DefElem"]["defname"] == "as":
-                body = option["DefElem"]["arg"]["List"]["items"][0]["String"]["sval"]
-                by_name[name] = Function(body, arguments)
+        options = {
+            option["DefElem"]["defname"]: option["DefElem"]["arg"]
+            for option in function.get("options", ())
+        }
+        if "as" in options:
+            by_name[name] = Function(
+                body=options["as"]["List"]["items"][0]["String"]["sval"],
+                arguments=arguments,
+                language=options["language"]["String"]["sval"] if "language" in options else "sql",
+                replaces=function.get("replace", False),
+            )
     return by_name
 
 
@@ -309,6 +322,33 @@ def creates(node: Node, default_schema: str = "") -> list[tuple[str, int]]:
         if "location" in part
     ]
     return [(name, 0), *((f"{name}:{part}", location) for part, location in named if part)]
+
+
+def policy_scope(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """The command and the roles of the policy that a text creates; None if it creates none."""
+    for node in parse(text) or ():
+        if (policy := node.get("CreatePolicyStmt")) is not None:
+            roles = [role["RoleSpec"] for role in policy["roles"]]
+            return policy["cmd_name"], tuple(role.get("rolename", "public") for role in roles)
+    return None
+
+
+def referenced_table(text: str) -> str | None:
+    """The table `schema.name` that the foreign key refers to which a text adds, or None."""
+    for node in parse(text) or ():
+        for command in node.get("AlterTableStmt", {}).get("cmds", ()):
+            added = command["AlterTableCmd"].get("def", {}).get("Constraint", {})
+            if (table := added.get("pktable")) is not None:
+                return f"{table['schemaname']}.{table['relname']}"
+    return None
+
+
+def index_columns(text: str) -> tuple[str, ...]:
+    """The leading columns of the index that a text creates, up to the first expression."""
+    for node in parse(text) or ():
+        elements = [part["IndexElem"] for part in node.get("IndexStmt", {}).get("indexParams", ())]
+        return tuple(e["name"] for e in takewhile(lambda e: "name" in e, elements))
+    return ()
 
 
 def altered_policy(node: Node, default_schema: str = "") -> str | None:

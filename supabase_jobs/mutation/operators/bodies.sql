@@ -60,7 +60,7 @@ place as (
 )
 
 select
-  format('%s-%s:%s', p.name, p.number, p.object) as id,
+  array[format('%s-%s', p.name, p.number), p.object] as id,
   p.object,
   format('%s, in: %s', p.description, left(
     regexp_replace(substr(p.prosrc, regexp_instr(p.prosrc, p.pattern, 1, p.number, 0, 'i')), '\s+', ' ', 'g'), 60

@@ -19,7 +19,7 @@ with bypass as (
 )
 
 select
-  format('%s:%s:%s', v.operator, d.object, d.role) as id,
+  array[v.operator, d.object, d.role] as id,
   d.object,
   format('%s, with privileges for %s', v.description, d.role) as description,
   v.sql || format('revoke all on %s from public, anon, authenticated; grant %s on %s to %s;',
@@ -41,7 +41,7 @@ cross join lateral (
 ) as v (operator, description, privilege, sql)
 union all
 select
-  format('%s:%s:%s', v.operator, d.object, d.role),
+  array[v.operator, d.object, d.role],
   d.object,
   format('a SECURITY DEFINER function that %s, executable by %s', v.description, d.role),
   v.sql || format('revoke all on function %s() from public, anon, authenticated; grant execute on function %s() to %s;',

@@ -1,6 +1,6 @@
 -- Columns: default, NOT NULL, type or collation changed, column dropped.
 select
-  format('%s:%s:%s', v.operator, a.object, a.attname) as id,
+  array[v.operator, a.object, a.attname] as id,
   a.object,
   format('column "%s": %s', a.attname, v.description) as description,
   v.sql

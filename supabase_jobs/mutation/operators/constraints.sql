@@ -1,7 +1,7 @@
 -- Constraints: dropped, always true, negated, not valid, not enforced, not inherited, deferred, other columns; foreign
 -- keys with another referenced table or other actions.
 select
-  format('%s:%s:%s', v.operator, k.object, k.conname) as id,
+  array[v.operator, k.object, k.conname] as id,
   k.object,
   format('constraint "%s": %s', k.conname, v.description) as description,
   k.drop || v.definition as sql

@@ -83,7 +83,7 @@ operator as (
 )
 
 select
-  format('%s-%s:%s:%s:%s', o.name, i.number, e.object, e.kind, e.name) as id,
+  array[format('%s-%s', o.name, i.number), e.object, e.kind, e.name] as id,
   e.object,
   format('%s "%s": %s, in %s', e.kind, e.name, o.description, e.text) as description,
   e.head || '(' || regexp_replace(e.text, o.pattern, o.replacement, 1, i.number) || ')' || e.tail || ';' as sql,

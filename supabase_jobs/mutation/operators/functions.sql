@@ -37,7 +37,7 @@ with function as (
 )
 
 select
-  format('%s:%s', v.operator, f.object) as id,
+  array[v.operator, f.object] as id,
   f.object,
   v.description,
   v.sql
@@ -83,7 +83,7 @@ cross join lateral (
 where v.sql is not null
 union all
 select
-  format('default-%s-%s:%s', v.operator, n.number, f.object),
+  array[format('default-%s-%s', v.operator, n.number), f.object],
   f.object,
   format('default of an argument (%s) replaced by %s', f.arguments, v.operator),
   replace(f.definition, f.arguments, regexp_replace(f.arguments, v.pattern, v.replacement, 1, n.number::integer)) || ';'

@@ -75,7 +75,7 @@ single as (
 )
 
 select
-  format('%s:%s:%s:%s', case when w.held then 'revoke' else 'grant' end, w.object, w.privilege, w.grantee) as id,
+  array[case when w.held then 'revoke' else 'grant' end, w.object, w.privilege, w.grantee] as id,
   w.object,
   format('%s %s', w.privilege, case when w.held then 'revoked from ' else 'granted to ' end) || w.grantee as description,
   format(case when w.held then 'revoke %s on %s %s from %s;' else 'grant %s on %s %s to %s;' end,
@@ -83,7 +83,7 @@ select
 from whole as w
 union all
 select
-  format('grant-option:%s:%s:%s', w.object, w.privilege, w.grantee),
+  array['grant-option', w.object, w.privilege, w.grantee],
   w.object,
   format('%s granted to %s with grant option', w.privilege, w.grantee),
   format('grant %s on %s %s to %s with grant option;', w.privilege, w.kind, w.object, w.grantee)
@@ -91,7 +91,7 @@ from whole as w
 where w.held and w.grantee <> 'public'
 union all
 select
-  format('grant-option-column:%s:%s:%s:%s', s.object, s.attname, s.privilege, s.grantee),
+  array['grant-option-column', s.object, s.attname, s.privilege, s.grantee],
   s.object,
   format('%s of column "%s" granted to %s with grant option', s.privilege, s.attname, s.grantee),
   format('grant %s (%I) on table %s to %s with grant option;', s.privilege, s.attname, s.object, s.grantee)
@@ -99,8 +99,7 @@ from single as s
 where s.held and s.grantee <> 'public'
 union all
 select
-  format('%s-column:%s:%s:%s:%s', case when s.held then 'revoke' else 'grant' end, s.object, s.attname, s.privilege,
-    s.grantee),
+  array[case when s.held then 'revoke' else 'grant' end || '-column', s.object, s.attname, s.privilege, s.grantee],
   s.object,
   format('%s of column "%s" %s', s.privilege, s.attname, case when s.held then 'revoked from ' else 'granted to ' end)
   || s.grantee,

@@ -20,7 +20,7 @@ with index as (
 )
 
 select
-  format('%s:%s:%s', v.operator, i.object, i.name) as id,
+  array[v.operator, i.object, i.name] as id,
   i.object,
   format('index "%s": %s', i.name, v.description) as description,
   i.drop || v.definition as sql
@@ -50,7 +50,7 @@ where i.object = any($1)
   and v.definition is not null
 union all
 select
-  format('%s-%s:%s:%s', v.operator, c.number, i.object, i.name),
+  array[format('%s-%s', v.operator, c.number), i.object, i.name],
   i.object,
   format('index "%s": %s %s', i.name, c.text, v.description),
   i.drop || replace(i.definition, format('(%s)', array_to_string(i.columns, ', ')), v.list) || ';'

@@ -31,7 +31,7 @@ mutant as (
     p.object,
     p.polname,
     v.operator,
-    '' as part,
+    '{}'::text[] as part,
     v.description,
     v.sql
   from policy as p
@@ -61,7 +61,7 @@ mutant as (
     p.object,
     p.polname,
     v.operator || r.name,
-    '',
+    '{}',
     format(v.description, r.name),
     p.altered || v.roles || format('%I;', r.name)
   from policy as p
@@ -78,7 +78,7 @@ mutant as (
     p.object,
     p.polname,
     v.operator,
-    ':' || a.attname,
+    array[a.attname::text],
     format('%s also passes if column "%s" is null', v.clause, a.attname),
     p.altered || format('%s (%s or %I is null);', v.clause, v.expression, a.attname)
   from policy as p
@@ -102,7 +102,7 @@ mutant as (
     p.object,
     p.polname,
     v.operator,
-    ':' || o.polname,
+    array[o.polname::text],
     format('%s is that of "%s"', v.clause, o.polname),
     p.altered || format('%s (%s);', v.clause, o.expression)
   from policy as p
@@ -126,7 +126,7 @@ mutant as (
     p.object,
     p.polname,
     'for-' || w.command,
-    '',
+    '{}',
     format('for %s instead of %s', w.command, p.command),
     p.dropped || p.created || concat_ws(' ', 'as', p.mode, 'for', w.command, 'to', p.roles,
       case when w.command <> 'insert' then 'using (' || coalesce(p.visible, p.allowed) || ')' end,
@@ -148,7 +148,7 @@ mutant as (
 )
 
 select
-  format('%s:%s:%s%s', m.operator, m.object, m.polname, m.part) as id,
+  array[m.operator, m.object, m.polname] || m.part as id,
   m.object,
   format('policy "%s": %s', m.polname, m.description) as description,
   m.sql,

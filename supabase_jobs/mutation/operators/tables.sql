@@ -1,7 +1,7 @@
 -- Tables: row level security switched, a policy added, a rule or trigger that discards writes, owner changed, table
 -- dropped. Views: security_invoker switched off.
 select
-  format('%s:%s', v.operator, t.object) as id,
+  array[v.operator, t.object] as id,
   t.object,
   v.description,
   v.sql
@@ -85,7 +85,7 @@ cross join lateral (
 where t.object = any($1)
 union all
 select
-  format('view-definer:%s', v.object),
+  array['view-definer', v.object],
   v.object,
   'security_invoker is off',
   format('alter view %s reset (security_invoker);', v.object)

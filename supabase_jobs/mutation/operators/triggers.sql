@@ -1,6 +1,6 @@
 -- Triggers: dropped, disabled, with another timing, event, level or condition.
 select
-  format('%s:%s:%s', v.operator, t.object, t.tgname) as id,
+  array[v.operator, t.object, t.tgname] as id,
   t.object,
   format('trigger "%s": %s', t.tgname, v.description) as description,
   v.sql

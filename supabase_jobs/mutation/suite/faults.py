@@ -3,10 +3,10 @@ first.
 """
 
 import random
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from supabase_jobs.database.connection import Connection
@@ -20,8 +20,11 @@ KINDS = ("policies", "privileges", "functions")
 
 _HERE = Path(__file__).parent
 _OBJECTS = _HERE / "sql" / "objects.sql"
-# in patterns, and in the ids that they match
-_OBJECT = "<object>"
+_GRANT, _GRANT_COLUMN, _REVOKE_COLUMN = (
+    "grants:grant",
+    "grants:grant-column",
+    "grants:revoke-column",
+)
 _CALLERS = {"anon": "anyone", "authenticated": "every signed-in user"}
 _ACTIONS = {
     "select": "read",
@@ -66,8 +69,8 @@ def derive_suite_faults(
     found = [
         found for fault in derived if (found := _ranked(fault)) is not None and found.kind in wanted
     ]
-    ids = {one.fault.id for one in found}
-    kept = [one for one in found if not _is_redundant(one.fault, ids)]
+    held = [one.fault for one in found if one.fault.operator in (_GRANT, _REVOKE_COLUMN)]
+    kept = [one for one in found if not _is_redundant(one.fault, held)]
     return sorted(kept, key=lambda f: (f.rank, f.fault.id))
 
 
@@ -95,38 +98,56 @@ def parse_kinds(text: str | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Rule:
-    pattern: re.Pattern[str]
+    """An entry of faults.toml: `operators` with the names that their braces stand for, `details`
+    with the names of a fault's, and the values that a name may have.
+    """
+
+    operators: Mapping[str, Mapping[str, str]]
+    details: tuple[str, ...]
+    values: Mapping[str, Sequence[str]]
     kind: str
     says: str
+
+    def names(self, fault: Fault) -> Mapping[str, str] | None:
+        """The names with their values of a fault that it matches."""
+        found = self.operators.get(fault.operator, self.operators.get(f"{fault.family}:*"))
+        if found is None or len(fault.details) != len(self.details):
+            return None
+        names = dict(zip(self.details, fault.details, strict=True))
+        if any(value not in self.values.get(name, (value,)) for name, value in names.items()):
+            return None
+        return {**found, **names}
 
 
 @cache
 def _rules() -> tuple[_Rule, ...]:
-    entries = read_toml(_HERE / "faults.toml")["fault"]
-    return tuple(_Rule(_pattern(entry["id"]), entry["kind"], entry["says"]) for entry in entries)
+    return tuple(_rule(**entry) for entry in read_toml(_HERE / "faults.toml")["fault"])
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text.replace("{object}", _OBJECT))
-
-
-def _masked(fault: Fault) -> str:
-    """The id of a fault with a mark for the object, whose name may contain what separates the
-    parts.
-    """
-    return fault.id.replace(fault.object, _OBJECT, 1)
+def _rule(
+    operators: Sequence[str],
+    kind: str,
+    says: str,
+    details: Sequence[str] = (),
+    **values: Sequence[str],
+) -> _Rule:
+    chosen = {name: value for name, value in values.items() if name not in details}
+    combinations = [dict(zip(chosen, each, strict=True)) for each in product(*chosen.values())]
+    named = {operator.format_map(names): names for operator in operators for names in combinations}
+    return _Rule(operators=named, details=tuple(details), values=values, kind=kind, says=says)
 
 
 def _ranked(fault: Fault) -> SuiteFault | None:
     for rank, rule in enumerate(_rules()):
-        if (match := rule.pattern.fullmatch(_masked(fault))) is not None:
-            return SuiteFault(fault, rule.kind, rank, _sentence(rule, match.groupdict(), fault))
+        if (names := rule.names(fault)) is not None:
+            return SuiteFault(fault, rule.kind, rank, _sentence(rule, names, fault))
     return None
 
 
-def _sentence(rule: _Rule, groups: dict[str, str], fault: Fault) -> str:
-    who, action = groups.get("who", ""), groups.get("action", "")
-    words = groups | {
+def _sentence(rule: _Rule, names: Mapping[str, str], fault: Fault) -> str:
+    who, action = names.get("who", ""), names.get("action", "")
+    words = {
+        **names,
         "object": fault.object.removeprefix("public."),
         "change": fault.change or fault.description,
         "who": _CALLERS.get(who, who),
@@ -135,21 +156,16 @@ def _sentence(rule: _Rule, groups: dict[str, str], fault: Fault) -> str:
     return f"No test fails when {rule.says.format_map(words)}"
 
 
-_COLUMN = _pattern(r"grants:(grant|revoke)-column:{object}:.+:(?P<privilege>[A-Z]+):(?P<role>\w+)")
-
-
-def _is_redundant(fault: Fault, ids: set[str]) -> bool:
+def _is_redundant(fault: Fault, held: Iterable[Fault]) -> bool:
     """Whether a column privilege is granted to a role without any: the privilege on the whole table
     is a fault too.
     """
-    match = _COLUMN.fullmatch(_masked(fault))
-    if match is None or match[1] == "revoke":
+    if fault.operator != _GRANT_COLUMN:
         return False
-    target, privilege, role = fault.object, match["privilege"], match["role"]
-    whole = f"grants:grant:{target}:{privilege}:{role}" in ids
-    columns = any(
-        other.startswith(f"grants:revoke-column:{target}:")
-        and other.endswith(f":{privilege}:{role}")
-        for other in ids
-    )
-    return whole and not columns
+    _, *granted = fault.details
+    same = {
+        one.operator
+        for one in held
+        if one.object == fault.object and list(one.details[-len(granted) :]) == granted
+    }
+    return _GRANT in same and _REVOKE_COLUMN not in same

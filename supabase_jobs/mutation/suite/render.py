@@ -28,9 +28,8 @@ _PGTAP_FILES = "missing_access_*.sql"
 _PGTAP_START = "-- Tests that `supabase-jobs mutate --run` has found missing: "
 # around each pgTAP test of a file: the rows of a test are gone when the next one runs
 _SAVE, _UNDO = MISSING_TEST.as_text()
-_PLAN = re.compile(r"^select plan\((\d+)\);$", re.MULTILINE)
+_PLAN = "\nselect plan({});\n"
 _END = "\nrollback;\n"
-_PGTAP_TESTS = re.compile(rf"^{_SAVE}\n(.*?)^{_UNDO}$", re.DOTALL | re.MULTILINE)
 
 
 def pytest_test(test: MissingTest, sentence: str) -> str:
@@ -88,11 +87,18 @@ def _pgtap_file(object_: str, tests: Sequence[str], old: str = "") -> str:
     """
     start = (
         f"{_pgtap_heading(object_)}\nbegin;\ncreate extension if not exists"
-        f" pgtap;\nselect plan(0);\n{_END}"
+        f" pgtap;{_PLAN.format(0)}{_END}"
     )
     before, end, after = (old or start).rpartition(_END)
-    before = _PLAN.sub(lambda plan: f"select plan({int(plan[1]) + len(tests)});", before, count=1)
+    number = len(_pgtap_tests(before))
+    before = before.replace(_PLAN.format(number), _PLAN.format(number + len(tests)), 1)
     return "".join([before, *(f"\n{_SAVE}\n{test}{_UNDO}\n" for test in tests), end, after])
+
+
+def _pgtap_tests(text: str) -> list[str]:
+    """The tests of a file, from behind their savepoint to their rollback."""
+    parts = f"\n{text}".split(f"\n{_SAVE}\n")[1:]
+    return [f"{part}\n".partition(f"\n{_UNDO}\n")[0] + "\n" for part in parts]
 
 
 def _pgtap_heading(object_: str) -> str:
@@ -120,18 +126,18 @@ def add_to(folder: Path, mutants: Iterable[SuiteMutant]) -> dict[str, str]:
     old = earlier.pop(PYTEST_FILE, "")
     found = {}
     if added := _distinct(
-        (m.tests["pytest"] for m in given), re.split(r"^(?=def )", old, flags=re.MULTILINE)
+        (m.tests["pytest"] for m in given), [f"def {text}" for text in _functions(old)]
     ):
         found[PYTEST_FILE] = _pytest_file(old, added)
     files = {
         text.partition("\n")[0]: name
         for name, text in earlier.items()
-        if _PLAN.search(text) and _END in text
+        if _PLAN.format(len(_pgtap_tests(text))) in text and _END in text
     }
-    known = list(chain.from_iterable(map(_PGTAP_TESTS.findall, earlier.values())))
+    known = list(chain.from_iterable(map(_pgtap_tests, earlier.values())))
     for object_ in dict.fromkeys(m.object for m in given):
         tests = chain.from_iterable(
-            _PGTAP_TESTS.findall(m.tests["pgtap"]) for m in given if m.object == object_
+            _pgtap_tests(m.tests["pgtap"]) for m in given if m.object == object_
         )
         if added := _distinct(tests, known):
             known += added
@@ -163,7 +169,7 @@ def _free_name(object_: str, taken: Iterable[str]) -> str:
 
 def _pytest_file(old: str, tests: Iterable[str]) -> str:
     """A file with these functions after the old ones, each with a name of its own."""
-    names = set(re.findall(r"^def (\w+)\(", old, re.MULTILINE))
+    names = {text.partition("(")[0] for text in _functions(old)}
     parts = [old or f'{_PYTEST_START}"""\n']
     for text in tests:
         first = text[len("def ") : text.index("(")]
@@ -173,6 +179,11 @@ def _pytest_file(old: str, tests: Iterable[str]) -> str:
         names.add(name)
         parts.append(text.replace(f"def {first}(", f"def {name}(", 1))
     return "\n\n".join(parts)
+
+
+def _functions(text: str) -> list[str]:
+    """The functions of a file, each from its name on."""
+    return f"\n{text}".split("\ndef ")[1:]
 
 
 def _distinct(tests: Iterable[str], known: Iterable[str]) -> list[str]:

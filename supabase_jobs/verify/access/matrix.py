@@ -2,7 +2,6 @@
 cell.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -15,6 +14,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import NULL
+from supabase_jobs.session.script import parameters
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify import conditions
@@ -110,7 +110,7 @@ class DeclaredAction:
     @cached_property
     def target(self) -> tuple[str, ...]:
         """The names of the parameters that the control statement uses."""
-        return tuple(sorted(set(re.findall(r"%\((\w+)\)s", self.control or self.sql))))
+        return tuple(sorted(parameters(self.control or self.sql)))
 
     @cached_property
     def command(self) -> str:

@@ -2,7 +2,6 @@
 change.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -14,6 +13,7 @@ from typing import Any
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import REFUSALS, is_sqlstate
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.script import parameters
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify import conditions
@@ -26,8 +26,6 @@ FILE_NAME = "functions.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
 INSERTED, DELETED = "inserted", "deleted"
 ALL_IDS = "ids"
-
-_PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 @dataclass(frozen=True)
@@ -258,5 +256,5 @@ def _check_names(declared: Scenarios) -> None:
         earlier.add(scenario.name)
         statements += [*scenario.given, *(step.call for step in scenario.steps)]
     for statement in statements:
-        if unknown := set(_PARAMETER.findall(statement)) - {*declared.ids, ALL_IDS}:
+        if unknown := parameters(statement) - {*declared.ids, ALL_IDS}:
             raise ConfigError(f"%({min(unknown)})s in a statement is not among the ids")

@@ -6,7 +6,6 @@ describe the same problem. If the structure check has reported one of them, the 
 nothing. The parameter $1 is a JSON object of name lists.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -71,4 +70,4 @@ def _title(text: str) -> str:
     comment = " ".join(
         lines[: next(n for n, line in enumerate(text.splitlines()) if not line.startswith("--"))]
     )
-    return re.split(r"[:.]", comment, maxsplit=1)[0]
+    return comment.partition(".")[0].partition(":")[0]

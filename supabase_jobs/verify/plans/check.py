@@ -224,7 +224,7 @@ class _PlanChecker:
                 f'foreign key "{name}" has an index',
                 partial(self._planner.catalog_script, "foreign_keys", list(tables)),
                 _known(None) if covered else self._unless_proved(proofs, problem),
-                Trace((table,), index=f"({columns}"),
+                Trace((table,), columns=tuple(columns)),
             )
 
     def _index_problem(

@@ -142,7 +142,7 @@ def compare_facts(
             finding = _finding(
                 fact, Severity(fact.unexpected_severity), problem, fixes.remove(fact)
             )
-            context.add_change(finding, Change(fact.object, fact.kind, fact.name, "", fact.value))
+            context.add_change(finding, _change(None, fact))
             context.unexpected.append(catalog.fact_case(fact, context))
     for finding in context.findings:
         checks = effects.get(finding.object, [])
@@ -257,9 +257,20 @@ def _add_deviation(expected: Fact, actual: Fact | None, fixes: Fixes, context: C
     finding = _finding(
         expected, Severity(expected.deviation_severity), problem, fixes.restore(expected, actual)
     )
-    value = "" if actual is None else actual.value
-    context.add_change(
-        finding, Change(expected.object, expected.kind, expected.name, expected.value, value)
+    context.add_change(finding, _change(expected, actual))
+
+
+def _change(expected: Fact | None, actual: Fact | None) -> Change:
+    fact = expected or actual
+    assert fact is not None  # noqa: S101  a change has one of them
+    return Change(
+        object=fact.object,
+        kind=fact.kind,
+        name=fact.name,
+        expected="" if expected is None else expected.value,
+        actual="" if actual is None else actual.value,
+        expected_sql="" if expected is None else expected.create_sql,
+        actual_sql="" if actual is None else actual.create_sql,
     )
 
 

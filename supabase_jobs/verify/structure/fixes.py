@@ -1,6 +1,5 @@
 """SQL that restores a recorded fact, with what the object loses when it is created again."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
@@ -54,8 +53,9 @@ _OF_CREATE = ("function", "language")
 # kinds of fact whose fix creates an object with all its parts
 _WHOLE = ("schema", "table")
 _ROWS_ARE_LOST = "-- The rows are not restored: copy them from a backup."
+# the first word of a statement that creates a function
+_CREATE = "create"
 _RECREATE = "Run the statement of the migration again."
-_CREATE = re.compile(r"create(\s+or\s+replace)?(?=\s+(function|procedure)\b)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
@@ -66,8 +66,10 @@ def create_statements(texts: tuple[str, ...]) -> Mapping[str, str]:
     by_name = {}
     for text in texts:
         for statement in split(text):
-            for name in syntax.functions(statement.text):
-                by_name[name] = _CREATE.sub("create or replace", statement.code, count=1) + ";"
+            for name, function in syntax.functions(statement.text).items():
+                create, rest = statement.code[: len(_CREATE)], statement.code[len(_CREATE) :]
+                replaces = "" if function.replaces else " or replace"
+                by_name[name] = f"{create}{replaces}{rest};"
     return by_name
 
 

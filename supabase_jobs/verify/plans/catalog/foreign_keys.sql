@@ -15,7 +15,7 @@ select
     ) filter (where x.indpred is not null),
     '{}'
   ) as proofs,
-  columns.list as columns
+  columns.names as columns
 from pg_constraint as k
 inner join pg_class as c on k.conrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
@@ -23,6 +23,7 @@ inner join pg_class as t on k.confrelid = t.oid
 inner join pg_namespace as m on t.relnamespace = m.oid
 cross join lateral (
   select
+    array_agg(a.attname::text order by f.number) as names,
     string_agg(quote_ident(a.attname), ', ' order by f.number) as list,
     string_agg(format('%I = (select null::%s)', a.attname, format_type(a.atttypid, a.atttypmod)), ' and ') as lookup
   from unnest(k.conkey) with ordinality as f (attnum, number)
@@ -41,5 +42,5 @@ left join pg_index as x
 where k.contype = 'f'
   and k.conparentid = 0
   and (format('%I.%I', n.nspname, c.relname) = any($1) or format('%I.%I', m.nspname, t.relname) = any($1))
-group by n.nspname, c.relname, k.oid, k.conname, m.nspname, t.relname, columns.list
+group by n.nspname, c.relname, k.oid, k.conname, m.nspname, t.relname, columns.list, columns.names
 order by n.nspname, c.relname, k.conname

@@ -4,7 +4,7 @@ Locks: ACCESS SHARE, for the time of pg_dump, which gives way to others. See `pr
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from supabase_jobs.projects.migrated import (
 )
 from supabase_jobs.projects.narration import SILENT, Narration
 from supabase_jobs.projects.restore import Restored, restore
-from supabase_jobs.projects.source import Parts, Source, read_source
+from supabase_jobs.projects.source import Parts, Source, read_dumped, read_source
 from supabase_jobs.sources.files import MigrationFiles
 
 # what a command that copies says before it begins
@@ -75,6 +75,7 @@ class _Original:
 
     connection: Connection
     source: Source
+    unreadable: Mapping[str, str]
     dump: str
     options: CopyOptions
     server_options: dict[str, Any]
@@ -145,17 +146,20 @@ def _read(
     stack: ExitStack, connection: Connection, options: CopyOptions, narration: Narration
 ) -> tuple[_Original, ServerInfo]:
     """Read the database while a server for the copy starts."""
-    with narration.step("reading the schema"), ThreadPoolExecutor(1) as pool:
+    with narration.step("reading the schema"), ThreadPoolExecutor(2) as pool:
         major = connection.info.server_version // 10_000
         chosen = server_options(options.directory, major, narration)
         starting = pool.submit(stack.enter_context, _server(chosen))
-        source = read_source(connection)
-        programs = binaries.embedded(max(binaries.EMBEDDED))
-        text = dump.schema(connection, programs.bin_dir / "pg_dump", list(source.unreadable))
-        embedded = starting.result()
+        with dump.watching(connection) as watcher:
+            dumped = read_dumped(connection)
+            reading = pool.submit(read_source, connection)
+            pg_dump = binaries.embedded(max(binaries.EMBEDDED)).bin_dir / "pg_dump"
+            text = dump.schema(watcher, pg_dump, list(dumped.unreadable), dumped.questions)
+        source, embedded = reading.result(), starting.result()
     original = _Original(
         connection=connection,
         source=source,
+        unreadable=dumped.unreadable,
         dump=text,
         options=options,
         server_options=chosen,
@@ -191,7 +195,8 @@ def _restored(
         narration.note(f"note: stand-ins in the copy: {', '.join(restored.extensions)}")
     settings = [s.custom for s in source.settings if s.custom is not None]
     private = {t for t in (*settings, *rows.texts) if t and t not in original.dump}
-    return (*_lacking(source, restored), *rows.lacking), tuple(sorted(private))
+    lacking = (*_lacking(original, restored), *rows.lacking)
+    return lacking, tuple(sorted(private))
 
 
 def _insert_of_migrations(embedded: ServerInfo, original: _Original) -> None:
@@ -212,11 +217,12 @@ def _url(embedded: ServerInfo, original: _Original, name: str = _NAME) -> str:
     return embedded.url_for(name, original.source.owner)
 
 
-def _lacking(source: Source, restored: Restored) -> Iterator[NotTested]:
-    for name in source.unreadable.values():
+def _lacking(original: _Original, restored: Restored) -> Iterator[NotTested]:
+    source, unreadable = original.source, original.unreadable.values()
+    for name in unreadable:
         why = "the connecting role may not read the table, so it was not copied"
         yield NotTested(name, why, "Connect as the role that owns it.")
-    known = {name.replace('"', "") for name in source.unreadable.values()}
+    known = {name.replace('"', "") for name in unreadable}
     known |= {f"role {name}" for name in source.acting}
     for name, parts in differing(source.parts, restored.parts).items():
         if name in known:

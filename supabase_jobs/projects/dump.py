@@ -4,14 +4,16 @@ import os
 import secrets
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Json
 
+from supabase_jobs.database.batch import Statement, read
 from supabase_jobs.database.blocking import locked_tables
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.conninfo import options_of
@@ -21,7 +23,9 @@ from supabase_jobs.local.ports import HOST
 from supabase_jobs.projects.relay import endpoint, relay
 
 _WATCH = sql_file(Path(__file__).with_name("watch.sql"))
-_BACKEND = "select pg_backend_pid()"
+_SET = "select set_config(s.key, s.value, false) from json_each_text(%s) as s"
+_RESULT = "select current_setting('supabase_jobs.watch_result')"
+_BACKEND = Statement("select pg_backend_pid()")
 _TRIES = 3
 
 
@@ -34,21 +38,34 @@ class Limits:
     lock_seconds: float = 2
 
 
-def schema(
-    connection: Connection, pg_dump: Path, excluded: Sequence[str], limits: Limits = Limits()
-) -> str:
-    """The definitions of all objects but the tables that match the patterns in `excluded`.
+@contextmanager
+def watching(connection: Connection) -> Iterator[Connection]:
+    """A second connection, which watches pg_dump from another session of the server.
 
-    One transaction, no lock above ACCESS SHARE. If another session waits for it, it is ended and
-    tried again. Raises BusyError (5) if others hold or need locks each time, ConfigError (2) for a
-    pooler in transaction mode, ConnectError (7) if the connection is lost.
+    Raises ConfigError (2) for a pooler in transaction mode.
     """
     with second_connection(connection) as watcher:
         _refuse_transaction_mode(connection, watcher)
-        for _ in range(_TRIES):
-            text = _attempt(connection, watcher, pg_dump, excluded, limits)
-            if text is not None:
-                return text
+        yield watcher
+
+
+def schema(
+    watcher: Connection,
+    pg_dump: Path,
+    excluded: Sequence[str] = (),
+    questions: Sequence[str] = (),
+    limits: Limits = Limits(),
+) -> str:
+    """The definitions of all objects but the tables that match the patterns in `excluded`.
+
+    `questions` are those of pg_dump about single objects. One transaction, no lock above ACCESS
+    SHARE. If another session waits for it, it is ended and tried again. Raises BusyError (5) if
+    others hold or need locks each time, ConnectError (7) if the connection is lost.
+    """
+    for _ in range(_TRIES):
+        text = _attempt(watcher, pg_dump, excluded, questions, limits)
+        if text is not None:
+            return text
     raise BusyError(
         f"the schema was not copied: {_TRIES} times another session waited for its locks",
         hint="Run it again when no migration is running.",
@@ -56,34 +73,34 @@ def schema(
 
 
 def _attempt(
-    connection: Connection,
     watcher: Connection,
     pg_dump: Path,
     excluded: Sequence[str],
+    questions: Sequence[str],
     limits: Limits,
 ) -> str | None:
     """The output of pg_dump; None if it was ended because another session waited for it."""
     name = f"supabase-jobs copy {secrets.token_hex(4)}"
-    options = options_of(connection)
-    target = endpoint(options, encrypted=bool(connection.pgconn.ssl_in_use))
-    with relay(target) as port, _watched(watcher, name, limits) as watch:
+    target = endpoint(options_of(watcher), encrypted=bool(watcher.pgconn.ssl_in_use))
+    with relay(target, questions) as port, _watched(watcher, name, limits) as watch:
         command = [str(pg_dump), *_arguments(excluded, limits)]
         conninfo = make_conninfo(
             "",
             host=HOST,
             port=port,
-            dbname=connection.info.dbname,
-            user=connection.info.user,
+            dbname=watcher.info.dbname,
+            user=watcher.info.user,
             sslmode="disable",
+            gssencmode="disable",
             application_name=name,
         )
         command.append(f"--dbname={conninfo}")
-        ran = _run(command, connection.info.password, limits, watch)
+        ran = _run(command, watcher.info.password, limits, watch)
     if ran.returncode == 0:
         return ran.stdout
     if watch.result == "blocking":
         return None
-    raise _failure(connection, ran.stderr, watch.result, limits)
+    raise _failure(watcher, ran.stderr, watch.result, limits)
 
 
 def _arguments(excluded: Sequence[str], limits: Limits) -> list[str]:
@@ -147,20 +164,18 @@ def _run(
 def _watched(watcher: Connection, name: str, limits: Limits) -> Iterator[_Watch]:
     """Watch the session of that name from the server while the block runs."""
     watch = _Watch()
-    watched: Mapping[str, str] = {
+    settings = {
         "supabase_jobs.watched": name,
         "supabase_jobs.watch_still": f"{limits.still_seconds} seconds",
         "supabase_jobs.watch_limit": f"{limits.seconds} seconds",
         "client_connection_check_interval": "2s",
     }
-    for setting, value in watched.items():
-        watcher.execute("select set_config(%s, %s, false)", (setting, value))
+    watcher.execute(_SET, [Json(settings)])
 
     def run() -> None:
         try:
-            _WATCH.execute(watcher)
-            row = watcher.execute("select current_setting('supabase_jobs.watch_result')").fetchone()
-            watch.result = str(row[0]) if row else "unseen"
+            _, [(result,)] = read(watcher, [_WATCH.statement(), Statement(_RESULT)])
+            watch.result = str(result)
         except psycopg.Error:  # cancelled, or the connection is lost
             if watcher.broken:
                 watch.lose()
@@ -183,10 +198,12 @@ def _refuse_transaction_mode(connection: Connection, other: Connection) -> None:
     other clients. While one connection holds a session, the other gets another; afterwards a pooler
     gives it the one that became free last.
     """
-    with connection.transaction():
-        connection.execute(_BACKEND)
-        first = other.execute(_BACKEND).fetchone()
-    if other.execute(_BACKEND).fetchone() != first:
+    read(connection, [Statement("begin"), _BACKEND])
+    try:
+        first = read(other, [_BACKEND])
+    finally:
+        read(connection, [Statement("rollback")])
+    if read(other, [_BACKEND]) != first:
         raise ConfigError(
             "the pooler runs each transaction in another session, and pg_dump needs one of its own",
             hint="Use the session pooler (on Supabase port 5432) or the direct connection.",
@@ -195,8 +212,8 @@ def _refuse_transaction_mode(connection: Connection, other: Connection) -> None:
 
 def _failure(connection: Connection, stderr: str, result: str, limits: Limits) -> SupabaseJobsError:
     """The error of a dump that failed."""
-    last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "")
-    message = last.removeprefix("pg_dump: ").removeprefix("error: ")
+    lines = [line for line in stderr.splitlines() if " error: " in line]
+    message = lines[0].removeprefix("pg_dump: ").removeprefix("error: ") if lines else "no error"
     if result == "lost":
         return ConnectError(
             "the connection to the database was lost while the schema was copied",

@@ -1,4 +1,4 @@
-"""A local port in front of a database, for programs without TLS: it adds the encryption.
+"""A local port in front of a database: it adds encryption, and shortens the conversation.
 
 The embedded pg_dump is built without TLS. It connects to a port on this computer, and the relay
 connects to the database with the parameters of psycopg's own connection.
@@ -8,12 +8,13 @@ import asyncio
 import ssl
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from supabase_jobs.errors import ConnectError
 from supabase_jobs.local.ports import HOST
+from supabase_jobs.projects.pipeline import Pipeline, split
 
 _TLS_REQUEST = struct.pack("!ii", 8, 80877103)
 _BLOCK = 1 << 16
@@ -61,16 +62,17 @@ def _context(options: Mapping[str, str]) -> ssl.SSLContext:
 
 
 @contextmanager
-def relay(target: Endpoint) -> Iterator[int]:
+def relay(target: Endpoint, questions: Sequence[str] = ()) -> Iterator[int]:
     """A port on this computer that leads to the database; closed with all connections afterwards.
 
-    Raises ConnectError if it cannot be opened.
+    `questions` are those that a program may ask there: see `Pipeline`. Raises ConnectError if the
+    port cannot be opened.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="relay", daemon=True)
     thread.start()
     try:
-        opened = asyncio.run_coroutine_threadsafe(_listen(target), loop)
+        opened = asyncio.run_coroutine_threadsafe(_listen(target, questions), loop)
         try:
             server = opened.result(timeout=10)
         except OSError as error:
@@ -85,12 +87,12 @@ def relay(target: Endpoint) -> Iterator[int]:
         loop.close()
 
 
-async def _listen(target: Endpoint) -> asyncio.Server:
+async def _listen(target: Endpoint, questions: Sequence[str]) -> asyncio.Server:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # asyncio prints the traceback of a task that is cancelled at the end
         ended = (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError)
         with suppress(*ended):
-            await _serve(target, reader, writer)
+            await _serve(target, Pipeline(questions), reader, writer)
         writer.close()
 
     return await asyncio.start_server(serve, HOST, 0)
@@ -106,15 +108,32 @@ async def _close(server: asyncio.Server) -> None:
 
 
 async def _serve(
-    target: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    target: Endpoint,
+    pipeline: Pipeline,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
 ) -> None:
     beyond_reader, beyond_writer = await _connect(target)
+
+    async def ask() -> None:
+        # the first message has no kind
+        size = await reader.readexactly(4)
+        beyond_writer.write(size + await reader.readexactly(int.from_bytes(size) - 4))
+        async for messages in _messages(reader):
+            for message in messages:
+                there, back = pipeline.asked(message)
+                beyond_writer.write(there)
+                writer.write(back)
+            await beyond_writer.drain()
+
+    async def answer() -> None:
+        async for messages in _messages(beyond_reader):
+            writer.write(b"".join(map(pipeline.answered, messages)))
+            await writer.drain()
+
     try:
         await asyncio.wait(
-            [
-                asyncio.ensure_future(_pump(reader, beyond_writer)),
-                asyncio.ensure_future(_pump(beyond_reader, writer)),
-            ],
+            [asyncio.ensure_future(ask()), asyncio.ensure_future(answer())],
             return_when=asyncio.FIRST_COMPLETED,
         )
     finally:
@@ -135,8 +154,9 @@ async def _connect(target: Endpoint) -> tuple[asyncio.StreamReader, asyncio.Stre
     return reader, writer
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while block := await reader.read(_BLOCK):
-            writer.write(block)
-            await writer.drain()
+async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[list[bytes]]:
+    """The messages of each block that arrives."""
+    buffer = bytearray()
+    while block := await reader.read(_BLOCK):
+        buffer += block
+        yield list(split(buffer))

@@ -14,6 +14,8 @@ from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.session.script import SETTINGS
 
 _QUERIES = sql_files(Path(__file__).with_name("source"))
+# the queries of `read_dumped`
+_DUMPED = ("unreadable", "questions")
 _STAND_INS = sql_files(Path(__file__).with_name("stand_ins"))
 # in the order of their dependencies
 _CREATED = (
@@ -67,6 +69,16 @@ class StandIn:
     statement: str
 
 
+@dataclass(frozen=True)
+class Dumped:
+    """The patterns of the tables that this role may not read, with their names, and the questions
+    about single objects that pg_dump will ask.
+    """
+
+    unreadable: Mapping[str, str]
+    questions: Sequence[str]
+
+
 # object and property → its value: what the copy has in common with the original
 Parts = Mapping[tuple[str, str], str]
 
@@ -81,7 +93,6 @@ class Source:
     memberships: Sequence[str]
     settings: Sequence[Setting]
     extensions: Sequence[Extension]
-    unreadable: Mapping[str, str]
     stand_ins: Sequence[StandIn]
     database_privileges: Sequence[str]
     parts: Parts
@@ -93,24 +104,19 @@ class Source:
         return list(dict.fromkeys([self.owner, *superusers]))
 
 
-def read_source(connection: Connection) -> Source:
-    """Read the catalogs, in one transaction and one round trip. `unreadable` maps the pattern of a
-    table that this role may not read to its name.
+def read_dumped(connection: Connection) -> Dumped:
+    """Read the arguments of `dump.schema`, in one round trip. Raises psycopg's errors."""
+    unreadable, questions = _read(connection, [_QUERIES[name].statement() for name in _DUMPED])
+    return Dumped(dict(unreadable), [question for (question,) in questions])
 
-    Raises psycopg's errors.
-    """
-    assert connection.info.transaction_status == TransactionStatus.IDLE  # noqa: S101
-    start = [Statement("begin read only"), Statement(SETTINGS)]
-    facts = [_QUERIES[name].statement() for name in sorted(_QUERIES)]
+
+def read_source(connection: Connection) -> Source:
+    """Read the catalogs, in one transaction and one round trip. Raises psycopg's errors."""
+    names = sorted(_QUERIES.keys() - set(_DUMPED))
+    facts = [_QUERIES[name].statement() for name in names]
     stand_ins = [_STAND_INS[name].statement() for name in _CREATED]
-    try:
-        answers = read(connection, [*start, *facts, *stand_ins, Statement("rollback")])
-    except psycopg.Error:
-        if not connection.broken:
-            connection.rollback()  # what follows can then ask who holds a lock
-        raise
-    rows = answers[len(start) : -1]
-    found = dict(zip(sorted(_QUERIES), rows, strict=False))
+    rows = _read(connection, [*facts, *stand_ins])
+    found = dict(zip(names, rows, strict=False))
     [(name, owner)] = found["database"]
     return Source(
         name=name,
@@ -119,7 +125,6 @@ def read_source(connection: Connection) -> Source:
         memberships=[statement for (statement,) in found["memberships"]],
         settings=[Setting(*row) for row in found["settings"]],
         extensions=[Extension(*row) for row in found["extensions"]],
-        unreadable=dict(found["unreadable"]),
         database_privileges=[statement for (statement,) in found["database_privileges"]],
         parts=_parts(found["compared"]),
         stand_ins=[StandIn(*row) for made in rows[len(facts) :] for row in made],
@@ -128,9 +133,23 @@ def read_source(connection: Connection) -> Source:
 
 def read_parts(connection: Connection) -> Parts:
     """The properties of another database that `Source.parts` compares. Raises psycopg's errors."""
+    [rows] = _read(connection, [_QUERIES["compared"].statement()])
+    return _parts(rows)
+
+
+def _read(
+    connection: Connection, statements: Sequence[Statement]
+) -> list[Sequence[tuple[Any, ...]]]:
+    """The rows of each statement, in a transaction that only reads."""
+    assert connection.info.transaction_status == TransactionStatus.IDLE  # noqa: S101
     start = [Statement("begin read only"), Statement(SETTINGS)]
-    rows = read(connection, [*start, _QUERIES["compared"].statement(), Statement("rollback")])
-    return _parts(rows[len(start)])
+    try:
+        answers = read(connection, [*start, *statements, Statement("rollback")])
+    except psycopg.Error:
+        if not connection.broken:
+            connection.rollback()  # what follows can then ask who holds a lock
+        raise
+    return answers[len(start) : -1]
 
 
 def _parts(rows: Sequence[Sequence[Any]]) -> Parts:

@@ -3,6 +3,7 @@ session of its own.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,8 @@ from supabase_jobs.errors import BusyError, ConfigError, ConnectError
 from supabase_jobs.local import binaries
 from supabase_jobs.projects import dump
 from supabase_jobs.projects.dump import Limits
-from tests.fix_db import Database, Make
+from supabase_jobs.projects.source import read_dumped
+from tests.fix_db import Database, Make, every_major
 from tests.programs import unavailable
 
 PG_DUMP = binaries.embedded(max(binaries.EMBEDDED)).bin_dir / "pg_dump"
@@ -34,6 +36,18 @@ LOCKED = f"select 1 from pg_locks where relation = 'public.notes'::regclass and 
 @pytest.fixture
 def database(make_database: Make) -> Database:
     return make_database("platform", 17)
+
+
+def dumped(connection: Connection, limits: Limits | None = None) -> str:
+    with dump.watching(connection) as watcher:
+        return dump.schema(
+            watcher, PG_DUMP, questions=read_dumped(connection).questions, limits=limits or Limits()
+        )
+
+
+def without_keys(text: str) -> str:
+    r"""The text without the random key of psql's \restrict."""
+    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
 
 
 def pg_dumps() -> list[int]:
@@ -65,7 +79,7 @@ def test_a_session_that_waits_is_let_through(database: Database) -> None:
         def run() -> None:
             far = psycopg.conninfo.make_conninfo(database.url, port=proxy.port)
             with connect(far) as connection:
-                texts.append(dump.schema(connection, PG_DUMP, []))
+                texts.append(dumped(connection))
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -88,7 +102,7 @@ def test_a_dump_whose_client_stands_still_is_ended_by_the_server(database: Datab
             far = psycopg.conninfo.make_conninfo(database.url, port=proxy.port)
             try:
                 with connect(far) as connection:
-                    dump.schema(connection, PG_DUMP, [], Limits(still_seconds=1))
+                    dumped(connection, Limits(still_seconds=1))
             except ConnectError as error:
                 errors.append(error)
 
@@ -105,12 +119,73 @@ def test_a_dump_whose_client_stands_still_is_ended_by_the_server(database: Datab
     assert "stood still" in str(errors[0])
 
 
+MANY = """
+create schema many;
+create type many.state as enum ('a', 'b');
+create type many.pair as (a int, b many.state);
+create domain many.positive as int check (value > 0);
+create type many.span as range (subtype = float8);
+create table many.parts (id int, state many.state) partition by range (id);
+do $$
+begin
+  for n in 1..20 loop
+    execute format(
+      'create function many.f%s(a int, b %s) returns text language sql as %L',
+      n, (array['text', 'date', 'many.pair'])[n % 3 + 1], 'select 1::text'
+    );
+    execute format('create view many.v%s as select %1$s as n', n);
+    execute format('create table many.t%s (id int)', n);
+    execute format('grant select (id) on many.t%s to anon', n);
+    execute format('create table many.part%s partition of many.parts for values from (%1$s) to (%2$s)', n, n + 1);
+    execute format('create type many.state%s as enum (%L)', n, 'a');
+    execute format('create domain many.domain%s as text', n);
+    execute format('create type many.pair%s as (a int)', n);
+  end loop;
+end $$;
+create materialized view many.m as select 1 as n;
+create aggregate many.total(int) (sfunc = int4pl, stype = int);
+"""
+
+
+@every_major
+def test_questions_about_objects_are_asked_together(make_database: Make, each_major: int) -> None:
+    database = make_database("platform", each_major)
+    port = int(psycopg.conninfo.conninfo_to_dict(database.url)["port"] or 0)
+    with connect(database.url) as connection:
+        few = read_dumped(connection).questions
+        connection.execute(MANY.encode())
+        every = read_dumped(connection).questions
+        with dump.watching(connection) as watcher:
+            expected = without_keys(dump.schema(watcher, PG_DUMP))
+    trips = []
+    with distance(port, 0.005) as proxy:
+        far = psycopg.conninfo.make_conninfo(database.url, port=proxy.port)
+        with connect(far) as connection, dump.watching(connection) as watcher:
+            for questions in (few, every):
+                before = proxy.round_trips
+                assert without_keys(dump.schema(watcher, PG_DUMP, (), questions)) == expected
+                trips.append(proxy.round_trips - before)
+    # 20 of each of seven kinds in one
+    assert trips[1] < trips[0] - 120
+    assert trips[1] < 90
+
+
+def test_an_error_of_a_question_that_nobody_asked_ends_the_copy(database: Database) -> None:
+    wrong = ["EXECUTE dumpFunc('no oid')"]
+    with connect(database.url) as connection:
+        questions = [*wrong, *read_dumped(connection).questions]
+        with dump.watching(connection) as watcher:
+            with pytest.raises(ConnectError, match="invalid input syntax for type oid"):
+                dump.schema(watcher, PG_DUMP, (), questions)
+            assert "CREATE TABLE auth.users" in dump.schema(watcher, PG_DUMP)
+
+
 def test_a_pooler_in_transaction_mode_is_refused(
     database: Database, pooled: Callable[..., str]
 ) -> None:
     with connect(pooled(database.url)) as connection:
         with pytest.raises(ConfigError, match="another session") as caught:
-            dump.schema(connection, PG_DUMP, [])
+            dumped(connection)
         assert "session pooler" in (caught.value.hint or "")
 
 
@@ -127,7 +202,7 @@ def test_the_password_is_not_among_the_arguments(
     monkeypatch.setattr(subprocess, "Popen", recorded)
     monkeypatch.setenv("PGOPTIONS", "-c search_path=wrong")
     with connect(database.superuser_url) as connection:
-        text = dump.schema(connection, PG_DUMP, [])
+        text = dumped(connection)
     assert "CREATE TABLE auth.users" in text
     assert database.server.password not in " ".join(commands[0])
 
@@ -138,7 +213,7 @@ def test_a_table_that_stays_locked_is_reported(database: Database) -> None:
         with other.transaction():
             other.execute("lock table public.notes in access exclusive mode")
             with pytest.raises(BusyError, match="stayed locked"):
-                dump.schema(connection, PG_DUMP, [], Limits(lock_seconds=0.2))
+                dumped(connection, Limits(lock_seconds=0.2))
 
 
 @pytest.fixture
@@ -188,7 +263,7 @@ def test_the_dump_is_encrypted(
         assert connection.pgconn.ssl_in_use
         thread = threading.Thread(target=watch, args=(other,))
         thread.start()
-        assert "CREATE TABLE auth.users" in dump.schema(connection, PG_DUMP, [])
+        assert "CREATE TABLE auth.users" in dumped(connection)
         thread.join()
     assert seen[0] == (True,)
 

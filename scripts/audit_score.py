@@ -93,7 +93,7 @@ def score(connection: Connection, project: str, number: int | None, seed: int) -
         derive_suite_faults(connection, project_objects(connection), KINDS), number, seed
     )
     with connection.transaction(force_rollback=True):
-        before = audit(connection, Options())
+        before = audit(connection, Options(repairs=False))
         accepted = {f.id: "intended" for f in before.findings if f.severity is not Severity.INFO}
         known = Baseline(before.access, before.functions, accepted)
         for fault in faults:
@@ -106,7 +106,7 @@ def score(connection: Connection, project: str, number: int | None, seed: int) -
                     yield Scored(project, fault, REJECTED)
                     continue
                 connection.execute("reset search_path")
-                after = audit(connection, Options(accepted=known.access))
+                after = audit(connection, Options(accepted=known.access, repairs=False))
             yield Scored(
                 project,
                 fault,

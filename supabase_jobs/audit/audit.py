@@ -80,7 +80,8 @@ class Options:
 
     `functions`: call the functions that requests can call. `accepted` is the access of the
     baseline, if there is one; what goes beyond it gets a cause. `intended` are the ids of the leaks
-    that it accepts. `configuration` is that of audit.toml. `stable`: the generated values are the
+    that it accepts. `repairs`: try repairs of the leaks; without, findings have only the fixes that
+    no trial proves. `configuration` is that of audit.toml. `stable`: the generated values are the
     same in each run. `record` is called with the generated rows and what was tried on them, before
     they are rolled back. `common` is what the audit has in common with those that
     it is compared with; None for an audit of its own. `repaired` are the ids of findings whose
@@ -98,6 +99,7 @@ class Options:
     functions: bool = True
     accepted: Access | None = None
     intended: Collection[str] = ()
+    repairs: bool = True
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
     record: Callable[[Evidence], None] | None = None
@@ -215,14 +217,15 @@ def audit(connection: Connection, options: Options) -> Audit:
         )
         # what a write opens may be closed by the repair of what it opens
         ordered = sorted(caused[: len(judged)], key=lambda one: one.leak.kind is escalation.KIND)
-        repaired = _repaired(plan, proofs, ordered, options.intended)
+        tried_out = proofs if options.repairs else None
+        repaired = _repaired(plan, tried_out, ordered, options.intended)
         repaired += [
-            fixes.of_explained(plan, proofs, leak)
+            fixes.of_explained(plan, tried_out, leak)
             for leak in found_leaks
             if isinstance(leak, ExplainedLeak)
         ]
         beyond_baseline = fixes.of_deviations(
-            plan, proofs, dict(zip(deviations, caused[len(judged) :], strict=True))
+            plan, tried_out, dict(zip(deviations, caused[len(judged) :], strict=True))
         )
         together = None
         if options.repaired is not None:
@@ -268,7 +271,7 @@ def audit(connection: Connection, options: Options) -> Audit:
 
 
 def _repaired(
-    plan: Plan, proofs: Proofs, caused: Sequence[Caused], intended: Collection[str]
+    plan: Plan, proofs: Proofs | None, caused: Sequence[Caused], intended: Collection[str]
 ) -> list[Repaired]:
     """The repairs of leaks that attempts show. An info is access that may be intended: SQL that
     ends it could break the project.

@@ -210,7 +210,7 @@ def compare_states(
         common.add(found, options.configuration.words)
     options = replace(options, common=common, stable=True, partial=True)
     with progress("auditing the state before"):
-        first = audit(old, replace(options, served=first_state.served))
+        first = audit(old, replace(options, served=first_state.served, repairs=False))
     with progress("auditing the state after"):
         second = audit(new, replace(options, served=second_state.served, accepted=first.access))
     second = replace(
@@ -268,7 +268,7 @@ def compare_pending(
             narrate(f"note: who can do what was not compared: {str(error).strip().splitlines()[0]}")
             return None
 
-    first = audited(connection, options)
+    first = audited(connection, replace(options, repairs=False))
     second: Audit | None = None
 
     def check(connection: "Connection") -> "Verification | None":
@@ -282,7 +282,7 @@ def compare_pending(
     run = dry_run(check)
     if second is not None and common.first_lacks_mentions():
         # the policies of the pending files mention callers or rows that the first audit did not try
-        first = audited(connection, options)
+        first = audited(connection, replace(options, repairs=False))
     if first is None or second is None:
         return run, None
     second = replace(second, locations=locations(given))

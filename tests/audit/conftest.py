@@ -49,20 +49,26 @@ def project(
         yield connection
 
 
-def run_audit(connection: Connection, accepted: Access | None = None) -> Audit:
-    """Audit a local database; what goes beyond the accepted access gets a cause."""
-    return audit(connection, Options(accepted=accepted))
+def run_audit(
+    connection: Connection, accepted: Access | None = None, *, repairs: bool = True
+) -> Audit:
+    """Audit a local database; what goes beyond the accepted access gets a cause. Trying `repairs`
+    takes most of the time.
+    """
+    return audit(connection, Options(accepted=accepted, repairs=repairs))
 
 
 @pytest.fixture(scope="session")
 def unmodified(project_url: Callable[[str], str]) -> Callable[[str], Audit]:
-    """`unmodified("teams")`: the audit of a project without a fault, made once for the session."""
+    """`unmodified("teams")`: the audit of a project without a fault or repairs, made once for the
+    session.
+    """
     made: dict[str, Audit] = {}
 
     def of(name: str) -> Audit:
         if name not in made:
             with connect(project_url(name)) as connection:
-                made[name] = run_audit(connection)
+                made[name] = run_audit(connection, repairs=False)
         return made[name]
 
     return of

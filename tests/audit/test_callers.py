@@ -83,17 +83,17 @@ def test_role_of_one_group_that_counts_in_another_is_an_error(teams: Connection)
 
 
 def test_member_of_two_groups_reaches_what_each_role_allows(teams: Connection) -> None:
-    access = run_audit(teams).access["public.projects"]
+    access = run_audit(teams, repairs=False).access["public.projects"]
     assert access["member of two groups in team_members"] == access["viewer of team_members"]
 
 
 def test_anonymous_sign_in_is_a_caller_if_policies_mention_it(todos: Connection) -> None:
-    assert "anonymous sign-in" not in run_audit(todos).access["public.lists"]
+    assert "anonymous sign-in" not in run_audit(todos, repairs=False).access["public.lists"]
     todos.execute(
         'create policy "no guests" on public.lists as restrictive for insert to authenticated'
         " with check ((auth.jwt() ->> 'is_anonymous')::boolean is not true)"
     )
-    access = run_audit(todos).access["public.lists"]
+    access = run_audit(todos, repairs=False).access["public.lists"]
     assert "insert" in access["owner"]
     assert "insert" not in access["anonymous sign-in, own rows"]
     assert access["anonymous sign-in"] == "none"
@@ -113,14 +113,14 @@ def test_constant_with_a_dollar_sign_is_a_value(todos: Connection) -> None:
     todos.execute(policy.format("authenticated", "auth.jwt() ->> 'plan'").encode())
     header = "current_setting('request.headers', true)::json ->> 'x-plan'"
     todos.execute(policy.format("anon", header).replace('"d"', '"h"').encode())
-    access = run_audit(todos).access["public.lists"]
+    access = run_audit(todos, repairs=False).access["public.lists"]
     assert access["user with plan = a$b"] == "read"
     assert access["anon with the header x-plan = a$b"] == "read"
 
 
 def test_roles_of_a_lookup_table_are_callers(todos: Connection) -> None:
     todos.execute(ROLES.encode())
-    access = run_audit(todos).access["public.lists"]
+    access = run_audit(todos, repairs=False).access["public.lists"]
     assert (access["user with user_role = moderator"], access["user with user_role = reader"]) == (
         "read",
         "none",
@@ -173,4 +173,6 @@ def test_user_metadata_opens_tables_without_an_owner(project: Connection) -> Non
     assert "app_metadata" in found["forged-claim:public.settings:insert"].fix
     for fix in dict.fromkeys(f.fix for f in found.values()):
         project.execute(fix.encode())
-    assert not [f for f in run_audit(project).findings if f.severity is Severity.ERROR]
+    assert not [
+        f for f in run_audit(project, repairs=False).findings if f.severity is Severity.ERROR
+    ]

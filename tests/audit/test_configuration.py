@@ -160,7 +160,7 @@ def audited(connection: Connection, configured: Configuration) -> Audit:
 
 def test_printed_lines_work_when_they_are_pasted(todos: Connection, file: Path) -> None:
     todos.execute(f"{STUBBORN}{CYCLE}".encode())
-    help_ = {item.object: item.help for item in run_audit(todos).not_tested}
+    help_ = {item.object: item.help for item in run_audit(todos, repairs=False).not_tested}
     assert help_.keys() >= {"public.tickets", "public.replies"}
     _, _, lines = help_["public.tickets"].partition("\n")
     configured = read(file, lines)

@@ -117,5 +117,7 @@ def test_a_materialized_view_that_cannot_be_refreshed_is_not_tested(todos: Conne
     todos.execute(
         COPY.replace("select * from", "select 1 / (id::text = 'x')::int as x from").encode()
     )
-    [untested] = [n for n in run_audit(todos).not_tested if n.object == "public.all_todos"]
+    [untested] = [
+        n for n in run_audit(todos, repairs=False).not_tested if n.object == "public.all_todos"
+    ]
     assert "22012" in untested.why

@@ -133,5 +133,5 @@ create policy service on public.internal for select using ((auth.jwt() ->> 'role
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
 def test_policy_that_no_caller_satisfies_is_not_tested(project: Connection) -> None:
     project.execute(UNSATISFIED.encode())
-    found = {one.object: one.why for one in run_audit(project).not_tested}
+    found = {one.object: one.why for one in run_audit(project, repairs=False).not_tested}
     assert found == {"public.logs": 'no caller of the audit can read a row by policy "crew"'}

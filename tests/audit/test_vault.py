@@ -45,7 +45,11 @@ def test_secrets_of_vault_are_found(url: str) -> None:
             # one that takes something from the owner is a comment with the statement
             statement = finding.fix.partition("run:\n-- ")[2] or finding.fix
             connection.execute(statement.encode())
-        again = [f.id for f in run_audit(connection).findings if f.severity is Severity.ERROR]
+        again = [
+            f.id
+            for f in run_audit(connection, repairs=False).findings
+            if f.severity is Severity.ERROR
+        ]
         kept = connection.execute("select decrypted_secret from vault.decrypted_secrets").fetchall()
     assert again == []
     assert kept == [("from the migrations",)]

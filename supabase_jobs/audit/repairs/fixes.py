@@ -72,7 +72,7 @@ class Repaired:
 def of_shown(
     plan: Plan, proofs: Proofs | None, one: Caused, cells: Collection[Cell] = ()
 ) -> Repaired:
-    """The repair of a leak that an attempt shows; none without proofs, if it may be intended."""
+    """The repair of a leak that an attempt shows; none without proofs."""
     proven = Proven("")
     if proofs is not None:
         proven = proofs.prove(one.leak, candidates.alternatives(plan, one), cells)
@@ -81,7 +81,7 @@ def of_shown(
 
 
 def of_deviations(
-    plan: Plan, proofs: Proofs, deviations: Mapping[Cell, Caused]
+    plan: Plan, proofs: Proofs | None, deviations: Mapping[Cell, Caused]
 ) -> dict[Cell, Repaired]:
     """The repairs of access beyond the baseline: one for all that the same policies allow; else one
     for each action of outsiders, and of others.
@@ -98,7 +98,10 @@ def of_deviations(
 
 
 def _of_cells(
-    plan: Plan, proofs: Proofs, deviations: Mapping[Cell, Caused], cells: Sequence[Cell]
+    plan: Plan,
+    proofs: Proofs | None,
+    deviations: Mapping[Cell, Caused],
+    cells: Sequence[Cell],
 ) -> dict[Cell, Repaired]:
     first = of_shown(plan, proofs, deviations[cells[0]], cells)
     return {
@@ -125,13 +128,15 @@ def _part(one: Caused) -> Hashable:
     return one.attempt.action, column, one.attempt.caller.is_outsider
 
 
-def of_explained(plan: Plan, proofs: Proofs, leak: ExplainedLeak) -> Repaired:
-    """The repair of a leak of a view, function or other object. An info has none."""
+def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repaired:
+    """The repair of a leak of a view, function or other object. An info has none; without proofs,
+    nothing is tried.
+    """
     demands = list(_of_object(plan, leak))
     if isinstance(leak, BrokenAccess):
         demands = _of_refusal(leak.refusal)
     proven = Proven(leak.explanation.fix)
-    if leak.severity.is_problem and demands:
+    if proofs is not None and leak.severity.is_problem and demands:
         proven = proofs.prove(leak, demands)
         if proven.is_proven and _is_changing(plan, leak.object):
             ask = "Its callers may lose what it changes. If nobody needs that, run:"

@@ -89,7 +89,7 @@ class Effects:
         def recorder(evidence: Evidence) -> None:
             recordings.append(record(connection, evidence, copied=self._options.copied))
 
-        result = audit(connection, replace(self._options, record=recorder))
+        result = audit(connection, replace(self._options, record=recorder, repairs=False))
         return _Observed(result, recordings[0])
 
 

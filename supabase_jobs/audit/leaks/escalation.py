@@ -1,22 +1,37 @@
-"""Permitted writes that open further access to their caller."""
+"""Permitted writes that open further access to their caller.
+
+Who gives roles to others in a group, or joins a part of their own tenant that they can see, uses a
+right that the project gave them: a question.
+"""
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.callers import MEMBER, OWNER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Opened, Tried
-from supabase_jobs.audit.leaks.leak import DOES, Kind, Repair, ShownLeak, shown, some, who
-from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OWN, UPDATE
+from supabase_jobs.audit.leaks.leak import (
+    DOES,
+    Kind,
+    Question,
+    Repair,
+    ShownLeak,
+    question,
+    shown,
+    some,
+    who,
+)
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "escalation",
-    (Severity.ERROR,),
+    (Severity.ERROR, Severity.QUESTION),
     "A write that is allowed opens further rows to its caller.",
     of_column=True,
     repair=Repair.REFUSE,
 )
 
 
-def find(facts: Facts) -> Iterator[ShownLeak]:
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each table, action and column, with what it opens to the most general caller."""
     groups: dict[tuple[str, str, str], list[Opened]] = {}
     for opened in sorted(_lasting(facts), key=lambda o: o.write.actor.rank):
@@ -27,22 +42,58 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
         gained = dict.fromkeys(
             f"{DOES[o.action]} {o.table}" for o in group if o.write.actor is write.actor
         )
-        message = (
-            f"{who(write.actor)} gain access: after {_step(write)} they can {some(list(gained))}"
-        )
-        yield shown(KIND, Severity.ERROR, write, message)
+        gain = f"gain access: after {_step(write)} they can {some(list(gained))}"
+        if _gives_roles(facts, write) or _joins_part(facts, write):
+            topic = write.table.label
+            yield question(KIND, write, topic, topic, f"{who(write.actor)} {gain}. May they?")
+        else:
+            yield shown(KIND, Severity.ERROR, write, f"{who(write.actor)} {gain}")
+
+
+def _gives_roles(facts: Facts, write: Tried) -> bool:
+    """Whether the caller sets the same column in the memberships of others in its group."""
+    if write.action != UPDATE or not write.table.is_membership:
+        return False
+    if write.column in write.table.key_columns:
+        return False
+    # the stranger is in one group what the owner is in the other
+    kind = OWNER if write.actor.kind == STRANGER else write.actor.kind
+    return any(
+        t.actor.kind == kind and (kind == OWNER or t.actor is write.actor)
+        for t in facts.of_table(write.table.label)
+        if t.action == UPDATE and t.whose == GROUP and t.reached and t.column == write.column
+    )
+
+
+def _joins_part(facts: Facts, write: Tried) -> bool:
+    """Whether somebody of the same tenant adds their own row below one that they read."""
+    is_insider = write.actor.kind == MEMBER and write.actor.membership is None
+    if not is_insider or write.name != JOIN or not write.refers_to:
+        return False
+    reads = {
+        t.row
+        for one in facts.objects.values()
+        for t in one
+        if t.actor is write.actor and t.action == SELECT and t.reached
+    }
+    return all(row in reads for row in write.refers_to)
 
 
 def _lasting(facts: Facts) -> list[Opened]:
     """Without what a caller gains by taking a row back that it may insert itself, such as a block
-    of another.
+    of another, and without what every user with a group of their own can do.
     """
     returned = {
         _gain(opened)
         for opened in facts.opened
         if opened.write.action == DELETE and _inserts_own(facts, opened.write)
     }
-    return [o for o in facts.opened if o.write.action == INSERT or _gain(o) not in returned]
+    lasting = [o for o in facts.opened if o.write.action == INSERT or _gain(o) not in returned]
+    return [o for o in lasting if not (_founds_group(o.write) and facts.has_without(o))]
+
+
+def _founds_group(write: Tried) -> bool:
+    return write.action == INSERT and write.table.is_group
 
 
 def _gain(opened: Opened) -> tuple[int, str, str, str]:

@@ -15,6 +15,7 @@ from supabase_jobs.audit.callers import (
     FORMER,
     GENERAL,
     INVITED,
+    STRANGER,
     Persona,
 )
 from supabase_jobs.audit.catalog import VAULT, Function, Policy, Relation
@@ -85,8 +86,8 @@ class Table:
     of a partition, '' if requests do not reach it. `users` are columns that hold users; `claims`
     and `headers` those that are compared with a claim or header. `checked` are columns of users
     that a policy for INSERT compares with the caller; `names_owner`: some policy compares one.
-    `accepts_rows`: some policy lets signed-in users insert rows; `owner_updates`: one for UPDATE
-    compares a column of users with the caller. `parents` are the tables to which
+    `accepts_rows`: some policy lets signed-in users insert rows; `updating` are columns of users
+    that one for UPDATE compares with the caller. `parents` are the tables to which
     foreign keys refer, `key_columns` their columns. `read_by_policies` are the tables that its
     policies read. `limited`: each policy for SELECT compares rows with their caller, and looks at
     nothing else of a row.
@@ -107,7 +108,7 @@ class Table:
     is_membership: bool
     has_invitations: bool
     accepts_rows: bool
-    owner_updates: bool
+    updating: Collection[str]
     names_owner: bool
     users: Sequence[str]
     claims: Collection[str]
@@ -184,10 +185,11 @@ class Tried:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """An action on a table that a permitted write opened to its caller."""
+    """An action on a row of a table that a permitted write opened to its caller."""
 
     write: Tried
     table: str
+    row: int
     action: str
 
 
@@ -265,6 +267,7 @@ class Called(Answered):
     of a table; `is_general`: no argument identifies a row. `sqlstate` is that of its error, ''
     without one. `arguments` are equal for calls with the same ones; `names_others`: an id of a row
     that is refused to the caller is among them. `runs_sql`: an argument was run as SQL.
+    `is_helper`: a policy calls it, so those whom the policy limits may call it, too.
     """
 
     function: str
@@ -280,6 +283,7 @@ class Called(Answered):
     arguments: str = ""
     names_others: bool = False
     runs_sql: bool = False
+    is_helper: bool = False
 
     @property
     def object(self) -> str:
@@ -397,6 +401,22 @@ class Facts:
             for t in self.objects.get(tried.object, ())
         )
 
+    def is_open(self, tried: Tried) -> bool:
+        """Whether somebody who belongs to no group does the same with the same row."""
+        return any(
+            t.row == tried.row and t.action == tried.action and t.whose == OTHER and t.reached
+            for t in self.objects.get(tried.object, ())
+            if t.actor.is_outsider and not t.actor.is_inactive
+        )
+
+    def has_without(self, opened: "Opened") -> bool:
+        """Whether a user with rows of their own does what a write opened, without that write."""
+        return any(
+            t.row == opened.row and t.action == opened.action and t.whose == OTHER and t.reached
+            for t in self.of_table(opened.table)
+            if t.actor.kind == STRANGER and not t.name
+        )
+
     def unreadable_parents(self, write: Tried) -> list[str]:
         """The tables to whose row a written row refers, if it is another's and the caller cannot
         read it.
@@ -479,7 +499,12 @@ class _Reader:
             tables=self._tables,
             tried=tried,
             opened=[
-                Opened(by_attempt[id(gain.write)], gain.relation.label, gain.action)
+                Opened(
+                    by_attempt[id(gain.write)],
+                    gain.row.relation.label,
+                    self._row(gain.row),
+                    gain.action,
+                )
                 for gain in gains
             ],
             views=[
@@ -561,7 +586,7 @@ class _Reader:
             is_membership=membership is not None,
             has_invitations=membership is not None and membership.invited is not None,
             accepts_rows=_accepts_rows(relation),
-            owner_updates=any(key in usage.updating for key in keys),
+            updating=[name for _, name in keys if (relation.oid, name) in usage.updating],
             names_owner=any(oid == relation.oid for oid, _ in usage.owners),
             users=users,
             claims=claims,
@@ -657,6 +682,7 @@ class _Reader:
             existing=self._labels(bypass.existing),
             counted=self._labels(bypass.counted),
             runs_sql=bypass.action == SQL and bypass.outcome == ROWS,
+            is_helper=function.signature in self._helpers,
         )
 
     def _returns(self, function: Function) -> Sequence[str] | None:
@@ -672,6 +698,11 @@ class _Reader:
             "record",
         )
         return None if is_row else [function.name]
+
+    @cached_property
+    def _helpers(self) -> set[str]:
+        """The functions that policies call, directly or by other functions."""
+        return {name for called in self._plan.usage.policy_functions.values() for name in called}
 
     @cached_property
     def _row_types(self) -> set[str]:

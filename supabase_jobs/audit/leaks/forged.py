@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.write import writes_of_other_tenants
-from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, OTHER, SELECT
+from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, JOIN, OTHER, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -49,7 +49,10 @@ def _in_the_name_of_another(
         if tried.name != FORGE:
             continue
         table, is_read = tried.table, _is_read_by_others(group)
-        if table.names_owner or is_read:
+        if _is_refused_to_others(group):
+            message = f"{who(tried.actor)} add rows to {{}} that name another user. May they?"
+            yield question(KIND, tried, table.label, table.label, message)
+        elif table.names_owner or is_read:
             # one row per user is about that user: the staff may add it
             is_error = table.names_owner and is_read and not table.per_user
             severity = Severity.ERROR if is_error else Severity.WARNING
@@ -59,6 +62,16 @@ def _in_the_name_of_another(
             message = "Any signed-in user can add rows to {} that name another user. May they?"
             yield question(KIND, tried, table.label, table.label, message)
         return
+
+
+def _is_refused_to_others(group: Sequence[Tried]) -> bool:
+    """Whether somebody adds a row in their own name, and the same row in another's is refused: then
+    only those who administer a group name others.
+    """
+    inserts = [t for t in group if t.action == INSERT and not t.is_state]
+    own = {(t.actor, t.row) for t in inserts if t.name == JOIN and t.reached and not t.failed}
+    others = [t for t in inserts if t.name == "" and (t.actor, t.row) in own]
+    return bool(others) and not any(t.reached for t in others)
 
 
 def _is_read_by_others(group: Sequence[Tried]) -> bool:

@@ -16,11 +16,16 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
-    """One leak for each function, and one question about the numbers of all rows. A member may know
-    those of its group.
+    """One leak for each function, one question about the helpers of policies, and one about the
+    numbers of all rows. A member may know those of its group.
     """
+    changing = {called.function for called in facts.calls if called.changed or called.opened}
     for called in saying(asked(facts), "existing"):
-        if called.actor.is_outsider:
+        if not called.actor.is_outsider or called.function in changing:
+            continue
+        if called.is_helper:
+            yield question(KIND, called, "find out by an id whether others have rows by")
+        else:
             effect = "find out by an id whether others have rows, or how many"
             yield leak(KIND, Severity.WARNING, called, effect, called.existing)
     for called in saying(asked(facts), "counted"):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import STRANGER
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown
-from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, UPDATE
+from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
+from supabase_jobs.audit.probes.attempt import ADD, FORGE, INSERT, OTHER, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -23,14 +23,16 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
         is_refused = any(
             t.action == INSERT and t.whose == OTHER and not t.reached for t in strangers
         )
-        if not is_refused:
+        # who adds rows in another's name gains nothing by an update
+        names_others = any(t.name in (FORGE, ADD) and t.reached for t in strangers)
+        if not is_refused or names_others:
             continue
         table = group[0].table
         for tried in strangers:
             is_own = tried.action == UPDATE and tried.whose == OWN and tried.reached
             if is_own and tried.column in table.users and tried.column in table.checked:
                 message = (
-                    "Any signed-in user can put another user's name on their own rows: UPDATE of"
+                    f"{who(tried.actor)} put another user's name on their own rows: UPDATE of"
                     f" {table.name}.{tried.column}"
                 )
                 yield shown(KIND, Severity.WARNING, tried, message)

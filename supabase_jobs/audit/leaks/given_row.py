@@ -42,7 +42,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
                 "Any signed-in user can change what others state in rows that only they create:"
                 f" UPDATE of {', '.join(columns)} in {table.name}"
             )
-            yield shown(KIND, Severity.WARNING, changed[0], message)
+            yield shown(KIND, Severity.WARNING, changed[0], message, columns)
         else:
             message = (
                 f"Any signed-in user can change {', '.join(columns)} of their own rows in {{}},"
@@ -56,7 +56,7 @@ def _may_be_given(table: Table) -> bool:
     be given them: the app creates a profile, a membership or a group for them.
     """
     is_of_app = table.per_user or table.is_membership or table.is_group
-    return table.rls and table.owner_updates and not table.is_storage and not is_of_app
+    return table.rls and bool(table.updating) and not table.is_storage and not is_of_app
 
 
 def _only_others_create(facts: Facts, table: Table, actor: Actor) -> bool:

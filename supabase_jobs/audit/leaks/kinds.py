@@ -1,6 +1,6 @@
 """The leaks among the facts: every kind, each leak once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from supabase_jobs.audit.leaks import (
@@ -48,6 +48,9 @@ from supabase_jobs.audit.leaks import (
 )
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question, ShownLeak, merged
+from supabase_jobs.audit.policies.usage import StateColumn, columns_of_state
+from supabase_jobs.audit.probes.attempt import INSERT, OTHER, UPDATE
+from supabase_jobs.findings import Severity
 
 
 class Module(Protocol):
@@ -112,7 +115,8 @@ FROM_CATALOGS = (f"{rls_disabled.KIND.code}:", f"{open_policy.KIND.code}:")
 def find(facts: Facts) -> list[AnyLeak]:
     """The leaks, at most one for each id, that of the most general caller.
 
-    A state of a row has no leak of its own if the table has the same one.
+    A state of a row has no leak of its own if the table has the same one, or a state with fewer
+    conditions; and of leaks that the same write of a column shows, there is only the gravest.
     """
     found: dict[str, AnyLeak] = {}
     for module in MODULES:
@@ -125,10 +129,66 @@ def find(facts: Facts) -> list[AnyLeak]:
         for leak in found.values()
         if isinstance(leak, ShownLeak) and not leak.tried.is_state
     }
-    return [leak for leak in found.values() if not _is_known(leak, of_tables)]
+    kept = [leak for leak in found.values() if not _is_known(leak, of_tables)]
+    return _gravest(_of_widest_states(kept))
 
 
 def _is_known(leak: AnyLeak, of_tables: set[tuple[str, str, str]]) -> bool:
     if not isinstance(leak, ShownLeak) or not leak.tried.is_state:
         return False
     return (leak.kind.code, leak.tried.table.label, leak.tried.action) in of_tables
+
+
+def _of_widest_states(leaks: Sequence[AnyLeak]) -> list[AnyLeak]:
+    kept = []
+    for leak in leaks:
+        if not any(_is_wider_state(one, leak) for one in leaks):
+            kept.append(leak)
+    return kept
+
+
+def _is_wider_state(one: AnyLeak, leak: AnyLeak) -> bool:
+    """Whether a leak is the same one of rows in a state that has fewer conditions."""
+    if not isinstance(one, ShownLeak) or not isinstance(leak, ShownLeak):
+        return False
+    if not one.tried.is_state or not leak.tried.is_state or one.severity != leak.severity:
+        return False
+    same = one.kind is leak.kind and one.tried.table is leak.tried.table
+    same &= (one.tried.action, one.tried.actor) == (leak.tried.action, leak.tried.actor)
+    return same and _conditions(one) < _conditions(leak)
+
+
+def _conditions(leak: ShownLeak) -> frozenset[StateColumn]:
+    """The conditions of the state of a row."""
+    _, _, state = leak.object.removesuffix(")").partition(" (")
+    return frozenset(columns_of_state(state))
+
+
+def _gravest(leaks: Sequence[AnyLeak]) -> list[AnyLeak]:
+    """Without leaks of which the same write of one's own row shows a graver one."""
+    order = list(Severity)
+    writes = [leak for leak in leaks if isinstance(leak, ShownLeak) and _is_of_own(leak)]
+    best: dict[tuple[str, str, str], ShownLeak] = {}
+    # what opens something is proven by what it opens
+    ranked = sorted(
+        writes, key=lambda one: (order.index(one.severity), one.kind != escalation.KIND)
+    )
+    for leak in ranked:
+        for column in leak.columns or [leak.tried.column]:
+            best.setdefault((leak.tried.table.label, leak.tried.action, column), leak)
+    kept = [leak for leak in leaks if leak not in writes or leak in best.values()]
+    changed = {label for label, action, _ in best if action == UPDATE}
+    return [leak for leak in kept if not _is_asked(leak, changed)]
+
+
+def _is_of_own(leak: ShownLeak) -> bool:
+    """Whether a write of a row of one's own shows a leak, or of a membership."""
+    tried = leak.tried
+    if tried.action == UPDATE:
+        return bool(tried.column) and tried.whose != OTHER
+    return tried.action == INSERT and (bool(tried.column) or tried.table.is_membership)
+
+
+def _is_asked(leak: AnyLeak, changed: Collection[str]) -> bool:
+    """Whether a question about all columns of a row has a column with a leak."""
+    return isinstance(leak, Question) and leak.kind is given_row.KIND and leak.decides in changed

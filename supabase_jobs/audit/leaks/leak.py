@@ -81,9 +81,12 @@ class Leak:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ShownLeak(Leak):
-    """A leak that an attempt shows. Its cause is found by trying without policies."""
+    """A leak that an attempt shows. Its cause is found by trying without policies. `columns` are
+    those of the table that it is about, if there are several.
+    """
 
     tried: Tried
+    columns: Sequence[str] = ()
 
     @property
     def id(self) -> str:
@@ -191,10 +194,17 @@ def merged(one: Question, other: Question) -> Question:
     return replace(one, topics=topics)
 
 
-def shown(kind: Kind, severity: Severity, tried: Tried, message: str) -> ShownLeak:
+def shown(
+    kind: Kind, severity: Severity, tried: Tried, message: str, columns: Sequence[str] = ()
+) -> ShownLeak:
     """The leak that an attempt shows."""
     return ShownLeak(
-        kind=kind, severity=severity, object=tried.object, message=message, tried=tried
+        kind=kind,
+        severity=severity,
+        object=tried.object,
+        message=message,
+        tried=tried,
+        columns=columns,
     )
 
 

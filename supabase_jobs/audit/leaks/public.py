@@ -70,6 +70,10 @@ def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak]:
 
 
 def _sensitive(facts: Facts, tried: Tried) -> list[str]:
+    """The columns with addresses or secrets. The telephone number of a group is no person's."""
     if tried.table.is_storage:
         return []
-    return facts.sensitive_columns(tried.table, tried.actor.role)
+    found = facts.sensitive_columns(tried.table, tried.actor.role)
+    if not tried.table.is_group:
+        return found
+    return [name for name in found if not facts.words.telephone_columns.matches(name)]

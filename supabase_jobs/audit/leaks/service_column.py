@@ -216,9 +216,10 @@ def _is_limited(facts: Facts, update: Tried) -> bool:
 def _is_pinned(facts: Facts, update: Tried) -> bool:
     """Whether the caller sets, as the owner of a row, a value that a policy refuses in its new
     rows, and its updates of the column are neither limited nor meant: a grant of UPDATE on some
-    columns shows that.
+    columns shows that, or that the person who updates a row is another one than who inserts it.
     """
-    if not update.table.owner_updates:
+    table = update.table
+    if not table.updating or (table.checked and not set(table.updating) & set(table.checked)):
         return False
     if f"{update.actor.role} UPDATE" not in update.table.granted:
         return False

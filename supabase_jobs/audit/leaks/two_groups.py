@@ -27,6 +27,8 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
                 continue
             if tried.column in tried.table.key_columns:
                 continue  # a row may move between groups of which one is a member
+            if facts.is_open(tried):
+                continue  # to people of no group, too: that is the leak
             if _is_refused_alone(tried, membership, members):
                 message = (
                     f"A {membership.role} of one group who is {membership.strongest} of another"

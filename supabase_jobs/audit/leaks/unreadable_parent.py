@@ -21,11 +21,11 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """
     for group in facts.objects.values():
         for tried in group:
-            parents = facts.unreadable_parents(tried) if _is_of_own(tried) else []
+            parents = _parents(facts, tried)
             if not parents:
                 continue
             parent, verb = parents[0], "move" if tried.action == UPDATE else "add"
-            if parent in tried.table.read_by_policies:
+            if parent in tried.table.read_by_policies and parent != tried.table.label:
                 message = (
                     f"{who(tried.actor)} {verb} rows of their own below {parent} rows that they"
                     " cannot read"
@@ -38,6 +38,15 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
                 )
                 yield question(KIND, tried, parent, tried.object, message)
             break
+
+
+def _parents(facts: Facts, tried: Tried) -> list[str]:
+    """The tables of rows of others above a row of one's own; the row that each user has stands for
+    a person, who is named.
+    """
+    if not _is_of_own(tried):
+        return []
+    return [label for label in facts.unreadable_parents(tried) if not facts.tables[label].per_user]
 
 
 def _is_of_own(tried: Tried) -> bool:

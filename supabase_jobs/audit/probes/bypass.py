@@ -238,7 +238,10 @@ class FunctionCall(Inquiry):
         if self.before and result.error is None:
             after = self.watch.snapshot(answers[-1].rows[0])
             effects = self.watch.effects(self.before, after)
-            self.recounted = [row for row in effects.recounted if row not in self.hidden]
+            # a row in a state that is hidden, such as a price that is not listed, is one of a table
+            # that the caller knows
+            known = {row.relation.oid for row in self.watch.rows if row not in self.hidden}
+            self.recounted = [row for row in effects.recounted if row.relation.oid in known]
             self.changed = [row for row in effects.changed if row not in self.recounted]
             self.forged, self.addressed = list(effects.forged), list(effects.addressed)
         written = (*self.changed, *self.recounted, *self.forged, *self.addressed)

@@ -64,7 +64,7 @@ class Gain:
     """
 
     write: Attempt
-    relation: Relation
+    row: Row
     action: str
 
 
@@ -911,13 +911,11 @@ class Probes:
             if repeated.reached:
                 seen = repeated.answers[-1].rows[0]
                 self.gains += [
-                    Gain(write, a.relation, SELECT)
-                    for a, now in zip(hidden, seen, strict=True)
-                    if now
+                    Gain(write, a.row, SELECT) for a, now in zip(hidden, seen, strict=True) if now
                 ]
         for write, closed_attempt, again in writes:
             if again.reached:
-                self.gains.append(Gain(write, closed_attempt.relation, closed_attempt.action))
+                self.gains.append(Gain(write, closed_attempt.row, closed_attempt.action))
         self.gains = [gain for gain in self.gains if not self._is_of_the_invitation(gain)]
 
     def _is_closed(self, attempt: Attempt) -> bool:
@@ -971,7 +969,8 @@ class Probes:
         return any(
             a.reached and a.action == gain.action and a.whose == GROUP
             for a in self.attempts
-            if a.relation is gain.relation and a.caller.kind == MEMBER and a.caller.user is not None
+            if a.relation is gain.row.relation and a.caller.kind == MEMBER
+            if a.caller.user is not None
             if (a.caller.user.membership, a.caller.user.role) == (user.membership, user.role)
             and not a.caller.user.in_both
         )

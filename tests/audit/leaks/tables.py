@@ -76,7 +76,7 @@ _TABLE: Mapping[str, Any] = {
     "is_membership": False,
     "has_invitations": False,
     "accepts_rows": True,
-    "owner_updates": True,
+    "updating": ["user_id"],
     "names_owner": False,
     "users": ["user_id"],
     "claims": [],
@@ -156,7 +156,7 @@ class _Builder:
             tables=self._tables,
             tried=tried,
             opened=[
-                Opened(tried[one["write"]], one["table"], one["does"])
+                Opened(tried[one["write"]], one["table"], one.get("row", 0), one["does"])
                 for one in case.get("opened", [])
             ],
             views=[self._viewed(one) for one in case.get("viewed", [])],
@@ -237,6 +237,7 @@ class _Builder:
             "arguments": "",
             "names_others": False,
             "runs_sql": False,
+            "is_helper": False,
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from supabase_jobs.audit.leaks.leak import some
 from supabase_jobs.audit.permission import NONE, Permission, beyond, permissions
 from supabase_jobs.findings import (
     MEMBER_ROWS,
@@ -115,13 +116,19 @@ def render(result: Audit, old: Baseline) -> str:
 
 
 def _columns(result: Audit) -> dict[str, list[str]]:
-    """The columns of each table of which somebody may update only some."""
+    """The columns of each table of which somebody may update only some, or replaces rows."""
     found = {}
     for name, callers in sorted(result.access.items()):
         relation = result.relations.get(_table_of(name))
-        if relation is not None and any("update(" in actions for actions in callers.values()):
+        changes = any("update(" in one or _replaces(permissions(one)) for one in callers.values())
+        if relation is not None and changes:
             found[_table_of(name)] = sorted(relation.columns)
     return found
+
+
+def _replaces(some: Collection[Permission]) -> bool:
+    """Whether somebody inserts and deletes rows: a link of which all columns are keys."""
+    return {Permission("insert"), Permission("delete")}.issubset(some)
 
 
 def _table_of(name: str) -> str:
@@ -197,19 +204,15 @@ def _deviations(
         for caller in result.callers
         for rows in ("", OWN_ROWS, MEMBER_ROWS)
     }
-    recorded = {caller for callers in baseline.access.values() for caller in callers}
+    # who has no access is not recorded, but every audit has outsiders
+    recorded = OUTSIDERS.union(*baseline.access.values())
     for name, callers in result.access.items():
         if name not in baseline.access:
             yield from _new(name, callers, result)
             continue
         for caller in dict.fromkeys([*callers, *baseline.access[name]]):
             before = baseline.access[name].get(caller)
-            if (
-                caller not in recorded
-            ):  # such as a user with a claim that is new: it has what everyone of its role has
-                yield from _compare_new(
-                    name, caller, callers[caller], baseline.access[name], strict, result
-                )
+            if caller not in recorded:
                 continue
             if caller not in known and permissions(before):
                 yield _unknown_caller(name, caller, known, strict)
@@ -218,6 +221,7 @@ def _deviations(
             now -= _of_new_columns(result, baseline, name, caller)
             yield from _compare(name, caller, now, permissions(before), strict, result)
     yield from _new_columns(result, baseline)
+    yield from _new_callers(result, baseline, recorded)
     for name, roles in result.functions.items():
         if name in baseline.functions:
             before_ = permissions(baseline.functions[name])
@@ -255,13 +259,13 @@ def _of_new_columns(
     result: Audit, baseline: Baseline, name: str, caller: str
 ) -> frozenset[Permission]:
     """The updates of columns that are new, that nothing mentions, and that belong to a row of which
-    the caller may update other columns, too.
+    the caller may update other columns, too, or that it may replace.
     """
     table, before = _table_of(name), permissions(baseline.access[name].get(caller))
     relation = result.relations.get(table)
     if relation is None or table not in baseline.columns or caller in OUTSIDERS:
         return frozenset()
-    if not any(one.kind == _UPDATE for one in before):
+    if not any(one.kind == _UPDATE for one in before) and not _replaces(before):
         return frozenset()
     new = relation.columns.difference(baseline.columns[table], relation.mentioned)
     now = permissions(result.access[name].get(caller))
@@ -309,17 +313,45 @@ def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[Audit
         )
 
 
-def _compare_new(
-    name: str, caller: str, new: str, before: Mapping[str, str], strict: bool, result: Audit
+def _new_callers(
+    result: Audit, baseline: Baseline, recorded: Collection[str]
 ) -> Iterator[AuditFinding]:
-    """The access of a caller that the baseline does not mention, which may be a caller without
-    access.
+    """One finding for each caller without access in the baseline that has more than everyone, such
+    as a user with a claim that is new, or one that an earlier version did not try.
     """
-    general = "anon" if caller.startswith("anon") else "stranger"
-    # "CALLER, own rows" and "CALLER, rows of members" are about rows that are not a stranger's
-    known = "" if ", " in caller else before.get(general, "")
-    wider_ = beyond(permissions(new), permissions(known))
-    yield from _compare(name, caller, wider_, (), strict, result)
+    names = dict.fromkeys(caller for callers in result.access.values() for caller in callers)
+    for caller in [name for name in names if name not in recorded]:
+        gained: dict[str, list[Permission]] = {}
+        for name, callers in result.access.items():
+            if name in baseline.access and caller in callers:
+                known = _of_everyone(caller, baseline.access[name])
+                if more := beyond(permissions(callers[caller]), known):
+                    gained[name] = more
+        if gained:
+            yield _new_caller(result, caller, gained)
+
+
+def _of_everyone(caller: str, before: Mapping[str, str]) -> frozenset[Permission]:
+    """The recorded access that a new caller has, too: that of everyone of its role, and to its own
+    rows that of the owner.
+    """
+    general = permissions(before.get("anon" if caller.startswith("anon") else "stranger"))
+    if caller.endswith(f", {OWN_ROWS}"):
+        return permissions(before.get("owner"))
+    # "CALLER, rows of members" is about rows that are not a stranger's
+    return frozenset() if ", " in caller else general
+
+
+def _new_caller(
+    result: Audit, caller: str, gained: Mapping[str, Sequence[Permission]]
+) -> AuditFinding:
+    shown = [f"{', '.join(map(str, more))} in {name}" for name, more in gained.items()]
+    message = f"{caller} has no access in the baseline, and now {some(shown)}"
+    keys = [f"{name}:{caller}:{one}" for name, more in gained.items() for one in more]
+    explained = next((result.explained[key] for key in keys if key in result.explained), None)
+    first = next(iter(gained))
+    explained = explained or _of_object(result, first)
+    return _finding(f"new:{caller}", Severity.ERROR, first, message, explained)
 
 
 def _compare(

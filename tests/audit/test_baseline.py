@@ -104,6 +104,16 @@ def test_baseline_records_the_columns_of_tables_with_an_update_of_some() -> None
     assert "columns" not in tomllib.loads(render(result, Baseline()))
 
 
+def test_new_column_of_a_row_that_is_replaced_is_an_info() -> None:
+    links = {"public.notes": {"stranger": "none", "owner": "read insert delete"}}
+    written = tomllib.loads(render(_with_columns(links, mentioned=frozenset()), Baseline()))
+    assert written["columns"] == {"public.notes": ["body", "id", "note", "title"]}
+    now = {"public.notes": {"stranger": "none", "owner": "read insert update(note) delete"}}
+    known = Baseline(links, columns={"public.notes": ["id", "body", "title"]})
+    found = _found(_with_columns(now, mentioned=frozenset()), known)
+    assert found == ["info baseline:new:public.notes.note"]
+
+
 def test_update_of_every_column_includes_each_column() -> None:
     every = {"public.notes": {"stranger": "none", "owner": "read update delete"}}
     assert _found(_audit(every), Baseline(NOTES)) == [
@@ -250,8 +260,27 @@ def test_new_kind_of_caller_has_what_everyone_of_its_role_has() -> None:
         "anon with x = y": "read",
     }
     found = _found(_audit({"public.notes": now}), known)
-    assert found == ["error baseline:public.notes:user with role = admin:delete:wider"]
+    assert found == ["error baseline:new:user with role = admin"]
     own = {"anon": "read", "stranger": "read join", "user with role = admin, own rows": "read"}
     assert _found(_audit({"public.notes": own}), known) == [
-        "error baseline:public.notes:user with role = admin, own rows:read:wider"
+        "error baseline:new:user with role = admin, own rows"
     ]
+
+
+def test_new_kind_of_caller_is_one_finding_about_all_objects() -> None:
+    known = {"public.notes": {"stranger": "none"}, "public.tags": {"stranger": "read"}}
+    now = {name: {"stranger": actions["stranger"]} for name, actions in known.items()}
+    now["public.notes"]["clerk"] = "read update(body,title)"
+    now["public.tags"]["clerk"] = "read delete"
+    [finding] = apply(_audit(now), Baseline(known), strict=False, narrowed=False).findings
+    assert (finding.id, finding.object) == ("baseline:new:clerk", "public.notes")
+    assert finding.message == (
+        "clerk has no access in the baseline, and now read, update(body), update(title) in"
+        " public.notes, delete in public.tags"
+    )
+
+
+def test_new_kind_of_caller_does_with_its_own_rows_what_the_owner_does() -> None:
+    known = Baseline({"public.notes": {"stranger": "none", "owner": "read update delete"}})
+    now = {"stranger": "none", "owner": "read update delete", "clerk, own rows": "read delete"}
+    assert _found(_audit({"public.notes": now}), known) == []

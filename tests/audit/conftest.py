@@ -1,9 +1,12 @@
 """Databases with the example projects of tests/data/projects."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from supabase_jobs.audit import baseline
 from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.audit.baseline import Access
 from supabase_jobs.database.connection import Connection, connect
@@ -72,6 +75,18 @@ def unmodified(project_url: Callable[[str], str]) -> Callable[[str], Audit]:
         return made[name]
 
     return of
+
+
+def accepted(result: Audit, folder: Path) -> baseline.Baseline:
+    """The baseline of an audit, written and read again, with a reason for each leak."""
+    file = folder / "access.toml"
+    file.write_text(baseline.render(result, baseline.Baseline()), encoding="utf-8")
+    loaded = baseline.load(file)
+    return replace(
+        loaded,
+        accepted=dict.fromkeys(loaded.accepted, "intended"),
+        decisions=dict.fromkeys(loaded.decisions, "decided"),
+    )
 
 
 def decided(fix: str) -> str:

@@ -6,7 +6,6 @@ Faults of different objects share an audit, and so do the harmless changes of a 
 
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Audit, Severity
 from tests.audit import catalogue
 from tests.audit.catalogue import Fault, Project, groups, names, project
-from tests.audit.conftest import decided, run_audit
+from tests.audit.conftest import accepted, decided, run_audit
 
 each_group = pytest.mark.parametrize(
     ("project", "faults", "found"),
@@ -30,18 +29,6 @@ each_group = pytest.mark.parametrize(
 Unmodified = Callable[[str], Audit]
 
 _CHANGING = ("error function-writes:", "error function-opens:", "warning function-forges:")
-
-
-def _baseline(result: Audit, folder: Path) -> baseline.Baseline:
-    """The baseline of an audit, written and read again, with a reason for each leak."""
-    file = folder / "access.toml"
-    file.write_text(baseline.render(result, baseline.Baseline()), encoding="utf-8")
-    loaded = baseline.load(file)
-    return replace(
-        loaded,
-        accepted=dict.fromkeys(loaded.accepted, "intended"),
-        decisions=dict.fromkeys(loaded.decisions, "decided"),
-    )
 
 
 @pytest.mark.parametrize("name", names())
@@ -67,7 +54,7 @@ def test_faults_are_reported(
     unmodified: Unmodified,
     tmp_path: Path,
 ) -> None:
-    known = _baseline(unmodified(found.name), tmp_path)
+    known = accepted(unmodified(found.name), tmp_path)
     assert proved(project, faults, found) == [], "the proofs reach rows without the faults"
     for fault in faults:
         project.execute(fault.sql.encode())
@@ -116,7 +103,7 @@ def proved(connection: Connection, faults: Sequence[Fault], found: Project) -> l
 def test_harmless_changes_are_not_reported(
     project: Connection, name: str, unmodified: Unmodified, tmp_path: Path
 ) -> None:
-    known = _baseline(unmodified(name), tmp_path)
+    known = accepted(unmodified(name), tmp_path)
     for sql in catalogue.project(name).harmless.values():
         project.execute(sql.encode())
     result = run_audit(project, repairs=False)

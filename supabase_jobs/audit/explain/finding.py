@@ -128,7 +128,7 @@ def _chains(seen: Evidence, leak: AnyLeak) -> Iterator[Sequence[Tried]]:
 def _opened(seen: Evidence, gain: Gain) -> Iterator[Attempt]:
     """The actions that a write may have opened to its caller."""
     for attempt in seen.attempts:
-        if attempt.caller is gain.write.caller and attempt.relation is gain.relation:
+        if attempt.caller is gain.write.caller and attempt.relation is gain.row.relation:
             is_closed = attempt.action == gain.action and not attempt.reached
             if is_closed and attempt.sent is not None:
                 yield attempt

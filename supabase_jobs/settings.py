@@ -16,6 +16,8 @@ DEFAULT_MIGRATIONS = Path("supabase") / "migrations"
 ALLOWED_SECTIONS = ("allowed_bypasses", "allowed_privileges")
 _SCHEMA = Path(__file__).with_name("settings.schema.json")
 
+KeyPath = tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class AllowedEntry:
@@ -122,10 +124,15 @@ class Deviation:
     title or name of each table of a list; `key` is an unknown key in it.
     """
 
-    path: tuple[str, ...]
+    path: KeyPath
     problem: str
     hint: str | None = None
     key: str = ""
+
+    @property
+    def place(self) -> KeyPath:
+        """The path to the value or to the unknown key."""
+        return (*self.path, self.key) if self.key else self.path
 
 
 def validate_toml(path: Path, values: Mapping[str, Any], schema: Path) -> None:
@@ -138,7 +145,7 @@ def validate_toml(path: Path, values: Mapping[str, Any], schema: Path) -> None:
         f"{path.name}: {' '.join(filter(None, (place, found.problem)))}",
         hint=found.hint,
         file=str(path),
-        line=next(filter(None, (_line(path, name) for name in reversed(found.path))), None),
+        line=line_of(key_lines(path.read_bytes().decode("utf-8-sig")), found.place),
     )
 
 
@@ -213,14 +220,49 @@ def toml_string(name: str) -> str:
     return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _line(path: Path, name: str) -> int | None:
-    """The first line with the name as a quoted key, if it is written in one of the usual ways."""
-    keys = (toml_string(name), f"'{name}'")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
-        if any(key in line for key in keys):
-            return number
-    return None
+def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int | None:
+    """The line of a key, or of the table that contains it."""
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
+
+
+def key_lines(text: str) -> dict[KeyPath, int]:
+    """The line of each key and table of a TOML text. Keys within inline tables have none."""
+    found: dict[KeyPath, int] = {}
+    header: KeyPath = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if stripped.startswith("[") and (path := _path_of(stripped)):
+            header = path
+        elif "=" in stripped and (path := _path_before_equals(stripped)):
+            path = (*header, *path)
+        else:
+            continue
+        for end in range(1, len(path) + 1):
+            found.setdefault(path[:end], number)
+    return found
+
+
+def _path_before_equals(line: str) -> KeyPath:
+    """The key of a line; the first `=` outside of its quotes ends it."""
+    for end in (at for at, char in enumerate(line) if char == "="):
+        if path := _path_of(f"{line[:end]} = 0"):
+            return path
+    return ()
+
+
+def _path_of(line: str) -> KeyPath:
+    """The path of the only key that a line of TOML defines."""
+    try:
+        table = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return ()
+    return tuple(_only_keys(table))
+
+
+def _only_keys(table: Any) -> Iterator[str]:
+    while isinstance(table, dict) and len(table) == 1:
+        [(key, table)] = table.items()
+        yield key
 
 
 def _folder(directory: Path, option: Path | None, from_file: str | None, name: str) -> Path | None:

@@ -3,8 +3,7 @@ tables.
 """
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from supabase_jobs.audit.catalog import Catalog, Relation
 from supabase_jobs.audit.policies.expressions import is_expression
 from supabase_jobs.audit.words import Words
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.settings import deviation, read_toml, toml_string
+from supabase_jobs.settings import KeyPath, deviation, key_lines, line_of, read_toml, toml_string
 
 DEFAULT_FILE = Path("supabase") / "audit.toml"
 # whose identity a caller has: the owner of tenant A, that of tenant B, or a user without rows
@@ -22,8 +21,6 @@ USERS = ("stranger", "owner", "newcomer")
 # the table of private channels, which is no table of the project
 CHANNELS = "realtime.messages"
 _SCHEMA = Path(__file__).with_name("audit.schema.json")
-
-KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -104,10 +101,9 @@ def load(path: Path) -> Configuration:
     type or meaning.
     """
     table = read_toml(path)
-    lines = _lines(path.read_text(encoding="utf-8"))
+    lines = key_lines(path.read_text(encoding="utf-8-sig"))
     if (found := deviation(table, _SCHEMA)) is not None:
-        place = (*found.path, found.key) if found.key else found.path
-        raise _error(path, lines, place, found.problem, found.hint)
+        raise _error(path, lines, found.place, found.problem, found.hint)
     configuration = Configuration(
         callers=tuple(_caller(name, entry) for name, entry in table.get("callers", {}).items()),
         rows={name: _expressions(columns) for name, columns in table.get("rows", {}).items()},
@@ -162,46 +158,6 @@ def _error(
     file: Path, lines: Mapping[KeyPath, int], path: KeyPath, message: str, hint: str | None
 ) -> ConfigError:
     """An error with the line of a key, or of the table that contains it."""
-    line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
+    line = line_of(lines, path)
     where = f"{file.name}:{line}" if line is not None else file.name
     return ConfigError(f"{where}: {message}", hint=hint, file=str(file), line=line)
-
-
-def _lines(text: str) -> dict[KeyPath, int]:
-    """The line of each key and table of a TOML text. Keys within inline tables have none."""
-    found: dict[KeyPath, int] = {}
-    header: KeyPath = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
-        if stripped.startswith("[") and (path := _path_of(stripped)):
-            header = path
-        elif "=" in stripped and (path := _path_before_equals(stripped)):
-            path = (*header, *path)
-        else:
-            continue
-        for end in range(1, len(path) + 1):
-            found.setdefault(path[:end], number)
-    return found
-
-
-def _path_before_equals(line: str) -> KeyPath:
-    """The key of a line; the first `=` outside of its quotes ends it."""
-    for end in (at for at, char in enumerate(line) if char == "="):
-        if path := _path_of(f"{line[:end]} = 0"):
-            return path
-    return ()
-
-
-def _path_of(line: str) -> KeyPath:
-    """The path of the only key that a line of TOML defines."""
-    try:
-        table = tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
-        return ()
-    return tuple(_only_keys(table))
-
-
-def _only_keys(table: Any) -> Iterator[str]:
-    while isinstance(table, dict) and len(table) == 1:
-        [(key, table)] = table.items()
-        yield key

@@ -265,7 +265,7 @@ def test_a_stopped_demo_leaves_no_files(
     ("words", "error"),
     [
         ((), "audit.toml:2: unknown key 'fly'"),
-        (("--baseline", "access.toml"), "access.toml: unknown key 'acces'"),
+        (("--baseline", "access.toml"), "access.toml:1: unknown key 'acces'"),
         (("--baseline", "broken.toml"), "broken.toml is not valid TOML: "),
         (("--baseline", "nope.toml"), "cannot read nope.toml: No such file or directory"),
     ],
@@ -288,7 +288,7 @@ def test_an_error_names_its_file_once(cli: Run, tmp_path: Path) -> None:
     (tmp_path / "supabase-jobs.toml").write_text('[allowed_bypasses."x"]\nreason = 1\n')
     ran = cli("render", "--out", "out")
     assert ran.err.startswith(
-        f"error: {tmp_path}/supabase-jobs.toml:1: allowed_bypasses: 'x': 'reason' needs a reason\n"
+        f"error: {tmp_path}/supabase-jobs.toml:2: allowed_bypasses: 'x': 'reason' needs a reason\n"
     )
 
 

@@ -6,11 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.checkout import program
 from tests.fix_cli import Run
-from tests.fix_db import Server
+from tests.fix_db import Make, Server
 from tests.programs import DEFAULT_MAJOR
 
 TABLE = """
@@ -102,6 +103,21 @@ def test_a_renamed_policy_changes_nothing(cli: Run, project: Path, tmp_path: Pat
     ran = cli("audit", "--migrations-from", str(tmp_path / "before"), cwd=project)
     assert ran.code == 0, ran.err
     assert ran.out.startswith("ok: 0 cells wider, 0 new objects, 0 cells narrower; ")
+
+
+def test_a_database_is_compared_by_a_copy(cli: Run, project: Path, make_database: Make) -> None:
+    """A policy that was changed in the dashboard."""
+    database = make_database("services", DEFAULT_MAJOR)
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(FIRST.encode())
+        connection.execute(OPENED.encode())
+    read_only = f"{database.url}?options=-c%20default_transaction_read_only%3Don"
+    words = ("audit", "--migrations-from", "main", "--json", "--db-url", read_only)
+    ran = cli(*words, cwd=project)
+    assert ran.code == 1, ran.err
+    assert [f"{c['severity']} {c['id']}" for c in ran.json["changes"]] == EXPECTED[:3]
+    assert ran.json["not_compared"] == []
+    assert "nothing is written to this database" in ran.err
 
 
 @embedded

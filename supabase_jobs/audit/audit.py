@@ -264,7 +264,11 @@ def audit(connection: Connection, options: Options) -> Audit:
         access.functions([] if options.tables else exposed),
         {":".join(map(str, key)): how for key, how in explained.items()},
         callers={caller.label: repeat.become(caller) for caller in everyone},
-        relations={r.label: _relation(r, plan) for r in found.relations if selected(r, options)},
+        relations={
+            r.label: _relation(r, plan, probes.restored.get(r.oid, ()))
+            for r in found.relations
+            if selected(r, options)
+        },
         tested={**access.tested(probes.attempts, tried), **access.tested_topics(channels)},
         repairs=together,
     )
@@ -296,13 +300,14 @@ def _unreachable(found: catalog.Catalog, options: Options) -> list[catalog.Relat
     ]
 
 
-def _relation(relation: catalog.Relation, plan: Plan) -> AuditedRelation:
+def _relation(relation: catalog.Relation, plan: Plan, restored: Collection[str]) -> AuditedRelation:
     return AuditedRelation(
         kind={"v": "view", "m": "materialized view"}.get(relation.kind, "table"),
         columns=frozenset(relation.by_name),
         rls=relation.rls,
         reachable=relation in plan.catalog.reachable,
         mentioned=frozenset(relation.by_name.keys() & plan.usage.words),
+        restored=frozenset(restored),
     )
 
 

@@ -367,7 +367,10 @@ def _compare(
         message = f"{caller}: {_of_columns(permission, before)} is allowed; it was not"
         explained = result.explained.get(key) or _of_object(result, name)
         yield _finding(f"{key}:wider", Severity.ERROR, name, message, explained)
+    relation = result.relations.get(_table_of(name))
     for permission in beyond(before, now):
+        if relation and permission.kind == _UPDATE and permission.column in relation.restored:
+            continue
         message = f"{caller}: {_of_columns(permission, now)} is refused; it was not"
         id_ = f"{name}:{caller}:{permission}:narrower"
         yield _finding(id_, _narrower(strict), name, message)

@@ -57,7 +57,7 @@ class AuditLimits:
     # values of a column in new rows
     chosen: int = 3
     # columns of a table with triggers that are tried without a policy
-    controls: int = 4
+    controls: int = 16
     # attempts for which an identity is set once
     attempts_in_batch: int = 100
     # columns of a view that are updated, one at a time

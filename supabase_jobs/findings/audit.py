@@ -91,7 +91,8 @@ class AccessSummary:
 @dataclass(frozen=True)
 class AuditedRelation:
     """A table or view of an audited database. `reachable`: requests can address it. `mentioned` are
-    the columns whose name a policy or function mentions: only they may decide about access.
+    the columns whose name a policy or function mentions: only they may decide about access;
+    `restored` those that a trigger sets, whoever updates them.
     """
 
     kind: str
@@ -99,6 +100,7 @@ class AuditedRelation:
     rls: bool
     reachable: bool
     mentioned: frozenset[str] = frozenset()
+    restored: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

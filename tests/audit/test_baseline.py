@@ -104,6 +104,19 @@ def test_baseline_records_the_columns_of_tables_with_an_update_of_some() -> None
     assert "columns" not in tomllib.loads(render(result, Baseline()))
 
 
+def test_column_that_a_trigger_sets_is_not_refused() -> None:
+    result = _audit({"public.notes": {"owner": "read update(title) delete"}})
+    columns = frozenset({"id", "body", "title"})
+    relation = AuditedRelation(
+        kind="table", columns=columns, rls=True, reachable=True, restored=frozenset({"body"})
+    )
+    assert _found(result, Baseline(NOTES)) == [
+        "warning baseline:public.notes:owner:update(body):narrower"
+    ]
+    result = replace(result, relations={"public.notes": relation})
+    assert _found(result, Baseline(NOTES)) == []
+
+
 def test_new_column_of_a_row_that_is_replaced_is_an_info() -> None:
     links = {"public.notes": {"stranger": "none", "owner": "read insert delete"}}
     written = tomllib.loads(render(_with_columns(links, mentioned=frozenset()), Baseline()))

@@ -104,7 +104,7 @@ class Probes:
         self._tables: Sequence[Relation] = ()
         self._everybody: list[_Role] | None = None
         # table → columns that a trigger restores or sets, whoever changes them
-        self._restored: dict[int, set[str]] = dict(self._known.restored)
+        self.restored: dict[int, set[str]] = dict(self._known.restored)
         self._tried: dict[Hashable, Attempt] = {}
         self._declarations: list[Statement] = []
         self.attempts: list[Attempt] = []
@@ -163,7 +163,7 @@ class Probes:
     @property
     def known(self) -> Known:
         """The attempts of this run, for others on the same rows."""
-        return Known(self._tried, self._restored)
+        return Known(self._tried, self.restored)
 
     def _open_cursors(self, tables: Sequence[Relation]) -> None:
         """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no
@@ -207,7 +207,7 @@ class Probes:
         for (relation, name), result in zip(tried, probe.results, strict=True):
             answers = [] if result.error is not None else result.answers[0].rows
             if answers and not answers[0][0]:
-                self._restored.setdefault(relation.oid, set()).add(name)
+                self.restored.setdefault(relation.oid, set()).add(name)
 
     def cursor_statements(self) -> list[Statement]:
         """The statements that open the cursors."""
@@ -296,7 +296,7 @@ class Probes:
 
     def _weight(self, relation: Relation, column: Column) -> int:
         """The lower, the fewer side effects an update of the column has."""
-        restored = column.name in self._restored.get(relation.oid, ())
+        restored = column.name in self.restored.get(relation.oid, ())
         key = any(column.name in k for k in relation.unique_keys)
         foreign = any(column.name in k.columns for k in relation.foreign_keys)
         identifies = column.name in user_columns(relation, self._plan.usage, self._plan.per_user)
@@ -320,6 +320,7 @@ class Probes:
             sent=statements.update(row, new, self._cursors.get(id(row))),
             column=column,
             value=new[column],
+            is_restored=column in self.restored.get(relation.oid, ()),
         )
         if relation.triggers and row.ctid:
             lasts = statements.has_value(row, column, new[column])

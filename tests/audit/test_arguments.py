@@ -136,6 +136,11 @@ SHAPED = {
     "$$ select * from drafts where query is not null and query like '[%' $$",
     "order_of(text)": f"create function public.order_of(number text) returns setof drafts {_SQL} "
     "$$ select * from drafts where number ~ '^ORD-[0-9]{{4}}$' $$",
+    "search_in(text,uuid)": f"create function public.search_in(q text, of_user uuid default null) returns setof drafts {_SQL} "
+    "$$ select * from drafts where body ilike '%' || q || '%' and (of_user is null or of_user = auth.uid()) $$",
+    "sum_of(jsonb)": f"create function public.sum_of(entries jsonb) returns setof drafts {_SQL} "
+    "$$ select d.* from jsonb_array_elements(entries) e join drafts d on (e ->> 'weight')::float8 > 0 "
+    "and (e ->> 'day')::date < now() $$",
     "since(date,date)": f"create function public.since(first date, last date) returns setof drafts {_SQL} "
     "$$ select * from drafts where created_on > first and created_on < last $$",
 }
@@ -164,3 +169,19 @@ def test_values_that_bodies_ask_for(project: Connection) -> None:
         f"error function-reads:public.{name.replace('(vector)', '(public.vector)')}"
         for name in SHAPED
     }
+
+
+GUARDED = {
+    "ordered(uuid,text)": f"create function public.ordered(own uuid, sorting text) returns setof lists {_PLPGSQL} "
+    "$$ begin if not exists (select from lists where id = own and owner_id = auth.uid()) then raise 'no'; end if; "
+    "return query execute 'select * from lists where id = $1 order by ' || sorting using own; end $$",
+}
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_sql_in_an_argument_behind_a_guard(project: Connection) -> None:
+    """Who owns a list may sort its rows, and runs any SQL by that."""
+    for statement in GUARDED.values():
+        project.execute(statement.encode())
+    found = {f.id: f for f in run_audit(project).findings if f.severity is Severity.ERROR}
+    assert found.keys() == {f"function-sql:public.{name}" for name in GUARDED}

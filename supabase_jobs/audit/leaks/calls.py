@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
-from supabase_jobs.findings import Explanation, Severity
+from supabase_jobs.findings import Explanation, Severity, as_comment
 
 
 def asked(facts: Facts) -> list[Called]:
@@ -56,12 +56,18 @@ def leak(
     return leak_of_function(kind, severity, called, message)
 
 
-def leak_of_function(kind: Kind, severity: Severity, called: Called, effect: str) -> ExplainedLeak:
-    """A leak of a function. Members keep their access if a former member loses it."""
+def leak_of_function(
+    kind: Kind, severity: Severity, called: Called, effect: str, advice: str = ""
+) -> ExplainedLeak:
+    """A leak of a function. Members keep their access if a former member loses it; `advice` is for
+    a function that its caller is meant to call.
+    """
     rights = "security definer" if called.is_definer else "security invoker"
     fix = f"revoke execute on function {called.function} from public, anon, authenticated;"
     if called.actor.remedy:
         fix = without_ended(called.function, called.actor)
+    elif advice:
+        fix = as_comment(advice)
     return ExplainedLeak(
         kind=kind,
         severity=severity,

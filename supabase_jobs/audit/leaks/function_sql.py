@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.leaks.calls import asked, leak_of_function
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
@@ -13,10 +14,14 @@ KIND = Kind(
     "A function runs an argument as SQL with the privileges of its owner.",
 )
 
+_ADVICE = "Pass values to EXECUTE with USING, and names by format('%I', …)."
+
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """One leak for each function."""
     for called in asked(facts):
         if called.runs_sql:
             effect = "run SQL of their own with the privileges of the owner of the function"
-            yield leak_of_function(KIND, Severity.ERROR, called, effect)
+            # who belongs to the group is meant to call the function
+            advice = _ADVICE if called.actor.kind == MEMBER else ""
+            yield leak_of_function(KIND, Severity.ERROR, called, effect, advice)

@@ -43,6 +43,12 @@ _BASES = {
     "timestamp with time zone": "timestamptz",
     "timestamp without time zone": "timestamp",
 }
+# values of the members of documents that a body casts to these types
+_CAST = {
+    **dict.fromkeys(("int2", "int4", "int8", "numeric", "float4", "float8"), "1"),
+    **dict.fromkeys(("date", "timestamp", "timestamptz"), _PAST),
+    "bool": "true",
+}
 # operators of JSON and of regular expressions, as the parser names them
 _MEMBERS, _MATCHES = ("->", "->>", "?"), ("~", "~*")
 
@@ -64,12 +70,13 @@ class Argument:
 
 @dataclass(frozen=True)
 class _Mentions:
-    """The constants of a body: all words, the keys of documents, and by argument the labels and
-    patterns that it is compared with.
+    """The constants of a body: all words, the keys of documents with the types that they are cast
+    to, and by argument the labels and patterns that it is compared with.
     """
 
     words: Sequence[str]
     keys: Sequence[str]
+    casts: Mapping[str, str]
     labels: Mapping[str, Sequence[str]]
     patterns: Mapping[str, Sequence[str]]
 
@@ -100,6 +107,12 @@ class Arguments:
             found[1:1] = self._of_rows(function, choices)
             first = [choice.known[0] for choice in choices]
             found += [first] if required and function.defaults else []
+            # a pattern that matches any row, where other arguments limit nothing
+            loose = [c.anything[0] if c.type in _TEXTS else None for c in choices]
+            if function.defaults and required:
+                found.append([choice.anything[0] for choice in choices[:required]])
+            elif any(loose) and None in loose:
+                found.append(loose)
             anything = product(*(choice.anything for choice in choices))
             found += [list(chosen) for chosen in islice(anything, LIMITS.calls)]
             for variants in ([c.anything[:2] for c in choices], [c.edges for c in choices]):
@@ -111,10 +124,13 @@ class Arguments:
     def injections(self, function: Function, caller: Persona) -> Iterator[list[Constant]]:
         """Arguments with SQL that fails with an error of its own if it runs."""
         choices = self.choices(function, caller)
-        first = [Constant(choice.known[0], choice.type) for choice in choices]
-        for number, argument in enumerate(first):
-            for text in _INJECTED if argument.type in _TEXTS else ():
-                yield [*first[:number], Constant(text, argument.type), *first[number + 1 :]]
+        of_victim = [Constant(choice.known[0], choice.type) for choice in choices]
+        # a guard may let the caller's own rows pass only
+        own = [Constant(self._own(choice, caller), choice.type) for choice in choices]
+        for first in (of_victim, own) if own != of_victim else (of_victim,):
+            for number, argument in enumerate(first):
+                for text in _INJECTED if argument.type in _TEXTS else ():
+                    yield [*first[:number], Constant(text, argument.type), *first[number + 1 :]]
 
     def choices(self, function: Function, caller: Persona) -> list[Argument]:
         """The values of each argument."""
@@ -156,7 +172,9 @@ class Arguments:
             choice.anything = ["%", token[:PART], *labels, *words[:2]]
             choice.edges = [*labels[1:], "", None]
         elif type_ in _DOCUMENTS:
-            document = json.dumps({key: self._of_key(key) for key in mentions.keys})
+            document = json.dumps(
+                {key: self._of_key(key, mentions.casts.get(key, "")) for key in mentions.keys}
+            )
             choice.known = [*known, document]
             choice.anything = ["{}"]
             choice.edges = [f"[{document}]", "[]", None]
@@ -251,6 +269,16 @@ class Arguments:
         own = [] if caller.user is None else [caller.user.id]
         return [candidates[0], *own, *candidates[1:], *(user.id for user in others[:1])]
 
+    def _own(self, choice: Argument, caller: Persona) -> str | None:
+        """The value that identifies a row of the caller's own tenant; otherwise the likeliest."""
+        if choice.type not in _IDS or caller.tenant is None:
+            return choice.known[0]
+        for row in self._world.a.rows.values():
+            own = caller.own_row(row.relation.oid)
+            if own is not None and [row.values.get(key) for key in row.key] == [choice.known[0]]:
+                return own.values.get(row.key[0])
+        return choice.known[0]
+
     def _mixed(self, name: str, type_: str, caller: Persona) -> list[str | None]:
         """An array of the caller's own id and one of tenant A: a body may look at one of them."""
         if caller.tenant is None or type_ != "uuid[]":
@@ -266,9 +294,11 @@ class Arguments:
         found = self._ids(tenant, name.removesuffix("s"), "uuid")
         return [value for value in (*found, tenant.owner.id) if value]
 
-    def _of_key(self, key: str) -> str | None:
-        """The value of a member of a document."""
+    def _of_key(self, key: str, type_: str) -> str | None:
+        """The value of a member of a document, of the type that the body casts it to."""
         plain = key.lower()
+        if type_ in _CAST:
+            return _CAST[type_]
         if plain.endswith(("id", "uuid")) or _USER.search(plain):
             return self._candidates(key, "uuid")[0]
         if "email" in plain:
@@ -382,13 +412,18 @@ class Arguments:
             name = _argument(function, comparison.left)
             if name and isinstance(comparison.right, expressions.Literal):
                 labels.setdefault(name, []).append(comparison.right.text)
+        casts: dict[str, str] = {}
         for fields in expressions.nodes(trees, "TypeCast"):
             name = _argument(function, expressions.value(fields["arg"]))
             type_ = fields["typeName"].get("names", [{}])[-1].get("String", {}).get("sval", "")
+            member = fields["arg"].get("A_Expr", {}).get("rexpr")
+            key = expressions.value(member)
+            if isinstance(key, expressions.Literal):
+                casts.setdefault(key.text, type_)
             if name:
                 labels.setdefault(name, []).extend(self._labels.get(type_, ()))
         of_arguments = {name: list(dict.fromkeys(texts)) for name, texts in labels.items() if texts}
-        return _Mentions(words, list(keys) or words, of_arguments, matched)
+        return _Mentions(words, list(keys) or words, casts, of_arguments, matched)
 
 
 def _one_changed(

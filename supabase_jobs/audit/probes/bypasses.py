@@ -328,7 +328,7 @@ class Bypasses:
     def _of_function(self, caller: Persona, function: Function) -> Iterator[Bypass]:
         if caller.role not in function.callers:
             return
-        if self._builds_sql(function) and caller.is_outsider:
+        if self._builds_sql(function):
             for arguments in self._arguments.injections(function, caller):
                 sent = [_call(function, arguments)]
                 yield Injection(caller=caller, object=function, action=SQL, sent=sent)

@@ -931,7 +931,10 @@ class Probes:
 
     def _may_open(self, attempt: Attempt) -> bool:
         """Whether an attempt was a permitted write that policies may depend on."""
-        trusted = attempt.caller.kind in (OWNER, CLAIM)
+        user = attempt.caller.user
+        # who has a role by the row of a profile has it from the project
+        is_appointed = attempt.caller.kind == MEMBER and user is not None and user.state is not None
+        trusted = attempt.caller.kind in (OWNER, CLAIM) or is_appointed
         if not attempt.reached or trusted or attempt.error is not None or attempt.is_state:
             return False
         if attempt.name == ACCEPT:

@@ -36,9 +36,9 @@ from supabase_jobs.audit.policies.usage import add_states
 from supabase_jobs.audit.probes import repeat, topics
 from supabase_jobs.audit.probes.attempt import OTHER, OWN, SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
-from supabase_jobs.audit.probes.bypasses import Bypasses
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
+from supabase_jobs.audit.probes.views_and_functions import Bypasses
 from supabase_jobs.audit.repairs import causes, fixes
 from supabase_jobs.audit.repairs.causes import Caused
 from supabase_jobs.audit.repairs.fixes import Repaired

@@ -104,7 +104,7 @@ def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Persona]
 
 def _declared(world: World, declared: DeclaredCaller) -> Persona:
     """A caller of audit.toml: an identity of the world with further claims and headers."""
-    headers = dict(declared.headers)
+    headers = dict(declared.headers or {})
     if declared.role != "authenticated":
         claims: dict[str, Any] = {"role": declared.role}
         user, tenant = None, None
@@ -113,10 +113,10 @@ def _declared(world: World, declared: DeclaredCaller) -> Persona:
         tenant = tenants.get(declared.user) or Tenant("c", "", [world.newcomer])
         user = tenant.owner
         claims = claims_of(tenant, user)
-    for path, value in _leaves(declared.claims, ()):
+    for path, value in _leaves(declared.claims or {}, ()):
         place(claims, path, value)
     return Persona(
-        label=declared.name,
+        label=declared.label,
         kind=_kind(declared),
         role=declared.role,
         claims=claims,

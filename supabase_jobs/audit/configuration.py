@@ -13,6 +13,7 @@ from supabase_jobs.audit.catalog import Catalog, Relation
 from supabase_jobs.audit.policies.expressions import is_expression
 from supabase_jobs.audit.words import Words
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.settings import KeyPath, deviation, key_lines, line_of, read_toml, toml_string
 
 DEFAULT_FILE = Path("supabase") / "audit.toml"
@@ -23,19 +24,16 @@ CHANNELS = "realtime.messages"
 _SCHEMA = Path(__file__).with_name("audit.schema.json")
 
 
-@dataclass(frozen=True)
-class DeclaredCaller:
-    """A kind of request. `user` is one of `USERS`, '' for a request without a user.
+@dataclass(frozen=True, kw_only=True)
+class DeclaredCaller(Caller):
+    """A caller of the file: its claims and headers add to those of its user. `user` is one of
+    `USERS`, '' for a request without a user.
 
     What an `outsider` reaches is a leak; any other caller is trusted, and only the baseline limits
     it.
     """
 
-    name: str
-    role: str
     user: str
-    claims: Mapping[str, Any]
-    headers: Mapping[str, str]
     outsider: bool
 
 
@@ -124,12 +122,12 @@ def load(path: Path) -> Configuration:
 def _caller(name: str, entry: Mapping[str, Any]) -> DeclaredCaller:
     role = entry.get("role", "authenticated")
     return DeclaredCaller(
-        name,
-        role,
-        entry.get("user", USERS[0]) if role == "authenticated" else "",
-        entry.get("claims", {}),
-        {header.lower(): value for header, value in entry.get("headers", {}).items()},
-        entry.get("outsider", False),
+        label=name,
+        role=role,
+        user=entry.get("user", USERS[0]) if role == "authenticated" else "",
+        claims=entry.get("claims", {}),
+        headers={header.lower(): value for header, value in entry.get("headers", {}).items()},
+        outsider=entry.get("outsider", False),
     )
 
 

@@ -30,8 +30,8 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
-from supabase_jobs.audit.probes.bypasses import Bypasses
 from supabase_jobs.audit.probes.tables import Probes
+from supabase_jobs.audit.probes.views_and_functions import Bypasses
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS

@@ -17,9 +17,9 @@ from supabase_jobs.audit.leaks.leak import AnyLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
-from supabase_jobs.audit.probes.bypasses import Bypasses
 from supabase_jobs.audit.probes.known import Altered, Known, Reach
 from supabase_jobs.audit.probes.tables import Gain, Probes
+from supabase_jobs.audit.probes.views_and_functions import Bypasses
 from supabase_jobs.audit.repairs.causes import alone, reaches
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Plan

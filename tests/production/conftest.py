@@ -14,7 +14,7 @@ from benchmarks.shop import CLIENTS, Observation, Shop
 from supabase_jobs.database.connection import connect
 from supabase_jobs.local.platform import load_platform, load_services
 from supabase_jobs.migrations.apply import apply_pending
-from supabase_jobs.migrations.extensions import prepare
+from supabase_jobs.migrations.extensions import prepare, superuser_statements
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.fix_db import in_memory
 from tests.programs import postgres_bin
@@ -76,10 +76,10 @@ def migrate(server: IndependentServer, folder: Path) -> str:
     with psycopg.connect(server.superuser_url("template1"), autocommit=True) as connection:
         connection.execute(f"create database {name} template platform owner postgres".encode())
     files = MigrationFiles(load_migrations(folder / "supabase" / "migrations"))
-    with connect(server.superuser_url(name)) as superuser:
+    with connect(server.superuser_url(name)) as superuser, superuser_statements(superuser):
         prepared = prepare(superuser, files)
-    with connect(server.url(name)) as connection:
-        apply_pending(connection, prepared.files)
+        with connect(server.url(name)) as connection:
+            apply_pending(connection, prepared.files)
     return name
 
 

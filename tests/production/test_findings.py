@@ -80,6 +80,41 @@ def test_with_and_without_superuser(
     assert of_copy(cli, server.superuser_url(database)) == expected
 
 
+SECURED = """
+create function public.secured() returns event_trigger language plpgsql as $$
+declare
+  made record;
+begin
+  for made in select * from pg_event_trigger_ddl_commands() where object_type = 'table' loop
+    execute format('alter table %s enable row level security', made.object_identity);
+  end loop;
+end $$;
+create event trigger secured on ddl_command_end when tag in ('CREATE TABLE') execute function public.secured();
+alter event trigger secured enable {state};
+create table public.notes (id int primary key, owner uuid references auth.users);
+create policy own on public.notes using (true);
+"""
+
+
+@pytest.mark.parametrize("state", ["always", "replica"])
+@every_major
+@pytest.mark.slow
+def test_event_triggers_in_each_state(
+    cli: Run, migrated: Migrated, tmp_path: Path, each_major: int, state: str
+) -> None:
+    """Of a trigger for replicas, tables of migrations get nothing."""
+    folder = tmp_path / "project"
+    migrations = folder / "supabase" / "migrations"
+    migrations.mkdir(parents=True)
+    (folder / "supabase" / "config.toml").write_text(f"[db]\nmajor_version = {each_major}\n")
+    (migrations / "20260101000000_secured.sql").write_text(SECURED.format(state=state))
+    server, database = migrated(each_major, folder)
+    found = findings(cli("audit", "--json", cwd=folder).json)
+    assert of_copy(cli, server.url(database)) == found
+    kinds = {finding["id"].partition(":")[0] for finding in found["findings"]}
+    assert ("rls-disabled" in kinds) == (state == "replica")
+
+
 @pytest.mark.slow
 def test_through_a_session_pooler(
     cli: Run, migrated: Migrated, of_migrations: OfMigrations, pooled: Callable[..., str]

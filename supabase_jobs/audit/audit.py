@@ -81,12 +81,13 @@ class Options:
     `functions`: call the functions that requests can call. `accepted` is the access of the
     baseline, if there is one; what goes beyond it gets a cause. `intended` are the ids of the leaks
     that it accepts. `repairs`: try repairs of the leaks; without, findings have only the fixes that
-    no trial proves. `configuration` is that of audit.toml. `stable`: the generated values are the
-    same in each run. `record` is called with the generated rows and what was tried on them, before
-    they are rolled back. `common` is what the audit has in common with those that
-    it is compared with; None for an audit of its own. `repaired` are the ids of findings whose
-    proven repairs are tried together, all if it is empty; None for no such trial. `partial`: a name
-    that this database lacks may exist in one that it is compared with. `copied` has the words of a
+    no trial proves. `known` are the ids of leaks that existed before: no repair of those that an
+    attempt shows is tried. `configuration` is that of audit.toml. `stable`: the generated values
+    are the same in each run. `record` is called with the generated rows and what was tried on them,
+    before they are rolled back. `common` is what the audit has in common with those that it is
+    compared with; None for an audit of its own. `repaired` are the ids of findings whose proven
+    repairs are tried together, all if it is empty; None for no such trial. `partial`: a name that
+    this database lacks may exist in one that it is compared with. `copied` has the words of a
     database with copied rows, and `hide` gets the values that were computed from them. `token_hook`
     is the schema and the name of the function that changes access tokens. `seconds` limits the
     probes. `advance` gets the number of the part that begins, and of all: rows, tables, views and
@@ -100,6 +101,7 @@ class Options:
     accepted: Access | None = None
     intended: Collection[str] = ()
     repairs: bool = True
+    known: Collection[str] = ()
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
     record: Callable[[Evidence], None] | None = None
@@ -218,7 +220,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         # what a write opens may be closed by the repair of what it opens
         ordered = sorted(caused[: len(judged)], key=lambda one: one.leak.kind is escalation.KIND)
         tried_out = proofs if options.repairs else None
-        repaired = _repaired(plan, tried_out, ordered, options.intended)
+        repaired = _repaired(plan, tried_out, ordered, {*options.intended, *options.known})
         repaired += [
             fixes.of_explained(plan, tried_out, leak)
             for leak in found_leaks
@@ -275,14 +277,14 @@ def audit(connection: Connection, options: Options) -> Audit:
 
 
 def _repaired(
-    plan: Plan, proofs: Proofs | None, caused: Sequence[Caused], intended: Collection[str]
+    plan: Plan, proofs: Proofs | None, caused: Sequence[Caused], kept: Collection[str]
 ) -> list[Repaired]:
-    """The repairs of leaks that attempts show. An info is access that may be intended: SQL that
-    ends it could break the project.
+    """The repairs of leaks that attempts show, but for those to be `kept`. An info is access that
+    may be intended: SQL that ends it could break the project.
     """
     found = []
     for one in caused:
-        is_kept = not one.leak.severity.is_problem or one.leak.id in intended
+        is_kept = not one.leak.severity.is_problem or one.leak.id in kept
         found.append(fixes.of_shown(plan, None if is_kept else proofs, one))
     return found
 

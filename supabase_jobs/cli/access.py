@@ -212,7 +212,8 @@ def compare_states(
     with progress("auditing the state before"):
         first = audit(old, replace(options, served=first_state.served, repairs=False))
     with progress("auditing the state after"):
-        second = audit(new, replace(options, served=second_state.served, accepted=first.access))
+        options = replace(options, served=second_state.served)
+        second = audit(new, replace(options, accepted=first.access, known=_leaks(first)))
     second = replace(
         second,
         database=str(describe(new)),
@@ -276,7 +277,8 @@ def compare_pending(
         verified = None if verify is None else verify(connection)
         if first is not None:
             reset_constraints(connection)
-            second = audited(connection, replace(options, accepted=first.access))
+            compared = replace(options, accepted=first.access, known=_leaks(first))
+            second = audited(connection, compared)
         return verified
 
     run = dry_run(check)
@@ -288,6 +290,11 @@ def compare_pending(
     second = replace(second, locations=locations(given))
     diff = compare(first, second, ("the database", "the pending files"), project_baseline())
     return run, named_by_project(replace(diff, not_compared=(*_skipped(run), *diff.not_compared)))
+
+
+def _leaks(before: "Audit") -> list[str]:
+    """The ids of the findings of the state before: only new ones become changes."""
+    return [finding.id for finding in before.findings if finding.severity.is_problem]
 
 
 def _skipped(run: "DryRun") -> "list[Any]":

@@ -21,6 +21,7 @@ from supabase_jobs.projects.copied import (
     copied_before_and_after,
     differing,
 )
+from supabase_jobs.projects.narration import Narration
 from supabase_jobs.projects.source import read_parts
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.fix_cli import Run
@@ -280,6 +281,28 @@ def test_no_value_that_was_computed_from_a_row_is_printed(
     # names of definitions are no values
     assert 'record "new" has no field "shape"' in html.unescape(texts["r.html"])
     assert "can call total() with no argument" in texts["test_access_functions.py"]
+
+
+def test_the_steps_and_their_parts_are_told(database: Database) -> None:
+    steps: list[str] = []
+    parts: list[tuple[int, int]] = []
+
+    @contextmanager
+    def step(name: str) -> Iterator[None]:
+        steps.append(name)
+        yield
+
+    narration = Narration(step=step, note=lambda _: None, advance=lambda *at: parts.append(at))
+    options = CopyOptions(Path("/nowhere"))
+    with connect(database.url) as connection:
+        connection.execute(
+            "do $$ begin for n in 1..300 loop execute format('create table t%s ()', n); end loop; end $$"
+        )
+    with connect(database.url) as connection, copied(connection, options, narration=narration):
+        assert steps == ["reading the schema", "copying the schema into an embedded server"]
+    assert len(parts) > 1
+    assert parts == sorted(parts)
+    assert parts[-1][0] == parts[-1][1]
 
 
 def test_the_database_is_only_read(database: Database, cli: Run) -> None:

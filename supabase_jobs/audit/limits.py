@@ -56,7 +56,7 @@ class AuditLimits:
     values: int = 6
     # values of a column in new rows
     chosen: int = 3
-    # columns of a table with triggers that are tried without a policy
+    # columns of a table with triggers or CHECKs that are tried without a policy
     controls: int = 16
     # attempts for which an identity is set once
     attempts_in_batch: int = 100

@@ -2,7 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import ANON, FORMER, INVITED, MEMBER, NEWCOMER, OWNER, STRANGER
+from supabase_jobs.audit.callers import (
+    ANON,
+    CLAIM,
+    FORMER,
+    INVITED,
+    MEMBER,
+    NEWCOMER,
+    OWNER,
+    STRANGER,
+    Persona,
+)
 from supabase_jobs.audit.leaks.leak import ShownLeak
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -45,4 +55,11 @@ def _widest(attempts: Sequence[Attempt], action: str) -> str:
         return "users"
     if any(a.whose == GROUP and a.caller.kind in (MEMBER, OWNER, INVITED, FORMER) for a in reached):
         return "group"
-    return "own" if any(a.whose == OWN for a in reached) else "none"
+    own = [a for a in reached if a.whose == OWN and not _has_privilege(a.caller, reached)]
+    return "own" if own else "none"
+
+
+def _has_privilege(caller: Persona, reached: Sequence[Attempt]) -> bool:
+    """Whether a claim lets its caller reach rows of others too: it is not about own rows."""
+    others = [a for a in reached if a.whose in (OTHER, GROUP) and not a.name]
+    return caller.kind == CLAIM and any(a.caller is caller for a in others)

@@ -45,11 +45,13 @@ class Known:
     """The attempts that an earlier run `tried`, and the reach of a change since then; without
     `reach`, nothing is known.
 
-    `restored` are the columns that triggers replace, of each table.
+    `restored` are the columns that triggers replace, of each table, and `refused` those whose new
+    value constraints refuse.
     """
 
     tried: Mapping[Hashable, Attempt] = field(default_factory=dict)
     restored: Mapping[int, set[str]] = field(default_factory=dict)
+    refused: Mapping[int, set[str]] = field(default_factory=dict)
     reach: Reach | None = None
 
     def tells(self, attempt: Attempt) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from psycopg import errors
+
 from supabase_jobs.audit.callers import (
     CLAIM,
     FORMER,
@@ -105,6 +107,8 @@ class Probes:
         self._everybody: list[_Role] | None = None
         # table → columns that a trigger restores or sets, whoever changes them
         self.restored: dict[int, set[str]] = dict(self._known.restored)
+        # table → columns whose new value a constraint refuses in some row
+        self._refused: dict[int, set[str]] = dict(self._known.refused)
         self._tried: dict[Hashable, Attempt] = {}
         self._declarations: list[Statement] = []
         self.attempts: list[Attempt] = []
@@ -115,7 +119,7 @@ class Probes:
         tables = [r for r in relations if r.is_table and r.partition_of is None]
         self._tables = tables
         self._open_cursors(tables)
-        self._find_restored(tables)
+        self._find_passing(tables)
         self._attempt(tables)
         self._escalate()
 
@@ -143,9 +147,10 @@ class Probes:
         """
         waiting = []
         for attempt in attempts:
-            if attempt.relation.may(
+            is_possible = attempt.sent is not None and attempt.relation.may(
                 attempt.caller.role, _PRIVILEGE[attempt.action], attempt.column or None
-            ):
+            )
+            if is_possible:
                 waiting.append(attempt)
             else:
                 attempt.outcome = DENIED
@@ -163,7 +168,7 @@ class Probes:
     @property
     def known(self) -> Known:
         """The attempts of this run, for others on the same rows."""
-        return Known(self._tried, self.restored)
+        return Known(self._tried, self.restored, self._refused)
 
     def _open_cursors(self, tables: Sequence[Relation]) -> None:
         """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no
@@ -186,28 +191,34 @@ class Probes:
             [result] = run_groups(self._impersonation.connection, [self._declarations])
             result.answer()
 
-    def _find_restored(self, tables: Sequence[Relation]) -> None:
+    def _find_passing(self, tables: Sequence[Relation]) -> None:
         """Note the columns whose new value a trigger replaces for the database's owner too, such as
-        `updated_at`: that shows nothing about a caller.
+        `updated_at`, or a constraint refuses in some row: that shows nothing about a caller.
         """
-        tried: list[tuple[Relation, str]] = []
+        tried: list[tuple[Row, str]] = []
         controls: list[Statement] = []
         for relation in tables if self._known.reach is None else ():
-            row = self._world.a.rows.get(relation.oid)
-            if row is None or not relation.triggers:
+            first = self._world.a.rows.get(relation.oid)
+            has_checks = any(constraint.kind == "c" for constraint in relation.constraints)
+            if first is None or not (relation.triggers or has_checks):
                 continue
+            states = [row for row in self._world.a.states if row.relation is relation]
             for column in self._columns_by_weight(relation, relation.columns)[: LIMITS.controls]:
-                value = self._values(row, column, self._callers[0])[0]
-                tried.append((relation, column.name))
-                controls.append(statements.lasting_update(row, column.name, value))
+                for row in (first, *(states if has_checks else ())):
+                    value = self._values(row, column, self._callers[0])[0]
+                    tried.append((row, column.name))
+                    controls.append(statements.lasting_update(row, column.name, value))
         if not controls:
             return
         probe = OwnerProbe(controls)
         self.prober.run([probe])
-        for (relation, name), result in zip(tried, probe.results, strict=True):
+        for (row, name), result in zip(tried, probe.results, strict=True):
+            oid = row.relation.oid
             answers = [] if result.error is not None else result.answers[0].rows
-            if answers and not answers[0][0]:
-                self.restored.setdefault(relation.oid, set()).add(name)
+            if isinstance(result.error, errors.IntegrityError):
+                self._refused.setdefault(oid, set()).add(name)
+            elif answers and not answers[0][0] and row is self._world.a.rows[oid]:
+                self.restored.setdefault(oid, set()).add(name)
 
     def cursor_statements(self) -> list[Statement]:
         """The statements that open the cursors."""
@@ -296,12 +307,14 @@ class Probes:
 
     def _weight(self, relation: Relation, column: Column) -> int:
         """The lower, the fewer side effects an update of the column has."""
-        restored = column.name in self.restored.get(relation.oid, ())
+        does_not_last = any(
+            column.name in known.get(relation.oid, ()) for known in (self.restored, self._refused)
+        )
         key = any(column.name in k for k in relation.unique_keys)
         foreign = any(column.name in k.columns for k in relation.foreign_keys)
         identifies = column.name in user_columns(relation, self._plan.usage, self._plan.per_user)
         mentioned = column.name in self._plan.usage.words
-        return 32 * restored + 8 * identifies + 4 * foreign + 4 * key + mentioned
+        return 32 * does_not_last + 8 * identifies + 4 * foreign + 4 * key + mentioned
 
     # -------------------------------------------------------------------------------------------
     # updates
@@ -753,7 +766,7 @@ class Probes:
     ) -> Attempt:
         relation, row = source.relation, source.sent(row)
         allowed = self._writable(relation, caller.role, INSERT)
-        if not allowed:
+        if not allowed and not relation.may(caller.role, "INSERT"):
             allowed = [c for c in relation.columns if not c.generated and c.identity != "a"]
         columns = [
             c for c in allowed if row.get(c.name) is not None and not self._omitted(relation, c)

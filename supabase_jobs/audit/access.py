@@ -176,9 +176,8 @@ def _updates(attempts: Sequence[Attempt]) -> list[str]:
     refused.
 
     Of rows of others and in further states, one column is tried: a policy lets either none pass or
-    each. A column that a trigger sets, whoever updates the row, is no matter of access.
+    each.
     """
-    attempts = [a for a in attempts if not a.is_restored]
     columns = list(dict.fromkeys(a.column for a in attempts if a.column))
     changed: list[str] = []
     for column in columns:

@@ -309,7 +309,9 @@ def _relation(relation: catalog.Relation, plan: Plan, restored: Collection[str])
         rls=relation.rls,
         reachable=relation in plan.catalog.reachable,
         mentioned=frozenset(relation.by_name.keys() & plan.usage.words),
-        restored=frozenset(restored),
+        unsettable=frozenset(restored).union(
+            c.name for c in relation.columns if c.generated or c.identity == "a"
+        ),
     )
 
 

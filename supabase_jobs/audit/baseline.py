@@ -17,6 +17,7 @@ from supabase_jobs.findings import (
     OWN_ROWS,
     AccessCaller,
     Audit,
+    AuditedRelation,
     AuditFinding,
     Explanation,
     Severity,
@@ -369,11 +370,23 @@ def _compare(
         yield _finding(f"{key}:wider", Severity.ERROR, name, message, explained)
     relation = result.relations.get(_table_of(name))
     for permission in beyond(before, now):
-        if relation and permission.kind == _UPDATE and permission.column in relation.restored:
+        if relation is not None and _is_unsettable(permission, now, relation):
             continue
         message = f"{caller}: {_of_columns(permission, now)} is refused; it was not"
         id_ = f"{name}:{caller}:{permission}:narrower"
         yield _finding(id_, _narrower(strict), name, message)
+
+
+def _is_unsettable(
+    permission: Permission, now: Collection[Permission], relation: AuditedRelation
+) -> bool:
+    """Whether an update lacks only columns that a trigger sets now, whoever updates them."""
+    if permission.kind != _UPDATE or permission.value:
+        return False
+    if permission.column:
+        return permission.column in relation.unsettable
+    updated = {one.column for one in now if one.kind == _UPDATE and not one.value}
+    return bool(updated) and relation.columns == updated | relation.unsettable
 
 
 def _of_columns(permission: Permission, others: Collection[Permission]) -> str:

@@ -92,7 +92,7 @@ class AccessSummary:
 class AuditedRelation:
     """A table or view of an audited database. `reachable`: requests can address it. `mentioned` are
     the columns whose name a policy or function mentions: only they may decide about access;
-    `restored` those that a trigger sets, whoever updates them.
+    `unsettable` those that no update sets, since they are generated or a trigger sets them.
     """
 
     kind: str
@@ -100,7 +100,7 @@ class AuditedRelation:
     rls: bool
     reachable: bool
     mentioned: frozenset[str] = frozenset()
-    restored: frozenset[str] = frozenset()
+    unsettable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -108,13 +108,22 @@ def test_column_that_a_trigger_sets_is_not_refused() -> None:
     result = _audit({"public.notes": {"owner": "read update(title) delete"}})
     columns = frozenset({"id", "body", "title"})
     relation = AuditedRelation(
-        kind="table", columns=columns, rls=True, reachable=True, restored=frozenset({"body"})
+        kind="table",
+        columns=columns,
+        rls=True,
+        reachable=True,
+        unsettable=frozenset({"body", "id"}),
     )
     assert _found(result, Baseline(NOTES)) == [
         "warning baseline:public.notes:owner:update(body):narrower"
     ]
     result = replace(result, relations={"public.notes": relation})
     assert _found(result, Baseline(NOTES)) == []
+    every = Baseline({"public.notes": {"owner": "read update delete"}})
+    assert _found(result, every) == []
+    relation = replace(relation, unsettable=frozenset({"id"}))
+    result = replace(result, relations={"public.notes": relation})
+    assert _found(result, every) == ["warning baseline:public.notes:owner:update:narrower"]
 
 
 def test_new_column_of_a_row_that_is_replaced_is_an_info() -> None:

@@ -174,6 +174,33 @@ def test_policy_mentions_what_its_function_reads() -> None:
     assert found.nulls == {(2, "left_at")}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "select owner = auth.uid()::text and state = 'open'",
+        "select $1 = auth.uid()::text and allowed.state = 'open'",
+    ],
+    ids=["by name", "by position and by the name of the function"],
+)
+def test_condition_that_was_moved_to_a_function_means_the_same(body: str) -> None:
+    text = "allowed(owner, notes.state)"
+    allowed = function("allowed", body, arguments=["owner", "state"])
+    notes = table("notes", "owner", "state", policies=[policy(text, ALL)])
+    found = read(catalog(notes, functions=[allowed]))
+    moved = of_policy("owner = auth.uid()::text and state = 'open'", ALL)
+    assert (found.owners, found.checked, found.updating) == ({(1, "owner")},) * 3
+    assert (found.users, found.literals) == (moved.users, moved.literals)
+
+
+def test_argument_with_the_name_of_a_column_of_the_body_is_the_column() -> None:
+    body = "select exists (select from seats where person = auth.uid()::text and state = 'x')"
+    allowed = function("allowed", body, arguments=["state"])
+    seats = table("seats", "person", "state", oid=2)
+    notes = table("notes", "owner", "state", policies=[policy("allowed(state)")])
+    found = read(catalog(notes, seats, functions=[allowed]))
+    assert found.literals == {(2, "state"): ["x"]}
+
+
 def test_reads_are_transitive() -> None:
     a = table("a", "id", policies=[policy("exists (select 1 from b where b.id = a.id)")])
     b = table("b", "id", oid=2, policies=[policy("exists (select 1 from c)")])

@@ -474,6 +474,25 @@ def name_of(call: Node) -> tuple[str, ...]:
     return tuple(part["String"]["sval"] for part in call["funcname"])
 
 
+def applied(tree: Any, arguments: Mapping[str, Node], function: str) -> Any:
+    """The body of a function with expressions in place of its arguments, by their names and by
+    positions such as $1.
+    """
+    if isinstance(tree, list):
+        return [applied(part, arguments, function) for part in tree]
+    if not isinstance(tree, dict):
+        return tree
+    named = value(tree) if tree.keys() <= {"ColumnRef", "ParamRef"} else None
+    if isinstance(named, Reference) and named.table in (None, function):
+        return arguments.get(named.column, tree)
+    return {name: applied(part, arguments, function) for name, part in tree.items()}
+
+
+def column_of(table: str, column: str) -> Node:
+    """The expression that names a column with its table."""
+    return {"ColumnRef": {"fields": [{"String": {"sval": name}} for name in (table, column)]}}
+
+
 def literals(tree: Any) -> set[str]:
     """The texts of all constants of a tree."""
     if isinstance(tree, list):

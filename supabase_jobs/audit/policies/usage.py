@@ -263,7 +263,8 @@ class _Reader:
 
     def _note_policy(self, relation: Relation, policy: Policy, text: str) -> set[int]:
         """Note what an expression of a policy reveals; the tables that it reads."""
-        tree = expressions.expression_tree(text)
+        expression = expressions.expression_tree(text)
+        tree = [expression, *self._applied(expression, relation)]
         self._note(tree, relation)
         called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])
         self._add_functions(tree, called)
@@ -276,6 +277,28 @@ class _Reader:
         if policy.command in ("w", "*") and text is policy.visible:
             self._usage.updating |= owners
         return tables
+
+    def _applied(self, tree: Any, relation: Relation) -> Iterator[Any]:
+        """The bodies of the functions that an expression calls with columns of its table, with
+        these columns in them: a condition that was moved to a function means the same.
+        """
+        for call in expressions.nodes(tree, "FuncCall"):
+            for function in self._named(expressions.name_of(call)):
+                body, names = self._bodies[function.oid], function.argument_names
+                columns: dict[str, Node] = {}
+                for number, (name, node) in enumerate(self._passed(function, call)):
+                    column = expressions.value(node)
+                    if isinstance(column, Reference) and column.column in relation.by_name:
+                        node = expressions.column_of(relation.label, column.column)
+                        columns[f"${(names.index(name) if name else number) + 1}"] = node
+                        columns |= {} if self._is_column(name, body) else {name: node}
+                if columns:
+                    yield expressions.applied(body, columns, function.name)
+
+    def _is_column(self, name: str, body: Any) -> bool:
+        """Whether a table of a body has such a column, which goes before an argument."""
+        tables = [self._by_name.get(table) for table in expressions.tables(body)]
+        return any(table is not None and name in table.by_name for table in tables)
 
     def _note_mentioned(
         self, relation: Relation, text: str, called: Iterable[str], tables: Iterable[int]

@@ -40,9 +40,8 @@ class Attempt:
     and `after` it may count rows; then `effect` reads the outcome from the answers. `column` and
     `value` belong to an update. `decided_by` is the role that each user has, such as
     `profiles.role = staff`, without which the action is refused. `others` are the tables and
-    actions of its statements before and after the action. `is_restored`: a trigger replaces the
-    value of the column, whoever updates it. A policy has accepted a row that violates only a
-    constraint, or that only a foreign key of other rows keeps.
+    actions of its statements before and after the action. A policy has accepted a row that violates
+    only a constraint, or that only a foreign key of other rows keeps.
     """
 
     caller: Persona
@@ -61,7 +60,6 @@ class Attempt:
     answers: Sequence[Any] = ()
     name: str = ""
     decided_by: str = ""
-    is_restored: bool = False
     others: Sequence[tuple[Relation, str]] = ()
 
     @property

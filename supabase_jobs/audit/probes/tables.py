@@ -333,7 +333,6 @@ class Probes:
             sent=statements.update(row, new, self._cursors.get(id(row))),
             column=column,
             value=new[column],
-            is_restored=column in self.restored.get(relation.oid, ()),
         )
         if relation.triggers and row.ctid:
             lasts = statements.has_value(row, column, new[column])

@@ -104,8 +104,30 @@ class Policy:
         return self.command in ("*", _COMMANDS[action])
 
 
+class Named:
+    """A table or view with the name of its schema."""
+
+    schema: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        """`schema.name`, as findings print it."""
+        return f"{self.schema}.{self.name}"
+
+    @cached_property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name with its schema."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def is_storage(self) -> bool:
+        """Whether the relation is storage.objects."""
+        return self.schema == "storage"
+
+
 @dataclass(frozen=True)
-class Relation:
+class Relation(Named):
     """A table or view. `granted` has pairs such as "anon SELECT"; `reads` are the relations that a
     view reads.
 
@@ -133,21 +155,6 @@ class Relation:
     bounds: tuple[str, ...] = field(default=())
     statement_triggers: bool = False
     partitions: frozenset[tuple[str, str]] = frozenset()
-
-    @property
-    def label(self) -> str:
-        """`schema.name`, as findings print it."""
-        return f"{self.schema}.{self.name}"
-
-    @cached_property
-    def identifier(self) -> sql.Identifier:
-        """The quoted name with its schema."""
-        return sql.Identifier(self.schema, self.name)
-
-    @property
-    def is_storage(self) -> bool:
-        """Whether the relation is storage.objects."""
-        return self.schema == "storage"
 
     @property
     def is_table(self) -> bool:

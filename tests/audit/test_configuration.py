@@ -202,7 +202,10 @@ def test_words_of_the_file_are_added(todos: Connection, file: Path) -> None:
         findings = audited(todos, configured).findings
         return {f.id: f.message for f in findings if f.object == "public.ranks"}
 
-    assert list(of_ranks(Configuration())) == ["shared-write:public.ranks:update"]
+    assert list(of_ranks(Configuration())) == [
+        "broken-access:public.ranks:unreadable",
+        "shared-write:public.ranks:update",
+    ]
     found = of_ranks(read(file, words))
     assert "write:public.ranks:update" in found
     assert "privileged-column:public.ranks:update:rank" in found

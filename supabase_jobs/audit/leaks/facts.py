@@ -18,7 +18,7 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     Persona,
 )
-from supabase_jobs.audit.catalog import VAULT, Function, Policy, Relation
+from supabase_jobs.audit.catalog import VAULT, Function, Named, Policy, Relation
 from supabase_jobs.audit.policies import expressions, refusals
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
@@ -77,7 +77,7 @@ class Actor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(Named):
     """A table. `columns` maps each column to the privileges on it alone, such as "anon SELECT".
 
     `served_to` are the API roles that reach it. `is_selected`: this audit is about it. `owned`: its
@@ -118,21 +118,6 @@ class Table:
     key_columns: Collection[str]
     read_by_policies: Collection[str]
     limited: bool
-
-    @property
-    def label(self) -> str:
-        """`schema.name`, as findings print it."""
-        return f"{self.schema}.{self.name}"
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        """The quoted name with its schema."""
-        return sql.Identifier(self.schema, self.name)
-
-    @property
-    def is_storage(self) -> bool:
-        """Whether the table is storage.objects."""
-        return self.schema == "storage"
 
     @property
     def noun(self) -> str:
@@ -194,7 +179,7 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class View(Named):
     """A view. `columns` and `granted` are like those of a table."""
 
     schema: str
@@ -203,16 +188,6 @@ class View:
     is_invoker: bool
     columns: Mapping[str, Collection[str]]
     granted: Collection[str]
-
-    @property
-    def label(self) -> str:
-        """`schema.name`, as findings print it."""
-        return f"{self.schema}.{self.name}"
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        """The quoted name with its schema."""
-        return sql.Identifier(self.schema, self.name)
 
     def may(self, role: str, privilege: str, column: str) -> bool:
         """Whether a role has a privilege on a column."""

@@ -203,6 +203,9 @@ def _users(world: World) -> Iterator[Persona]:
     yield _signed_in("newcomer", NEWCOMER, empty, world.newcomer)
     stranger = _signed_in("stranger", STRANGER, world.b, world.b.owner)
     yield stranger
+    for user in world.b.users:
+        if user.membership is not None and user.membership.relation.oid in user.rows:
+            yield _signed_in(user.label, STRANGER, world.b, user)
     if "is_anonymous" in world.plan.usage.words:
         claims = {**claims_of(world.b, world.b.owner), "is_anonymous": True}
         yield replace(stranger, label=ANONYMOUS_SIGN_IN, kind=ANONYMOUS, claims=claims)

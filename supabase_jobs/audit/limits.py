@@ -35,6 +35,8 @@ class AuditLimits:
     states_of_group: int = 3
     # users whose own row is in another state
     further_users: int = 8
+    # roles of a member of another group, besides the most powerful one
+    roles_elsewhere: int = 2
     # users with a role on the whole project, each in another state
     posts: int = 9
     # users who sign up with metadata of their choice

@@ -15,7 +15,8 @@ def asked(facts: Facts) -> list[Called]:
     reached: dict[tuple[str, str], set[bool]] = {}
     for called in facts.calls:
         membership = called.actor.membership
-        if membership is not None and membership.role != membership.strongest:
+        is_inside = membership is not None and not called.actor.is_outsider
+        if membership is not None and is_inside and membership.role != membership.strongest:
             reached.setdefault((called.function, membership.table), set()).add(_reaches(called))
     found = []
     for called in facts.calls:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from supabase_jobs.audit.callers import (
     FORMER,
@@ -21,7 +21,15 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import VAULT, Function, Named, Policy, Relation
 from supabase_jobs.audit.policies import expressions, refusals
 from supabase_jobs.audit.policies.refusals import Refusal
-from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import (
+    CHOOSE,
+    DELETE,
+    INSERT,
+    OTHER,
+    SELECT,
+    UPDATE,
+    Attempt,
+)
 from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall, ViewWrite
 from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
@@ -592,12 +600,24 @@ class _Reader:
             column=attempt.column,
             value=attempt.value or "",
             outcome=attempt.outcome,
-            failed=attempt.error is not None,
+            failed=self._has_failed(attempt),
             error_shows_row=_shows_row(attempt),
             names_nobody=self._names_nobody(attempt),
             refers_to=[self._row(row) for row in _parent_rows(attempt, rows)],
             decided_by=attempt.decided_by,
         )
+
+    def _has_failed(self, attempt: Attempt) -> bool:
+        """Whether an attempt ended with an error: not if a copy of a row only lacks another row
+        above it, such as the second answer to one question.
+        """
+        if not isinstance(attempt.error, errors.UniqueViolation) or attempt.name != CHOOSE:
+            return attempt.error is not None
+        relation, name = attempt.relation, attempt.error.diag.constraint_name
+        persons = user_columns(relation, self._plan.usage, self._plan.per_user)
+        above = {n for key in relation.foreign_keys for n in key.columns} - {*persons}
+        keys = [c.columns for c in relation.constraints if c.name == name]
+        return not any(above.intersection(columns) for columns in keys)
 
     def _names_nobody(self, attempt: Attempt) -> bool:
         """Whether the table has columns for the owner of a row, and an inserted row fills none."""

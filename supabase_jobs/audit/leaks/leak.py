@@ -212,6 +212,8 @@ def who(actor: Actor) -> str:
     """The caller as the subject of a sentence."""
     if actor.kind == MEMBER:
         return f"A {'user' if actor.is_linked else 'member'} ({actor.label}) can"
+    if actor.kind == STRANGER and actor.membership is not None:
+        return f"A member of another group ({actor.label}) can"
     if actor.kind == IMPOSTOR:
         return f"{actor.label.replace('newcomer', 'Anyone', 1)} can"
     if actor.kind == CLAIM:

@@ -232,10 +232,18 @@ class Arguments:
         return list(islice((value for value in found if value is not None), LIMITS.calls))
 
     def _rows_of(self, oid: int) -> list[Row]:
-        """The rows of tenant A's owner, then those of the other users."""
-        users = self._world.a.users
+        """The rows of tenant A's owner, then those of the other users; the first one in each state
+        comes before the others.
+        """
+        users, usage = self._world.a.users, self._plan.usage
         rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
-        return [row for row in rows if row.relation.oid == oid]
+        found = [row for row in rows if row.relation.oid == oid]
+        seen: dict[tuple[str | None, ...], int] = {}
+        order: dict[int, int] = {}
+        for row in found:
+            state = tuple(v for name, v in row.values.items() if (oid, name) in usage.literals)
+            order[id(row)] = seen[state] = seen.get(state, -1) + 1
+        return sorted(found, key=lambda row: order[id(row)])
 
     def _is_unknown(self, oid: int, column: str) -> bool:
         """Whether only those who may read a column know its values: a random value or a secret

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import errors
 
 from supabase_jobs.audit.callers import (
+    ANON,
     CLAIM,
     FORMER,
     INVITED,
@@ -531,8 +532,19 @@ class Probes:
                     and caller.kind in (NEWCOMER, STRANGER)
                     and relation.oid in self._plan.opening
                 ):
-                    for values_ in self._in_states(row):
-                        yield self._insert(caller, OWN, row, {**values_, **new}, name=OPEN)
+                    for own in self._each_alone(relation, new):
+                        for values_ in self._in_states(row):
+                            yield self._insert(caller, OWN, row, {**values_, **own}, name=OPEN)
+
+    def _each_alone(
+        self, relation: Relation, new: Mapping[str, str | None]
+    ) -> list[Mapping[str, str | None]]:
+        """The columns that name the caller: all of them, and each alone, as of the guardian of
+        another's child.
+        """
+        persons = user_columns(relation, self._plan.usage, self._plan.per_user)
+        alone = [{name: value} for name, value in new.items() if name in persons]
+        return [new, *(alone if len(alone) > 1 else ())]
 
     def _unset(self) -> Iterator[Attempt]:
         """Rows of one's own that a policy refuses, without the values that some policy compares
@@ -631,20 +643,31 @@ class Probes:
         done: set[tuple[int, int]] = set()
         for attempt in [a for a in self.attempts if a.action == INSERT and a.reached]:
             caller, relation = attempt.caller, attempt.relation
-            is_own = attempt.whose == OWN and attempt.name == "" and not attempt.is_state
+            is_own = attempt.whose == OWN and attempt.name in ("", OPEN)
+            is_own &= caller.kind == STRANGER and (attempt.name == "" or attempt.error is None)
+            is_guest = caller.kind == ANON and attempt.name == ""  # such as of a public form
             key = id(caller), relation.oid
-            if not is_own or caller.kind != STRANGER or relation.is_storage or key in done:
+            if not (is_own or is_guest) or attempt.is_state or relation.is_storage or key in done:
                 continue
             done.add(key)
-            copy = self._copy(attempt.row)
+            copy = {**self._copy(attempt.row), **self._kept(attempt)}
             unset = set(self._unset_columns(relation)) - attempt.written.keys()
             copy |= dict.fromkeys(unset)
+            if is_guest:
+                for column in self._writable(relation, caller.role, INSERT):
+                    yield from self._chosen(caller, attempt.row, copy, column)
+                continue
             if self._is_membership(relation):
                 yield from self._added(caller, attempt.row, copy)
                 continue
             for column in self._writable(relation, caller.role, INSERT):
                 yield from self._with_another(caller, attempt.row, copy, column)
         yield from self._own_rows_of_newcomers()
+
+    def _kept(self, attempt: Attempt) -> dict[str, str | None]:
+        """The values of a new row that its copies have too: all but those of its keys."""
+        fresh, row = self._copy(attempt.row), attempt.row.values
+        return {n: v for n, v in attempt.written.items() if fresh.get(n) == row.get(n)}
 
     def _own_rows_of_newcomers(self) -> Iterator[Attempt]:
         """The row that each user has, inserted with values of the user's choice."""

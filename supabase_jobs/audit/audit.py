@@ -39,7 +39,7 @@ from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
-from supabase_jobs.audit.repairs import causes, fixes
+from supabase_jobs.audit.repairs import causes, changes, fixes
 from supabase_jobs.audit.repairs.causes import Caused
 from supabase_jobs.audit.repairs.fixes import Repaired
 from supabase_jobs.audit.repairs.proofs import Boundaries, Judge, Proofs
@@ -85,9 +85,10 @@ class Options:
     attempt shows is tried. `configuration` is that of audit.toml. `stable`: the generated values
     are the same in each run. `record` is called with the generated rows and what was tried on them,
     before they are rolled back. `common` is what the audit has in common with those that it is
-    compared with; None for an audit of its own. `repaired` are the ids of findings whose proven
-    repairs are tried together, all if it is empty; None for no such trial. `partial`: a name that
-    this database lacks may exist in one that it is compared with. `copied` has the words of a
+    compared with; None for an audit of its own. `before` is the state before the changes that are
+    tried first as causes. `repaired` are the ids of findings whose proven repairs are tried
+    together, all if it is empty; None for no such trial. `partial`: a name that this database lacks
+    may exist in one that it is compared with. `copied` has the words of a
     database with copied rows, and `hide` gets the values that were computed from them. `token_hook`
     is the schema and the name of the function that changes access tokens. `seconds` limits the
     probes. `advance` gets the number of the part that begins, and of all: rows, tables, views and
@@ -106,6 +107,7 @@ class Options:
     stable: bool = False
     record: Callable[[Evidence], None] | None = None
     common: Common | None = None
+    before: changes.State | None = None
     partial: bool = False
     copied: CopiedTexts | None = None
     hide: Callable[[Iterable[str]], None] = lambda _texts: None
@@ -194,7 +196,12 @@ def audit(connection: Connection, options: Options) -> Audit:
         by_grant = _opened_by_grants(beyond, options.accepted or {}, probes.attempts)
         deviations = {key: leak for key, leak in beyond.items() if key not in by_grant}
         caused = causes.find(
-            acting, [*judged, *deviations.values()], probes.attempts, probes.cursor_statements()
+            acting,
+            [*judged, *deviations.values()],
+            probes.attempts,
+            probes.cursor_statements(),
+            plan,
+            _changes(connection, options, found),
         )
         trials = Trials(
             acting,
@@ -205,6 +212,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             Seen(plan, probes.attempts, probes.gains, tried, found_leaks),
             probes.cursor_statements(),
             probes.known,
+            channels,
         )
         closed = [
             leak
@@ -287,6 +295,15 @@ def _repaired(
         is_kept = not one.leak.severity.is_problem or one.leak.id in kept
         found.append(fixes.of_shown(plan, None if is_kept else proofs, one))
     return found
+
+
+def _changes(
+    connection: Connection, options: Options, found: catalog.Catalog
+) -> list[changes.Change]:
+    """The changes since the state with which the audit is compared."""
+    if options.before is None:
+        return []
+    return changes.between(options.before, changes.state(connection, found))
 
 
 def _unreachable(found: catalog.Catalog, options: Options) -> list[catalog.Relation]:

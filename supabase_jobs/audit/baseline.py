@@ -420,6 +420,7 @@ def _finding(
         fix=f"-- {fix}\n{found.fix}".rstrip(),
         cause=found.cause,
         policies=found.policies,
+        origin=found.origin,
         proven=found.proven,
     )
 

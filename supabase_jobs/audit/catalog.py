@@ -183,10 +183,12 @@ class Relation(Named):
         """The foreign keys."""
         return tuple(c for c in self.constraints if c.kind == "f")
 
-    def grant(self, granted: frozenset[str], columns: tuple[Column, ...]) -> None:
-        """Give it other privileges, in the trial of a change: rows keep referring to it."""
-        object.__setattr__(self, "granted", granted)
-        object.__setattr__(self, "columns", columns)
+    def become(self, other: "Relation") -> None:
+        """Take the privileges and triggers of a relation, in the trial of a change: rows keep
+        referring to it.
+        """
+        for name in ("granted", "columns", "triggers", "statement_triggers"):
+            object.__setattr__(self, name, getattr(other, name))
         self.__dict__.pop("by_name", None)
 
     def may(self, role: str, privilege: str, column: str | None = None) -> bool:

@@ -288,6 +288,7 @@ class _Comparison:
             access=access or {},
             verb=verb,
             policies=explained.policies,
+            origin=explained.origin,
         )
         can = "can now" if change == WIDER else "can no longer"
         self.changes.append(

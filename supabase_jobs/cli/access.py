@@ -196,6 +196,7 @@ def compare_states(
     from supabase_jobs.audit.audit import audit, check
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.difference import compare
+    from supabase_jobs.audit.repairs import changes
     from supabase_jobs.database.connection import describe
 
     (old, first_state), (new, second_state) = before, after
@@ -212,7 +213,8 @@ def compare_states(
     with progress("auditing the state before"):
         first = audit(old, replace(options, served=first_state.served, repairs=False))
     with progress("auditing the state after"):
-        options = replace(options, served=second_state.served)
+        earlier = changes.read(old, first_state.served)
+        options = replace(options, served=second_state.served, before=earlier)
         second = audit(new, replace(options, accepted=first.access, known=_leaks(first)))
     second = replace(
         second,
@@ -243,6 +245,7 @@ def compare_pending(
     from supabase_jobs.audit.audit import Options, audit
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.difference import compare
+    from supabase_jobs.audit.repairs import changes
     from supabase_jobs.migrations.dry_run import reset_constraints
     from supabase_jobs.sources.config_toml import load_api_settings
 
@@ -271,13 +274,15 @@ def compare_pending(
 
     first = audited(connection, replace(options, repairs=False))
     second: Audit | None = None
+    if first is not None:
+        earlier = changes.read(connection, options.served)
 
     def check(connection: "Connection") -> "Verification | None":
         nonlocal second
         verified = None if verify is None else verify(connection)
         if first is not None:
             reset_constraints(connection)
-            compared = replace(options, accepted=first.access, known=_leaks(first))
+            compared = replace(options, accepted=first.access, known=_leaks(first), before=earlier)
             second = audited(connection, compared)
         return verified
 

@@ -11,19 +11,22 @@ class Explanation:
     """The policy, grant or function that allows something, and the SQL that ends it.
 
     `policies` are the names of the policies that `cause` names, of the table concerned. `proven`:
-    the SQL was tried, and takes nothing from those who should have it.
+    the SQL was tried, and takes nothing from those who should have it. `origin` is the object of
+    the cause; '' if it is that of the finding.
     """
 
     cause: str
     fix: str
     policies: tuple[str, ...] = ()
     proven: bool = False
+    origin: str = ""
 
 
 @dataclass(frozen=True)
 class AuditFinding:
     """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is
-    responsible, and `policies` has the names of its policies. `proven` is that of `Explanation`.
+    responsible, and `policies` has the names of its policies. `proven` and `origin` are those of
+    `Explanation`.
 
     The other field names are those of `audit --json`. The id contains no generated value.
     """
@@ -36,11 +39,12 @@ class AuditFinding:
     cause: str
     policies: tuple[str, ...] = ()
     proven: bool = False
+    origin: str = ""
 
     @property
     def explanation(self) -> Explanation:
         """Its cause and its fix."""
-        return Explanation(self.cause, self.fix, self.policies, self.proven)
+        return Explanation(self.cause, self.fix, self.policies, self.proven, self.origin)
 
 
 @dataclass(frozen=True)

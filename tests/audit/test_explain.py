@@ -146,7 +146,6 @@ def test_cell_names_a_restrictive_policy_and_a_missing_grant(teams: str) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("embedded")
 def test_command(cli: Run, teams: str, tmp_path: Path) -> None:
     id_ = "write:public.projects:update"
     ran = cli("--db-url", teams, "audit", "--explain", id_, cwd=tmp_path)

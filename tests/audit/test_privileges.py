@@ -7,7 +7,7 @@ import pytest
 from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, AuditFinding, Severity
-from tests.audit.conftest import run_audit
+from tests.audit.conftest import decided, run_audit
 
 PUBLIC = """
 insert into storage.buckets (id, name, public)
@@ -69,7 +69,8 @@ def test_public_bucket_with_policies_that_restrict_reading(todos: Connection) ->
     todos.execute(PUBLIC.encode())
     [finding] = of_kind(run_audit(todos), "public-bucket")
     assert (finding.id, finding.severity) == ("public-bucket:passports", Severity.WARNING)
-    todos.execute(finding.fix.encode())
+    assert finding.fix.startswith("-- Not tried: no trial sees who reads files by their URL.")
+    todos.execute(decided(finding.fix).encode())
     assert of_kind(run_audit(todos), "public-bucket") == []
 
 

@@ -12,10 +12,11 @@ from supabase_jobs.audit.callers import FORMER, INVITED
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Policy, Relation
 from supabase_jobs.audit.leaks.leak import Repair
 from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.probes.attempt import INSERT, JOIN, UPDATE
+from supabase_jobs.audit.probes.attempt import INSERT, JOIN, SELECT, UPDATE
 from supabase_jobs.audit.probes.known import Altered, altered_by
 from supabase_jobs.audit.repairs import ended as ended_rows
 from supabase_jobs.audit.repairs.causes import Caused, drop
+from supabase_jobs.audit.repairs.changes import Change
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Ended
 from supabase_jobs.findings import as_comment
@@ -46,6 +47,7 @@ class Demand:
     `owner` is the condition of the edits that limit rows to their owner; by default
     `owner_condition`. `columns` are those that a role may no longer write: the table, the role, the
     privilege and their names. `text` changes these `tables` and `called` functions, by their oids.
+    `is_trigger`: it creates a trigger, whose effect only a whole trial shows.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
@@ -56,6 +58,7 @@ class Demand:
     columns: tuple[Relation, str, str, frozenset[str]] | None = None
     tables: frozenset[int] = frozenset()
     called: frozenset[int] = frozenset()
+    is_trigger: bool = False
 
     @property
     def changed_tables(self) -> frozenset[int]:
@@ -531,6 +534,9 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     relation, action = one.relation, one.attempt.action
     role, policies = one.attempt.caller.role, one.policies
     mark, repair = one.attempt.caller.ended, one.leak.kind.repair
+    for change in (one.change, one.guard):
+        if change is not None:
+            yield from _undoing(plan, change, role)
     if repair is Repair.ENABLE_ROW_SECURITY:
         yield from _enabling(plan, relation)
         return
@@ -575,6 +581,23 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         yield _restrictive(relation, one, condition)
     if one.is_deviation or not asked:
         yield edited(relation, policies, Edit.DROP)
+
+
+def _undoing(plan: Plan, change: Change, role: str) -> Iterator[Demand]:
+    """The statements without a change; a policy is dropped, or limited to owners."""
+    if change.dropped is None:
+        yield Demand(
+            text=change.text,
+            tables=change.tables,
+            called=change.functions,
+            is_trigger=change.is_trigger,
+        )
+        return
+    relation, policy = change.dropped
+    yield edited(relation, [policy], Edit.DROP)
+    demand = restriction(plan, relation, [policy], SELECT, role)
+    for condition in owner_conditions(plan, relation) if demand.edits else ():
+        yield replace(demand, owner=condition)
 
 
 def edited(relation: Relation, policies: Sequence[Policy], edit: Edit) -> Demand:

@@ -3,7 +3,8 @@
 Each candidate policy is removed in a savepoint and the attempt is repeated.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from psycopg import sql
@@ -13,6 +14,7 @@ from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.leaks import rls_disabled
 from supabase_jobs.audit.leaks.leak import DEVIATION, Repair, ShownLeak
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OWN, UPDATE, Attempt
+from supabase_jobs.audit.repairs.changes import Change, distinct, elsewhere
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.impersonation import Impersonation, caller_statement
@@ -24,12 +26,16 @@ class Caused:
     """A leak, the attempt that shows it, and the policies that cause it.
 
     `droppable`: without them, the owner and members still do the same with their own rows.
+    `change` is what causes it elsewhere, or before any policy: without it, the leak is gone.
+    `guard` is a trigger that has changed and that may have prevented it: only a trial tells.
     """
 
     leak: ShownLeak
     attempt: Attempt
     policies: Sequence[Policy] = ()
     droppable: bool = False
+    change: Change | None = None
+    guard: Change | None = None
 
     @property
     def relation(self) -> Relation:
@@ -67,6 +73,8 @@ class Caused:
 
     def named(self, plan: Plan) -> str:
         """The cause, as reports name it."""
+        if self.change is not None:
+            return self.change.cause
         if self.leak.kind.repair is Repair.ENABLE_ROW_SECURITY:
             return rls_disabled.CAUSE
         names = [
@@ -83,8 +91,12 @@ def find(
     leaks: Sequence[ShownLeak],
     attempts: Sequence[Attempt],
     cursors: Sequence[Statement],
+    plan: Plan,
+    changes: Sequence[Change] = (),
 ) -> list[Caused]:
-    """The leaks with their causes. `cursors` open again what the attempts need."""
+    """The leaks with their causes. `cursors` open again what the attempts need. The `changes` since
+    an earlier state are tried first.
+    """
     shown = [Caused(leak=leak, attempt=attempts[leak.tried.number]) for leak in leaks]
     trial = _Trial(impersonation, cursors)
     causing = {id(one): one.applicable for one in shown}
@@ -95,9 +107,25 @@ def find(
     sufficient = trial.opening(rest)
     causing |= {id(one): sufficient[id(one)] or one.applicable for one in rest}
     droppable = trial.unused(shown, causing, attempts)
+    by_change = trial.changed(shown, changes) or trial.shared(shown, causing, attempts, plan)
     return [
-        replace(one, policies=causing[id(one)], droppable=id(one) in droppable) for one in shown
+        replace(
+            one,
+            policies=causing[id(one)],
+            droppable=id(one) in droppable,
+            change=by_change.get(id(one)),
+            guard=_guard(one, changes),
+        )
+        for one in shown
     ]
+
+
+def _guard(one: Caused, changes: Iterable[Change]) -> Change | None:
+    """The changed trigger of a table that may have changed what is written."""
+    if one.attempt.action not in (INSERT, UPDATE):
+        return None
+    triggers = (c for c in changes if c.is_trigger and one.relation.oid in c.tables)
+    return next(triggers, None)
 
 
 def drop(relation: Relation, policy: Policy) -> sql.Composed:
@@ -170,21 +198,111 @@ class _Trial:
         }
         return {id(leak) for leak in leaks} - needed
 
+    def changed(self, leaks: Sequence[Caused], changes: Sequence[Change]) -> dict[int, Change]:
+        """id() of the leak → the change without which it is gone; of several, that which closes the
+        most leaks.
+        """
+        valid = self._valid(changes)
+        tried = [(leak, change) for change in valid for leak in leaks]
+        reached = self._run([(leak.attempt, change.undo) for leak, change in tried])
+        return _widest((pair, not is_open) for pair, is_open in zip(tried, reached, strict=True))
+
+    def shared(
+        self,
+        leaks: Sequence[Caused],
+        causing: Mapping[int, Sequence[Policy]],
+        attempts: Sequence[Attempt],
+        plan: Plan,
+    ) -> dict[int, Change]:
+        """id() of the leak → the policy of another table that opens several tables, and that nobody
+        needs who should have access to their rows.
+        """
+        found = {
+            id(leak): elsewhere(plan.catalog, plan.usage, leak.leak, leak.relation)
+            for leak in leaks
+            if leak.leak.kind.repair is Repair.RESTRICT and causing[id(leak)]
+        }
+        every = [change for changes in found.values() for change in changes]
+        counts = Counter(change.undo for change in every)
+        several = [change for change in distinct(every) if counts[change.undo] > 1]
+        tried = []
+        for leak in leaks:
+            own = {change.undo for change in found.get(id(leak), ())}
+            tried += [(leak, change) for change in several if change.undo in own]
+        reached = self._run([(leak.attempt, change.undo) for leak, change in tried])
+        closed = [pair for pair, is_open in zip(tried, reached, strict=True) if not is_open]
+        opened: dict[int, set[int]] = {}
+        for leak, change in closed:
+            opened.setdefault(id(change), set()).add(leak.relation.oid)
+        needing = [
+            (change, attempt)
+            for leak, change in closed
+            for attempt in _legitimate(leak, attempts)
+            if len(opened[id(change)]) > 1
+        ]
+        kept = self._run([(attempt, change.undo) for change, attempt in needing])
+        needed = {id(change) for (change, _), still in zip(needing, kept, strict=True) if not still}
+        chosen = _widest(
+            ((leak, change), True)
+            for leak, change in closed
+            if len(opened[id(change)]) > 1 and id(change) not in needed
+        )
+        of_table = {change.dropped: change for change in chosen.values()}
+        for leak in leaks:  # those of the policy's own table
+            if len(causing[id(leak)]) == 1:
+                same = of_table.get((leak.relation, causing[id(leak)][0]))
+                if same is not None:
+                    chosen[id(leak)] = same
+        return chosen
+
+    def _valid(self, changes: Sequence[Change]) -> list[Change]:
+        """The changes whose statements run."""
+        if not changes:
+            return []
+        groups = [_statements(change.undo) for change in changes]
+        results = run_undone(self._impersonation.connection, groups)
+        return [
+            change for change, result in zip(changes, results, strict=True) if result.error is None
+        ]
+
     def reach(self, tried: Sequence[tuple[Attempt, Sequence[Policy]]]) -> list[bool]:
         """Whether each attempt reaches its target without these policies."""
+        without = []
+        for attempt, policies in tried:
+            drops = [drop(attempt.relation, policy).as_string(None) for policy in policies]
+            without.append((alone(attempt), drops))
+        return self._run(without)
+
+    def _run(self, tried: Sequence[tuple[Attempt, Sequence[str]]]) -> list[bool]:
+        """Whether each attempt reaches its target after these statements."""
         if not tried:
             return []
         groups = []
-        for attempt, policies in tried:
-            drops = [drop(attempt.relation, policy).as_string(None) for policy in policies]
+        for attempt, texts in tried:
             caller = caller_statement(attempt.caller)
-            action = alone(attempt).statements
-            groups.append([*map(Statement, drops), *self._cursors, caller, *action])
+            groups.append([*_statements(texts), *self._cursors, caller, *attempt.statements])
         close = [Statement("close all")]
         results = run_undone(self._impersonation.connection, groups, first=close)
         return [
-            reaches(attempt, result) for (attempt, _), result in zip(tried, results, strict=True)
+            _has_reached(attempt, result)
+            for (attempt, _), result in zip(tried, results, strict=True)
         ]
+
+
+def _statements(texts: Iterable[str]) -> list[Statement]:
+    return [Statement(text, decoded=False) for text in texts]
+
+
+def _widest(tried: Iterable[tuple[tuple[Caused, Change], bool]]) -> dict[int, Change]:
+    """id() of each leak → the change that closes it, and the most others."""
+    closed = [pair for pair, is_closed in tried if is_closed]
+    counts = Counter(id(change) for _, change in closed)
+    found: dict[int, Change] = {}
+    for leak, change in closed:
+        known = found.get(id(leak))
+        if known is None or counts[id(change)] > counts[id(known)]:
+            found[id(leak)] = change
+    return found
 
 
 def _without(policies: Sequence[Policy], one: Policy) -> list[Policy]:
@@ -193,8 +311,13 @@ def _without(policies: Sequence[Policy], one: Policy) -> list[Policy]:
 
 def reaches(attempt: Attempt, result: GroupResult) -> bool:
     """Whether a repeated attempt still reaches its target."""
-    again = alone(attempt)
-    again.read(GroupResult(result.answers[-1:] if result.error is None else (), result.error))
+    return _has_reached(alone(attempt), result)
+
+
+def _has_reached(attempt: Attempt, result: GroupResult) -> bool:
+    again = replace(attempt)
+    own = result.answers[-len(attempt.statements) :] if result.error is None else ()
+    again.read(GroupResult(own, result.error))
     return again.reached
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Relation
+from supabase_jobs.audit.leaks import public_bucket, topic
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, PolicyLeak
 from supabase_jobs.audit.permission import Permission
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
@@ -48,11 +49,12 @@ class Repaired:
     cause: str
     policies: tuple[str, ...]
     proven: Proven
+    origin: str = ""
 
     def explanation(self, proofs: Proofs) -> Explanation:
         """The cause and the fix. All repairs must have been proven before."""
         fix = proofs.written(self.proven)
-        return Explanation(self.cause, fix, self.policies, self.proven.is_proven)
+        return Explanation(self.cause, fix, self.policies, self.proven.is_proven, self.origin)
 
     def finding(self, proofs: Proofs) -> AuditFinding:
         """The leak as reports print it. All repairs must have been proven before."""
@@ -66,6 +68,7 @@ class Repaired:
             cause=explained.cause,
             policies=explained.policies,
             proven=explained.proven,
+            origin=explained.origin,
         )
 
 
@@ -76,6 +79,11 @@ def of_shown(
     proven = Proven("")
     if proofs is not None:
         proven = proofs.prove(one.leak, candidates.alternatives(plan, one), cells)
+    change = one.change
+    if one.guard is not None and proven.demand is not None:
+        change = one.guard if proven.demand.text == one.guard.text else change
+    if change is not None:
+        return Repaired(one.leak, change.cause, change.policies, proven, change.origin)
     policies = tuple(policy.name for policy in one.policies)
     return Repaired(one.leak, one.named(plan), policies, proven)
 
@@ -120,6 +128,8 @@ def _grouped(
 
 
 def _policies(one: Caused) -> Hashable:
+    if one.change is not None:
+        return one.change.undo
     return one.relation.oid, tuple(policy.name for policy in one.policies)
 
 
@@ -141,6 +151,11 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
         if proven.is_proven and _is_changing(plan, leak.object):
             ask = "Its callers may lose what it changes. If nobody needs that, run:"
             proven = Proven(as_comment(f"{ask}\n{proofs.statements(proven)}"))
+    elif leak.severity.is_problem and leak.kind is topic.KIND:
+        proven = proofs.prove_topic(leak)
+    elif leak.kind is public_bucket.KIND:
+        ask = "Not tried: no trial sees who reads files by their URL. If nobody needs that, run:"
+        proven = Proven(as_comment(f"{ask}\n{leak.explanation.fix}"))
     return Repaired(leak, leak.explanation.cause, leak.explanation.policies, proven)
 
 

@@ -1,6 +1,6 @@
 """Repairs that prove themselves: each candidate is tried, and what it closes and takes is seen."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from textwrap import wrap
 
@@ -23,11 +23,13 @@ from supabase_jobs.audit.probes.attempt import (
     Attempt,
 )
 from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
 from supabase_jobs.audit.repairs.trials import Seen, Trials, name_of, place_of
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Tenant
 from supabase_jobs.findings import Repair, Repairs, as_comment
+from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.deadline import DeadlineError
 
 _WIDTH = 97  # of a line of a comment
@@ -299,6 +301,26 @@ class Proofs:
         text, verdict = best
         return Proven(_question(text, verdict))
 
+    def prove_topic(self, leak: ExplainedLeak) -> Proven:
+        """The repair of a leak of a topic of Realtime, which changes policies of its messages."""
+        text = leak.explanation.fix
+        if not _has_statement(text):
+            return Proven(text)
+        try:
+            after = self._trials.topics(text)
+        except DeadlineError:
+            return Proven("-- Not tried: the time of the audit is over.")
+        if after is None or leak.id in self._trials.topic_leaks(after):
+            return Proven(_NO_REPAIR)
+        kept = {_key_of_topic(one) for one in after if one.outcome == ROWS}
+        before = [one for one in self._trials.channels if one.outcome == ROWS]
+        lost = [one for one in before if _key_of_topic(one) not in kept]
+        takes = {_named_topic(one) for one in lost if not one.caller.is_outsider}
+        verdict = Verdict(closes=max(1, len(lost)), takes=tuple(sorted(takes)))
+        if not verdict.is_proven:
+            return Proven(_question(text, verdict))
+        return Proven(_proof(verdict), is_proven=True, demand=Demand(text=text))
+
     def written(self, proven: Proven) -> str:
         """The statements of a repair, with those of the others of its policies."""
         if proven.demand is None:
@@ -349,7 +371,7 @@ class Proofs:
     def _verdict(
         self, leak: AnyLeak, demand: Demand, text: str, cells: Collection[Cell]
     ) -> Verdict | None:
-        if self._still_reaches(leak, text):
+        if not demand.is_trigger and self._still_reaches(leak, text):
             return None
         others = [
             (other, other_cells)
@@ -437,6 +459,15 @@ def _named(one: Attempt | Bypass) -> str:
     whose = _WHOSE.get(one.whose, "rows of others")
     column = f" {one.column}" if one.column else ""
     return f"{one.caller.label}: {one.action}{column} of {whose} of {one.label}"
+
+
+def _key_of_topic(one: TopicAttempt) -> Hashable:
+    return one.caller.label, one.topic, one.action, one.extension
+
+
+def _named_topic(one: TopicAttempt) -> str:
+    does = "receive" if one.action == SELECT else "send"
+    return f"{one.caller.label}: {does} on {one.topic.shown}"
 
 
 def _of_cell(cell: Cell) -> str:

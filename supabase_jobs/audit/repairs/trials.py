@@ -12,13 +12,15 @@ from supabase_jobs.audit import access, catalog
 from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
 from supabase_jobs.audit.leaks import facts as leak_facts
-from supabase_jobs.audit.leaks import kinds
+from supabase_jobs.audit.leaks import kinds, topic
 from supabase_jobs.audit.leaks.leak import AnyLeak
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.probes import topics
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.known import Altered, Known, Reach
 from supabase_jobs.audit.probes.tables import Gain, Probes
+from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
 from supabase_jobs.audit.repairs.causes import alone, reaches
 from supabase_jobs.audit.rows.build import World
@@ -133,17 +135,18 @@ def name_of(bypass: Bypass) -> str:
 
 
 @contextmanager
-def _privileges_of(changed: Catalog, relations: Sequence[Relation]) -> Iterator[None]:
-    """Give relations, which the rows of the world refer to, the privileges that they have now."""
-    kept = [(relation, relation.granted, relation.columns) for relation in relations]
+def _as_changed(changed: Catalog, relations: Sequence[Relation]) -> Iterator[None]:
+    """Give relations, which the rows of the world refer to, the privileges and triggers that they
+    have now.
+    """
+    kept = [(relation, replace(relation)) for relation in relations]
     try:
         for relation in relations:
-            now = changed.by_oid[relation.oid]
-            relation.grant(now.granted, now.columns)
+            relation.become(changed.by_oid[relation.oid])
         yield
     finally:
-        for relation, granted, columns in kept:
-            relation.grant(granted, columns)
+        for relation, was in kept:
+            relation.become(was)
 
 
 @dataclass(eq=False)
@@ -183,11 +186,13 @@ class Trials:
         before: Seen,
         cursors: Sequence[Statement],
         known: Known,
+        channels: Sequence[TopicAttempt] = (),
     ) -> None:
-        """`known` are the outcomes of the audit's attempts."""
+        """`known` are the outcomes of the audit's attempts, `channels` those for topics."""
         self._impersonation, self._world, self._callers = impersonation, world, callers
         self._deadline, self.all, self.before = deadline, scope, before
         self._cursors, self._known = cursors, known
+        self.channels = channels
         self._uses: dict[str, frozenset[Use]] = {}
         self._results: dict[tuple[str, frozenset[str]], Seen | None] = {}
 
@@ -258,6 +263,27 @@ class Trials:
         Runner(self._impersonation, self._deadline).run(probes_of(calls, LIMITS.calls_in_batch))
         return frozenset(use for call in calls for use in call.uses)
 
+    def topics(self, text: str) -> list[TopicAttempt] | None:
+        """The outcomes for topics with these statements; None if they fail.
+
+        Raises DeadlineError.
+        """
+        self._deadline.check()
+        with suppress(psycopg.Error), self._changed(text) as is_valid:
+            if is_valid:
+                acting = self._impersonation
+                found, _ = topics.run(acting, self._deadline, self._world, self._callers)
+                return found
+        return None
+
+    def topic_leaks(self, channels: Sequence[TopicAttempt]) -> set[str]:
+        """The ids of the leaks that outcomes for topics show."""
+        seen = self.before
+        facts = leak_facts.read(
+            self._world.plan, self.all.relations, seen.attempts, seen.gains, [], channels
+        )
+        return {leak.id for leak in topic.find(facts)}
+
     def run(
         self, text: str, scope: Scope, altered: Collection[Altered] | None = None
     ) -> Seen | None:
@@ -312,7 +338,7 @@ class Trials:
         changed = catalog.read(self._impersonation.connection, served)
         plan = replace(world.plan, catalog=changed)
         probes = Probes(self._impersonation, world, self._callers, self._deadline, known)
-        with _privileges_of(changed, scope.relations):
+        with _as_changed(changed, scope.relations):
             probes.run(scope.relations)
         attempts, gains = list(probes.attempts), list(probes.gains)
         # what is hidden in a view or function depends on tables that did not change

@@ -1,6 +1,6 @@
 """The document of what migrations change in the access."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from supabase_jobs.findings import (
@@ -125,7 +125,8 @@ def _change(result: AccessDiff, change: AccessChange) -> dict[str, object]:
 def _location(result: AccessDiff, change: AccessChange) -> Location | None:
     if change.change in _GONE:
         return None
-    return audit.locate(result.audit.locations, change.object, change.policies)
+    name = change.origin or change.object
+    return audit.locate(result.audit.locations, name, change.policies)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ def _closing(result: AccessDiff, names: str, seconds: str) -> str:
 @dataclass(frozen=True)
 class Sentence:
     """Changes of one object with one cause, in one sentence. `location` is the line of the policy
-    or the object.
+    or the object, `origin` the object of the cause if it is another one.
 
     `fix` is that of the most general caller.
     """
@@ -174,6 +175,7 @@ class Sentence:
     cause: str
     fix: str
     location: Location | None
+    origin: str = ""
 
     @property
     def where(self) -> str:
@@ -205,6 +207,7 @@ def sentences(result: AccessDiff, changes: Iterable[AccessChange]) -> Iterator[S
             cause=first.cause,
             fix=first.fix,
             location=_location(result, first),
+            origin=first.origin,
         )
 
 
@@ -220,8 +223,9 @@ def _text(groups: list[list[AccessChange]]) -> str:
 
 
 def _sections(result: AccessDiff) -> Iterator[Section]:
+    told: set[str] = set()
     for heading, kinds in PARTS.items():
-        if found := entries(result, *kinds):
+        if found := entries(result, *kinds, told=told):
             yield Findings(heading, found)
     if missing := tuple(omissions(result)):
         yield Omissions("Not compared", "? ", missing)
@@ -238,9 +242,35 @@ def _sections(result: AccessDiff) -> Iterator[Section]:
         yield Legend(audit.MEANINGS, audit.MEANING_ITEMS)
 
 
-def entries(result: AccessDiff, *kinds: str) -> tuple[Entry, ...]:
-    """The changes of some kinds, a sentence each."""
-    return tuple(map(_entry, sentences(result, result.of(*kinds))))
+def entries(result: AccessDiff, *kinds: str, told: set[str] | None = None) -> tuple[Entry, ...]:
+    """The changes of some kinds, a sentence each; those with one cause on another object together,
+    with the leaks that it opens. `told` has the causes of the entries before.
+    """
+    known = set[str]() if told is None else told
+    found: list[Entry] = []
+    for sentence in sentences(result, result.of(*kinds)):
+        if not sentence.origin:
+            found.append(_entry(sentence))
+        elif sentence.cause not in known:
+            known.add(sentence.cause)
+            same = [one for one in sentences(result, result.changes) if one.cause == sentence.cause]
+            found.append(_shared_entry(same))
+    return tuple(found)
+
+
+def _shared_entry(same: Sequence[Sentence]) -> Entry:
+    """Changes of several objects with one cause; that of the first is the widest."""
+    texts = dict.fromkeys(
+        f"{one.object}: {one.text}" if one.change in _OF_LEAKS else one.text for one in same
+    )
+    entry = _entry(same[0])
+    return replace(
+        entry,
+        object=same[0].origin,
+        messages=tuple(map(Message, texts)),
+        is_named=False,
+        is_list=len(texts) > 1,
+    )
 
 
 def _entry(sentence: Sentence) -> Entry:
@@ -294,6 +324,7 @@ def _findings(result: AccessDiff) -> Iterator[AuditFinding]:
             fix=change.fix,
             cause=change.cause,
             policies=change.policies,
+            origin=change.origin,
         )
 
 

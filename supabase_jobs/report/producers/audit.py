@@ -138,7 +138,10 @@ def contract(result: Audit) -> Mapping[str, object]:
     counts = {severity.value: number for severity, number in _by_severity(result).items()}
     return {
         "ok": result.ok,
-        "findings": [_chosen(finding, _KEYS) for finding in result.findings],
+        "findings": [
+            {**_chosen(finding, _KEYS), **_place(finding, result.locations)}
+            for finding in result.findings
+        ],
         "matrix": [_chosen(cell, _CELL_KEYS) for cell in result.cells],
         "access": [
             {"object": s.object, **s.access, "leaks": sorted(s.leaks)} for s in result.summaries
@@ -154,6 +157,14 @@ def contract(result: Audit) -> Mapping[str, object]:
         **_repairs(result),
         "summary": {**counts, "ms": round(result.milliseconds, 1)},
     }
+
+
+def _place(finding: AuditFinding, locations: Mapping[str, Location]) -> dict[str, object]:
+    """The file and the line of the cause; None if no file of the project has it."""
+    location = _location(finding, locations)
+    if location is None:
+        return {"file": None, "line": None}
+    return {"file": location.file, "line": location.line}
 
 
 def _repairs(result: Audit) -> Mapping[str, object]:
@@ -248,11 +259,25 @@ def _counts_as_leak(finding: AuditFinding) -> bool:
 def _entries(result: Audit, findings: Iterable[AuditFinding]) -> tuple[Entry, ...]:
     """Findings with the same object, severity, cause and fix together, in their order."""
     positions = {id(finding): number for number, finding in enumerate(result.findings)}
+    return tuple(_entry(result, group, positions[id(group[0])]) for group in by_cause(findings))
+
+
+def by_cause(findings: Iterable[AuditFinding]) -> list[list[AuditFinding]]:
+    """Findings with the same cause together: those of an object with the same fix, or of several
+    objects that one object opens.
+    """
     groups: dict[tuple[str, ...], list[AuditFinding]] = {}
     for finding in findings:
-        key = (finding.object, finding.severity, finding.cause, finding.fix or finding.id)
+        key: tuple[str, ...] = (
+            finding.object,
+            finding.severity,
+            finding.cause,
+            finding.fix or finding.id,
+        )
+        if finding.origin:
+            key = ("", "", finding.origin, finding.cause)
         groups.setdefault(key, []).append(finding)
-    return tuple(_entry(result, group, positions[id(group[0])]) for group in groups.values())
+    return list(groups.values())
 
 
 def _note_entries(result: Audit) -> tuple[Entry, ...]:
@@ -295,21 +320,31 @@ def _question(finding: AuditFinding) -> Entry:
 
 def _entry(result: Audit, group: Sequence[AuditFinding], position: int) -> Entry:
     first = group[0]
-    location = locate(result.locations, first.object, first.policies)
+    location = _location(first, result.locations)
     line = f" · {location.file}:{location.line}" if location else ""
     place = f" ({location.file}:{location.line})" if location else ""
     return Entry(
         severity=first.severity,
-        object=first.object,
-        messages=tuple(Message(finding.message) for finding in group),
+        object=first.origin or first.object,
+        messages=tuple(Message(_said(finding)) for finding in group),
         label=f"{first.severity}: ",
         badge=first.severity,
-        id=first.id,
+        is_list=bool(first.origin) and len(group) > 1,
+        id=", ".join(finding.id for finding in group) if first.origin else first.id,
         cause=f"{first.cause}{place}" if first.cause else "",
         fixes=(first.fix,) if first.fix else (),
         footer=f"Cause: {first.cause}{line}",
         position=position,
     )
+
+
+def _said(finding: AuditFinding) -> str:
+    """The message, with the object that another one opens."""
+    return f"{finding.object}: {finding.message}" if finding.origin else finding.message
+
+
+def _location(finding: AuditFinding, locations: Mapping[str, Location]) -> Location | None:
+    return locate(locations, finding.origin or finding.object, finding.policies)
 
 
 def locate(
@@ -327,16 +362,34 @@ def results(
     not_tested: Iterable[NotTested],
     locations: Mapping[str, Location],
 ) -> Iterator[Result]:
-    """The findings at the line of their cause, and what was not tested."""
-    for finding in findings:
-        cause = f" (cause: {finding.cause})" if finding.cause else ""
-        message = f"{finding.message}{cause}"
-        yield Result(
-            Finding(finding.id, AREA, finding.severity, finding.object, message, finding.fix),
-            locate(locations, finding.object, finding.policies),
-        )
+    """The findings at the line of their cause, one for each that several objects have in common,
+    and what was not tested.
+    """
+    for group in by_cause(findings):
+        alone = [[finding] for finding in group]
+        for same in [group] if group[0].origin else alone:
+            yield Result(_found(same), _location(same[0], locations))
     for item in not_tested:
         yield Result(_untested(item), locate(locations, item.object, ()))
+
+
+def _found(group: Sequence[AuditFinding]) -> Finding:
+    """Findings with one cause as one."""
+    first = group[0]
+    cause = f" (cause: {first.cause})" if first.cause else ""
+    if not first.origin:
+        message = f"{first.message}{cause}"
+        return Finding(first.id, AREA, first.severity, first.object, message, first.fix)
+    kind = first.id.partition(":")[0]
+    message = f"{'; '.join(dict.fromkeys(map(_said, group)))}{cause}"
+    return Finding(
+        id=":".join([kind, first.origin, *first.policies]),
+        area=AREA,
+        severity=first.severity,
+        object=first.origin,
+        message=message,
+        fix=first.fix,
+    )
 
 
 def _untested(item: NotTested) -> Finding:

@@ -230,3 +230,9 @@ def test_refusals_that_are_intended(connection: Connection, intended: str) -> No
     connection.execute(b"grant execute on function private.is_member to authenticated")
     connection.execute(intended.encode())
     assert broken(run_audit(connection)) == []
+
+
+def test_policy_for_every_role_says_nothing_about_guests(connection: Connection) -> None:
+    connection.execute(NOTES.encode())
+    connection.execute(b"""create policy "notes: delete" on public.notes for delete using (true)""")
+    assert broken(run_audit(connection)) == []

@@ -161,10 +161,11 @@ class _Reader:
         for policy in relation.policies:
             if not policy.permissive or not policy.governs(action):
                 continue
-            is_named = role in policy.roles
-            is_general = "public" in policy.roles and role != "anon" and not is_for_other
+            is_general = "public" in policy.roles and is_for_other
             is_whole = policy.command == "*" and has_other
-            if (is_named or is_general) and not is_whole and _may_admit(policy, action, role):
+            if is_general or is_whole or not _is_meant(policy, role):
+                continue
+            if _may_admit(policy, action, role):
                 found.append(policy)
         return found
 
@@ -365,7 +366,9 @@ class _Reader:
                 policies = [
                     policy
                     for policy in _permissive(relation, action, role)
-                    if _may_admit(policy, action, role) and relation.may(role, action.upper())
+                    if _is_meant(policy, role)
+                    and _may_admit(policy, action, role)
+                    and relation.may(role, action.upper())
                 ]
                 if policies:
                     actions.setdefault(role, []).append(action)
@@ -466,6 +469,11 @@ def _permissive(relation: Relation, action: str, role: str) -> list[Policy]:
         for policy in relation.policies
         if policy.permissive and policy.applies_to(role) and policy.governs(action)
     ]
+
+
+def _is_meant(policy: Policy, role: str) -> bool:
+    """Whether a policy is for a role: one for every role says nothing about anon."""
+    return role in policy.roles or ("public" in policy.roles and role != "anon")
 
 
 def _may_admit(policy: Policy, action: str, role: str) -> bool:

@@ -107,7 +107,8 @@ def find(
     sufficient = trial.opening(rest)
     causing |= {id(one): sufficient[id(one)] or one.applicable for one in rest}
     droppable = trial.unused(shown, causing, attempts)
-    by_change = trial.changed(shown, changes) or trial.shared(shown, causing, attempts, plan)
+    by_change = _elsewhere(shown, trial.changed(shown, changes))
+    by_change = by_change or trial.shared(shown, causing, attempts, plan)
     return [
         replace(
             one,
@@ -118,6 +119,19 @@ def find(
         )
         for one in shown
     ]
+
+
+def _elsewhere(leaks: Sequence[Caused], found: Mapping[int, Change]) -> dict[int, Change]:
+    """Without the policies that open only their own table: they are causes as they were before."""
+    opened: dict[int, set[str]] = {}
+    for leak in leaks:
+        if (change := found.get(id(leak))) is not None:
+            opened.setdefault(id(change), set()).add(leak.relation.label)
+    return {
+        key: change
+        for key, change in found.items()
+        if not change.policies or opened[id(change)] != {change.origin}
+    }
 
 
 def _guard(one: Caused, changes: Iterable[Change]) -> Change | None:

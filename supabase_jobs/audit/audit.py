@@ -221,7 +221,12 @@ def audit(connection: Connection, options: Options) -> Audit:
         ]
         proofs = Proofs(
             trials,
-            Judge([*closed, *deviations.values()], options.accepted, Boundaries(world)),
+            Judge(
+                [*closed, *deviations.values()],
+                options.accepted,
+                Boundaries(world),
+                _signatures(options.before),
+            ),
             fixes.Renderer(connection, plan),
             options.accepted,
         )
@@ -304,6 +309,11 @@ def _changes(
     if options.before is None:
         return []
     return changes.between(options.before, changes.state(connection, found))
+
+
+def _signatures(before: changes.State | None) -> list[str]:
+    """The functions of the state before."""
+    return [] if before is None else [f.signature for f in before.catalog.functions]
 
 
 def _unreachable(found: catalog.Catalog, options: Options) -> list[catalog.Relation]:

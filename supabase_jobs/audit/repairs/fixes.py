@@ -151,7 +151,7 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
         if proven.is_proven and _is_changing(plan, leak.object):
             ask = "Its callers may lose what it changes. If nobody needs that, run:"
             proven = Proven(as_comment(f"{ask}\n{proofs.statements(proven)}"))
-    elif leak.severity.is_problem and leak.kind is topic.KIND:
+    elif proofs is not None and leak.severity.is_problem and leak.kind is topic.KIND:
         proven = proofs.prove_topic(leak)
     elif leak.kind is public_bucket.KIND:
         ask = "Not tried: no trial sees who reads files by their URL. If nobody needs that, run:"

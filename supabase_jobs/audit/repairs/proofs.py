@@ -123,14 +123,19 @@ class Judge:
     """Compares what was seen before and after a change.
 
     Without a baseline, only cells of the `leaks` may end. `accepted` is the access of a baseline:
-    everything in it stays, and everything beyond it may end.
+    everything in it stays, and everything beyond it may end. So may what calls of functions show
+    that were `existing` before.
     """
 
     def __init__(
-        self, leaks: Iterable[AnyLeak], accepted: Access | None, boundaries: Boundaries
+        self,
+        leaks: Iterable[AnyLeak],
+        accepted: Access | None,
+        boundaries: Boundaries,
+        existing: Collection[str] = (),
     ) -> None:
         self._leaks, self._accepted = list(leaks), accepted or {}
-        self._boundaries = boundaries
+        self._boundaries, self._existing = boundaries, frozenset(existing)
         refused = [leak.refusal.tables for leak in self._leaks if isinstance(leak, BrokenAccess)]
         self._broken = frozenset[int]().union(*refused)
 
@@ -167,7 +172,7 @@ class Judge:
         return one.relation.oid in self._broken
 
     def _is_known_name(self, name: str) -> bool:
-        return name in self._accepted
+        return name in self._accepted or name in self._existing
 
     def _is_known(self, one: Attempt | Bypass) -> bool:
         """Whether the baseline decides about the object of a cell."""

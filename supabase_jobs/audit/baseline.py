@@ -269,8 +269,14 @@ def _of_new_columns(
     if not any(one.kind == _UPDATE for one in before) and not _replaces(before):
         return frozenset()
     new = relation.columns.difference(baseline.columns[table], relation.mentioned)
-    now = permissions(result.access[name].get(caller))
-    return frozenset(one for one in now if one.kind == _UPDATE and one.column in new)
+    updates = [one for one in permissions(result.access[name].get(caller)) if one.kind == _UPDATE]
+    # of a row in a state, only one column is tried
+    is_state = name != table
+    return frozenset(
+        one
+        for one in updates
+        if one.column in new or (is_state and new and not one.column and _replaces(before))
+    )
 
 
 def _new_columns(result: Audit, baseline: Baseline) -> Iterator[AuditFinding]:
@@ -279,7 +285,8 @@ def _new_columns(result: Audit, baseline: Baseline) -> Iterator[AuditFinding]:
     for name in result.access.keys() & baseline.access.keys():
         for caller in result.access[name]:
             for one in _of_new_columns(result, baseline, name, caller):
-                callers.setdefault((_table_of(name), one.column), {})[caller] = None
+                if one.column:
+                    callers.setdefault((_table_of(name), one.column), {})[caller] = None
     for (table, column), who in sorted(callers.items()):
         message = f"the column {column} is not in the baseline; update: {', '.join(sorted(who))}"
         yield _finding(f"new:{table}.{column}", Severity.INFO, table, message)

@@ -134,6 +134,11 @@ def test_new_column_of_a_row_that_is_replaced_is_an_info() -> None:
     known = Baseline(links, columns={"public.notes": ["id", "body", "title"]})
     found = _found(_with_columns(now, mentioned=frozenset()), known)
     assert found == ["info baseline:new:public.notes.note"]
+    state = "public.notes (body = x)"
+    now = {state: {"stranger": "none", "owner": "read insert update delete"}}
+    result = _with_columns(now, mentioned=frozenset())
+    known = Baseline({state: links["public.notes"]}, columns=known.columns)
+    assert [one for one in _found(result, known) if not one.startswith("info")] == []
 
 
 def test_update_of_every_column_includes_each_column() -> None:

@@ -3,8 +3,8 @@ another's name.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
@@ -32,11 +32,12 @@ class Effects:
 @dataclass(frozen=True, eq=False)
 class Watch:
     """The rows that a call may change, and the rows of tenant A with the columns that name a person
-    in whose name it may add another one.
+    in whose name it may add another one. `restored` are the columns of tables that a trigger sets.
     """
 
     rows: Sequence[Row] = ()
     names: Sequence[tuple[Row, str]] = ()
+    restored: Mapping[int, Collection[str]] = field(default_factory=dict)
 
     @property
     def _keys(self) -> list[tuple[int, str]]:
@@ -46,7 +47,8 @@ class Watch:
         """One watch for this and another one."""
         rows = {id(row): row for row in (*self.rows, *other.rows)}
         names = {(id(row), column): row for row, column in (*self.names, *other.names)}
-        return Watch(list(rows.values()), [(row, key[1]) for key, row in names.items()])
+        named = [(row, key[1]) for key, row in names.items()]
+        return Watch(list(rows.values()), named, {**self.restored, **other.restored})
 
     @property
     def statement(self) -> Statement | None:
@@ -65,7 +67,13 @@ class Watch:
         """The effects of what has happened between two snapshots."""
         changed = [row for row in self.rows if before[id(row), ""] != after[id(row), ""]]
         recounted = [
-            row for row in changed if _are_numbers(before[id(row), ""], after[id(row), ""])
+            row
+            for row in changed
+            if _are_numbers(
+                before[id(row), ""],
+                after[id(row), ""],
+                self.restored.get(row.relation.oid, ()),
+            )
         ]
         added = [(row, c) for row, c in self.names if after[id(row), c] > before[id(row), c]]
         return Effects(
@@ -105,11 +113,13 @@ def _number(row: Row, column: str) -> sql.Composable:
     )
 
 
-def _are_numbers(before: str | None, after: str | None) -> bool:
-    """Whether two versions of a row differ in numbers only."""
+def _are_numbers(before: str | None, after: str | None, restored: Collection[str]) -> bool:
+    """Whether two versions of a row differ in numbers only, besides what a trigger sets."""
     if before is None or after is None:
         return False
     [_, old], [_, new] = json.loads(before), json.loads(after)
-    changed = [value for name, value in new.items() if value != old.get(name)]
+    changed = [
+        value for name, value in new.items() if value != old.get(name) and name not in restored
+    ]
     is_number = [isinstance(value, int | float) and value is not True for value in changed]
     return bool(changed) and all(is_number)

@@ -87,6 +87,7 @@ class Bypasses:
     ) -> None:
         """`compares`: answers are compared with those of other worlds."""
         self._impersonation, self._world, self._prober = impersonation, world, probes.prober
+        self._restored = probes.restored
         self._plan, self._catalog = world.plan, world.plan.catalog
         # what a function gives to a user with a ticket may be what the ticket is for
         callers = [c for c in callers if c.user is None or c.user.link is None]
@@ -438,7 +439,7 @@ class Bypasses:
             for column in row.relation.by_name
             if self._is_forged(caller, row, column)
         ]
-        return Watch(rows, names)
+        return Watch(rows, names, self._restored)
 
     def _is_forged(self, caller: Persona, row: Row, column: str) -> bool:
         """Whether a column names tenant A's owner, and no INSERT of the caller may."""

@@ -8,7 +8,7 @@ begin
     execute replace(
       regexp_replace(pg_get_functiondef(helper.oid), 'LANGUAGE sql', 'LANGUAGE plpgsql'),
       helper.prosrc,
-      format('begin return (%s); end', regexp_replace(helper.prosrc, ';\s*$', '')));
+      format(E'#variable_conflict use_column\nbegin return (%s); end', regexp_replace(helper.prosrc, ';\s*$', '')));
   end loop;
 end
 $$;

@@ -216,7 +216,7 @@ def copy_options(given: "Settings", *, rows: bool = True) -> "CopyOptions":
     from supabase_jobs.projects.copied import CopyOptions
     from supabase_jobs.sources import project
 
-    files = project.files(given) if given.migrations is not None else None
+    files = None if given.migrations is None else project.loadable_files(given)
     return CopyOptions(directory=given.directory, migrations=files, rows=rows)
 
 

@@ -151,6 +151,18 @@ def test_rows_of_migrations_come_from_the_files(database: Database, tmp_path: Pa
         assert copy.private == ()
 
 
+def test_files_that_db_push_refuses_are_no_obstacle(
+    database: Database, cli: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    for name in ("001_notes.sql", "001_more.sql"):
+        (folder / name).write_text("create table if not exists public.notes (id int);")
+    ran = cli("audit", "--json", "--db-url", database.url)
+    assert (ran.code, "two migrations" in ran.err) == (1, False), ran.err
+    assert ran.json["coverage"]["not_tested"][0]["object"] == "database"
+
+
 def test_the_copy_cannot_reach_out(database: Database) -> None:
     port = psycopg.conninfo.conninfo_to_dict(database.url)["port"]
     with connect(database.superuser_url) as superuser:

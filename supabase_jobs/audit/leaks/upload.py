@@ -1,11 +1,11 @@
-"""Files that a caller uploads into the folders of others."""
+"""Files that a caller uploads or moves into the folders of others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.forged import inserts_of_outsiders
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
-from supabase_jobs.audit.probes.attempt import OTHER
+from supabase_jobs.audit.probes.attempt import MOVE, OTHER
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -22,3 +22,14 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
                 severity = Severity.WARNING if facts.reads_other(tried) else Severity.ERROR
                 yield shown(KIND, severity, tried, message)
                 break
+        else:
+            yield from _moves(group)
+
+
+def _moves(group: Sequence[Tried]) -> Iterator[ShownLeak]:
+    """A file of one's own that gets a path in another's folder, where no upload is let."""
+    for tried in group:
+        if tried.name == MOVE and tried.reached and not tried.failed:
+            message = f"{who(tried.actor)} move files of their own into the folders of others"
+            yield shown(KIND, Severity.ERROR, tried, message)
+            return

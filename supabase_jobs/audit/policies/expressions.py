@@ -138,7 +138,10 @@ def body_trees(language: str, body: str) -> list[Any]:
     body = re.sub(r"--[^\n]*|/\*.*?\*/", " ", body, flags=re.DOTALL)
     for part in re.split(r";|\bthen\b|\belse\b|\bbegin\b|\bloop\b", body, flags=re.IGNORECASE):
         text = re.sub(
-            r"\s+into\s+(strict\s+)?[\w.]+(\s*,\s*[\w.]+)*", " ", part.strip(), flags=re.IGNORECASE
+            r"(?<!insert)(?<!\s)\s+into\s+(strict\s+)?[\w.]+(\s*,\s*[\w.]+)*",
+            " ",
+            part.strip(),
+            flags=re.IGNORECASE,
         )
         text = re.sub(r"^\s*(return\s+query|perform)\s+", "", text, flags=re.IGNORECASE)
         text = re.sub(r"^\s*perform\s+", "select ", text, flags=re.IGNORECASE)

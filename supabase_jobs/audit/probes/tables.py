@@ -34,6 +34,7 @@ from supabase_jobs.audit.probes.attempt import (
     GROUP,
     INSERT,
     JOIN,
+    MOVE,
     NAME,
     NONE,
     OPEN,
@@ -50,7 +51,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement, run_groups
-from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
+from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
 from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import SET, Impersonation, own_role
@@ -136,6 +137,7 @@ class Probes:
         self._send(list(self._columns()))
         self._send(list(self._takeovers()))
         self._send(list(self._acceptances()))
+        self._send(list(self._moves()))
         self._send(list(self._new_rows()))
         self._find_deciding_roles()
 
@@ -472,6 +474,28 @@ class Probes:
                 attempt = self._update(caller, row, OWN, new)
                 attempt.name = ACCEPT
                 yield attempt
+
+    def _moves(self) -> Iterator[Attempt]:
+        """Files of one's own that get a path in the folder of another: in each folder of the victim
+        one, if the file may be changed at all.
+        """
+        for attempt in list(self.attempts):
+            row, caller = attempt.row, attempt.caller
+            may_change = attempt.action == UPDATE and attempt.outcome in (ROWS, VIOLATES)
+            if not (may_change and row.relation.is_storage and attempt.whose == OWN):
+                continue
+            if caller.kind != STRANGER or not row.relation.may(caller.role, "UPDATE", "name"):
+                continue
+            for path in self._folders_of_victim(row):
+                moved = self._update(caller, row, OWN, {"name": f"{path}/{row.token}m.png"})
+                moved.name = MOVE
+                yield moved
+
+    def _folders_of_victim(self, row: Row) -> list[str]:
+        """The folders of tenant A's owner in the bucket of a file."""
+        files = [r for r in self._world.a.owner.extra if r.relation is row.relation]
+        paths = [file.values["name"] or "" for file in files if file.part == row.part]
+        return list(dict.fromkeys(path.rpartition("/")[0] for path in paths if "/" in path))
 
     def _as_own(self, row: Row, caller: Persona, *, through_parents: bool) -> dict[str, str | None]:
         """The columns that make a row the caller's: its ids, and with `through_parents` its own

@@ -9,8 +9,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from supabase_jobs.audit.catalog import Column, Relation
+from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.expressions import Literal, Node, Reference
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Tenant, User
 from supabase_jobs.database.connection import Connection
@@ -18,7 +20,7 @@ from supabase_jobs.session import sign_up
 from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
 
 # raw_user_meta_data->>'role', and what the text compares it with behind it
-_KEY = re.compile(r"raw_user_meta_data\s*\)?\s*->>?\s*'(\w+)'(.{0,60})", re.DOTALL)
+_KEY = re.compile(r"raw_user_meta_data\s*\)?\s*->>?\s*'(\w+)'(?=(.{0,60}))", re.DOTALL)
 _LITERAL = re.compile(r"^\s*\)*\s*(?:=|in\b)\s*\(?\s*'([^']+)'")
 # what each user may choose: it names nobody else
 _OWN = {"name", "full_name", "first_name", "last_name", "avatar_url", "picture", "user_name"}
@@ -26,44 +28,121 @@ _OWN = {"name", "full_name", "first_name", "last_name", "avatar_url", "picture",
 
 @dataclass(frozen=True)
 class Choice:
-    """A key of the metadata with a value; `shown` names it without a generated value."""
+    """A key of the metadata with a value; `shown` names both without a generated value."""
 
     key: str
     value: object
     shown: str
+    is_of_another: bool = False
 
 
-def choices(plan: Plan, victim: Tenant) -> list[Choice]:
+@dataclass(frozen=True)
+class Choices:
+    """The keys that one user chooses at once, such as a role and the school of another."""
+
+    chosen: tuple[Choice, ...]
+
+    @property
+    def shown(self) -> str:
+        """The keys and values in words."""
+        return ", ".join(choice.shown for choice in self.chosen)
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """The keys with their values, as the client sends them."""
+        return {choice.key: choice.value for choice in self.chosen}
+
+
+def choices(plan: Plan, victim: Tenant) -> list[Choices]:
+    """The values worth trying: each alone, but first each together with what belongs to
+    another, as a role counts in a tenant.
+    """
+    single = _single(plan, victim)
+    foreign = [choice for choice in single if choice.is_of_another]
+    own = [choice for choice in single if not choice.is_of_another]
+    together = [Choices((choice, *foreign)) for choice in own if foreign]
+    return [*together, *(Choices((choice,)) for choice in single)][: LIMITS.impostors]
+
+
+def _single(plan: Plan, victim: Tenant) -> list[Choice]:
     """The values worth trying for each key that functions and policies read."""
-    texts = [(f.body, plan.usage.function_reads.get(f.oid, set())) for f in plan.catalog.functions]
     found: dict[tuple[str, str], Choice] = {}
-    for text, tables in texts:
-        for key, behind in _KEY.findall(text):
+    for function in plan.catalog.functions:
+        tables = plan.usage.function_reads.get(function.oid, set())
+        written = _written(plan, function)
+        for key, behind in _KEY.findall(function.body):
             if key in _OWN:
                 continue
             if compared := _LITERAL.match(behind):
-                found.setdefault((key, compared[1]), Choice(key, compared[1], f"= {compared[1]}"))
-            for choice in (*_of_columns(plan, victim, key, tables), *_of_claims(plan, key)):
+                choice = Choice(key, compared[1], f"{key} = {compared[1]}")
                 found.setdefault((key, choice.shown), choice)
-    return list(found.values())[: LIMITS.impostors]
+            columns = written.get(key, []) or _columns(plan, key, tables)
+            of_columns = (
+                choice for r, c in columns for choice in _of_column(plan, victim, r, c, key)
+            )
+            for choice in (*of_columns, *_of_claims(plan, key)):
+                found.setdefault((key, choice.shown), choice)
+    return list(found.values())
+
+
+def _written(plan: Plan, function: Function) -> dict[str, list[tuple[Relation, Column]]]:
+    """Key of the metadata → the columns that a function inserts its value into."""
+    found: dict[str, list[tuple[Relation, Column]]] = {}
+    trees = expressions.body_trees(function.language, function.body)
+    for statement in expressions.nodes(trees, "InsertStmt"):
+        names = [target["ResTarget"]["name"] for target in statement.get("cols", [])]
+        into = statement["relation"]
+        relation = next(
+            (
+                r
+                for r in plan.catalog.tables
+                if r.name == into["relname"] and into.get("schemaname", r.schema) == r.schema
+            ),
+            None,
+        )
+        if relation is None:
+            continue
+        for name, value in zip(names, _inserted(statement), strict=False):
+            for key in _keys(value):
+                if name in relation.by_name:
+                    found.setdefault(key, []).append((relation, relation.by_name[name]))
+    return found
+
+
+def _inserted(statement: Node) -> list[Node]:
+    """The values of an INSERT, those of its first row."""
+    select = statement.get("selectStmt", {}).get("SelectStmt", {})
+    if "valuesLists" in select:
+        return list(select["valuesLists"][0]["List"]["items"])
+    return [target["ResTarget"]["val"] for target in select.get("targetList", [])]
+
+
+def _keys(value: Node) -> Iterator[str]:
+    """The keys of the metadata in an expression."""
+    for fields in expressions.nodes(value, "A_Expr"):
+        left = expressions.value(fields.get("lexpr"))
+        right = expressions.value(fields.get("rexpr"))
+        is_metadata = isinstance(left, Reference) and left.column == "raw_user_meta_data"
+        if is_metadata and isinstance(right, Literal):
+            yield right.text
 
 
 def _of_claims(plan: Plan, key: str) -> Iterator[Choice]:
     """The values that policies compare a claim of this name with: a hook may copy it from a key."""
     for path, literals in plan.usage.claim_literals.items():
         if path[-1] == key:
-            yield from (Choice(key, value, f"= {value}") for value in literals)
+            yield from (Choice(key, value, f"{key} = {value}") for value in literals)
 
 
-def _of_columns(plan: Plan, victim: Tenant, key: str, tables: set[int]) -> Iterator[Choice]:
-    """Values of the columns that a key may be written to: those of its name come first."""
+def _columns(plan: Plan, key: str, tables: set[int]) -> list[tuple[Relation, Column]]:
+    """The columns that a key may be written to: those of its name, or else all that policies
+    compare.
+    """
     relations = [plan.catalog.by_oid[oid] for oid in sorted(tables) if oid in plan.catalog.by_oid]
     named = [(r, r.by_name[key]) for r in relations if key in r.by_name]
-    others = [
+    return named or [
         (r, c) for r in relations for c in r.columns if (r.oid, c.name) in plan.usage.literals
     ]
-    for relation, column in named or others:
-        yield from _of_column(plan, victim, relation, column, key)
 
 
 def _of_column(
@@ -76,22 +155,22 @@ def _of_column(
     if is_foreign:
         value = None if row is None else row.values.get(column.name)
         if value is not None:
-            yield Choice(key, value, "of another")
+            yield Choice(key, value, f"{key} of another", is_of_another=True)
         return
     if column.base == "bool":
-        yield Choice(key, True, "= true")
+        yield Choice(key, True, f"{key} = true")
         return
     limits = plan.limits.get(relation.oid, {}).get(column.name)
     known = list(plan.usage.literals.get((relation.oid, column.name), ()))
     known += [value for value in (limits.allowed if limits else ()) if value not in known]
     known += [label for label in column.labels if label not in known]
     powerful = sorted(known, key=plan.words.powerful_roles.rank)
-    yield from (Choice(key, value, f"= {value}") for value in powerful[:2])
+    yield from (Choice(key, value, f"{key} = {value}") for value in powerful[:2])
 
 
-def sign_up_as(connection: Connection, user: User, choice: Choice) -> bool:
-    """Sign a user up with a choice; False if the project refuses it."""
-    new = NewUser(uuid.UUID(user.id), user.name, metadata={choice.key: choice.value})
+def sign_up_as(connection: Connection, user: User, chosen: Choices) -> bool:
+    """Sign a user up with these values; False if the project refuses them."""
+    new = NewUser(uuid.UUID(user.id), user.name, metadata=chosen.metadata)
     try:
         [row] = sign_up.run(connection, [new]).rows
     except SignUpRejectedError:

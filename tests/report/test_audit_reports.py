@@ -13,6 +13,7 @@ from supabase_jobs.findings import Audit, AuditFinding, Severity
 from supabase_jobs.report import FORMATS, write
 from supabase_jobs.report.formats import text
 from supabase_jobs.report.producers.audit import MARKER, document
+from supabase_jobs.report.wording import severities
 from tests.audits import BAD, CHANGE, FIX, GOOD, LEAK, NOTE, large
 from tests.programs import sarif_multitool
 from tests.verifications import MARKUP
@@ -100,6 +101,24 @@ def test_text_prints_a_common_fix_once() -> None:
     assert "  and: Anyone can delete\n" in shown
 
 
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_counts_are_the_same_in_each_format(form: str) -> None:
+    assert severities(BAD.findings) in written(form, BAD)
+
+
+def test_text_explains_the_callers_that_fixes_name() -> None:
+    fix = "-- Tried: it would take: owner: read of public.notes; stranger: update of public.notes"
+    taken = replace(LEAK, fix=fix)
+    callers = dict.fromkeys(("anon", "owner", "stranger"), "select 1")
+    shown = written("text", replace(BAD, findings=(taken,), callers=callers))
+    lines = " ".join(shown.split())
+    assert (
+        "callers: owner: the user whose rows they are; stranger: signed in, with rows of their own"
+        in lines
+    )
+    assert "callers: " not in written("text", replace(BAD, callers=callers))
+
+
 # Markdown
 
 
@@ -108,7 +127,7 @@ def test_markdown_begins_with_leaks_then_changes_then_collapsed_parts() -> None:
     parts = [
         MARKER,
         "**failed**",
-        "1 leak, 1 difference from supabase/access.toml",
+        f"{severities(BAD.findings)}, 1 difference from supabase/access.toml",
         "### Leaks",
         LEAK.message,
     ]
@@ -132,7 +151,7 @@ def test_markdown_begins_with_leaks_then_changes_then_collapsed_parts() -> None:
 def test_markdown_without_findings_passes() -> None:
     shown = written("markdown", GOOD)
     assert "audit: passed" in shown
-    assert "0 leaks; rows for 2 of 2 tables" in shown
+    assert "no findings; rows for 2 of 2 tables" in shown
     assert "###" not in shown
 
 

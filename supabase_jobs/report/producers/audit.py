@@ -1,5 +1,6 @@
 """The document of an audit."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,7 +107,7 @@ def document(result: Audit) -> Document:
         heading=("passed" if result.ok else Strong("failed"),),
         opening=(f"{_counts(result)}; {coverage(result)}.",),
         lead=_lead(result),
-        closing=(Line(_closing(result)),),
+        closing=(*map(Line, _explained_callers(result)), Line(_closing(result))),
         contract=lambda: contract(result),
         sections=tuple(_sections(result)),
         limit=COMMENT,
@@ -189,29 +190,70 @@ def coverage(result: Audit) -> str:
     return f"{shown}, {counted(result.api_cells, 'request')} to the API"
 
 
+def _totals(result: Audit) -> str:
+    """The number of findings of each severity, in every format."""
+    return severities(result.findings) or "no findings"
+
+
 def _counts(result: Audit) -> str:
-    text = counted(len(_leaks(result)), "leak")
+    text = _totals(result)
     if result.baseline:
         text += f", {counted(len(_deviations(result)), 'difference')} from {result.baseline}"
     return text
 
 
 def _lead(result: Audit) -> str:
-    text = f"{severities(result.findings) or 'No findings'}, {coverage(result)}"
+    text = f"{_totals(result)}, {coverage(result)}"
     text += f", {result.milliseconds / 1000:.1f} s."
     return f"{text} Compared with {result.baseline}." if result.baseline else text
 
 
 def _closing(result: Audit) -> str:
-    errors = sum(f.severity is Severity.ERROR for f in result.findings)
-    text = f"{'ok' if result.ok else 'FAILED'}: {counted(errors, 'error')}"
-    questions = len(_questions(result))
-    text += f", {counted(len(result.findings) - errors - questions, 'other finding')}"
-    if questions:
-        text += f", {counted(questions, 'question')}"
+    text = f"{'ok' if result.ok else 'FAILED'}: {_totals(result)}"
     if result.unchecked:
         text += f", {counted(len(set(result.unchecked)), 'object')} not tested"
     return f"{text}; {coverage(result)}, {result.milliseconds / 1000:.1f} s"
+
+
+_WHO = {
+    "anon": "without signing in",
+    "newcomer": "signed in, without rows",
+    "stranger": "signed in, with rows of their own",
+    "owner": "the user whose rows they are",
+    "service_role": "the backend",
+}
+
+
+def _explained_callers(result: Audit) -> Iterator[str]:
+    """The callers that the fixes name, in one line."""
+    texts = "\n".join(finding.fix for finding in result.findings)
+    named = [
+        label
+        for label in result.callers
+        if re.search(rf"(?<![\w.]){re.escape(label)}: \w+ of ", texts) is not None
+    ]
+    if named:
+        said = "; ".join(f"{label}: {_meaning(label, result)}" for label in named)
+        yield f"callers: {said}"
+
+
+def _meaning(label: str, result: Audit) -> str:
+    """A caller in words."""
+    if label in _WHO:
+        return _WHO[label]
+    what, _, table = label.rpartition(" of ")
+    columns = [
+        relation.columns
+        for name, relation in result.relations.items()
+        if name.partition(".")[2] == table
+    ]
+    if what == "member":
+        return f"a member of the group by {table}"
+    if what == "former member":
+        return f"a member by {table} whose membership has ended"
+    if any(what in names for names in columns):
+        return f"the user whom {table}.{what} names"
+    return f"a member whose role in {table} is {what}" if table else "a caller of audit.toml"
 
 
 # -------------------------------------------------------------------------------------------------

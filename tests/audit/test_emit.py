@@ -142,8 +142,8 @@ as $$ select * from public."Odd ""Table's" where "User Id" = $1 $$;
 """
 
 
-# headers, partitions and random keys
-@pytest.mark.parametrize("build", ["api_keys"], indirect=True)
+# headers, partitions and random keys; files of Storage
+@pytest.mark.parametrize("build", ["api_keys", "drive"], indirect=True)
 def test_suites_are_the_same_each_time(build: Build, cli: Run, tmp_path: Path) -> None:
     database = build()
     with connect(database.url) as connection:

@@ -82,7 +82,7 @@ def test_faults_are_reported(
         proven = {f.fix for f in (repaired, *of_cause) if f.proven}
         for fix in proven or {decided(repaired.fix)}:
             project.execute(fix.encode())
-    assert set(undecided) <= {fault.name for fault in faults if fault.takes}
+    assert set(undecided) == {fault.name for fault in faults if fault.takes}
     assert set(proved(project, faults, found)) <= set(undecided), "some fixes close nothing"
     after = run_audit(project, repairs=False)
     if not undecided and not any(
@@ -113,10 +113,11 @@ def test_harmless_changes_are_not_reported(
 
 
 def test_most_faults_have_a_proven_repair() -> None:
-    """Without functions that change rows: their repairs are comments, since a trial compares only
-    what calls show.
+    """The repairs of functions that change rows are comments, since a trial compares only what
+    calls show.
     """
     faults = [fault for name in names() for fault in project(name).faults]
     compared = [fault for fault in faults if not fault.finds.startswith(_CHANGING)]
     assert len(compared) >= len(faults) * 9 / 10
-    assert sum(fault.takes for fault in compared) <= len(compared) / 5
+    assert sum(not fault.takes for fault in compared) >= len(compared) * 85 / 100
+    assert sum(not fault.takes for fault in faults) >= len(faults) * 78 / 100

@@ -2,9 +2,9 @@
 opens.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from psycopg import errors
@@ -23,6 +23,7 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
+from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     ACCEPT,
@@ -49,7 +50,7 @@ from supabase_jobs.audit.probes.known import Known, key_of
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import user_columns
-from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.audit.rows.tenants import Row, Tenant
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
 from supabase_jobs.session.action import Cursor
@@ -359,18 +360,8 @@ class Probes:
                 if u is not None
             ]
             found = [values.with_user(column, current, id_) for id_ in users]
-        elif (relation.oid, column.name) in self._plan.tenant_values:
-            found = [t.shared_value(column) for t in (self._world.a, self._world.b)]
-        elif (path := self._plan.usage.claim_columns.get((relation.oid, column.name))) is not None:
-            found = [t.claims.get(path) for t in (self._world.a, self._world.b)]
-        elif (
-            header := self._plan.usage.header_columns.get((relation.oid, column.name))
-        ) is not None:
-            key = relation.oid, column.name
-            found = [
-                self._plan.usage.of_header(key, t.headers[header])
-                for t in (self._world.a, self._world.b)
-            ]
+        elif (relation.oid, column.name) in self._shared_columns:
+            found = [self._shared_value(row, column, t) for t in (self._world.a, self._world.b)]
         else:
             limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
             literals = self._plan.usage.literals.get((relation.oid, column.name), [])
@@ -393,6 +384,22 @@ class Probes:
             v for v in dict.fromkeys(found) if v != current and not (v is None and column.not_null)
         ]
         return different[: LIMITS.values] or [current]
+
+    @cached_property
+    def _shared_columns(self) -> Collection[ColumnKey]:
+        """The columns with a value that all rows of a tenant have."""
+        usage = self._plan.usage
+        return {*self._plan.tenant_values, *usage.claim_columns, *usage.header_columns}
+
+    def _shared_value(self, row: Row, column: Column, tenant: Tenant) -> str | None:
+        """The value of such a column: that of the tenant, or of its claim or header."""
+        usage, key = self._plan.usage, (row.relation.oid, column.name)
+        if key in self._plan.tenant_values:
+            return tenant.shared_value(column)
+        if (path := usage.claim_columns.get(key)) is not None:
+            return tenant.claims.get(path)
+        header = tenant.headers.get(usage.header_columns[key])
+        return None if header is None else usage.of_header(key, header)
 
     def _referenced(self, key: Constraint, column: str, caller: Persona) -> list[str | None]:
         at = key.target_columns[key.columns.index(column)]
@@ -499,7 +506,7 @@ class Probes:
 
     def _as_own(self, row: Row, caller: Persona, *, through_parents: bool) -> dict[str, str | None]:
         """The columns that make a row the caller's: its ids, and with `through_parents` its own
-        parents.
+        parents and its tenant.
         """
         new: dict[str, str | None] = {}
         users = user_columns(row.relation, self._plan.usage, self._plan.per_user)
@@ -518,6 +525,11 @@ class Probes:
             if parent is not None and own_key and key.target_name != "auth.users":
                 for column, at in zip(key.columns, key.target_columns, strict=True):
                     new[column] = parent.values.get(at)
+        for own in row.relation.columns if through_parents else ():
+            is_shared = (row.relation.oid, own.name) in self._shared_columns
+            value = self._shared_value(row, own, caller.tenant) if is_shared else None
+            if value is not None:
+                new[own.name] = value
         return {name: value for name, value in new.items() if value != row.values.get(name)}
 
     # -------------------------------------------------------------------------------------------

@@ -94,7 +94,12 @@ def person_of(attempt: Attempt) -> Person:
     """The caller of an attempt, as the grammar's policies see it."""
     claims = attempt.caller.claims or {}
     metadata = claims.get("app_metadata") or {}
-    return Person(attempt.caller.role, claims.get("sub"), metadata.get("role"))
+    return Person(
+        role=attempt.caller.role,
+        id=claims.get("sub"),
+        claim=metadata.get("role"),
+        organization=metadata.get("org_id"),
+    )
 
 
 def _compare_attempt(found: Comparison, truth: Truth, table: Table, attempt: Attempt) -> None:

@@ -2,6 +2,8 @@
 
 from tests.audit.random_schemas.schema import (
     INSERT,
+    ORGANIZATION,
+    SELECT,
     UPDATE,
     Both,
     Claim,
@@ -11,6 +13,7 @@ from tests.audit.random_schemas.schema import (
     Policy,
     Schema,
     Table,
+    Tenant,
 )
 
 _IDENTITY = "id bigint primary key generated always as identity"
@@ -106,6 +109,20 @@ COUNTEREXAMPLES = {
                 owner_required=False,
                 policies=(Policy(INSERT, _SIGNED_IN, None, Everyone(value=True)),),
                 granted=(("authenticated", INSERT, ("id",)),),
+            ),
+        )
+    ),
+    # a stranger moves rows of others into the own organization: the matrix said "own"
+    "a claim limits what a row becomes": Schema(
+        (
+            Table(
+                "t0",
+                owner="user_id",
+                columns=((ORGANIZATION, "uuid not null", None), ("title", "text not null", None)),
+                policies=(
+                    Policy(SELECT, _SIGNED_IN, Tenant(), None),
+                    Policy(UPDATE, _SIGNED_IN, Everyone(value=True), Tenant()),
+                ),
             ),
         )
     ),

@@ -4,12 +4,14 @@ the audit.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from tests.audit.random_schemas.schema import (
     DEFINER,
     DELETE,
     INSERT,
     LABELS,
+    ORGANIZATION,
     SELECT,
     UPDATE,
     Both,
@@ -24,6 +26,7 @@ from tests.audit.random_schemas.schema import (
     Policy,
     Schema,
     Table,
+    Tenant,
 )
 
 Row = Mapping[str, str | None]
@@ -31,11 +34,14 @@ Row = Mapping[str, str | None]
 
 @dataclass(frozen=True)
 class Person:
-    """A caller, as policies see it."""
+    """A caller, as policies see it: the role of the request, the id, and the role and the
+    organization that the project has set.
+    """
 
     role: str
     id: str | None = None
     claim: str | None = None
+    organization: str | None = None
 
 
 class Truth:
@@ -109,21 +115,43 @@ class Truth:
         return self.may_insert(person, table, copied)
 
     def _changes(self, person: Person, table: Table, row: Row) -> Iterator[Row]:
-        """Updates of one column: a label becomes another, the owner becomes the caller, and any
-        other content decides nothing.
+        """Updates: a label becomes another, any other content decides nothing, and the row becomes
+        one of the caller.
         """
         for name in table.plain:
             for value in LABELS.get(name, (row[name],)):
                 if name not in LABELS or value != row[name]:
                     yield {name: value}
-        if table.owner and person.id not in (None, row[table.owner]):
-            yield {table.owner: person.id}
+        own = [one for one in self._own_values(person, table) if one[1] != row[one[0]]]
+        yield from ({name: value} for name, value in own)
+        by_name = {name: [value for other, value in own if other == name] for name, _ in own}
+        for values in product(*by_name.values()):
+            yield dict(zip(by_name, values, strict=True))
+
+    def _own_values(self, person: Person, table: Table) -> Iterator[tuple[str, str | None]]:
+        """The columns that say whose a row is, with values that make it the caller's."""
+        if person.id is None:
+            return
+        if table.owner:
+            yield table.owner, person.id
+        if person.organization is not None and ORGANIZATION in table.names:
+            yield ORGANIZATION, person.organization
+        if table.group and table.group != "id":
+            for one in self._rows["members"]:
+                if one["user_id"] == person.id:
+                    yield table.group, one["group_id"]
+        if table.parent is not None:
+            for above in self._rows[table.parent.name]:
+                if self._is_inside(person, table.parent, above):
+                    yield "parent_id", above["id"]
 
     def _is_inside(self, person: Person, table: Table, row: Row) -> bool:
         """Whether a row belongs to somebody, or to a group or a row of theirs."""
         if person.id is None:
             return False
         if table.owner and row[table.owner] == person.id:
+            return True
+        if self._is_of_organization(person, row):
             return True
         if table.group:
             return any(
@@ -134,6 +162,9 @@ class Truth:
             return False
         above = [one for one in self._rows[table.parent.name] if one["id"] == row["parent_id"]]
         return any(self._is_inside(person, table.parent, one) for one in above)
+
+    def _is_of_organization(self, person: Person, row: Row) -> bool:
+        return person.organization is not None and row.get(ORGANIZATION) == person.organization
 
     def has_content(self, role: str, table: Table) -> bool:
         """Whether a role may update a column that says nothing about whose a row is, or none."""
@@ -191,6 +222,8 @@ class Truth:
                 return row[column] == value
             case Claim(value):
                 return person.claim == value
+            case Tenant():
+                return self._is_of_organization(person, row)
             case Both(left, right):
                 return self._holds(left, person, table, row) and self._holds(
                     right, person, table, row

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 API_ROLES = ("anon", "authenticated")
 SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
 COMMANDS = (SELECT, INSERT, UPDATE, DELETE)
+# the column with the organization of a row
+ORGANIZATION = "org_id"
 # how a policy asks for a membership
 INLINE, DEFINER, INVOKER = "inline", "definer", "invoker"
 
@@ -74,6 +76,15 @@ class Claim:
     def sql(self, table: "Table") -> str:
         """A comparison of app_metadata."""
         return f"(auth.jwt() -> 'app_metadata' ->> 'role') = '{self.value}'"
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """The row has the organization that is in a claim of the caller."""
+
+    def sql(self, table: "Table") -> str:
+        """A comparison with app_metadata."""
+        return f"{ORGANIZATION} = (auth.jwt() -> 'app_metadata' ->> 'org_id')::uuid"
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,7 @@ class Either:
         return f"({self.left.sql(table)} or {self.right.sql(table)})"
 
 
-Expression = Everyone | Owner | Equals | Claim | Member | Parent | Both | Either
+Expression = Everyone | Owner | Equals | Claim | Tenant | Member | Parent | Both | Either
 
 
 def parts(expression: Expression) -> Iterator[Expression]:
@@ -234,7 +245,7 @@ class Table:
     @property
     def plain(self) -> list[str]:
         """The columns that say nothing about whose a row is."""
-        return [name for name, _, _ in self.columns]
+        return [name for name, _, _ in self.columns if name != ORGANIZATION]
 
     def creation(self) -> Iterator[str]:
         """The statements that create it."""

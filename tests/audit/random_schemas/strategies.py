@@ -12,6 +12,7 @@ from tests.audit.random_schemas.schema import (
     INLINE,
     INSERT,
     INVOKER,
+    ORGANIZATION,
     SELECT,
     UPDATE,
     Both,
@@ -26,6 +27,7 @@ from tests.audit.random_schemas.schema import (
     Policy,
     Schema,
     Table,
+    Tenant,
 )
 
 Columns = tuple[tuple[str, str, str | None], ...]
@@ -45,6 +47,7 @@ COLUMNS: Sequence[tuple[Columns, str]] = (
     ((("data", "jsonb not null default '{}'", "{}"),), ""),
     ((("tags", "text[] not null default '{}'", "{}"),), ""),
     ((("token", "uuid not null default gen_random_uuid()", None),), ""),
+    (((ORGANIZATION, "uuid not null", None),), ""),
     ((("code", "text not null unique", None),), ""),
     ((("slug", "text not null", None),), "check (slug ~ '^[a-z0-9-]+$')"),
     ((("email", "text", None),), "check (email like '%_@_%')"),
@@ -103,6 +106,8 @@ def expressions(table: Table, *, states: bool) -> st.SearchStrategy[Expression]:
         found.append(st.just(Parent()))
         if table.parent.owner:
             found.append(st.just(Parent(owned=True)))
+    if ORGANIZATION in table.names:
+        found.append(st.just(Tenant()))
     for name, _, _ in table.columns:
         found += [st.just(Equals(name, value)) for value in LITERALS.get(name, ())]
     found += [st.just(Everyone(value=True)), st.just(Claim("staff"))]

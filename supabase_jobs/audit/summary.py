@@ -61,5 +61,5 @@ def _widest(attempts: Sequence[Attempt], action: str) -> str:
 
 def _has_privilege(caller: Persona, reached: Sequence[Attempt]) -> bool:
     """Whether a claim lets its caller reach rows of others too: it is not about own rows."""
-    others = [a for a in reached if a.whose in (OTHER, GROUP) and not a.name]
+    others = [a for a in reached if a.whose in (OTHER, GROUP) and a.name not in (JOIN, FORGE)]
     return caller.kind == CLAIM and any(a.caller is caller for a in others)

@@ -444,7 +444,7 @@ class Probes:
 
     def _takeovers(self) -> Iterator[Attempt]:
         """Rows of others that a policy refuses to leave as they are: with the caller as their
-        owner.
+        owner, and in the states that policies compare.
         """
         done: set[tuple[int, int]] = set()
         for attempt in [a for a in self.attempts if a.action == UPDATE and a.outcome == VIOLATES]:
@@ -461,6 +461,16 @@ class Probes:
                     taken = self._update(attempt.caller, row, attempt.whose, values_)
                     taken.name = TAKE_OVER
                     yield taken
+            yield from self._compared(attempt)
+
+    def _compared(self, attempt: Attempt) -> Iterator[Attempt]:
+        """The row of an attempt with each other value that policies compare a column with."""
+        row, literals = attempt.row, self._plan.usage.literals
+        for column in self._writable(attempt.relation, attempt.caller.role, UPDATE):
+            for value in literals.get((attempt.relation.oid, column.name), ())[: LIMITS.values]:
+                if value not in (row.values.get(column.name), attempt.written.get(column.name)):
+                    new = {column.name: value}
+                    yield self._update(attempt.caller, row, attempt.whose, new)
 
     def _acceptances(self) -> Iterator[Attempt]:
         """Memberships that an invited person accepts with the most powerful role."""

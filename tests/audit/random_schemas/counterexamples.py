@@ -126,4 +126,37 @@ COUNTEREXAMPLES = {
             ),
         )
     ),
+    # anybody may archive rows that are done: the matrix said "none"
+    "a label limits what a row becomes": Schema(
+        (
+            Table(
+                "t0",
+                owner="user_id",
+                columns=(
+                    ("is_public", "boolean not null default false", "false"),
+                    ("status", "text not null default 'draft'", "draft"),
+                ),
+                constraints=("check (status in ('draft', 'published', 'archived'))",),
+                policies=(
+                    Policy(
+                        UPDATE,
+                        _SIGNED_IN,
+                        Equals("is_public", "true"),
+                        Equals("status", "archived"),
+                    ),
+                ),
+            ),
+        )
+    ),
+    # staff take over rows: the matrix said "own"
+    "a claim is needed to take over": Schema(
+        (
+            Table(
+                "t0",
+                owner="user_id",
+                columns=(("title", "text not null", None),),
+                policies=(Policy(UPDATE, _SIGNED_IN, Claim("staff"), Owner()),),
+            ),
+        )
+    ),
 }

@@ -188,9 +188,10 @@ def _restored(
         )
         _insert_of_migrations(embedded, original)
         rows = reference_rows.CopiedRows()
-        if original.options.rows:
-            with connect(_url(embedded, original)) as owner:
+        with connect(_url(embedded, original)) as owner:
+            if original.options.rows:
                 rows = reference_rows.copy_rows(original.connection, superuser, owner)
+            reference_rows.advance_sequences(owner)
     if restored.extensions:
         narration.note(f"note: stand-ins in the copy: {', '.join(restored.extensions)}")
     settings = [s.custom for s in source.settings if s.custom is not None]

@@ -28,7 +28,6 @@ class _Table:
     query: str
     statement: str
     texts: str
-    advance: str | None
     may_be_single: bool
 
     def is_copied(self, rows: Sequence[str]) -> bool:
@@ -78,9 +77,7 @@ def copy_rows(original: Connection, superuser: Connection, owner: Connection) ->
         if not table.is_copied(rows):
             continue
         insert = Statement(table.statement, (rows,), numbered=True)
-        # generated rows must not repeat the numbers
-        advance = [] if table.advance is None else [Statement(table.advance)]
-        [result] = run_groups(owner, [[insert, *advance, Statement(table.texts)]])
+        [result] = run_groups(owner, [[insert, Statement(table.texts)]])
         if result.error is None:
             copied.texts += [text for (text,) in result.answer().rows]
         else:
@@ -88,6 +85,14 @@ def copy_rows(original: Connection, superuser: Connection, owner: Connection) ->
             copied.lacking.append(NotTested(table.name, why, _HELP))
     owner.execute("reset session_replication_role")
     return copied
+
+
+def advance_sequences(owner: Connection) -> None:
+    """Let the sequences go on behind the rows: the rows of an audit must not repeat their numbers.
+    Those that the owner may not set stay.
+    """
+    statements = [text for (text,) in _QUERIES["sequences"].rows(owner)]
+    run_groups(owner, [[Statement(text)] for text in statements])
 
 
 def _read(original: Connection, tables: Sequence[_Table]) -> list[list[str]]:

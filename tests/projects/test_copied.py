@@ -129,13 +129,20 @@ def test_reference_rows_that_cannot_be_copied_are_named(
         ]
 
 
+BRANDS = """
+create table public.brands (id serial primary key);
+insert into public.brands values (7);
+select setval('public.brands_id_seq', 7);
+"""
+
+
 def test_rows_of_migrations_come_from_the_files(database: Database, tmp_path: Path) -> None:
-    (tmp_path / "20260101000000_shop.sql").write_text(SHOP)
+    (tmp_path / "20260101000000_shop.sql").write_text(SHOP + BRANDS)
     (tmp_path / "20260102000000_later.sql").write_text(
         "insert into public.plans values ('later', 'Later');"
     )
     with connect(database.url) as connection:
-        connection.execute(SHOP.encode())
+        connection.execute((SHOP + BRANDS).encode())
         connection.execute("update public.plans set name = 'Secret name'")
         connection.execute(
             "create schema supabase_migrations; create table supabase_migrations.schema_migrations"
@@ -144,6 +151,9 @@ def test_rows_of_migrations_come_from_the_files(database: Database, tmp_path: Pa
         )
     files = MigrationFiles(load_migrations(tmp_path))
     with copy_of(database, migrations=files) as copy:
+        # of rows that have their numbers from the file
+        next_brand = "insert into public.brands default values returning id"
+        assert values(copy.connection, next_brand) == [8]
         assert values(copy.connection, "select name from public.plans order by id") == [
             "Free of charge",
             "Professional",

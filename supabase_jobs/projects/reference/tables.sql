@@ -1,9 +1,8 @@
 -- $1 limit
 -- Tables whose rows decide access and belong to no user, such as roles, permissions, plans and buckets: no request may
 -- write them, no foreign key leads from them to auth.users, and something else in the database mentions them. Each with
--- the query that reads its rows in the original, as texts, the statement that inserts them into the copy, the query that
--- reads their texts there, and the statement after which its sequences go on behind its rows. Run in the copy; `has_rows`
--- is the query whether it has some already.
+-- the query that reads its rows in the original, as texts, the statement that inserts them into the copy, and the query
+-- that reads their texts there. Run in the copy; `has_rows` is the query whether it has some already.
 with recursive users as (
   select c.oid
   from pg_class as c
@@ -38,27 +37,6 @@ mentioned as (
   inner join pg_proc as p on position(c.relname in p.prosrc) > 0
   inner join pg_namespace as n on p.pronamespace = n.oid
   where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')
-),
-
-sequences as (
-  -- of an identity, or of a default
-  select
-    d.refobjid as relation,
-    d.refobjsubid as number,
-    d.objid as sequence
-  from pg_depend as d
-  where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype = 'i'
-
-  union all
-
-  select
-    f.adrelid,
-    f.adnum,
-    d.refobjid
-  from pg_attrdef as f
-  inner join pg_depend as d on f.oid = d.objid and d.classid = 'pg_attrdef'::regclass
-  inner join pg_class as c on d.refobjid = c.oid and d.refclassid = 'pg_class'::regclass
-  where c.relkind = 'S'
 )
 
 select
@@ -79,20 +57,6 @@ select
     n.nspname,
     c.relname
   ) as texts,
-  (
-    -- setval does nothing for null
-    select
-      format(
-        'select %s from only %I.%I as t',
-        string_agg(format('setval(%s::oid::regclass, max(t.%I))', q.sequence, u.attname), ', '),
-        n.nspname,
-        c.relname
-      )
-    from sequences as q
-    inner join pg_attribute as u on q.relation = u.attrelid and q.number = u.attnum
-    where q.relation = c.oid and u.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
-    having count(*) > 0
-  ) as advance,
   -- a unique key whose columns a CHECK limits: one row for settings
   exists(
     select

@@ -4,7 +4,7 @@ Who gives roles to others in a group, or joins a part of their own tenant that t
 right that the project gave them: a question.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import MEMBER, OWNER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Opened, Tried
@@ -38,7 +38,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         write = opened.write
         groups.setdefault((write.table.label, write.action, write.column), []).append(opened)
     for group in groups.values():
-        write = group[0].write
+        write = _deciding(facts, group)
         gained = dict.fromkeys(
             f"{DOES[o.action]} {o.table}" for o in group if o.write.actor is write.actor
         )
@@ -48,6 +48,15 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             yield question(KIND, write, topic, topic, f"{who(write.actor)} {gain}. May they?")
         else:
             yield shown(KIND, Severity.ERROR, write, f"{who(write.actor)} {gain}")
+
+
+def _deciding(facts: Facts, group: Sequence[Opened]) -> Tried:
+    """The write of the most general caller; that of a member, if it is no leak of theirs, goes
+    before that of a person who is no member yet, or no more.
+    """
+    first = group[0].write
+    joining = [o.write for o in group if _joins_part(facts, o.write)]
+    return joining[0] if first.actor.is_inactive and joining else first
 
 
 def _gives_roles(facts: Facts, write: Tried) -> bool:

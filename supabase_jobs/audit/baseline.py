@@ -271,11 +271,9 @@ def _of_new_columns(
     new = relation.columns.difference(baseline.columns[table], relation.mentioned)
     updates = [one for one in permissions(result.access[name].get(caller)) if one.kind == _UPDATE]
     # of a row in a state, only one column is tried
-    is_state = name != table
+    is_opened = name != table and _replaces(before) and Permission(_UPDATE) not in before
     return frozenset(
-        one
-        for one in updates
-        if one.column in new or (is_state and new and not one.column and _replaces(before))
+        one for one in updates if one.column in new or (is_opened and new and not one.column)
     )
 
 

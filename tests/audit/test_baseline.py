@@ -139,6 +139,8 @@ def test_new_column_of_a_row_that_is_replaced_is_an_info() -> None:
     result = _with_columns(now, mentioned=frozenset())
     known = Baseline({state: links["public.notes"]}, columns=known.columns)
     assert [one for one in _found(result, known) if not one.startswith("info")] == []
+    every = Baseline({state: {"owner": "read insert update delete"}}, columns=known.columns)
+    assert _found(result, every) == []
 
 
 def test_update_of_every_column_includes_each_column() -> None:

@@ -16,6 +16,8 @@ LABELS = {
     "is_public": ("true", "false"),
     "status": ("draft", "published", "archived"),
     "level": ("low", "middle", "high"),
+    "kind": ("free", "paid"),
+    "done": ("true", "false"),
 }
 
 PRELUDE = """

@@ -126,7 +126,8 @@ class Truth:
         yield from ({name: value} for name, value in own)
         by_name = {name: [value for other, value in own if other == name] for name, _ in own}
         for values in product(*by_name.values()):
-            yield dict(zip(by_name, values, strict=True))
+            if len(values) > 1:
+                yield dict(zip(by_name, values, strict=True))
 
     def _own_values(self, person: Person, table: Table) -> Iterator[tuple[str, str | None]]:
         """The columns that say whose a row is, with values that make it the caller's."""

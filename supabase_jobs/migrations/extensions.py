@@ -40,6 +40,8 @@ _SETTINGS = re.compile(
     r"|log_.*|session_replication_role|track_io_timing|wal_compression"
 )
 _QUEUES_API = re.compile(r'create\s+schema\s+(if\s+not\s+exists\s+)?"?pgmq_public', re.IGNORECASE)
+_QUALIFIED = re.compile(r'\bextensions"?\s*\.\s*"?(\w+)', re.IGNORECASE)
+_NAMED = re.compile(r'\bextension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)', re.IGNORECASE)
 # an element of an exclusion constraint: `column with =`
 _EQUAL = re.compile(r'("(?:[^"]|"")+"|\w+)(\s+with\s+)=(?=\s*[,)])', re.IGNORECASE)
 
@@ -114,9 +116,20 @@ def _prepared(superuser: Connection, files: MigrationFiles) -> LocalFiles:
                 stand_ins.load(superuser, name, schema)
         else:
             unknown.append(UnknownExtension(name, wanted.migration, wanted.statement))
+    for name in sorted((_expected(files) & available) - installed):
+        _create(superuser, name, "extensions" if name in relocatable else None)
     if "pgmq" not in available and _expects_queues_api(files):
         load_queues_api(superuser)
     return LocalFiles(replace(files, migrations=migrations), tuple(missing), tuple(unknown))
+
+
+def _expected(files: MigrationFiles) -> set[str]:
+    """The extensions that the files use by a name in their schema, such as `extensions.citext`, and
+    do not create: the dashboard has done so. Where the server lacks one, its stand-in is there.
+    """
+    texts = [migration.text for migration in files.migrations]
+    used = {name.lower() for text in texts for name in _QUALIFIED.findall(text)}
+    return used - {name.lower() for text in texts for name in _NAMED.findall(text)}
 
 
 def _expects_queues_api(files: MigrationFiles) -> bool:

@@ -131,6 +131,27 @@ def test_an_extension_without_a_stand_in_is_named_with_its_statement(database: D
     assert (table.object, "1_a.sql:3" in table.why) == ("public.a", True)
 
 
+# one that every server has, and one that has a stand-in on some
+DASHBOARD = ('"extensions"."vector"', "extensions.citext")
+
+
+@pytest.mark.parametrize("type_", DASHBOARD)
+def test_an_extension_that_the_dashboard_enabled_is_in_its_schema(
+    database: Database, type_: str
+) -> None:
+    omissions, _ = loaded(database, f"create table a (b {type_});")
+    assert omissions == []
+
+
+def test_an_extension_that_a_file_creates_is_where_the_file_says(database: Database) -> None:
+    omissions, _ = loaded(
+        database,
+        "create table a (b extensions.vector);",
+        "create extension vector; create table c (d public.vector);",
+    )
+    assert [o.place for o in omissions] == ["1_a.sql:1"]
+
+
 EXTENSIONS: Sequence[tuple[str, str]] = [
     ("vector", "create table t (v public.vector(3) not null); insert into t values ('[1,2,3]');"),
     ("postgis", "create table t (g geography(Point, 4326)); create index on t using gist (g);"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from benchmarks.distance import distance
 from supabase_jobs.database.connection import connect
 from supabase_jobs.local.platform import load_services
 from supabase_jobs.migrations.apply import apply_pending
@@ -332,3 +333,26 @@ def test_drift_works_through_a_pooler(
         4,
         ["drift:public.todos:comment"],
     )
+
+
+PLANTED = """
+comment on table public.todos is 'changed';
+revoke delete on public.todos from anon;
+create index added on public.todos (id);
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("major", [15, 17])
+def test_drift_is_the_same_at_a_distance(
+    major: int, make_database: Make, tmp_path: Path, cli: Run, embedded: None
+) -> None:
+    there = project(tmp_path)
+    database = applied(make_database, there, major)
+    run_sql(database.url, PLANTED)
+    near = cli("drift", "--json", "--no-access", "--db-url", database.url, cwd=there)
+    with distance(database.server.port, 0.025) as network:
+        url = database.url.replace(str(database.server.port), str(network.port))
+        far = cli("drift", "--json", "--no-access", "--db-url", url, cwd=there)
+    assert len(near.json["findings"]) == 3
+    assert far.json["findings"] == near.json["findings"]

@@ -53,6 +53,17 @@ class Column:
         return bool(self.identity or self.generated) or "nextval(" in (self.default or "")
 
     @property
+    def starts_constant(self) -> bool:
+        """Whether the default is a constant, such as 'pending'; not a document or an empty text."""
+        is_constant = re.match(r"'[^'{]|'\{[^}]|\(?-?\d|true\b|false\b", self.default or "")
+        return is_constant is not None and self.base not in ("json", "jsonb")
+
+    @property
+    def is_caller(self) -> bool:
+        """Whether the default is the user of the request."""
+        return re.match(r"(auth\.)?uid\(\)$", self.default or "") is not None
+
+    @property
     def differs_in_each_run(self) -> bool:
         """Whether the server fills the column with a random value or a number that no other row
         gets.

@@ -18,7 +18,7 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     Persona,
 )
-from supabase_jobs.audit.catalog import VAULT, Function, Named, Policy, Relation
+from supabase_jobs.audit.catalog import VAULT, Column, Function, Named, Policy, Relation
 from supabase_jobs.audit.policies import expressions, refusals
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.probes.attempt import (
@@ -27,6 +27,7 @@ from supabase_jobs.audit.probes.attempt import (
     INSERT,
     OTHER,
     SELECT,
+    START,
     UPDATE,
     Attempt,
 )
@@ -98,7 +99,8 @@ class Table(Named):
     that one for UPDATE compares with the caller. `parents` are the tables to which
     foreign keys refer, `key_columns` their columns. `read_by_policies` are the tables that its
     policies read. `limited`: each policy for SELECT compares rows with their caller, and looks at
-    nothing else of a row.
+    nothing else of a row. `started` are columns with a flag, a number or one of a list of values
+    that start with a constant.
     """
 
     schema: str
@@ -126,6 +128,7 @@ class Table(Named):
     key_columns: Collection[str]
     read_by_policies: Collection[str]
     limited: bool
+    started: Collection[str]
 
     @property
     def noun(self) -> str:
@@ -147,8 +150,9 @@ class Tried:
     update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
     `error_shows_row`: the error contains the generated text of the row. `names_nobody`: an inserted
     row that has no user, claim or header. `refers_to` are the rows to which an inserted row refers,
-    or an updated one by its column. `decided_by` is the role that each user has and without which
-    the action is refused.
+    or an updated one by its column. `names` are the columns with the caller as their default to
+    which an inserted row gives another user. `decided_by` is the role that each user has and
+    without which the action is refused.
     """
 
     number: int
@@ -168,6 +172,7 @@ class Tried:
     error_shows_row: bool
     names_nobody: bool
     refers_to: Sequence[int]
+    names: Sequence[str]
     decided_by: str
 
     @property
@@ -583,6 +588,12 @@ class _Reader:
                 if oid in catalog.by_oid
             ],
             limited=_are_limited(relation, identifying),
+            started=[
+                column.name
+                for column in relation.columns
+                if column.starts_constant
+                and (column.name in plan.limits.get(relation.oid, {}) or _is_stepped(column))
+            ],
         )
 
     def _tried(self, number: int, attempt: Attempt, rows: Mapping[int, Sequence[Row]]) -> Tried:
@@ -604,6 +615,7 @@ class _Reader:
             error_shows_row=_shows_row(attempt),
             names_nobody=self._names_nobody(attempt),
             refers_to=[self._row(row) for row in _parent_rows(attempt, rows)],
+            names=_named(attempt),
             decided_by=attempt.decided_by,
         )
 
@@ -611,7 +623,10 @@ class _Reader:
         """Whether an attempt ended with an error: not if a copy of a row only lacks another row
         above it, such as the second answer to one question.
         """
-        if not isinstance(attempt.error, errors.UniqueViolation) or attempt.name != CHOOSE:
+        if not isinstance(attempt.error, errors.UniqueViolation) or attempt.name not in (
+            CHOOSE,
+            START,
+        ):
             return attempt.error is not None
         relation, name = attempt.relation, attempt.error.diag.constraint_name
         persons = user_columns(relation, self._plan.usage, self._plan.per_user)
@@ -796,6 +811,20 @@ def _parent_rows(write: Attempt, rows: Mapping[int, Sequence[Row]]) -> Iterator[
         for row in rows.get(key.target or 0, ()):
             if all(written.get(own) == row.values.get(at) for own, at in pairs):
                 yield row
+
+
+def _is_stepped(column: Column) -> bool:
+    """Whether a column has a flag, a number or a label."""
+    return column.typtype == "e" or column.base == "bool" or column.category == "N"
+
+
+def _named(attempt: Attempt) -> list[str]:
+    """The columns with the caller as their default to which an inserted row gives another user."""
+    if attempt.action != INSERT:
+        return []
+    caller = None if attempt.caller.user is None else attempt.caller.user.id
+    columns = [column.name for column in attempt.relation.columns if column.is_caller]
+    return [name for name in columns if attempt.written.get(name) not in (None, caller)]
 
 
 def _shows_row(attempt: Attempt) -> bool:

@@ -1,10 +1,11 @@
 """Rows of one's own that name another person, who may be an assignee, a receiver or a witness."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.callers import NEWCOMER, STRANGER
+from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, question
-from supabase_jobs.audit.probes.attempt import FORGE, INSERT, NAME
+from supabase_jobs.audit.probes.attempt import BELOW, FORGE, INSERT, NAME, NONE, OTHER, OWN
 from supabase_jobs.findings import Severity
 
 KIND = Kind("named-person", (Severity.QUESTION,), "Users add rows that name another person.")
@@ -13,12 +14,27 @@ KIND = Kind("named-person", (Severity.QUESTION,), "Users add rows that name anot
 def find(facts: Facts) -> Iterator[Question]:
     """One question for each table, about all of its columns; none if the row may be forged."""
     for label, group in facts.objects.items():
-        if any(t.action == INSERT and t.name == FORGE and t.reached for t in group):
+        inserts = [t for t in group if t.action == INSERT and t.reached and not t.failed]
+        if any(_is_forged(tried) for tried in inserts):
             continue
-        for tried in group:
-            if tried.name == NAME and tried.reached and not tried.failed:
+        for tried in inserts:
+            named = [tried.column] if tried.name == NAME else _authors(tried)
+            for column in named:
                 message = (
                     f"Any signed-in user can name any other person in {{}} of new rows in {label}."
                     " May they?"
                 )
-                yield question(KIND, tried, label, tried.column, message)
+                yield question(KIND, tried, label, column, message)
+
+
+def _is_forged(tried: Tried) -> bool:
+    """Whether a row in another's name is a leak of its own."""
+    return tried.name == FORGE or (tried.actor.is_outsider and tried.whose == OTHER)
+
+
+def _authors(tried: Tried) -> Sequence[str]:
+    """The columns of an author with another user, in a row of one's own or of nobody; if the"""
+    is_own = tried.whose == OWN and tried.name == BELOW and tried.column in tried.names
+    is_open = tried.whose == NONE and tried.name == "" and not tried.is_state
+    is_user = tried.actor.kind in (NEWCOMER, STRANGER)
+    return tried.names if is_user and (is_own or is_open) else ()

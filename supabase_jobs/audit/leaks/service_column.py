@@ -27,9 +27,19 @@ from enum import Enum, auto
 
 from supabase_jobs.audit.callers import MEMBER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
-from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown
+from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.privileged_column import changes_own
-from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, NONE, OWN, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import (
+    CHOOSE,
+    GROUP,
+    INSERT,
+    NONE,
+    OTHER,
+    OWN,
+    SELECT,
+    START,
+    UPDATE,
+)
 from supabase_jobs.audit.words import Words
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import VIOLATES
@@ -82,11 +92,46 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each table and column; one question for each table about all others."""
     for label in dict.fromkeys(tried.table.label for tried in facts.tried):
         table = facts.tables[label]
-        if table.rls and table.owned and not table.is_storage and not table.is_membership:
+        if not table.rls or not table.owned or table.is_storage:
+            continue
+        yield from _of_decided(facts, table)
+        if not table.is_membership:
             for tried in facts.of_table(label):
                 if changes_own(tried) and not tried.is_state:
                     yield from _of_column(facts, tried)
             yield from _of_new_rows(facts, table)
+            yield from _of_given_rows(facts, table)
+
+
+def _of_decided(facts: Facts, table: Table) -> Iterator[Question]:
+    """The columns of a new row that its writer cannot change afterwards, and others can."""
+    for one in facts.of_table(table.label):
+        if one.name == START and one.reached and not one.failed:
+            message = f"{who(one.actor)} choose {{}} of new rows in {table.label}. May they?"
+            yield question(KIND, one, table.label, one.column, message)
+
+
+def _of_given_rows(facts: Facts, table: Table) -> Iterator[Question]:
+    """The columns that start with a constant, or that are paid for, of rows that their owner
+    changes and does not insert; those that name a user are given rows.
+    """
+    if table.per_user or table.is_group or table.updating:
+        return
+    for one in facts.of_table(table.label):
+        if not changes_own(one) or one.is_state or _inserts(facts, one):
+            continue
+        if one.column in table.started or facts.words.paid_columns.matches(one.column):
+            message = f"Any signed-in user can change {{}} of their own rows in {table.label},"
+            message += " which they cannot insert. May they?"
+            yield question(KIND, one, table.label, one.column, message)
+
+
+def _is_public(facts: Facts, table: Table) -> bool:
+    """Whether everybody reads a row, so that a number in it, such as a rating, counts."""
+    return any(
+        t.action == SELECT and t.reached and t.whose == OTHER and t.actor.is_outsider
+        for t in facts.of_table(table.label)
+    )
 
 
 def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
@@ -96,14 +141,24 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
     """
     tried = facts.of_table(table.label)
     changed = {t.column for t in tried if changes_own(t)}
+    asked = set(table.started) if _is_public(facts, table) else set()
     seen = set[str]()
     for one in tried:
         is_chosen = one.name == CHOOSE and one.reached and not one.failed
-        if not is_chosen or one.column in changed | seen or one.actor.kind != STRANGER:
+        if not is_chosen or one.column in seen or one.actor.kind != STRANGER:
+            continue
+        message = f"Any signed-in user can choose {{}} of new rows in {table.label}. May they?"
+        if one.column in changed:
+            if one.column in asked:
+                seen.add(one.column)
+                yield question(KIND, one, table.label, one.column, message)
             continue
         meaning = _meaning(facts.words, one.column)
         is_state = meaning in (_Meaning.STATE, _Meaning.APPROVAL)
         if meaning is None or (is_state and not _is_success(facts.words, one)):
+            if one.column in asked:
+                seen.add(one.column)
+                yield question(KIND, one, table.label, one.column, message)
             continue
         seen.add(one.column)
         if meaning is not _Meaning.STATE and _is_kept(facts, table, one):
@@ -113,7 +168,6 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
             )
             yield shown(KIND, Severity.WARNING, one, message)
         else:
-            message = f"Any signed-in user can choose {{}} of new rows in {table.label}. May they?"
             yield question(KIND, one, table.label, one.column, message)
 
 

@@ -24,10 +24,12 @@ JOIN, FORGE, TAKE_OVER, OPEN, ACCEPT = "join", "forge", "take over", "open", "ac
 # a new row of one's own: with another value of a column, below one row of another, naming another
 # person, or another person in one's own group
 CHOOSE, BELOW, NAME, ADD = "choose", "below", "name", "add"
+# a new row of one's own that starts with a value of a column that only others change afterwards
+START = "start"
 # a file of one's own that is moved into the folder of another
 MOVE = "move"
 # those that a baseline does not record, because leaks and questions tell what they show
-UNRECORDED = (OPEN, ACCEPT, CHOOSE, BELOW, NAME, ADD, MOVE)
+UNRECORDED = (OPEN, ACCEPT, CHOOSE, BELOW, NAME, ADD, MOVE, START)
 _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
 # have more frames

@@ -42,6 +42,7 @@ from supabase_jobs.audit.probes.attempt import (
     OTHER,
     OWN,
     SELECT,
+    START,
     TAKE_OVER,
     UPDATE,
     Attempt,
@@ -140,6 +141,7 @@ class Probes:
         self._send(list(self._acceptances()))
         self._send(list(self._moves()))
         self._send(list(self._new_rows()))
+        self._send(list(self._decided()))
         self._find_deciding_roles()
 
     # -------------------------------------------------------------------------------------------
@@ -710,6 +712,74 @@ class Probes:
                 yield from self._with_another(caller, attempt.row, copy, column)
         yield from self._own_rows_of_newcomers()
 
+    def _decided(self) -> Iterator[Attempt]:
+        """New rows of one's own that start in a state that others decide about: with another value
+        of a column that its writer cannot change afterwards, and somebody else in the group can.
+        """
+        setters = self._setters()
+        done: set[tuple[int, int]] = set()
+        for attempt in [a for a in self.attempts if a.action == INSERT and a.reached]:
+            caller, relation = attempt.caller, attempt.relation
+            is_own = attempt.whose in (OWN, GROUP) and attempt.name in ("", JOIN)
+            is_own &= caller.kind in (NEWCOMER, STRANGER, MEMBER) and attempt.error is None
+            key = id(caller), relation.oid
+            names_caller = attempt.whose == OWN or attempt.name == JOIN
+            if not (is_own and names_caller) or attempt.is_state or relation.is_storage:
+                continue
+            if key in done:
+                continue
+            done.add(key)
+            copy = {**self._copy(attempt.row), **self._kept(attempt)}
+            for column in self._writable(relation, caller.role, INSERT):
+                by = setters.get((relation.oid, column.name), set()) - {id(caller)}
+                if by and self._starts(relation, column):
+                    for value in self._values(attempt.row, column, caller)[: LIMITS.chosen]:
+                        if value is not None and value != copy.get(column.name):
+                            yield from self._started(caller, attempt.row, copy, column, value)
+
+    def _started(
+        self,
+        caller: Persona,
+        row: Row,
+        copy: Mapping[str, str | None],
+        column: Column,
+        value: str,
+    ) -> Iterator[Attempt]:
+        """A new row that starts with a value, which its writer then fails to change: as the row
+        that names the writer.
+        """
+        relation = row.relation
+        attempt = self._varied(caller, row, copy, column, value, START)
+        persons = user_columns(relation, self._plan.usage, self._plan.per_user)
+        user = None if caller.user is None else caller.user.id
+        own = {name: user for name in persons if copy.get(name) == user}
+        may_change = relation.may(caller.role, "UPDATE", column.name)
+        if may_change and not own:
+            return  # no condition names the new row
+        if may_change:
+            new = {column.name: value}
+            attempt.after = [statements.update_where(relation, {**own, **new}, new)]
+            attempt.effect = _stays
+        yield attempt
+
+    def _setters(self) -> dict[ColumnKey, set[int]]:
+        """Column → who changes it in rows of the group, or in rows of their own."""
+        found: dict[ColumnKey, set[int]] = {}
+        for attempt in self.attempts:
+            is_change = attempt.action == UPDATE and attempt.reached and attempt.error is None
+            if is_change and attempt.whose in (OWN, GROUP):
+                key = attempt.relation.oid, attempt.column
+                found.setdefault(key, set()).add(id(attempt.caller))
+        return found
+
+    def _starts(self, relation: Relation, column: Column) -> bool:
+        """Whether a column may hold a state: it starts with a constant, or has a list of values."""
+        is_key = any(column.name in key.columns for key in relation.foreign_keys)
+        if is_key or any(column.name in unique for unique in relation.unique_keys):
+            return False
+        limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
+        return column.starts_constant or column.typtype == "e" or bool(limits.allowed)
+
     def _kept(self, attempt: Attempt) -> dict[str, str | None]:
         """The values of a new row that its copies have too: all but those of its keys."""
         fresh, row = self._copy(attempt.row), attempt.row.values
@@ -1026,9 +1096,9 @@ class Probes:
             shared = attempt.whose == NONE and attempt.relation.oid in self._plan.opening
             return (attempt.whose == OWN or shared) and attempt.column in self._plan.usage.words
         if attempt.action == INSERT:
-            return attempt.name in (JOIN, OPEN, BELOW, ADD, CHOOSE) or (
-                attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER)
-            )
+            of_member = attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER)
+            is_state = attempt.name == START  # a question, whatever it opens
+            return attempt.name in (JOIN, OPEN, BELOW, ADD, CHOOSE) or (of_member and not is_state)
         return attempt.action == DELETE and attempt.whose == OWN
 
     def _accepts(self, attempt: Attempt) -> bool:
@@ -1081,6 +1151,11 @@ def _after_a_write(effect: _Effect | None, answers: Sequence[Any]) -> bool:
 
 def _any_true(answers: Sequence[object]) -> bool:
     return any(answers[-1].rows[0])  # type: ignore[attr-defined]
+
+
+def _stays(answers: Sequence[Any]) -> bool:
+    """Whether a row was inserted, and its writer could not change it."""
+    return bool(answers[0].count) and not answers[1].count
 
 
 def _one_more(answers: Sequence[object]) -> bool:

@@ -86,6 +86,7 @@ _TABLE: Mapping[str, Any] = {
     "key_columns": [],
     "read_by_policies": [],
     "limited": False,
+    "started": [],
 }
 _VIEW: Mapping[str, Any] = {
     "is_materialized": False,
@@ -105,6 +106,7 @@ _TRIED: Mapping[str, Any] = {
     "error_shows_row": False,
     "names_nobody": False,
     "refers_to": [],
+    "names": [],
     "decided_by": "",
 }
 _NO_ROWS: Mapping[str, Any] = {

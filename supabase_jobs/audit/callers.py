@@ -88,6 +88,11 @@ class Persona(Caller):
         """Whether the caller has nothing to do with tenant A."""
         return self.kind in OUTSIDERS
 
+    @property
+    def is_inactive(self) -> bool:
+        """Whether the caller was a member of the group, or has not accepted the membership yet."""
+        return self.kind in (FORMER, INVITED)
+
     def own_row(self, oid: int) -> Row | None:
         """The caller's own row of a table."""
         if self.user is None:

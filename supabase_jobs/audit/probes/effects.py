@@ -33,11 +33,13 @@ class Effects:
 class Watch:
     """The rows that a call may change, and the rows of tenant A with the columns that name a person
     in whose name it may add another one. `restored` are the columns of tables that a trigger sets.
+    `permitted` are the columns of rows, by their id(), that the tables let the caller update.
     """
 
     rows: Sequence[Row] = ()
     names: Sequence[tuple[Row, str]] = ()
     restored: Mapping[int, Collection[str]] = field(default_factory=dict)
+    permitted: Mapping[int, Collection[str]] = field(default_factory=dict)
 
     @property
     def _keys(self) -> list[tuple[int, str]]:
@@ -65,7 +67,12 @@ class Watch:
 
     def effects(self, before: Snapshot, after: Snapshot) -> Effects:
         """The effects of what has happened between two snapshots."""
-        changed = [row for row in self.rows if before[id(row), ""] != after[id(row), ""]]
+        changed = [
+            row
+            for row in self.rows
+            if before[id(row), ""] != after[id(row), ""]
+            and not self._is_permitted(row, before[id(row), ""], after[id(row), ""])
+        ]
         recounted = [
             row
             for row in changed
@@ -82,6 +89,13 @@ class Watch:
             forged=[row for row, column in added if _is_author(row, column)],
             addressed=[row for row, column in added if not _is_author(row, column)],
         )
+
+    def _is_permitted(self, row: Row, before: str | None, after: str | None) -> bool:
+        """Whether the tables let the caller change all that differs between two versions of a row,
+        besides what a trigger sets.
+        """
+        changed = _changed(before, after, self.restored.get(row.relation.oid, ()))
+        return bool(changed) and changed.keys() <= set(self.permitted.get(id(row), ()))
 
 
 def all_of(watches: Iterable[Watch]) -> Watch:
@@ -113,13 +127,22 @@ def _number(row: Row, column: str) -> sql.Composable:
     )
 
 
+def _changed(before: str | None, after: str | None, restored: Collection[str]) -> Mapping[str, Any]:
+    """The columns in which two versions of a row differ, besides what a trigger sets, with their
+    new values; none if the row was deleted.
+    """
+    if before is None or after is None:
+        return {}
+    [_, old], [_, new] = json.loads(before), json.loads(after)
+    return {
+        name: value
+        for name, value in new.items()
+        if value != old.get(name) and name not in restored
+    }
+
+
 def _are_numbers(before: str | None, after: str | None, restored: Collection[str]) -> bool:
     """Whether two versions of a row differ in numbers only, besides what a trigger sets."""
-    if before is None or after is None:
-        return False
-    [_, old], [_, new] = json.loads(before), json.loads(after)
-    changed = [
-        value for name, value in new.items() if value != old.get(name) and name not in restored
-    ]
+    changed = _changed(before, after, restored).values()
     is_number = [isinstance(value, int | float) and value is not True for value in changed]
     return bool(changed) and all(is_number)

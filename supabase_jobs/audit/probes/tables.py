@@ -135,6 +135,7 @@ class Probes:
 
     def _attempt(self, tables: Sequence[Relation]) -> None:
         self._send([a for caller in self._callers for r in tables for a in self._basic(caller, r)])
+        self._find_rights_of_colleagues()
         self._send(list(self._unset()))
         self._send(list(self._columns()))
         self._send(list(self._takeovers()))
@@ -1006,6 +1007,21 @@ class Probes:
             answers=(),
         )
 
+    def _find_rights_of_colleagues(self) -> None:
+        """Note that rows are those of the group of a caller whose membership has ended or has not
+        begun, if a colleague without one reaches them as well: by the row that each user has.
+        """
+        colleague = self._world.a.users[1]
+        known = {
+            _act(attempt)
+            for attempt in self.attempts
+            if attempt.caller.user is colleague and attempt.reached
+        }
+        for attempt in self.attempts:
+            is_of_other = attempt.caller.is_inactive and attempt.whose == OTHER
+            if is_of_other and _act(attempt) in known:
+                attempt.whose = GROUP
+
     # -------------------------------------------------------------------------------------------
     # escalation
 
@@ -1161,3 +1177,8 @@ def _stays(answers: Sequence[Any]) -> bool:
 def _one_more(answers: Sequence[object]) -> bool:
     before, after = answers[1].rows[0][0], answers[-1].rows[0][0]  # type: ignore[attr-defined]
     return bool(after > before)
+
+
+def _act(attempt: Attempt) -> tuple[int, str, str, str]:
+    """The row and the action of an attempt, whoever its caller is."""
+    return id(attempt.row), attempt.action, attempt.name, attempt.column

@@ -28,6 +28,7 @@ from supabase_jobs.audit.probes.attempt import (
     INSERT,
     SELECT,
     UPDATE,
+    Attempt,
 )
 from supabase_jobs.audit.probes.bypass import (
     CALL,
@@ -94,6 +95,7 @@ class Bypasses:
         self._callers = [c for c in callers if c.kind in GENERAL]
         self._view_callers = [c for c in callers if c.kind in (*GENERAL, OWNER)]
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
+        self._updated = _updated(probes.attempts)
         users = [_user_row(self._catalog.users, u) for t in (world.a, world.b) for u in t.users]
         self._users = [row for row in users if row is not None]
         self._secrets = [_secret_row(value) for value in world.secrets]
@@ -439,7 +441,8 @@ class Bypasses:
             for column in row.relation.by_name
             if self._is_forged(caller, row, column)
         ]
-        return Watch(rows, names, self._restored)
+        permitted = {id(row): self._updated.get((id(caller), id(row)), ()) for row in rows}
+        return Watch(rows, names, self._restored, permitted)
 
     def _is_forged(self, caller: Persona, row: Row, column: str) -> bool:
         """Whether a column names tenant A's owner, and no INSERT of the caller may."""
@@ -465,6 +468,15 @@ class Bypasses:
         before = watched.snapshot(seen.answer().rows[0])
         for one in watching:
             one.before = before if one.watch.statement is not None else {}
+
+
+def _updated(attempts: Iterable[Attempt]) -> dict[tuple[int, int], set[str]]:
+    """Caller and row → the columns that the tables let the caller update."""
+    found: dict[tuple[int, int], set[str]] = {}
+    for attempt in attempts:
+        if attempt.action == UPDATE and attempt.reached:
+            found.setdefault((id(attempt.caller), id(attempt.row)), set()).add(attempt.column)
+    return found
 
 
 def _user_row(users: int | None, user: User) -> Row | None:

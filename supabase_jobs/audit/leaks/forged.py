@@ -6,7 +6,8 @@ user towards those who read the row; a row that only the named user reads may be
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
+from supabase_jobs.audit.callers import NEWCOMER
+from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.write import writes_of_other_tenants
 from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, JOIN, OTHER, SELECT
@@ -49,7 +50,7 @@ def _in_the_name_of_another(
         if tried.name != FORGE:
             continue
         table, is_read = tried.table, _is_read_by_others(group)
-        if _is_refused_to_others(group):
+        if _is_refused_to_others(group) or _names_receiver(group, table):
             message = f"{who(tried.actor)} add rows to {{}} that name another user. May they?"
             yield question(KIND, tried, table.label, table.label, message)
         elif table.names_owner or is_read:
@@ -70,8 +71,21 @@ def _is_refused_to_others(group: Sequence[Tried]) -> bool:
     """
     inserts = [t for t in group if t.action == INSERT and not t.is_state]
     own = {(t.actor, t.row) for t in inserts if t.name == JOIN and t.reached and not t.failed}
-    others = [t for t in inserts if t.name == "" and (t.actor, t.row) in own]
-    return bool(others) and not any(t.reached for t in others)
+    others: dict[tuple[Actor, int], bool] = {}
+    for tried in inserts:
+        key = tried.actor, tried.row
+        if tried.name == "" and key in own:
+            others[key] = others.get(key, False) or tried.reached
+    return not all(others.values())
+
+
+def _names_receiver(group: Sequence[Tried], table: Table) -> bool:
+    """Whether being named lets a user read a row only, which nobody adds without a role: as the
+    customer of an invoice, whom the staff names.
+    """
+    outside = [t for t in group if t.action == INSERT and t.actor.kind == NEWCOMER]
+    is_open = not outside or any(t.reached for t in outside)
+    return table.names_owner and not is_open and not {*table.checked, *table.updating}
 
 
 def _is_read_by_others(group: Sequence[Tried]) -> bool:

@@ -180,7 +180,7 @@ def _is_kept(facts: Facts, table: Table, insert: Tried) -> bool:
     return any(t.actor is insert.actor and changes_own(t) for t in facts.of_table(table.label))
 
 
-def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak]:
+def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
     table, words = tried.table, facts.words
     meaning, is_pinned = _meaning(words, tried.column), _is_pinned(facts, tried)
     if meaning is None and not is_pinned:
@@ -197,6 +197,13 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak]:
     )
     severity = _severity(facts, tried, meaning, evidence)
     if severity is None:
+        return
+    if table.names_owner and not table.updating:  # not as the user whom the row names
+        message = (
+            f"{who(tried.actor)} change {{}} of rows in {table.label} by a role. May they decide"
+            " about their own?"
+        )
+        yield question(KIND, tried, f"{table.label}:{UPDATE}", tried.column, message)
         return
     sentences = evidence.sentences
     why = f", although {' and '.join(sentences)}" if sentences else ""

@@ -15,6 +15,7 @@ from supabase_jobs.audit.callers import (
     FORMER,
     GENERAL,
     INVITED,
+    MEMBER,
     STRANGER,
     Persona,
 )
@@ -87,10 +88,12 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Named):
-    """A table. `columns` maps each column to the privileges on it alone, such as "anon SELECT".
+    """A table. `columns` maps each column to the privileges on it alone, such as "anon SELECT";
+    `numbers` are those that hold a number.
 
     `served_to` are the API roles that reach it. `is_selected`: this audit is about it. `owned`: its
-    rows belong to somebody. `per_user`: each user has one row. `is_group`: it is the group of a
+    rows belong to somebody. `per_user`: each user has one row. `has_random_key`: nobody guesses the
+    id of a row. `is_group`: it is the group of a
     membership. `has_invitations`: its memberships have to be accepted. `partition_of` is the table
     of a partition, '' if requests do not reach it. `users` are columns that hold users; `claims`
     and `headers` those that are compared with a claim or header. `checked` are columns of users
@@ -106,6 +109,7 @@ class Table(Named):
     schema: str
     name: str
     columns: Mapping[str, Collection[str]]
+    numbers: Collection[str]
     granted: Collection[str]
     served_to: Collection[str]
     is_selected: bool
@@ -114,6 +118,7 @@ class Table(Named):
     partition_of: str | None
     owned: bool
     per_user: bool
+    has_random_key: bool
     is_group: bool
     is_membership: bool
     has_invitations: bool
@@ -424,12 +429,34 @@ class Facts:
                 found.setdefault(tried.row, []).append(tried)
         return found
 
+    def are_found_by_id_only(self, called: "Called") -> bool:
+        """Whether a call names a row by an id that nobody guesses and only the staff can read, and
+        that changes rows of nobody: the id, as in a link of an e-mail, is the right to do so.
+        """
+        return called.names_others and all(
+            self.tables[label].has_random_key
+            and not self.tables[label].owned
+            and not self._is_shown(label)
+            for label in called.changed
+        )
+
+    def _is_shown(self, label: str) -> bool:
+        """Whether an outsider or a member reads rows of a table, or an answer tells their ids."""
+        answers = [*self.views, *self.calls]
+        found = [a.actor for a in answers if label in (*a.shown, *a.identified)]
+        found += [t.actor for t in self.of_table(label) if t.action == SELECT and t.reached]
+        return any(actor.is_outsider or actor.kind == MEMBER for actor in found)
+
     def sensitive_columns(self, table: Table, role: str) -> list[str]:
-        """The columns with addresses or secrets that a role may read."""
+        """The columns with addresses or secrets that a role may read. A number, such as that of
+        tokens, is no secret.
+        """
+        numbers = {name for name in table.numbers if self.words.unknown_values.matches(name)}
         return [
             name
             for name in table.columns
-            if self.words.is_sensitive(name) and table.may(role, "SELECT", name)
+            if self.words.is_sensitive(name) and name not in numbers
+            if table.may(role, "SELECT", name)
         ]
 
 
@@ -562,6 +589,7 @@ class _Reader:
             schema=relation.schema,
             name=relation.name,
             columns={column.name: column.granted for column in relation.columns},
+            numbers=[column.name for column in relation.columns if column.category == "N"],
             granted=relation.granted,
             served_to=[r for r in API_USERS if catalog.reaches(relation, r)],
             is_selected=relation.oid in self._selected,
@@ -570,6 +598,10 @@ class _Reader:
             partition_of=partition_of,
             owned=plan.owned(relation),
             per_user=relation.oid in plan.per_user,
+            has_random_key=any(
+                relation.by_name[name].differs_in_each_run and relation.by_name[name].base == "uuid"
+                for name in relation.primary_key
+            ),
             is_group=relation.oid in plan.groups,
             is_membership=membership is not None,
             has_invitations=membership is not None and membership.invited is not None,

@@ -17,12 +17,15 @@ KIND = Kind(
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each function. Questions are numbers of rows that the caller may read, such as
-    likes, and functions that ask their caller, such as approvals.
+    likes, functions that ask their caller, such as approvals, and links of e-mails.
     """
     known = {called.function for called in facts.calls if called.changed}
     for called in asked(facts):
         if called.changed and refuses_insiders(facts, called.function):
             yield question(KIND, called, "change or delete rows of others by")
+        elif called.changed and facts.are_found_by_id_only(called):
+            does = "change or delete rows of nobody, with an id that only the staff can read, by"
+            yield question(KIND, called, does)
         elif called.changed:
             effect = "change or delete rows of others"
             yield leak(KIND, Severity.ERROR, called, effect, called.changed)

@@ -64,6 +64,7 @@ _OUTSIDERS = {
 }
 _TABLE: Mapping[str, Any] = {
     "columns": ["id", "user_id", "body"],
+    "numbers": [],
     "granted": _GRANTED,
     "served_to": ["anon", "authenticated"],
     "is_selected": True,
@@ -72,6 +73,7 @@ _TABLE: Mapping[str, Any] = {
     "partition_of": None,
     "owned": True,
     "per_user": False,
+    "has_random_key": False,
     "is_group": False,
     "is_membership": False,
     "has_invitations": False,

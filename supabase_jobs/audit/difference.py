@@ -228,9 +228,13 @@ class _Comparison:
     def _leaks(self) -> None:
         old = {f.id: f for f in self._before.findings if f.severity.is_problem}
         new = {f.id: f for f in self._after.findings if f.severity.is_problem}
+        # an object that requests no longer reach, or now do, is a change of its own
+        removed = self._before.access.keys() - self._after.access.keys()
+        added = self._after.access.keys() - self._before.access.keys()
         for finding in (f for id_, f in new.items() if id_ not in old):
-            self._leak(finding)
-        untested = _listed(self._after)
+            if finding.object not in removed:
+                self._leak(finding)
+        untested = {*_listed(self._after), *added}
         for finding in (f for id_, f in old.items() if id_ not in new):
             if finding.object not in untested and "database" not in untested:
                 self._add(

@@ -94,7 +94,10 @@ def test_private_bucket_that_all_users_read_or_change(todos: Connection) -> None
     access = again.access["storage.objects (bucket scans)"]
     assert (access["newcomer"], access["stranger"]) == ("none", "none")
     assert access["owner"].startswith("read insert update(bucket_id,")
-    assert of_kind(again, "upload") == of_kind(again, "give-away") == []
+    # the folder that the repair of the upload asks for is now one that a rename passes by
+    moved = ["upload:storage.objects (bucket scans):update"]
+    assert [f.id for f in of_kind(again, "upload")] == moved
+    assert of_kind(again, "give-away") == []
 
 
 def test_fixes_of_two_columns_of_a_table_close_both(project_url: Callable[[str], str]) -> None:

@@ -159,7 +159,7 @@ class Truth:
                 (one["group_id"], one["user_id"]) == (row[table.group], person.id)
                 for one in self._rows["members"]
             )
-        if table.owner or table.parent is None:
+        if table.parent is None:
             return False
         above = [one for one in self._rows[table.parent.name] if one["id"] == row["parent_id"]]
         return any(self._is_inside(person, table.parent, one) for one in above)

@@ -19,7 +19,7 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     Persona,
 )
-from supabase_jobs.audit.catalog import VAULT, Column, Function, Named, Policy, Relation
+from supabase_jobs.audit.catalog import VAULT, Function, Named, Policy, Relation
 from supabase_jobs.audit.policies import expressions, refusals
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.probes.attempt import (
@@ -102,8 +102,9 @@ class Table(Named):
     that one for UPDATE compares with the caller. `parents` are the tables to which
     foreign keys refer, `key_columns` their columns. `read_by_policies` are the tables that its
     policies read. `limited`: each policy for SELECT compares rows with their caller, and looks at
-    nothing else of a row. `started` are columns with a flag, a number or one of a list of values
-    that start with a constant.
+    nothing else of a row. `started` are columns with a number that start with a constant.
+    `overruled` are the API roles that one policy lets read every row, although another one selects
+    rows by their columns.
     """
 
     schema: str
@@ -134,6 +135,7 @@ class Table(Named):
     read_by_policies: Collection[str]
     limited: bool
     started: Collection[str]
+    overruled: Collection[str]
 
     @property
     def noun(self) -> str:
@@ -414,10 +416,18 @@ class Facts:
         """The tables to whose row a written row refers, if it is another's and the caller cannot
         read it.
         """
+        return self._parents(write, readable=False)
+
+    def readable_parents(self, write: Tried) -> list[str]:
+        """The same of rows that the caller can read."""
+        return self._parents(write, readable=True)
+
+    def _parents(self, write: Tried, *, readable: bool) -> list[str]:
         found = []
         for row in write.refers_to:
             for tried in self._reads_of_row.get(row, ()):
-                if tried.actor is write.actor and tried.whose == OTHER and not tried.reached:
+                is_other = tried.actor is write.actor and tried.whose == OTHER
+                if is_other and tried.reached == readable:
                     found.append(tried.table.label)
         return found
 
@@ -620,11 +630,11 @@ class _Reader:
                 if oid in catalog.by_oid
             ],
             limited=_are_limited(relation, identifying),
+            overruled=[role for role in API_USERS if _is_overruled(relation, role)],
             started=[
                 column.name
                 for column in relation.columns
-                if column.starts_constant
-                and (column.name in plan.limits.get(relation.oid, {}) or _is_stepped(column))
+                if column.starts_constant and column.category == "N"
             ],
         )
 
@@ -652,17 +662,18 @@ class _Reader:
         )
 
     def _has_failed(self, attempt: Attempt) -> bool:
-        """Whether an attempt ended with an error: not if a copy of a row only lacks another row
-        above it, such as the second answer to one question.
+        """Whether an attempt ended with an error: not if a copy of a row, or one that is moved,
+        only lacks another row above it, such as the second answer to one question.
         """
-        if not isinstance(attempt.error, errors.UniqueViolation) or attempt.name not in (
-            CHOOSE,
-            START,
-        ):
+        is_copy = attempt.name in (CHOOSE, START)
+        is_copy |= attempt.name == "" and attempt.action == UPDATE
+        if not isinstance(attempt.error, errors.UniqueViolation) or not is_copy:
             return attempt.error is not None
         relation, name = attempt.relation, attempt.error.diag.constraint_name
         persons = user_columns(relation, self._plan.usage, self._plan.per_user)
         above = {n for key in relation.foreign_keys for n in key.columns} - {*persons}
+        if attempt.action == UPDATE:
+            above &= {attempt.column}
         keys = [c.columns for c in relation.constraints if c.name == name]
         return not any(above.intersection(columns) for columns in keys)
 
@@ -845,11 +856,6 @@ def _parent_rows(write: Attempt, rows: Mapping[int, Sequence[Row]]) -> Iterator[
                 yield row
 
 
-def _is_stepped(column: Column) -> bool:
-    """Whether a column has a flag, a number or a label."""
-    return column.typtype == "e" or column.base == "bool" or column.category == "N"
-
-
 def _named(attempt: Attempt) -> list[str]:
     """The columns with the caller as their default to which an inserted row gives another user."""
     if attempt.action != INSERT:
@@ -893,11 +899,26 @@ def _are_limited(relation: Relation, identifying: Collection[str]) -> bool:
     policies = [p for p in relation.policies if p.permissive and p.governs(SELECT)]
     for policy in policies:
         text = policy.visible or ""
-        named = {name for name in relation.by_name if re.search(rf"\b{re.escape(name)}\b", text)}
+        named = _columns_in(relation, text)
         excludes = expressions.excludes(expressions.expression_tree(text))
         if excludes or not named or not named.issubset(identifying):
             return False
     return bool(policies)
+
+
+def _is_overruled(relation: Relation, role: str) -> bool:
+    """Whether a policy lets a role read every row, although another one selects rows by their
+    columns.
+    """
+    opened = _open_to(relation, role, SELECT)
+    policies = [p for p in relation.policies if p.permissive and p.applies_to(role)]
+    others = [p for p in policies if p.governs(SELECT) and p not in opened]
+    return bool(opened) and any(_columns_in(relation, p.visible or "") for p in others)
+
+
+def _columns_in(relation: Relation, text: str) -> set[str]:
+    """The columns of a table that a text mentions."""
+    return {name for name in relation.by_name if re.search(rf"\b{re.escape(name)}\b", text)}
 
 
 def _has_secret(bypass: Bypass) -> bool:

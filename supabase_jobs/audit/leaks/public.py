@@ -52,10 +52,11 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
         yield question(KIND, first, decides, first.table.label, message)
 
 
-def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak]:
+def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Question]:
     """Rows without an owner, such as those of a newsletter, with addresses or secrets.
 
-    A telephone number there may be that of a shop or the prefix of a country.
+    A telephone number there may be that of a shop or the prefix of a country. Rows that a policy
+    leaves out, such as drafts, are a question if another policy lets everybody read them.
     """
     for tried in group:
         is_read = tried.action == SELECT and tried.whose == NONE and tried.reached
@@ -66,6 +67,15 @@ def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak]:
         if names:
             message = f"{who(tried.actor)} read rows, with {', '.join(names)}"
             yield shown(KIND, Severity.WARNING, tried, message)
+        elif tried.actor.role in tried.table.overruled:
+            message = (
+                f"{who(tried.actor)} read all rows of {{}}, although another policy selects some."
+                " Is that intended?"
+            )
+            decides = "anyone, by a second policy"
+            if tried.actor.kind != ANON:
+                decides = "signed-in users, by a second policy"
+            yield question(KIND, tried, decides, tried.table.label, message)
         return
 
 

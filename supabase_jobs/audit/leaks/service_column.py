@@ -112,7 +112,7 @@ def _of_decided(facts: Facts, table: Table) -> Iterator[Question]:
 
 
 def _of_given_rows(facts: Facts, table: Table) -> Iterator[Question]:
-    """The columns that start with a constant, or that are paid for, of rows that their owner
+    """The numbers that start with a constant, and what is paid for, of rows that their owner
     changes and does not insert; those that name a user are given rows.
     """
     if table.per_user or table.is_group or table.updating:

@@ -89,6 +89,7 @@ _TABLE: Mapping[str, Any] = {
     "read_by_policies": [],
     "limited": False,
     "started": [],
+    "overruled": [],
 }
 _VIEW: Mapping[str, Any] = {
     "is_materialized": False,

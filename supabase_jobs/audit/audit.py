@@ -154,7 +154,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 bypasses = Bypasses(acting, world, everyone, probes, tried)
                 bypasses.run(views, called)
                 to_users = bypasses.writes_to_users
-                untested += bypasses.not_tested
+                untested += bypasses.not_tested(called)
             except DeadlineError:
                 stopped = True
         options.advance(4, _PARTS)

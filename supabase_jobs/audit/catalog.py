@@ -215,7 +215,8 @@ class Function:
     """A function; `callers` are the API roles that may execute it.
 
     Of each argument, `argument_labels` has the labels of its enum as JSON, or '', and
-    `argument_relations` the oid of the table whose row type it has, or 0.
+    `argument_relations` the oid of the table whose row type it has, or 0. `variadic`: the last one
+    is an array of any number of arguments.
     """
 
     oid: int
@@ -235,6 +236,7 @@ class Function:
     argument_relations: tuple[int, ...]
     defaults: int
     callers: tuple[str, ...]
+    variadic: bool = False
 
     @property
     def identifier(self) -> sql.Identifier:

@@ -280,14 +280,18 @@ class Truncate(Action):
 
 @dataclass(frozen=True)
 class Call(Action):
-    """Call a function."""
+    """Call a function; `variadic`: the last argument is an array of any number of them."""
 
     arguments: tuple[Constant, ...] = ()
+    variadic: bool = False
     kind = "call"
 
     def query(self) -> sql.Composable:
         """The rows that the function returns."""
-        arguments = sql.SQL(", ").join(self.arguments)
+        given: list[sql.Composable] = list(self.arguments)
+        if self.variadic:
+            given[-1] = sql.SQL("variadic {}").format(given[-1])
+        arguments = sql.SQL(", ").join(given)
         return sql.SQL("select * from {}({})").format(self.target, arguments)
 
     def evidence(self) -> sql.Composable:

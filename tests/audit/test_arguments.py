@@ -128,6 +128,8 @@ SHAPED = {
     "$$ select * from drafts where state::public.mode > 'off' $$",
     "batch(uuid[])": f"create function public.batch(draft_ids uuid[]) returns setof drafts {_SQL} "
     "$$ select * from drafts where id = any(draft_ids) $$",
+    "of_owners(uuid[])": f"create function public.of_owners(variadic owners uuid[]) returns setof drafts {_SQL} "
+    "$$ select * from drafts where owner_id = any(owners) $$",
     "lookup(jsonb)": f"create function public.lookup(payload jsonb) returns setof drafts {_SQL} "
     "$$ select d.* from drafts d join auth.users u on u.id = d.owner_id where u.email = payload ->> 'owner_email' $$",
     "of_address(text)": f"create function public.of_address(email text) returns setof drafts {_SQL} "
@@ -185,3 +187,36 @@ def test_sql_in_an_argument_behind_a_guard(project: Connection) -> None:
         project.execute(statement.encode())
     found = {f.id: f for f in run_audit(project).findings if f.severity is Severity.ERROR}
     assert found.keys() == {f"function-sql:public.{name}" for name in GUARDED}
+
+
+UNREACHED = {
+    "P0001": f"create function public.settle(list uuid) returns void {_PLPGSQL} "
+    "$$ begin if not exists (select from lists where id = list and name = md5('closed')) then raise 'no'; end if; "
+    "delete from todos where list_id = list; end $$",
+    "no effect and no result": f"create function public.find(list uuid) returns text {_SQL} "
+    "$$ select name from lists where id = list and name = md5('closed') $$",
+}
+# the owner, the service or anybody gets through
+REACHED = {
+    "own": f"create function public.clear(list uuid) returns void {_PLPGSQL} "
+    "$$ begin if not exists (select from lists where id = list and owner_id = auth.uid()) then raise 'no'; end if; "
+    "delete from todos where list_id = list; end $$",
+    "service": f"create function public.job() returns int {_PLPGSQL} "
+    "$$ begin if auth.role() <> 'service_role' then raise 'no'; end if; "
+    "return (select count(*) from lists); end $$",
+    "adds": f"create function public.start(title text) returns void {_PLPGSQL} "
+    "$$ begin insert into lists (owner_id, name) values (auth.uid(), title); end $$",
+}
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_functions_that_nobody_gets_through_are_not_tested(project: Connection) -> None:
+    for statement in (*UNREACHED.values(), *REACHED.values()):
+        project.execute(statement.encode())
+    result = run_audit(project, repairs=False)
+    [item] = result.not_tested
+    assert (item.object, item.fails) == ("functions", False)
+    assert item.why == (
+        "no call got through: P0001: public.settle(uuid); no effect and no result:"
+        " public.find(uuid)"
+    )

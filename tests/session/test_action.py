@@ -48,6 +48,10 @@ CURSOR = Cursor(sql.Identifier("row_1"), sql.SQL("select from {} where {}").form
         (Truncate(NOTES), 'truncate "public"."notes"'),
         (Call(sql.Identifier("f"), (ID,)), """select * from "f"('7'::bigint)"""),
         (Call(sql.Identifier("f")), 'select * from "f"()'),
+        (
+            Call(sql.Identifier("f"), (ID,), variadic=True),
+            """select * from "f"(variadic '7'::bigint)""",
+        ),
         (Query(NOTES, sql.SQL("select 1")), "select 1"),
     ],
 )

@@ -43,7 +43,8 @@ select
     from pg_roles as r
     where r.rolname in ('anon', 'authenticated', 'service_role')
       and has_function_privilege(r.oid, p.oid, 'EXECUTE')
-  ) as callers
+  ) as callers,
+  p.provariadic <> 0 as variadic
 from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid
 inner join pg_language as l on p.prolang = l.oid

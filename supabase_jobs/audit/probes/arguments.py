@@ -84,8 +84,10 @@ class _Mentions:
 class Arguments:
     """Chooses the arguments of calls, from the generated rows and from the bodies of functions."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, knows_secrets: bool = False) -> None:
+        """`knows_secrets`: the values that nobody else knows are passed, too."""
         self._world, self._plan = world, world.plan
+        self._knows_secrets = knows_secrets
         self._known: dict[tuple[str, str], list[str | None]] = {}
         self._mentions: dict[int, _Mentions] = {}
         columns = [c for r in world.plan.catalog.relations for c in r.columns if c.labels]
@@ -159,7 +161,10 @@ class Arguments:
     def _choice(self, function: Function, caller: Persona, name: str, type_: str) -> Argument:
         mentions = self._mentioned(function)
         known = self._with_own_id(self._candidates(name, type_), caller)
-        known = list(dict.fromkeys([*self._looked_up(function, name), *known]))
+        looked_up = self._looked_up(function, name)
+        if type_.endswith("[]"):  # a body compares an element with a column
+            looked_up = [value and _as_array(value) for value in looked_up]
+        known = list(dict.fromkeys([*looked_up, *known]))
         choice = Argument(name, type_, known, known[:1], [None])
         if type_ == "boolean":
             choice.anything = ["true", "false"]
@@ -252,7 +257,7 @@ class Arguments:
         relation = self._plan.catalog.by_oid.get(oid)
         if relation is None:
             return True
-        if _is_id(relation, column):
+        if self._knows_secrets or _is_id(relation, column):
             return False
         is_random = relation.by_name[column].differs_in_each_run
         is_reference = relation.by_name[column].base in ("text", "varchar") and column.endswith(
@@ -265,7 +270,8 @@ class Arguments:
         """Whether an argument or a column holds a secret, by its name: a share link or an
         invitation. A stranger does not know that of another tenant.
         """
-        return self._plan.words.unknown_values.matches(name) and not name.endswith("id")
+        is_named_so = self._plan.words.unknown_values.matches(name) and not name.endswith("id")
+        return is_named_so and not self._knows_secrets
 
     def _with_own_id(self, candidates: list[str | None], caller: Persona) -> list[str | None]:
         """The candidates, and the caller's id after that of tenant A's owner: it may gain something
@@ -463,6 +469,11 @@ def _keys(tenant: Tenant, type_: str) -> list[str | None]:
         for row in tenant.rows.values()
         if len(key := row.relation.primary_key) == 1 and row.relation.by_name[key[0]].type == type_
     ]
+
+
+def _as_array(value: str) -> str:
+    """An array, or one with this element."""
+    return value if value.startswith("{") else "{" + json.dumps(value) + "}"
 
 
 def _as_record(row: Row) -> str:

@@ -18,7 +18,7 @@ from supabase_jobs.audit.probes.interference import answer_of
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import ROWS
-from supabase_jobs.session.action import Action, Select
+from supabase_jobs.session.action import Action, Call, Constant, Select
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 
 # the actions of a call, and of a call with SQL as an argument
@@ -281,6 +281,12 @@ class Injection(Bypass):
         """Read whether it ran."""
         self.error = result.error
         self.outcome = outcome_of_count(isinstance(result.error, errors.DivisionByZero))
+
+
+def call_of(function: Function, arguments: Sequence[Constant]) -> Call:
+    """A call with these arguments; those with a default may be left out."""
+    is_variadic = function.variadic and len(arguments) == len(function.argument_types)
+    return Call(function.identifier, tuple(arguments), variadic=is_variadic)
 
 
 def _contains(text: str, parts: Iterable[str]) -> bool:

@@ -21,7 +21,7 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.probes import statements
+from supabase_jobs.audit.probes import control_calls, statements
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -40,6 +40,7 @@ from supabase_jobs.audit.probes.bypass import (
     Inquiry,
     ViewRead,
     ViewWrite,
+    call_of,
 )
 from supabase_jobs.audit.probes.effects import Watch, all_of
 from supabase_jobs.audit.probes.interference import Interference
@@ -52,7 +53,6 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.findings import NotTested
 from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS
 from supabase_jobs.session.action import (
-    Call,
     Constant,
     Delete,
     Select,
@@ -92,6 +92,7 @@ class Bypasses:
         self._plan, self._catalog = world.plan, world.plan.catalog
         # what a function gives to a user with a ticket may be what the ticket is for
         callers = [c for c in callers if c.user is None or c.user.link is None]
+        self._everyone = callers
         self._callers = [c for c in callers if c.kind in GENERAL]
         self._view_callers = [c for c in callers if c.kind in (*GENERAL, OWNER)]
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
@@ -129,10 +130,13 @@ class Bypasses:
             self._found += [bypass for bypass in tried if bypass.outcome]
             self.writes_to_users = [bypass for bypass in users if bypass.changed]
 
-    @property
-    def not_tested(self) -> list[NotTested]:
-        """Why some answers were not compared."""
-        return self._worlds.not_tested
+    def not_tested(self, functions: Sequence[Function]) -> list[NotTested]:
+        """Why some answers were not compared, and the functions that nobody got through."""
+        arguments = Arguments(self._world, knows_secrets=True)
+        found = control_calls.not_tested(
+            functions, self._found, self._everyone, arguments, self._prober
+        )
+        return [*self._worlds.not_tested, *found]
 
     def _send(self, tried: Sequence[Bypass]) -> None:
         """Run everything, caller by caller."""
@@ -333,7 +337,7 @@ class Bypasses:
             return
         if self._builds_sql(function):
             for arguments in self._arguments.injections(function, caller):
-                sent = [_call(function, arguments)]
+                sent = [call_of(function, arguments)]
                 yield Injection(caller=caller, object=function, action=SQL, sent=sent)
         reads = self._reads_of(function)
         tables = {oid for oid in reads if oid in self._world.a.rows}
@@ -366,7 +370,7 @@ class Bypasses:
                 caller=caller,
                 object=function,
                 action=CALL,
-                sent=[_call(function, arguments)],
+                sent=[call_of(function, arguments)],
                 hidden=hidden,
                 reads=reads if self._acts_as_owner(function) else (),
                 looks_up=looks_up,
@@ -389,7 +393,7 @@ class Bypasses:
                 caller=caller,
                 object=function,
                 action=CALL,
-                sent=[_call(function, arguments)],
+                sent=[call_of(function, arguments)],
                 watch=watch,
                 before=[own, *older, show, Statement(SET, ("role", caller.role))],
                 afterwards=showing,
@@ -536,10 +540,6 @@ def _given(arguments: Sequence[Constant]) -> str | None:
     if all(argument.type in _GENERAL_TYPES for argument in arguments):
         return None
     return " ".join(argument.text or "" for argument in arguments)
-
-
-def _call(function: Function, arguments: Sequence[Constant]) -> Call:
-    return Call(function.identifier, tuple(arguments))
 
 
 def _texts(columns: Iterable[Column]) -> tuple[sql.Composable, ...]:

@@ -1,0 +1,110 @@
+"""Functions of which no call got through: that nobody leaks by them says nothing about them."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from supabase_jobs.audit.callers import GENERAL, Persona
+from supabase_jobs.audit.catalog import Function
+from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.probes.arguments import Arguments
+from supabase_jobs.audit.probes.bypass import CALL, Bypass, FunctionCall, call_of
+from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.findings import NotTested
+from supabase_jobs.outcomes import ROWS
+from supabase_jobs.session.outcome import outcome_of_count
+from supabase_jobs.session.runner import Runner, probes_of
+
+FUNCTIONS = "functions"
+# rows that the transaction has written so far, also those of savepoints that were undone
+_WRITTEN = Statement(
+    "select sum(n_tup_ins + n_tup_upd + n_tup_del)::text from pg_stat_xact_all_tables"
+)
+# rows without values, as text
+_EMPTY = re.compile(r'[\s(),"]*')
+_NO_EFFECT = "no effect and no result"
+_HELP = (
+    "Describe a caller who may call them under [callers] in supabase/audit.toml, or a row in the"
+    " state that they ask for under [rows]."
+)
+
+
+@dataclass(eq=False, kw_only=True)
+class ControlCall(Bypass):
+    """A call by somebody whom a function may let pass: has it written or returned anything?"""
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The call, between two numbers of written rows."""
+        return [_WRITTEN, *super().statements, _WRITTEN]
+
+    def read(self, result: GroupResult) -> None:
+        """Read whether it got through."""
+        self.error = result.error
+        if result.error is None:
+            before, answer, after = result.answers
+            has_written = before.rows != after.rows
+            self.outcome = outcome_of_count(has_written or _says(answer.rows[0][0]))
+
+
+def not_tested(
+    functions: Sequence[Function],
+    tried: Iterable[Bypass],
+    callers: Sequence[Persona],
+    arguments: Arguments,
+    runner: Runner,
+) -> Iterator[NotTested]:
+    """One entry for the functions that nobody got through, by what stopped the likeliest call.
+
+    Those `tried` are calls of the general callers. The other callers, such as the owner of the rows
+    and the service, call the functions that none of them got through; who only saw no effect calls
+    again.
+    """
+    calls: dict[int, list[FunctionCall]] = {}
+    for one in tried:
+        if isinstance(one, FunctionCall):
+            calls.setdefault(one.object.oid, []).append(one)
+    silent = [f for f in functions if f.oid in calls and not any(map(_passed, calls[f.oid]))]
+    controls = [
+        ControlCall(caller=one.caller, object=function, action=CALL, sent=one.sent)
+        for function in silent
+        for one in calls[function.oid]
+        if one.error is None
+    ]
+    for caller in callers:
+        for function in silent if caller.kind not in GENERAL else ():
+            controls += _calls(function, caller, arguments)
+    if controls:
+        runner.run([*probes_of(controls, LIMITS.calls_in_batch)])
+    passed = {one.object.oid for one in controls if one.outcome == ROWS}
+    stopped: dict[str, list[str]] = {}
+    for function in silent:
+        if function.oid not in passed:
+            own = [one for one in controls if one.object is function]
+            reason = _reason([*own, *calls[function.oid]])
+            stopped.setdefault(reason, []).append(function.signature)
+    if stopped:
+        groups = (f"{reason}: {', '.join(names)}" for reason, names in sorted(stopped.items()))
+        yield NotTested(FUNCTIONS, f"no call got through: {'; '.join(groups)}", _HELP)
+
+
+def _calls(function: Function, caller: Persona, arguments: Arguments) -> Iterator[ControlCall]:
+    for given in arguments.lists(function, caller):
+        sent = [call_of(function, given)]
+        yield ControlCall(caller=caller, object=function, action=CALL, sent=sent)
+
+
+def _passed(call: FunctionCall) -> bool:
+    """Whether a call reached a row, or returned anything."""
+    return call.outcome == ROWS or (call.error is None and _says(call.answer.text))
+
+
+def _says(answer: str | None) -> bool:
+    """Whether an answer has a value in it."""
+    return not _EMPTY.fullmatch(answer or "")
+
+
+def _reason(calls: Collection[Bypass]) -> str:
+    """The SQLSTATE of the first call that failed."""
+    states = [one.error.sqlstate for one in calls if one.error is not None]
+    return next((state for state in states if state), _NO_EFFECT)

@@ -228,6 +228,8 @@ class FunctionCall(Inquiry):
         """Read what the result shows, and which rows have changed."""
         given = self.given or ""
         if self.has_failed(result, given):
+            self.changed = self._kept(result.error)
+            self.outcome = ROWS if self.changed else self.outcome
             return
         answers = result.answers
         self.answer = answer_of(replace(result, error=None))
@@ -246,6 +248,16 @@ class FunctionCall(Inquiry):
             self.forged, self.addressed = list(effects.forged), list(effects.addressed)
         written = (*self.changed, *self.recounted, *self.forged, *self.addressed)
         self.outcome = outcome_of_count(len([*self.shown, *written, *self.opened]))
+
+    def _kept(self, error: psycopg.Error | None) -> list[Row]:
+        """The watched rows that only rows that refer to them keep: the call would have deleted
+        them.
+        """
+        if not isinstance(error, errors.ForeignKeyViolation):
+            return []
+        table, key = error.diag.message_primary or "", error.diag.message_detail or ""
+        found = [row for row in self.watch.rows if f'"{row.relation.name}"' in table]
+        return [row for row in found if _contains(key, map("=({})".format, _key(row)))]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -291,6 +303,11 @@ def call_of(function: Function, arguments: Sequence[Constant]) -> Call:
 
 def _contains(text: str, parts: Iterable[str]) -> bool:
     return any(part in text for part in parts)
+
+
+def _key(row: Row) -> Iterator[str | None]:
+    """The values of a row's key."""
+    return map(row.values.get, row.key)
 
 
 def _ids(row: Row) -> Iterator[str]:

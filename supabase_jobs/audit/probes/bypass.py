@@ -220,8 +220,8 @@ class FunctionCall(Inquiry):
 
     @property
     def names_others(self) -> bool:
-        """Whether an argument is the id of a hidden row."""
-        ids = {value for row in self.hidden for value in _ids(row)}
+        """Whether an argument is the id of a hidden row, or of one that the call changes."""
+        ids = {value for row in (*self.hidden, *self.changed) for value in _ids(row)}
         return any(value in ids for value in (self.given or "").split())
 
     def read(self, result: GroupResult) -> None:

@@ -1,16 +1,17 @@
-"""Rows of others that users reach by a role which everybody has who signs up."""
+"""Rows of others that users reach by a role: that of everybody who signs up, or of the staff."""
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.callers import NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, question
-from supabase_jobs.audit.probes.attempt import SELECT
+from supabase_jobs.audit.probes.attempt import OWN, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     "shared-role",
     (Severity.QUESTION,),
-    "Users reach rows of others by a role that everybody has who signs up.",
+    "Users reach rows of others by a role, which everybody may have who signs up.",
 )
 
 
@@ -20,8 +21,22 @@ def find(facts: Facts) -> Iterator[Question]:
     changing = {tried.decided_by for tried in deciding if tried.action != SELECT}
     for tried in deciding:
         verbs = "reads and changes" if tried.decided_by in changing else "reads"
-        message = (
-            f"Everybody who signs up has {tried.decided_by}, and {verbs} rows of others in {{}}."
-            " Is sign-up open to everyone?"
-        )
+        does = f"has {tried.decided_by}"
+        if _is_given(facts, tried.decided_by):
+            message = (
+                f"Everybody who signs up {does}, and {verbs} rows of others in {{}}."
+                " Is sign-up open to everyone?"
+            )
+        else:
+            message = f"Whoever {does} {verbs} rows of others in {{}}. Is that intended?"
         yield question(KIND, tried, tried.decided_by, tried.table.label, message)
+
+
+def _is_given(facts: Facts, role: str) -> bool:
+    """Whether a user who has only signed up has the row with the role, or inserts it."""
+    table = role.partition(".")[0]
+    return any(
+        tried.actor.kind == NEWCOMER and tried.whose == OWN and tried.table.name == table
+        for tried in facts.tried
+        if tried.action == SELECT or tried.reached
+    )

@@ -986,7 +986,9 @@ class Probes:
                 others = [value for value in known if value != current]
                 if compared and others and current in known and column.base != "bool":
                     self._everybody.append(
-                        _Role(relation, users[0], column.name, current or "", others[:2])
+                        _Role(
+                            relation, users[0], column.name, current or "", others[: LIMITS.values]
+                        )
                     )
         return self._everybody
 

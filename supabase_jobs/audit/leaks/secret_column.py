@@ -22,6 +22,7 @@ def find(facts: Facts) -> Iterator[Question]:
     """A question for each column: one for all columns that the members of a table read, or that
     everybody reads.
     """
+    asked = set[str]()  # the columns that more general callers read
     for group in facts.objects.values():
         for tried in group:
             if tried.table.is_storage or tried.action != SELECT or not tried.reached:
@@ -29,7 +30,9 @@ def find(facts: Facts) -> Iterator[Question]:
             if tried.whose == GROUP and tried.actor.kind == MEMBER and not tried.is_state:
                 yield from _of_group(facts, tried)
             if tried.whose == OTHER and tried.actor.kind in (ANON, NEWCOMER):
-                yield from _of_everybody(facts, tried)
+                found = [q for q in _of_everybody(facts, tried) if asked.isdisjoint(q.topics)]
+                asked |= {topic for one in found for topic in one.topics}
+                yield from found
 
 
 def _of_group(facts: Facts, tried: Tried) -> Iterator[Question]:

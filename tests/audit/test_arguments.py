@@ -204,6 +204,8 @@ REACHED = {
     "service": f"create function public.job() returns int {_PLPGSQL} "
     "$$ begin if auth.role() <> 'service_role' then raise 'no'; end if; "
     "return (select count(*) from lists); end $$",
+    "old rows": f"create function public.expire() returns void {_PLPGSQL} "
+    "$$ begin delete from todos where created_at < now() - interval '1 year'; end $$",
     "adds": f"create function public.start(title text) returns void {_PLPGSQL} "
     "$$ begin insert into lists (owner_id, name) values (auth.uid(), title); end $$",
 }

@@ -61,10 +61,17 @@ def not_tested(
     again.
     """
     calls: dict[int, list[FunctionCall]] = {}
+    reached = set[int]()  # also by calls on old rows
     for one in tried:
+        if one.outcome == ROWS:
+            reached.add(one.object.oid)
         if isinstance(one, FunctionCall):
             calls.setdefault(one.object.oid, []).append(one)
-    silent = [f for f in functions if f.oid in calls and not any(map(_passed, calls[f.oid]))]
+    silent = [
+        f
+        for f in functions
+        if f.oid in calls and f.oid not in reached and not any(map(_passed, calls[f.oid]))
+    ]
     controls = [
         ControlCall(caller=one.caller, object=function, action=CALL, sent=one.sent)
         for function in silent
@@ -95,8 +102,8 @@ def _calls(function: Function, caller: Persona, arguments: Arguments) -> Iterato
 
 
 def _passed(call: FunctionCall) -> bool:
-    """Whether a call reached a row, or returned anything."""
-    return call.outcome == ROWS or (call.error is None and _says(call.answer.text))
+    """Whether a call returned anything."""
+    return call.error is None and _says(call.answer.text)
 
 
 def _says(answer: str | None) -> bool:

@@ -124,7 +124,7 @@ def test_action_updates_its_comment_and_passes_for_a_leak_of_the_target_branch(
     comment = (checkout.temp / "audit.md").read_text()
     assert comment.startswith(MARKER)
     assert "0 cells wider, 0 new objects, 0 cells narrower" in comment
-    assert ", 0 differences from supabase/access.toml" in comment
+    assert "\n4 info, 0 differences from supabase/access.toml" in comment  # and no leak
     assert comment == checkout.summary.read_text()
 
 

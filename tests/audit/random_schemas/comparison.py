@@ -108,9 +108,7 @@ def _compare_attempt(found: Comparison, truth: Truth, table: Table, attempt: Att
         found.inconclusive += 1
         return
     found.attempts += 1
-    may = _may(truth, table, person_of(attempt), attempt)
-    # a row that starts in a state counts only if its writer cannot change the state afterwards
-    if attempt.reached == may or (attempt.name == START and may):
+    if attempt.reached == _may(truth, table, person_of(attempt), attempt):
         return
     name = f" ({attempt.name})" if attempt.name else ""
     found.differing.append(
@@ -121,6 +119,10 @@ def _compare_attempt(found: Comparison, truth: Truth, table: Table, attempt: Att
 
 def _may(truth: Truth, table: Table, person: Person, attempt: Attempt) -> bool:
     row = attempt.row.values
+    if attempt.name == START:  # counts only if the writer cannot change the value afterwards
+        new = {attempt.column: attempt.written[attempt.column]}
+        changes = truth.may_update(person, table, attempt.written, new)
+        return truth.may_insert(person, table, attempt.written) and not changes
     if attempt.action == INSERT:
         return truth.may_insert(person, table, attempt.written)
     if attempt.action == SELECT:

@@ -215,8 +215,8 @@ class Function:
     """A function; `callers` are the API roles that may execute it.
 
     Of each argument, `argument_labels` has the labels of its enum as JSON, or '', and
-    `argument_relations` the oid of the table whose row type it has, or 0. `variadic`: the last one
-    is an array of any number of arguments.
+    `argument_relations` the oid of the table whose row type it has, or 0.
+    `takes_any_number`: the last one is an array of any number of arguments, VARIADIC.
     """
 
     oid: int
@@ -236,7 +236,7 @@ class Function:
     argument_relations: tuple[int, ...]
     defaults: int
     callers: tuple[str, ...]
-    variadic: bool = False
+    takes_any_number: bool = False
 
     @property
     def identifier(self) -> sql.Identifier:

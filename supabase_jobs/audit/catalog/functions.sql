@@ -44,7 +44,7 @@ select
     where r.rolname in ('anon', 'authenticated', 'service_role')
       and has_function_privilege(r.oid, p.oid, 'EXECUTE')
   ) as callers,
-  p.provariadic <> 0 as variadic
+  p.provariadic <> 0 as takes_any_number
 from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid
 inner join pg_language as l on p.prolang = l.oid

@@ -297,7 +297,7 @@ class Injection(Bypass):
 
 def call_of(function: Function, arguments: Sequence[Constant]) -> Call:
     """A call with these arguments; those with a default may be left out."""
-    is_variadic = function.variadic and len(arguments) == len(function.argument_types)
+    is_variadic = function.takes_any_number and len(arguments) == len(function.argument_types)
     return Call(function.identifier, tuple(arguments), variadic=is_variadic)
 
 

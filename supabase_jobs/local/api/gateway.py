@@ -14,28 +14,23 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from supabase_jobs.local.api.forwarding import Forwarded, NoAnswerError, forward
+from supabase_jobs.local.api.framing import MalformedError, read_body
 from supabase_jobs.local.ports import HOST
 
 PREFIX = "/rest/v1"
 # the public keys for signatures, of Auth
 KEY_SET = "/auth/v1/.well-known/jwks.json"
-# opaque keys begin so; they are no bearer tokens
-_OPAQUE = "bearer sb_"
 # followed by the number, in the log: read by the process that starts the gateway
 LISTENING = "listening on port "
-
-_LONGEST_LINE = 65536  # of a chunk or trailer
 
 # paths of a hosted project that the local API does not serve
 _OTHER_SERVICES = {
@@ -45,11 +40,6 @@ _OTHER_SERVICES = {
     "functions": "Edge Functions",
 }
 
-# hop-by-hop headers, which are not forwarded
-_HOP_BY_HOP = {
-    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
-    *("te", "trailer", "transfer-encoding", "upgrade", "expect"),
-}
 _EXPOSED = (
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date,"
     " Location, Preference-Applied, Server"
@@ -92,71 +82,6 @@ class GatewaySettings:
         values = json.loads(path.read_text(encoding="utf-8"))
         account = tuple(values["account"]) if values["account"] else None
         return cls(**{**values, "keys": tuple(values["keys"]), "account": account})
-
-
-class MalformedError(Exception):
-    """A request that cannot be forwarded."""
-
-
-class ClientGoneError(ConnectionError):
-    """The client closed the connection, or stopped sending."""
-
-
-def read_body(headers: Message, source: BufferedIOBase) -> bytes:
-    """The body of a request, without the framing of chunks.
-
-    Raises MalformedError for a framing that two servers could interpret differently (request
-    smuggling): several lengths, a length with chunks, invalid headers or chunks. Raises
-    ClientGoneError.
-    """
-    lengths = {length.strip() for length in headers.get_all("content-length", [])}
-    codings = [coding.strip().lower() for coding in headers.get_all("transfer-encoding", [])]
-    if headers.defects:
-        raise MalformedError("invalid headers")
-    is_number = all(length.isascii() and length.isdigit() for length in lengths)
-    if len(lengths) > 1 or (lengths and codings) or not is_number:
-        raise MalformedError("ambiguous length")
-    if codings not in ([], ["chunked"]):
-        raise MalformedError("unsupported transfer coding")
-    if codings:
-        return b"".join(_chunks(source))
-    return _exactly(source, int(lengths.pop()) if lengths else 0)
-
-
-def _chunks(source: BufferedIOBase) -> Iterator[bytes]:
-    while size := _chunk_size(source):
-        yield _exactly(source, size)
-        if _line(source) not in (b"\r\n", b"\n"):
-            raise MalformedError("invalid chunks")
-    while _line(source) not in (b"\r\n", b"\n"):
-        pass  # trailers are dropped
-
-
-def _chunk_size(source: BufferedIOBase) -> int:
-    digits = _line(source).partition(b";")[0].strip()
-    if not digits or len(digits) > 16 or digits.strip(b"0123456789abcdefABCDEF"):
-        raise MalformedError("invalid chunks")
-    return int(digits, 16)
-
-
-def _exactly(source: BufferedIOBase, count: int) -> bytes:
-    try:
-        found = source.read(count)
-    except (ConnectionError, TimeoutError):
-        raise ClientGoneError from None
-    if len(found) < count:
-        raise ClientGoneError
-    return found
-
-
-def _line(source: BufferedIOBase) -> bytes:
-    try:
-        line = source.readline(_LONGEST_LINE)
-    except (ConnectionError, TimeoutError):
-        raise ClientGoneError from None
-    if not line:
-        raise ClientGoneError
-    return line
 
 
 class Gateway(ThreadingHTTPServer):
@@ -221,10 +146,11 @@ class Handler(BaseHTTPRequestHandler):
                 self._write_response(200, self.server.settings.key_set)
             elif path != PREFIX and not path.startswith(f"{PREFIX}/"):
                 self._respond_directly(*_not_served(path))
-            elif problem := self._key_problem(query):
+            elif problem := self._key_problem(key := self._key(query)):
                 self._respond_directly(401, problem)
             else:
-                self._forward(_upstream_path(path.removeprefix(PREFIX) or "/", query), body)
+                target = _upstream_path(path.removeprefix(PREFIX) or "/", query)
+                self._forward(target, key, body)
         except MalformedError as error:
             self._respond_directly(400, {"message": f"Malformed request: {error}"})
 
@@ -233,11 +159,10 @@ class Handler(BaseHTTPRequestHandler):
     def _is_preflight(self) -> bool:
         return self.command == "OPTIONS" and "access-control-request-method" in self.headers
 
-    def _key(self, query: str) -> str | None:
-        return self.headers.get("apikey") or dict(parse_qsl(query)).get("apikey")
+    def _key(self, query: str) -> str:
+        return self.headers.get("apikey") or dict(parse_qsl(query)).get("apikey") or ""
 
-    def _key_problem(self, query: str) -> dict[str, str] | None:
-        key = self._key(query)
+    def _key_problem(self, key: str) -> dict[str, str] | None:
         if not key:
             return {
                 "message": "No API key found in request",
@@ -251,56 +176,29 @@ class Handler(BaseHTTPRequestHandler):
             }
         return None
 
-    def _forward(self, target: str, body: bytes) -> None:
-        upstream = HTTPConnection(HOST, self.server.settings.upstream, timeout=60)
+    def _forward(self, target: str, key: str, body: bytes) -> None:
+        settings = self.server.settings
+        request = Forwarded(
+            method=self.command,
+            target=target,
+            headers=self.headers,
+            body=body,
+            token=settings.tokens.get(key, key),
+        )
         try:
-            self._send(upstream, target, body)
-            response = upstream.getresponse()
-            content = response.read()
-        except (TimeoutError, HTTPException, ConnectionError):
+            answer = forward(request, settings.upstream)
+        except NoAnswerError:
             problem = {
                 "message": "PostgREST does not answer",
                 "hint": "supabase-jobs local start --api",
             }
             self._respond_directly(502, problem)
             return
-        finally:
-            upstream.close()
-        self._relay(response, content)
-
-    def _send(self, upstream: HTTPConnection, target: str, body: bytes) -> None:
-        try:
-            upstream.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
-            dropped = _HOP_BY_HOP | _header_names(self.headers.get_all("connection", []))
-            for name, value in self.headers.items():
-                if name.lower() not in dropped and not _is_opaque_bearer(name, value):
-                    upstream.putheader(name, value.strip(" \t"))
-            bearer = self.headers.get("authorization")
-            if bearer is None or _is_opaque_bearer("authorization", bearer):
-                key = self._key(self.path.partition("?")[2]) or ""
-                token = self.server.settings.tokens.get(key, key)
-                upstream.putheader("Authorization", f"Bearer {token}")
-            if "transfer-encoding" in self.headers:
-                upstream.putheader("Content-Length", str(len(body)))
-        except (ValueError, HTTPException) as error:
-            raise MalformedError(f"invalid headers ({error})") from None
-        # PostgREST may have answered without reading the rest
-        with suppress(BrokenPipeError, ConnectionResetError):
-            upstream.endheaders(body or None)
-
-    def _relay(self, response: HTTPResponse, content: bytes) -> None:
-        """Return PostgREST's response to the client."""
-        self.send_response_only(response.status, response.reason)
-        bodiless = self.command == "HEAD" or response.status in (204, 304)
-        dropped = _HOP_BY_HOP | _header_names(response.headers.get_all("connection", []))
-        dropped |= set() if bodiless else {"content-length"}
-        for name, value in response.getheaders():
-            if name.lower() not in dropped and not name.lower().startswith("access-control-"):
-                self.send_header(name, value)
-        if not bodiless:
-            self.send_header("Content-Length", str(len(content)))
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.headers:
+            self.send_header(name, value)
         self._send_end_of_headers()
-        self.wfile.write(content)
+        self.wfile.write(answer.content)
 
     def _respond_directly(self, status: int, document: dict[str, str] | None) -> None:
         """Respond without PostgREST, then close the connection."""
@@ -354,11 +252,6 @@ class Handler(BaseHTTPRequestHandler):
         """Log no requests: their URLs may contain secrets."""
 
 
-def _is_opaque_bearer(name: str, value: str) -> bool:
-    """Whether a header sends an opaque key as a token, as clients without a session do."""
-    return name.lower() == "authorization" and value.strip(" \t").lower().startswith(_OPAQUE)
-
-
 def _upstream_path(path: str, query: str) -> str:
     """The path and query for PostgREST: without `apikey`, percent-encoded to ASCII."""
     kept = "&".join(part for part in query.split("&") if part.partition("=")[0] != "apikey")
@@ -377,11 +270,6 @@ def _not_served(path: str) -> tuple[int, dict[str, str]]:
         "hint": "the REST API is under /rest/v1; the Supabase CLI's `supabase start` has the other"
         " services",
     }
-
-
-def _header_names(values: list[str]) -> set[str]:
-    """The header names that a header such as Connection lists, in lower case."""
-    return {name.strip().lower() for value in values for name in value.split(",")}
 
 
 def _bind(settings: GatewaySettings) -> Gateway:

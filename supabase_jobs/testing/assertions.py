@@ -29,7 +29,7 @@ from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
 from supabase_jobs.session.steps import Steps, answered
 from supabase_jobs.testing.impersonation import (
-    Attempt,
+    Execution,
     Params,
     Result,
     UserStatement,
@@ -76,10 +76,10 @@ class Outcome:
         return f"{self.name}: {error}" if self.name in REFUSALS else f"error {error}"
 
 
-def outcome(attempt: Attempt) -> Steps[Outcome]:
+def outcome(execution: Execution) -> Steps[Outcome]:
     """The outcome of a statement for its identity; its changes are kept, see `rolled_back`."""
     try:
-        result = yield from execute(attempt)
+        result = yield from execute(execution)
     except psycopg.Error as error:
         if error.sqlstate is None:  # the connection failed
             raise
@@ -89,81 +89,85 @@ def outcome(attempt: Attempt) -> Steps[Outcome]:
 
 
 def expect(
-    owner: Caller, attempt: Attempt, expected: str, *, control: Control = None
+    owner: Caller, execution: Execution, expected: str, *, control: Control = None
 ) -> Steps[Outcome]:
-    """The outcome of an attempt, which must be `expected`: rows, hidden, denied, violates, or an
+    """The outcome of an execution, which must be `expected`: rows, hidden, denied, violates, or an
     SQLSTATE.
     """
     __tracebackhide__ = True
-    actual = yield from rolled_back(lambda: outcome(attempt))
+    actual = yield from rolled_back(lambda: outcome(execution))
     if actual.name != expected:
         owner_lines = []
         if actual.name == HIDDEN:
             as_owner = yield from rolled_back(
-                lambda: outcome(Attempt(owner, attempt.sql, attempt.params))
+                lambda: outcome(Execution(owner, execution.sql, execution.params))
             )
             owner_lines = [("as owner", str(as_owner))]
-        tables = yield from table_access(owner, attempt)
+        tables = yield from table_access(owner, execution)
         headline = f"expected {expected}, got {actual.name}"
         raise AssertionError(
-            failure(headline, attempt, actual, hint(expected, actual), tables, owner_lines)
+            failure(headline, execution, actual, hint(expected, actual), tables, owner_lines)
         )
     if expected == HIDDEN:
-        yield from _run_control(owner, attempt, actual, control)
+        yield from _run_control(owner, execution, actual, control)
     return actual
 
 
-def expect_rows(owner: Caller, attempt: Attempt, count: int | None) -> Steps[Result]:
-    """The result of an attempt whose outcome must be rows, and exactly `count` of them if given."""
+def expect_rows(owner: Caller, execution: Execution, count: int | None) -> Steps[Result]:
+    """The result of an execution that must return rows, and exactly `count` of them if given."""
     __tracebackhide__ = True
-    actual = yield from expect(owner, attempt, ROWS)
+    actual = yield from expect(owner, execution, ROWS)
     if count is not None and actual.result.count != count:
-        tables = yield from table_access(owner, attempt)
+        tables = yield from table_access(owner, execution)
         headline = f"expected {row_count(count)}, got {actual.result.count}"
-        raise AssertionError(failure(headline, attempt, actual, tables=tables))
+        raise AssertionError(failure(headline, execution, actual, tables=tables))
     return actual.result
 
 
-def expect_untouched(owner: Caller, attempt: Attempt, target: tuple[str, Params]) -> Steps[Outcome]:
-    """The owner's result of the query `target` must be the same after the attempt, which may be
+def expect_untouched(
+    owner: Caller, execution: Execution, target: tuple[str, Params]
+) -> Steps[Outcome]:
+    """The owner's result of the query `target` must be the same after the execution, which may be
     refused.
 
     For statements without WHERE, and functions: their row count does not show whose rows they
     changed.
     """
     __tracebackhide__ = True
-    query = Attempt(owner, *target)
+    query = Execution(owner, *target)
     target_lines = [("target", " ".join(query.sql.split()))]
     before = yield from execute(query)
     if not before.rows:
         headline = "inconclusive: the target query returns no row for the owner"
-        raise AssertionError(failure(headline, attempt, more=target_lines))
+        raise AssertionError(failure(headline, execution, more=target_lines))
 
-    actual, after = yield from rolled_back(lambda: _outcome_and_target(attempt, query))
+    actual, after = yield from rolled_back(lambda: _outcome_and_target(execution, query))
     if actual.name != ROWS and not actual.refused:
         headline = f"expected an unchanged target, but the statement failed with {actual.sqlstate}"
         raise AssertionError(
-            failure(headline, attempt, actual, hint("untouched", actual), more=target_lines)
+            failure(headline, execution, actual, hint("untouched", actual), more=target_lines)
         )
     if not _same_rows(before, after):
-        tables = yield from table_access(owner, attempt)
+        tables = yield from table_access(owner, execution)
         more = [*target_lines, *_row_lines("before", before), *_row_lines("after", after)]
         headline = "expected an unchanged target, but the statement changed it"
-        raise AssertionError(failure(headline, attempt, actual, hint(HIDDEN, actual), tables, more))
+        raise AssertionError(
+            failure(headline, execution, actual, hint(HIDDEN, actual), tables, more)
+        )
 
-    as_owner = Attempt(owner, attempt.sql, attempt.params)
+    as_owner = Execution(owner, execution.sql, execution.params)
     owner_outcome, owner_after = yield from rolled_back(
         lambda: _outcome_and_target(as_owner, query)
     )
     if _same_rows(before, owner_after):
         headline = "inconclusive: the statement does not change the target for the owner either"
         more = [*target_lines, ("as owner", str(owner_outcome))]
-        raise AssertionError(failure(headline, attempt, actual, more=more))
+        raise AssertionError(failure(headline, execution, actual, more=more))
     return actual
 
 
-def _outcome_and_target(attempt: Attempt, query: Attempt) -> Steps[tuple[Outcome, Result]]:
-    actual = yield from outcome(attempt)
+def _outcome_and_target(execution: Execution, query: Execution) -> Steps[tuple[Outcome, Result]]:
+    actual = yield from outcome(execution)
     return actual, (yield from execute(query))
 
 
@@ -175,12 +179,14 @@ def _row_lines(name: str, result: Result) -> FailureLines:
     return [(name, repr(row)) for row in result.rows[:_SHOWN_ROWS]] or [(name, "no row")]
 
 
-def _run_control(owner: Caller, attempt: Attempt, actual: Outcome, control: Control) -> Steps[None]:
+def _run_control(
+    owner: Caller, execution: Execution, actual: Outcome, control: Control
+) -> Steps[None]:
     __tracebackhide__ = True
     sql, params = (
-        control if isinstance(control, tuple) else (control or attempt.sql, attempt.params)
+        control if isinstance(control, tuple) else (control or execution.sql, execution.params)
     )
-    as_owner = yield from rolled_back(lambda: outcome(Attempt(owner, sql, params)))
+    as_owner = yield from rolled_back(lambda: outcome(Execution(owner, sql, params)))
     # class 23: only an existing row can violate a constraint here
     if as_owner.name == ROWS or is_constraint_violation(as_owner.name):
         return
@@ -196,7 +202,7 @@ def _run_control(owner: Caller, attempt: Attempt, actual: Outcome, control: Cont
     more = [("as owner", str(as_owner))] + (
         [] if control is None else [("control", " ".join(sql.split()))]
     )
-    raise AssertionError(failure(headline, attempt, actual, cause, more=more))
+    raise AssertionError(failure(headline, execution, actual, cause, more=more))
 
 
 @dataclass(frozen=True)
@@ -227,26 +233,26 @@ class TableAccess:
         ]
 
 
-def table_access(owner: Caller, attempt: Attempt) -> Steps[list[TableAccess]]:
+def table_access(owner: Caller, execution: Execution) -> Steps[list[TableAccess]]:
     """The tables in the plan of a statement; none if it has no plan.
 
     Only for the failure message, so errors are ignored.
     """
     with suppress(psycopg.Error):
-        return (yield from rolled_back(lambda: _table_access(owner, attempt)))
+        return (yield from rolled_back(lambda: _table_access(owner, execution)))
     return []
 
 
-def _table_access(owner: Caller, attempt: Attempt) -> Steps[list[TableAccess]]:
+def _table_access(owner: Caller, execution: Execution) -> Steps[list[TableAccess]]:
     yield from impersonate(owner)
-    explain = Composed([SQL("explain (verbose, format json) "), SQL(attempt.sql)]).as_string(None)
-    plan = yield from answered(UserStatement(explain, attempt.params, as_tuples=True))
+    explain = Composed([SQL("explain (verbose, format json) "), SQL(execution.sql)]).as_string(None)
+    plan = yield from answered(UserStatement(explain, execution.params, as_tuples=True))
     relations = sorted(set(_relations(plan.rows[0][0])))
     if not relations:
         return []
     schemas_and_names = [list(column) for column in zip(*relations, strict=True)]
     query = sql_file(_TABLE_ACCESS).text
-    params = (*schemas_and_names, attempt.identity.role)
+    params = (*schemas_and_names, execution.identity.role)
     answer = yield from answered(Statement(query, params, numbered=True))
     return [TableAccess(*row) for row in answer.rows]
 
@@ -328,7 +334,7 @@ def hint(expected: str, actual: Outcome) -> str:
 
 def failure(
     headline: str,
-    attempt: Attempt,
+    execution: Execution,
     actual: Outcome | None = None,
     cause: str = "",
     tables: Sequence[TableAccess] = (),
@@ -338,12 +344,12 @@ def failure(
     a hint.
     """
     lines = [("actual", str(actual))] if actual is not None else []
-    lines += _identity_lines(attempt.identity)
-    lines += [("SQL", " ".join(attempt.sql.split()))]
-    lines += [] if attempt.params is None else [("params", _short(attempt.params))]
+    lines += _identity_lines(execution.identity)
+    lines += [("SQL", " ".join(execution.sql.split()))]
+    lines += [] if execution.params is None else [("params", _short(execution.params))]
     lines += [] if actual is None else _result_lines(actual)
     lines += more
-    lines += [("table", line) for table in tables for line in table.lines(attempt.identity.role)]
+    lines += [("table", line) for table in tables for line in table.lines(execution.identity.role)]
     lines += [("hint", cause)] if cause else []
     return _message(headline, lines)
 

@@ -52,8 +52,8 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """A statement and the identity that runs it."""
+class Execution:
+    """One execution of a statement of a test, and the identity that runs it."""
 
     identity: Caller
     sql: str
@@ -122,13 +122,13 @@ def restore(saved: SavedState, *, rollback: bool) -> Steps[None]:
         yield from answered(saved.savepoint.release)
 
 
-def execute(attempt: Attempt) -> Steps[Result]:
+def execute(execution: Execution) -> Steps[Result]:
     """Run a statement as its identity and keep its changes; if it fails, only this statement is
     rolled back.
     """
-    saved = yield from impersonate(attempt.identity)
+    saved = yield from impersonate(execution.identity)
     try:
-        answer = yield from answered(UserStatement(attempt.sql, attempt.params))
+        answer = yield from answered(UserStatement(execution.sql, execution.params))
     except BaseException:
         yield from restore(saved, rollback=True)
         raise

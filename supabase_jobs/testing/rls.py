@@ -18,8 +18,8 @@ from supabase_jobs.session.steps import Steps
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
 from supabase_jobs.testing.impersonation import (
-    Attempt,
     CallerFactory,
+    Execution,
     Params,
     Result,
     SavedState,
@@ -182,7 +182,7 @@ class Caller:
         """Run a statement and keep its changes. If it fails, psycopg's error is raised and only it
         is rolled back.
         """
-        return self._run(impersonation.execute(self._attempt(sql, params)))
+        return self._run(impersonation.execute(self._execution(sql, params)))
 
     def rows(self, sql: str, params: Params = None) -> list[Any]:
         """Run a statement and return its rows."""
@@ -200,16 +200,16 @@ class Caller:
         """The outcome of a statement, which is rolled back. `hidden` has no control here: prefer
         the assertions.
         """
-        attempt = self._attempt(sql, params)
-        return self._run(impersonation.rolled_back(lambda: assertions.outcome(attempt)))
+        execution = self._execution(sql, params)
+        return self._run(impersonation.rolled_back(lambda: assertions.outcome(execution)))
 
     def assert_allowed(
         self, sql: str, params: Params = None, *, count: int | None = None
     ) -> list[Any]:
         """The statement reaches at least one row, or exactly `count`. Returns its rows."""
         __tracebackhide__ = True
-        attempt = self._attempt(sql, params)
-        steps = assertions.expect_rows(self._rls.owner.identity, attempt, count)
+        execution = self._execution(sql, params)
+        steps = assertions.expect_rows(self._rls.owner.identity, execution, count)
         result = self._run(steps)
         return result.rows
 
@@ -259,18 +259,20 @@ class Caller:
         owner either.
         """
         __tracebackhide__ = True
-        attempt = self._attempt(by, params)
+        execution = self._execution(by, params)
         self._run(
-            assertions.expect_untouched(self._rls.owner.identity, attempt, (target, target_params))
+            assertions.expect_untouched(
+                self._rls.owner.identity, execution, (target, target_params)
+            )
         )
 
     def _expect(self, expected: str, sql: str, params: Params, control: Control = None) -> None:
         __tracebackhide__ = True
-        attempt = self._attempt(sql, params)
-        self._run(assertions.expect(self._rls.owner.identity, attempt, expected, control=control))
+        execution = self._execution(sql, params)
+        self._run(assertions.expect(self._rls.owner.identity, execution, expected, control=control))
 
-    def _attempt(self, sql: str, params: Params) -> Attempt:
-        return Attempt(self.identity, sql, params)
+    def _execution(self, sql: str, params: Params) -> Execution:
+        return Execution(self.identity, sql, params)
 
     def _run(self, steps: Steps[T]) -> T:
         __tracebackhide__ = True

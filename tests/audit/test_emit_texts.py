@@ -69,6 +69,26 @@ def constants(*values: tuple[str | None, str]) -> sql.Composable:
             constants(("2030-02-02", "date"), ("2000-01-01", "date")),
             "select (current_date + 2), '2000-01-01'",
         ),
+        (
+            constants(("[2030-02-02,2030-02-03)", "daterange"), ("[2030-02-02,)", "daterange")),
+            "select daterange((current_date + 2), (current_date + 3)), '[2030-02-02,)'",
+        ),
+        (
+            constants(
+                ('["2030-01-31 00:00:00+02","2030-02-01 00:00:00+02")', "tstzrange"),
+                ('["2030-01-31 08:00:00+02","2030-01-31 09:00:00+02")', "tstzrange"),
+            ),
+            "select tstzrange(current_date, (current_date + 1)),"
+            """ '["2030-01-31 08:00:00+02","2030-01-31 09:00:00+02")'""",
+        ),
+        (
+            constants(
+                ("{[2030-02-02,2030-02-03)}", "tsmultirange"),
+                ("[2000-01-01,2000-01-02)", "tsrange"),
+            ),
+            "select tsmultirange(tsrange((current_date + 2), (current_date + 3))),"
+            " '[2000-01-01,2000-01-02)'",
+        ),
         (constants(("key_0123456789abcdef0123", "text")), "select 'key_db61777fd4c9f77344f9'"),
         (
             sql.SQL("select {}, {}").format(["%key_0123456789abcdef0123%"], 7),

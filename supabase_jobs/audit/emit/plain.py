@@ -6,7 +6,7 @@ import hashlib
 import re
 import string
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from psycopg import sql
@@ -25,6 +25,13 @@ _TIMES = {
     "timestamp with time zone": "now()",
     "timestamp without time zone": "localtimestamp",
     "date": "current_date",
+}
+# of days, in generated rows
+_RANGES = ("daterange", "tsrange", "tstzrange")
+_MULTIRANGES = {
+    "datemultirange": "daterange",
+    "tsmultirange": "tsrange",
+    "tstzmultirange": "tstzrange",
 }
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # shorter values may occur in other texts by chance
@@ -155,17 +162,17 @@ class Plain(AsSent):
         return text
 
     def _relative(self, constant: Constant) -> str:
-        """A generated time as an expression; '' for a time that does not depend on when the rows
-        were made, and for other values.
+        """A generated time or range of days as an expression; '' for one that does not depend on
+        when the rows were made, and for other values.
         """
         type_ = constant.type
-        if constant.text is None or type_ not in _TIMES:
+        if constant.text is None:
             return ""
-        try:
-            moment = datetime.fromisoformat(constant.text)
-        except ValueError:
+        if type_ not in _TIMES:
+            return self._relative_range(constant.text, type_)
+        moment = _time(constant.text)
+        if moment is None:
             return ""
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         now = self._now.replace(hour=0, minute=0, second=0) if type_ == "date" else self._now
         distance = moment - now
         if abs(distance) > _MAX_DISTANCE:
@@ -173,6 +180,23 @@ class Plain(AsSent):
         if moment.microsecond:  # by the server's clock
             distance = timedelta(days=round(distance / timedelta(days=1)))
         return _shifted(_TIMES[type_], distance)
+
+    def _relative_range(self, text: str, type_: str) -> str:
+        if type_ in _MULTIRANGES:
+            one = self._relative_range(text[1:-1], _MULTIRANGES[type_])
+            return one and f"{type_}({one})"
+        if type_ not in _RANGES or not (text.startswith("[") and text.endswith(")")):
+            return ""
+        days = [self._relative_day(bound.strip('"')) for bound in text[1:-1].split(",")]
+        return f"{type_}({', '.join(days)})" if all(days) else ""
+
+    def _relative_day(self, text: str) -> str:
+        """The day of a bound, which is a day or its begin, as the server or the audit prints it."""
+        moment = _time(text)
+        if moment is None or moment.time() != time():
+            return ""
+        distance = moment.date() - self._now.date()
+        return "" if abs(distance) > _MAX_DISTANCE else _shifted(_TIMES["date"], distance)
 
 
 class _WithTypes(Exact):
@@ -213,6 +237,15 @@ def _redrawn(value: str, number: int) -> str:
         return "".join(kind[digest[at % len(digest)] % len(kind)] for at in range(len(found[0])))
 
     return _RUN.sub(of_its_kind, value)
+
+
+def _time(text: str) -> datetime | None:
+    """A time as the server prints it, of UTC if it has no zone; None for other texts."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _shifted(start: str, distance: timedelta) -> str:

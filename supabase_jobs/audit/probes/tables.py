@@ -373,7 +373,7 @@ class Probes:
                 generated = values.candidates(
                     column,
                     limits,
-                    f"zqx{self._world.a.token[3:]}",
+                    self._world.new_token,
                     77,
                     self._world.now,
                     self._plan.words,
@@ -679,7 +679,7 @@ class Probes:
         limits, now = self._plan.limits.get(relation.oid, {}), self._world.now
         copy = dict(row.values)
         for name in keys:
-            token = f"zqx{self._world.a.token[3:]}"
+            token = self._world.new_token
             copy[name] = values.candidates(
                 relation.by_name[name], limits.get(name, Limits()), token, 78, now, self._plan.words
             )[0]

@@ -311,7 +311,7 @@ class Bypasses:
         if action == DELETE:
             yield Delete(view.identifier)
             return
-        token = f"zqx{self._world.a.token[3:]}"
+        token = self._world.new_token
         for column in self._harmless(view, role)[: LIMITS.view_columns]:
             text = token
             if column.base not in _TEXT_BASES:

@@ -10,10 +10,9 @@ from functools import partial
 
 from psycopg import errors
 
-from supabase_jobs.api.request import Request
 from supabase_jobs.audit import access, callers, catalog, summary, token_hook
 from supabase_jobs.audit.baseline import Access, deviation_id, wider
-from supabase_jobs.audit.callers import MEMBER, OWNER, SERVICE
+from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
 from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
@@ -33,8 +32,8 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import add_states
-from supabase_jobs.audit.probes import repeat, topics
-from supabase_jobs.audit.probes.attempt import OTHER, OWN, SELECT, Attempt
+from supabase_jobs.audit.probes import topics
+from supabase_jobs.audit.probes.attempt import SELECT, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
@@ -59,7 +58,7 @@ from supabase_jobs.findings import (
     NotTested,
     Severity,
 )
-from supabase_jobs.session import impersonation
+from supabase_jobs.session import impersonation, script
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.savepoint import around, undone
 from supabase_jobs.session.script import SETTINGS
@@ -265,11 +264,7 @@ def audit(connection: Connection, options: Options) -> Audit:
     required = {"database", CHANNELS, *(r.label for r in relations)}
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
-        (
-            *_cells(probes.attempts, options),
-            *_bypass_cells(tried, options),
-            *_topic_cells(channels),
-        ),
+        tuple(_cells((*probes.attempts, *tried, *channels), options)),
         tuple(summary.summaries(probes.attempts, judged)),
         tuple(replace(item, fails=item.object.partition(" (")[0] in required) for item in untested),
         len(tables),
@@ -278,7 +273,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         granted,
         access.functions([] if options.tables else exposed),
         {":".join(map(str, key)): how for key, how in explained.items()},
-        callers={caller.label: repeat.become(caller) for caller in everyone},
+        callers={caller.label: script.caller(caller) for caller in everyone},
         relations={
             r.label: _relation(r, plan, probes.restored.get(r.oid, ()))
             for r in found.relations
@@ -391,18 +386,11 @@ def _not_tested(
             name, f"excluded: {reason}", "To audit it, remove it from [excluded] in audit.toml."
         )
     slow: dict[str, str] = {}
-    for attempt in attempts:
-        if attempt.outcome in INCONCLUSIVE_SQLSTATES:
-            slow.setdefault(
-                attempt.label,
-                f"{attempt.action} as {attempt.caller.label} failed with {attempt.outcome}",
-            )
-    for bypass in bypasses:
-        if bypass.outcome in INCONCLUSIVE_SQLSTATES:
-            slow.setdefault(
-                _label(bypass),
-                f"{bypass.action} as {bypass.caller.label} failed with {bypass.outcome}",
-            )
+    tried: list[AnyAttempt] = [*attempts, *bypasses]
+    for one in tried:
+        if one.outcome in INCONCLUSIVE_SQLSTATES:
+            why = f"{one.action} as {one.caller.label} failed with {one.outcome}"
+            slow.setdefault(one.label, why)
     yield from _recursive(attempts)
     yield from _unsatisfied(attempts)
     for label, why in slow.items():
@@ -453,11 +441,6 @@ def _may_admit(policy: catalog.Policy, roles: Collection[str]) -> bool:
     return any(not expressions.never_true(tree, role) for role in applying)
 
 
-def _label(bypass: Bypass) -> str:
-    target = bypass.object
-    return target.label if isinstance(target, catalog.Relation) else target.signature
-
-
 def _beyond(
     granted: Access, accepted: Access | None, attempts: Sequence[Attempt], facts: Facts
 ) -> dict[_Cell, ShownLeak]:
@@ -491,51 +474,21 @@ def _opened_by_grants(
     return found
 
 
-def _cells(attempts: Sequence[Attempt], options: Options) -> Iterator[AuditCell]:
-    for attempt in attempts:
-        action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
-        sql = partial(repeat.attempt_sql, attempt)
-        request = partial(_command, repeat.attempt_request, attempt, options.served[0])
+def _cells(tried: Iterable[AnyAttempt], options: Options) -> Iterator[AuditCell]:
+    for one in tried:
         yield AuditCell(
-            attempt.label,
-            attempt.caller.label,
-            attempt.whose,
-            action,
-            attempt.outcome,
-            sql,
-            request,
+            object=one.label,
+            caller=one.caller.label,
+            whose=one.whose,
+            action=one.does,
+            outcome=one.outcome,
+            sql=one.script,
+            request=partial(_command, one, options.served[0]),
         )
 
 
-def _bypass_cells(bypasses: Sequence[Bypass], options: Options) -> Iterator[AuditCell]:
-    for bypass in bypasses:
-        sql = partial(repeat.bypass_sql, bypass)
-        request = partial(_command, repeat.bypass_request, bypass, options.served[0])
-        yield AuditCell(
-            _label(bypass),
-            bypass.caller.label,
-            bypass.whose,
-            bypass.action,
-            bypass.outcome,
-            sql,
-            request,
-        )
-
-
-def _topic_cells(topics: Sequence[TopicAttempt]) -> Iterator[AuditCell]:
-    for attempt in topics:
-        yield AuditCell(
-            attempt.topic.label,
-            attempt.caller.label,
-            OWN if attempt.caller.kind in (OWNER, MEMBER) else OTHER,
-            f"{attempt.action} {attempt.extension}",
-            attempt.outcome,
-            partial(repeat.topic_sql, attempt),
-        )
-
-
-def _command(request_of: Callable[..., Request | None], tried: object, default_schema: str) -> str:
-    request = request_of(tried, default_schema)
+def _command(one: AnyAttempt, default_schema: str) -> str:
+    request = one.request(default_schema)
     return request.command if request is not None else ""
 
 

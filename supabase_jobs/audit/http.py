@@ -24,10 +24,9 @@ from supabase_jobs.audit.audit import (
     selected,
 )
 from supabase_jobs.audit.callers import Persona
-from supabase_jobs.audit.catalog import Function, Relation
+from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Probes
@@ -190,37 +189,32 @@ def _is_comparable(bypass: Bypass) -> bool:
 
 
 def _of_bypass(bypass: Bypass, options: Options) -> _Cell:
-    target = bypass.object
-    name = target.label if isinstance(target, Relation) else target.signature
     in_sql = outcome_of_count(len(bypass.shown)) if bypass.sent else bypass.outcome
     if bypass.error is not None:
         in_sql = outcome_of_error(bypass.error)
-    request = repeat.bypass_request(bypass, options.served[0])
+    request = bypass.request(options.served[0])
     assert request is not None  # noqa: S101  only writes to views have none
     return _Cell(
-        name,
-        target.schema,
-        bypass.action,
-        bypass.action,
-        bypass.caller,
-        request,
-        in_sql,
-        bypass.marks,
+        object=bypass.label,
+        schema=bypass.object.schema,
+        action=bypass.action,
+        described=bypass.action,
+        caller=bypass.caller,
+        request=request,
+        in_sql=in_sql,
+        marks=bypass.marks,
     )
 
 
 def _of_attempt(attempt: Attempt, in_sql: str, options: Options) -> _Cell:
-    column = f" {attempt.column}" if attempt.column else ""
-    described = f"{attempt.action}{column} of {_WHOSE[attempt.whose]}"
-    request = repeat.attempt_request(attempt, options.served[0])
     return _Cell(
-        attempt.label,
-        attempt.relation.schema,
-        attempt.action,
-        described,
-        attempt.caller,
-        request,
-        in_sql,
+        object=attempt.label,
+        schema=attempt.relation.schema,
+        action=attempt.action,
+        described=f"{attempt.does} of {_WHOSE[attempt.whose]}",
+        caller=attempt.caller,
+        request=attempt.request(options.served[0]),
+        in_sql=in_sql,
     )
 
 

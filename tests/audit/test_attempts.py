@@ -9,7 +9,7 @@ from psycopg import errors
 
 from supabase_jobs.audit.callers import ANON, STRANGER, Persona
 from supabase_jobs.audit.catalog import Constraint, Relation
-from supabase_jobs.audit.probes import repeat, statements
+from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     INSERT,
@@ -100,7 +100,7 @@ def test_request_of_an_action(action: str, method: str, address: str) -> None:
         UPDATE: statements.update(row(relation), {"data": '{"b": 2}'}),
         DELETE: statements.delete(row(relation)),
     }[action]
-    request = repeat.attempt_request(attempt(relation, action, sent), "public")
+    request = attempt(relation, action, sent).request("public")
     assert (request.method, request.address) == (method, address)
     assert bool(request.body) == (action in (INSERT, UPDATE))
     if action == UPDATE:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import product
 from typing import Any
+from uuid import UUID
 
 from psycopg import sql
 
@@ -15,10 +16,10 @@ from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
 from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.probes import statements, topics
-from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
-from supabase_jobs.audit.rows import storage
+from supabase_jobs.audit.rows import storage, values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of
 from supabase_jobs.audit.rows.plan import is_deferred
@@ -27,7 +28,7 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
 from supabase_jobs.outcomes import DENIED, ROWS
-from supabase_jobs.session.action import Action, Change, Truncate, equal, printed
+from supabase_jobs.session.action import Action, Change, Constant, Truncate, equal, parts, printed
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import SET
 
@@ -125,6 +126,14 @@ class RecordedAttempt:
 
 
 @dataclass(frozen=True)
+class Generated:
+    """The random values of an audit, which differ in each run: ids, and tokens in texts."""
+
+    ids: frozenset[str] = frozenset()
+    tokens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Recording:
     """The rows in the order of their inserts, and the attempts.
 
@@ -144,6 +153,7 @@ class Recording:
     printable: Printable | None = None
     columns: Mapping[tuple[str, str, str], tuple[str, ...]] = field(default_factory=dict)
     identifiers: Mapping[str, sql.Composable] = field(default_factory=dict)
+    generated: Generated = Generated()
 
 
 def record(
@@ -159,12 +169,9 @@ def record(
         rows.append(RecordedRow(topics.message(topic, extension).query(), table=CHANNELS))
     for relation in dict.fromkeys(relation for relation, _ in world.plan.deferring):
         rows += [RecordedRow(text, table=relation.label) for text in world.plan.end_of_deferral]
-    recorded = [
-        *map(of_attempt, evidence.attempts),
-        *(of_bypass(b) for b in evidence.bypasses if b.action != SQL),
-        *_truncations(world),
-    ]
-    recorded += map(of_channel, channels)
+    bypasses = [bypass for bypass in evidence.bypasses if bypass.action != SQL]
+    attempts = [*map(recorded, evidence.attempts), *map(recorded, bypasses)]
+    attempts += [*_truncations(world), *map(recorded, channels)]
     catalog = world.plan.catalog
     served = [f for f in catalog.functions if f.schema in catalog.served and f.result != "trigger"]
     functions = {f.signature: frozenset(f.callers) for f in served}
@@ -176,7 +183,7 @@ def record(
     )
     return Recording(
         rows=tuple(rows),
-        attempts=tuple(recorded),
+        attempts=tuple(attempts),
         related=_related(world),
         functions=functions,
         now=world.now,
@@ -184,7 +191,31 @@ def record(
         printable=printable,
         columns=_columns(catalog),
         identifiers={relation.label: relation.identifier for relation in catalog.relations},
+        generated=Generated(frozenset(_ids(world, attempts)), (*world.tokens, world.new_token)),
     )
+
+
+def _ids(world: World, attempts: Sequence[RecordedAttempt]) -> Iterator[str]:
+    """The ids of the users, of the rows, and of what attempts write and pass."""
+    texts: list[str | None] = [user.id for user in world.users]
+    for tenant in (world.a, world.b):
+        texts += [*tenant.claims.values(), *tenant.headers.values()]
+    for user in world.users:
+        for row in (*user.rows.values(), *user.extra):
+            texts += row.values.values()
+    for attempt in attempts:
+        for check in attempt.checks:
+            texts += [c.text for c in parts(check.action.query()) if isinstance(c, Constant)]
+    for value in filter(None, dict.fromkeys(texts)):
+        yield from filter(_is_random_id, values.elements(value))
+
+
+def _is_random_id(text: str) -> bool:
+    try:
+        found = UUID(text)
+    except ValueError:
+        return False
+    return found.version == 4 and str(found) == text
 
 
 def _columns(catalog: Catalog) -> dict[tuple[str, str, str], tuple[str, ...]]:
@@ -342,15 +373,26 @@ def _caller(persona: Persona, topic: Topic | None = None) -> Caller:
     )
 
 
-def of_attempt(attempt: Attempt) -> RecordedAttempt:
+def recorded(one: AnyAttempt) -> RecordedAttempt:
+    """An attempt of any kind."""
+    match one:
+        case Bypass():
+            return _of_bypass(one)
+        case TopicAttempt():
+            return _of_topic(one)
+        case Attempt():
+            return _of_row(one)
+    raise TypeError(type(one))
+
+
+def _of_row(attempt: Attempt) -> RecordedAttempt:
     """An attempt on a row."""
-    action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
     return RecordedAttempt(
         object=attempt.label,
         caller=_caller(attempt.caller),
         whose=attempt.whose,
         # the values of a column, and the names of attempts, are attempts of their own
-        action=f"{action} {attempt.name}".strip(),
+        action=f"{attempt.does} {attempt.name}".strip(),
         outcome=attempt.outcome,
         checks=tuple(_checks(attempt)),
         of=attempt.relation.label,
@@ -360,7 +402,7 @@ def of_attempt(attempt: Attempt) -> RecordedAttempt:
     )
 
 
-def of_channel(channel: TopicAttempt) -> RecordedAttempt:
+def _of_topic(channel: TopicAttempt) -> RecordedAttempt:
     """A caller that receives or sends on a topic, which is part of its label."""
     action = f"{'receive' if channel.action == SELECT else 'send'} {channel.extension}"
     return RecordedAttempt(
@@ -404,11 +446,9 @@ def _checks(attempt: Attempt) -> Iterator[Check]:
         yield Check(sent, value)
 
 
-def of_bypass(bypass: Bypass) -> RecordedAttempt:
+def _of_bypass(bypass: Bypass) -> RecordedAttempt:
     """An action on a view or function."""
-    target = bypass.object
-    if isinstance(target, Function):
-        name = target.signature
+    if isinstance(bypass.object, Function):
         checks = [Check(bypass.sent[0])]
         for row in bypass.watch.rows if isinstance(bypass, FunctionCall) else ():
             watched = sql.SQL("select * from {} where {}").format(
@@ -416,16 +456,15 @@ def of_bypass(bypass: Bypass) -> RecordedAttempt:
             )
             checks.append(Check(bypass.sent[0], watched))
     else:
-        name = target.label
         checks = [Check(action) for action in bypass.sent]
     return RecordedAttempt(
-        object=name,
+        object=bypass.label,
         caller=_caller(bypass.caller),
         whose=bypass.whose,
         action=bypass.action,
         outcome=bypass.outcome,
         checks=tuple(checks),
-        of=name,
+        of=bypass.label,
     )
 
 

@@ -6,7 +6,6 @@ from difflib import get_close_matches
 
 from psycopg import sql
 
-from supabase_jobs.api.request import Request
 from supabase_jobs.audit.audit import REQUEST_SETTINGS, Options, audit, rolled_back
 from supabase_jobs.audit.emit import recording as recorded
 from supabase_jobs.audit.emit.cases import named_cursors, variants
@@ -15,12 +14,8 @@ from supabase_jobs.audit.emit.recording import RecordedAttempt, Recording, RowTe
 from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.leaks import escalation
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ShownLeak
-from supabase_jobs.audit.probes import repeat
-from supabase_jobs.audit.probes.attempt import GROUP, OWN, Attempt
-from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.attempt import GROUP, OWN, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.tables import Gain
-from supabase_jobs.audit.probes.topics import TopicAttempt
-from supabase_jobs.audit.repairs.trials import name_of
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
@@ -39,7 +34,6 @@ select policyname, permissive, roles, cmd, qual, with_check
 from pg_policies
 where schemaname = {schema} and tablename = {name}
 order by policyname"""
-Tried = Attempt | Bypass | TopicAttempt
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ def _policies(finding: AuditFinding) -> str:
     return f"\n-- No row shows it; the policies do.\n{text.as_string(None)};\n"
 
 
-def _chains(seen: Evidence, leak: AnyLeak) -> Iterator[Sequence[Tried]]:
+def _chains(seen: Evidence, leak: AnyLeak) -> Iterator[Sequence[AnyAttempt]]:
     """The chains of actions that may show a leak, the best first."""
     if isinstance(leak, BrokenAccess):
         yield from ([attempt] for attempt in _refused(seen, leak))
@@ -115,12 +109,8 @@ def _chains(seen: Evidence, leak: AnyLeak) -> Iterator[Sequence[Tried]]:
                     yield from ([write, second] for second in _opened(seen, gain))
         yield [write]
         return
-    yield from (
-        [one] for one in seen.bypasses if one.outcome == ROWS and name_of(one) == leak.object
-    )
-    yield from (
-        [one] for one in seen.channels if one.topic.label == leak.object and one.outcome == ROWS
-    )
+    yield from ([one] for one in seen.bypasses if one.outcome == ROWS and one.label == leak.object)
+    yield from ([one] for one in seen.channels if one.label == leak.object and one.outcome == ROWS)
     outside = [a for a in seen.attempts if a.label == leak.object and a.caller.is_outsider]
     yield from ([one] for one in outside if one.reached and one.whose != OWN)
 
@@ -149,17 +139,9 @@ def _refused(seen: Evidence, leak: BrokenAccess) -> list[Attempt]:
     return sorted(found, key=lambda a: (a.whose != OWN, a.whose != GROUP))
 
 
-def _step(one: Tried, default_schema: str) -> _Step:
-    request: Request | None = None
-    if isinstance(one, Attempt):
-        attempt = recorded.of_attempt(one)
-        request = repeat.attempt_request(one, default_schema)
-    elif isinstance(one, TopicAttempt):
-        attempt = recorded.of_channel(one)
-    else:
-        attempt = recorded.of_bypass(one)
-        request = repeat.bypass_request(one, default_schema)
-    return _Step(attempt, "" if request is None else request.command)
+def _step(one: AnyAttempt, default_schema: str) -> _Step:
+    request = one.request(default_schema)
+    return _Step(recorded.recorded(one), "" if request is None else request.command)
 
 
 def _body(

@@ -1,20 +1,27 @@
 """Attempts: statements that a caller runs, each from the same state of the rows."""
 
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import quote
 
 import psycopg
 from psycopg import errors
 
+from supabase_jobs.api.request import Request, as_json, equal, quoted, table_path
+from supabase_jobs.api.sender import COUNTED
 from supabase_jobs.audit.callers import Persona
-from supabase_jobs.audit.catalog import Relation
+from supabase_jobs.audit.catalog import Function, Relation
+from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import ROWS
-from supabase_jobs.session.action import Action, texts
+from supabase_jobs.session import script
+from supabase_jobs.session.action import Action, Change, texts
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
+from supabase_jobs.session.runner import Tried
 
 OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
 SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
@@ -34,6 +41,50 @@ _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
 # have more frames
 _CASCADE = re.compile(r'"(DELETE FROM|UPDATE) ONLY ')
+_METHODS = {INSERT: "POST", UPDATE: "PATCH", DELETE: "DELETE"}
+_STORAGE_METHODS = {INSERT: "POST", UPDATE: "PUT", DELETE: "DELETE"}
+
+
+class AnyAttempt(Tried, Protocol):
+    """One thing that a caller tries: on a row, on a view or function, or on a topic.
+
+    It prints itself as the statements of a batch, as a script for psql and as a request.
+    """
+
+    outcome: str
+
+    @property
+    def caller(self) -> Persona:
+        """Who tries it."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """The object, as reports name it."""
+        ...
+
+    @property
+    def whose(self) -> str:
+        """The owner of the rows, seen by the caller."""
+        ...
+
+    @property
+    def action(self) -> str:
+        """One of select, insert, update, delete and call."""
+        ...
+
+    @property
+    def does(self) -> str:
+        """The action, with its column or kind of message."""
+        ...
+
+    def script(self) -> str:
+        """The action for psql; '' if it was denied without a statement."""
+        ...
+
+    def request(self, default_schema: str) -> Request | None:
+        """The request to an API that serves this schema first; None if there is none."""
+        ...
 
 
 @dataclass(eq=False)
@@ -77,6 +128,11 @@ class Attempt:
         return f"{self.relation.label} ({self.row.part})" if self.row.part else self.relation.label
 
     @property
+    def does(self) -> str:
+        """The action, and the column of an update."""
+        return f"{self.action} {self.column}" if self.column else self.action
+
+    @property
     def is_state(self) -> bool:
         """Whether the row is a further row of a table, in another state."""
         return bool(self.row.part) and not self.relation.is_storage
@@ -112,6 +168,57 @@ class Attempt:
             self.outcome = ROWS
         else:
             self.outcome = outcome_of_error(error)
+
+    def script(self) -> str:
+        """The statement for psql, after the cursor on its row if it needs one."""
+        if self.sent is None:
+            return ""
+        text = script.numbered(self.sent.statement)
+        cursor = self.sent.cursor if isinstance(self.sent, Change) else None
+        if cursor is None:
+            return text
+        opened = "".join(map(script.numbered, cursor.opening()))
+        return (
+            "-- As the owner, before the caller is set: a cursor on the row.\n"
+            f"{opened}-- As the caller:\n{text}"
+        )
+
+    def request(self, default_schema: str) -> Request:
+        """The request, which selects the row by its key."""
+        if self.relation.is_storage:
+            return self._storage_request()
+        writes = self.action in (INSERT, UPDATE)
+        query = [] if self.action == INSERT else self._filter()
+        if self.action == SELECT:
+            query += _selected(self.relation, self.caller.role)
+        return Request(
+            method=_METHODS.get(self.action, "GET"),
+            path=table_path(self.relation.name),
+            caller=self.caller,
+            query=tuple(query),
+            profile=profile_of(self.relation, default_schema),
+            prefer="" if self.action == SELECT else COUNTED,
+            body=as_json(_body(self.relation, self.written)) if writes else "",
+        )
+
+    def _storage_request(self) -> Request:
+        bucket, name = (self.row.values.get(column) or "" for column in ("bucket_id", "name"))
+        return Request(
+            method=_STORAGE_METHODS.get(self.action, "GET"),
+            path=f"storage/v1/object/{quoted(bucket)}/{quote(name)}",
+            caller=self.caller,
+            body="content" if self.action in (INSERT, UPDATE) else "",
+            content="text/plain",
+        )
+
+    def _filter(self) -> list[tuple[str, str]]:
+        """The row's key as a filter; without a readable key, the columns that the role may read."""
+        row, role = self.row, self.caller.role
+        columns: Sequence[str] = row.key
+        is_read = self.action == SELECT
+        if not columns or (is_read and not statements.may_read(row, columns, role)):
+            columns = statements.known_columns(row, role)
+        return [equal(column, row.values[column] or "") for column in columns]
 
     def _only_violates_a_constraint(self, error: psycopg.Error) -> bool:
         """Whether privileges and policies accepted the row, and a constraint of the table refused
@@ -156,3 +263,25 @@ def is_referenced(error: psycopg.Error) -> bool:
     """Whether rows that refer to the row of a statement keep it, and no trigger has failed."""
     frames = (error.diag.context or "").splitlines()
     return isinstance(error, _KEPT) and all(_CASCADE.search(frame) for frame in frames)
+
+
+def profile_of(target: Relation | Function, default_schema: str) -> str:
+    """The schema of a request; '' for the first one that the API serves."""
+    return target.schema if target.schema != default_schema else ""
+
+
+def _selected(relation: Relation, role: str) -> list[tuple[str, str]]:
+    """The columns to read, if a role may read only some of them."""
+    readable = [c.name for c in relation.columns if relation.may(role, "SELECT", c.name)]
+    if not readable or len(readable) == len(relation.columns):
+        return []
+    return [("select", ",".join(readable))]
+
+
+def _body(relation: Relation, written: Mapping[str, str | None]) -> dict[str, Any]:
+    """The columns for JSON; PostgreSQL converts texts to the types of the columns."""
+    body: dict[str, Any] = {}
+    for name, value in written.items():
+        is_json = relation.by_name[name].base in ("json", "jsonb") and value is not None
+        body[name] = json.loads(value or "") if is_json else value
+    return body

@@ -8,16 +8,26 @@ from dataclasses import dataclass, field, replace
 import psycopg
 from psycopg import errors
 
+from supabase_jobs.api.request import Request, as_json, function_path, table_path
 from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.policies.usage import ColumnKey
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, OWN, is_referenced
+from supabase_jobs.audit.probes.attempt import (
+    DELETE,
+    GROUP,
+    OTHER,
+    OWN,
+    SELECT,
+    is_referenced,
+    profile_of,
+)
 from supabase_jobs.audit.probes.comparison import Answer, Flow
 from supabase_jobs.audit.probes.effects import Snapshot, Watch
 from supabase_jobs.audit.probes.interference import answer_of
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import ROWS
+from supabase_jobs.session import script
 from supabase_jobs.session.action import Action, Call, Constant, Select
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 
@@ -58,6 +68,17 @@ class Bypass:
     opened: list[Row] = field(default_factory=list)
 
     @property
+    def label(self) -> str:
+        """The view or function, as reports name it."""
+        target = self.object
+        return target.label if isinstance(target, Relation) else target.signature
+
+    @property
+    def does(self) -> str:
+        """The action."""
+        return self.action
+
+    @property
     def statements(self) -> list[Statement]:
         """The statements that run in order as the caller."""
         return [action.statement for action in self.sent]
@@ -75,6 +96,32 @@ class Bypass:
     def read(self, result: GroupResult) -> None:
         """Read what the result shows, and which rows have changed."""
         raise NotImplementedError
+
+    def script(self) -> str:
+        """The first statement for psql."""
+        return script.numbered(self.sent[0].statement) if self.sent else ""
+
+    def request(self, default_schema: str) -> Request | None:
+        """The request that calls the function, or reads the view; None for writes to a view, whose
+        rows have no known key.
+        """
+        target = self.object
+        profile = profile_of(target, default_schema)
+        if isinstance(target, Function):
+            [call, *_] = self.sent
+            values = [one.text for one in call.arguments] if isinstance(call, Call) else []
+            arguments = dict(zip(target.argument_names, values, strict=False))
+            return Request(
+                method="POST",
+                path=function_path(target.name),
+                caller=self.caller,
+                profile=profile,
+                body=as_json(arguments),
+            )
+        if self.action != SELECT:
+            return None
+        path = table_path(target.name)
+        return Request(method="GET", path=path, caller=self.caller, profile=profile)
 
     def has_failed(self, result: GroupResult, given: str = "") -> bool:
         """Whether no statement was answered; the error may show rows that the texts `given` do not

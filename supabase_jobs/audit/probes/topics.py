@@ -12,17 +12,18 @@ from typing import ClassVar, LiteralString
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import SERVICE, Persona
+from supabase_jobs.audit.callers import MEMBER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.probes.attempt import INSERT, SELECT
+from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, SELECT
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.findings import NotTested
 from supabase_jobs.outcomes import ROWS
+from supabase_jobs.session import script
 from supabase_jobs.session.action import Action
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import (
@@ -105,6 +106,21 @@ class TopicAttempt:
     outcome: str = ""
 
     @property
+    def label(self) -> str:
+        """The topic, as reports name it."""
+        return self.topic.label
+
+    @property
+    def whose(self) -> str:
+        """The owner of the topic, seen by the caller."""
+        return OWN if self.caller.kind in (OWNER, MEMBER) else OTHER
+
+    @property
+    def does(self) -> str:
+        """The action, and the extension."""
+        return f"{self.action} {self.extension}"
+
+    @property
     def sent(self) -> Message:
         """The action by which Realtime asks the policies."""
         kind = Receive if self.action == SELECT else Send
@@ -118,6 +134,15 @@ class TopicAttempt:
     def read(self, result: GroupResult) -> None:
         """Read the outcome."""
         self.outcome = outcome_of_group(result)
+
+    def script(self) -> str:
+        """The statements for psql by which Realtime asks the policies."""
+        topic = script.setting({SETTING: self.topic.name})
+        return topic + script.numbered(self.sent.statement)
+
+    def request(self, default_schema: str) -> None:  # noqa: ARG002  as of other attempts
+        """No request: clients connect by a socket."""
+        return
 
 
 def message(topic: Topic, extension: str) -> Send:

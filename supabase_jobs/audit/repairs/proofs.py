@@ -25,7 +25,7 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
-from supabase_jobs.audit.repairs.trials import Seen, Trials, name_of, place_of
+from supabase_jobs.audit.repairs.trials import Seen, Trials, place_of
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Tenant
 from supabase_jobs.findings import Repair, Repairs, as_comment
@@ -176,7 +176,7 @@ class Judge:
 
     def _is_known(self, one: Attempt | Bypass) -> bool:
         """Whether the baseline decides about the object of a cell."""
-        return self._is_known_name(one.label if isinstance(one, Attempt) else name_of(one))
+        return self._is_known_name(one.label)
 
     def _may_end(self, one: Attempt | Bypass) -> bool:
         if isinstance(one, Bypass) and one.action == SELECT and not one.caller.is_outsider:
@@ -208,7 +208,7 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
     """Whether a cell is one that a leak is about, so that its repair may end it."""
     if isinstance(one, Bypass):
         is_own = not one.caller.is_outsider and one.outcome == "rows" and not _shows_hidden(one)
-        return isinstance(leak, ExplainedLeak) and leak.object == name_of(one) and not is_own
+        return isinstance(leak, ExplainedLeak) and leak.object == one.label and not is_own
     if not isinstance(leak, ShownLeak):
         return False
     tried, caller = leak.tried, one.caller
@@ -460,10 +460,9 @@ def _question(text: str, verdict: Verdict) -> str:
 def _named(one: Attempt | Bypass) -> str:
     """A cell in words."""
     if isinstance(one, Bypass):
-        return f"{one.caller.label}: {one.action} of {name_of(one)}"
+        return f"{one.caller.label}: {one.action} of {one.label}"
     whose = _WHOSE.get(one.whose, "rows of others")
-    column = f" {one.column}" if one.column else ""
-    return f"{one.caller.label}: {one.action}{column} of {whose} of {one.label}"
+    return f"{one.caller.label}: {one.does} of {whose} of {one.label}"
 
 
 def _key_of_topic(one: TopicAttempt) -> Hashable:

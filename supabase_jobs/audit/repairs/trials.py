@@ -100,7 +100,7 @@ class Seen:
             self,
             attempts=[a for a in self.attempts if a.relation in scope.relations],
             gains=[g for g in self.gains if g.write.relation in scope.relations],
-            bypasses=[b for b in self.bypasses if name_of(b) in scope.names],
+            bypasses=[b for b in self.bypasses if b.label in scope.names],
             leaks=[leak for leak in self.leaks if scope.has(leak.object)],
         )
 
@@ -108,7 +108,7 @@ class Seen:
 def key_of(tried: Attempt | Bypass) -> Hashable:
     """The cell of an attempt on a row, or of an action on a view or function."""
     if isinstance(tried, Bypass):
-        return tried.caller.label, name_of(tried), tried.action
+        return tried.caller.label, tried.label, tried.action
     return (
         tried.caller.label,
         tried.label,
@@ -126,12 +126,6 @@ def place_of(tried: Attempt | Bypass) -> Hashable:
     if isinstance(tried, Bypass):
         return key_of(tried)
     return tried.caller.label, tried.label, id(tried.row), tried.action
-
-
-def name_of(bypass: Bypass) -> str:
-    """The view or function, as findings name it."""
-    target = bypass.object
-    return target.label if isinstance(target, Relation) else target.signature
 
 
 @contextmanager
@@ -249,7 +243,7 @@ class Trials:
         signatures = {function.signature: function for function in functions}
         tried: dict[str, dict[str, Statement]] = {}
         for bypass in self.before.bypasses:
-            name = name_of(bypass)
+            name = bypass.label
             if name in signatures and bypass.action == "call" and bypass.sent:
                 statement = bypass.sent[0].statement
                 tried.setdefault(name, {})[statement.sql] = statement

@@ -77,7 +77,7 @@ class Effects:
                     attempt, recording = (
                         (new, after.recording) if new.checks else (old, before.recording)
                     )
-                    test = find(Replay(reference), Replay(mutated), recording.rows, attempt)
+                    test = find(Replay(reference), Replay(mutated), recording, attempt)
                     if test is not None:
                         return Effect("survived", test)
         return Effect("survived", note="no single statement of a caller shows it")

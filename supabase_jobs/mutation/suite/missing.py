@@ -7,7 +7,13 @@ Each test is tried on a copy without the fault and on one with it, before it is 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from supabase_jobs.audit.emit.recording import Check, RecordedAttempt, RecordedRow
+from supabase_jobs.audit.emit.recording import (
+    Check,
+    Generated,
+    RecordedAttempt,
+    RecordedRow,
+    Recording,
+)
 from supabase_jobs.audit.emit.replay import INCONCLUSIVE, TOUCHED, Trial, outcomes
 from supabase_jobs.audit.emit.titles import title
 from supabase_jobs.database.connection import Connection
@@ -22,13 +28,16 @@ _PLAIN_CLAIMS = ("sub", "role", "aud")
 
 @dataclass(frozen=True)
 class MissingTest:
-    """A statement of a caller with its rows. `outcome` is that without the fault."""
+    """A statement of a caller with its rows. `outcome` is that without the fault. The `generated`
+    values differ in each run.
+    """
 
     rows: tuple[RecordedRow, ...]
     attempt: RecordedAttempt
     check: Check
     outcome: str
     with_fault: str
+    generated: Generated
 
     @property
     def title(self) -> str:
@@ -51,20 +60,27 @@ class Replay:
 
 
 def find(
-    reference: Replay, mutated: Replay, rows: Sequence[RecordedRow], attempt: RecordedAttempt
+    reference: Replay, mutated: Replay, recording: Recording, attempt: RecordedAttempt
 ) -> MissingTest | None:
     """The test that passes without the fault and fails with it, with as few rows as possible; None
     if none does.
     """
+    rows = recording.rows
     for check in attempt.checks:
         outcome = reference.run(rows, attempt, check)
         if outcome in _UNTESTABLE:
             continue
         with_fault = mutated.run(rows, attempt, check)
         if with_fault not in (outcome, INCONCLUSIVE):
-            return _minimized(
-                reference, mutated, MissingTest(tuple(rows), attempt, check, outcome, with_fault)
+            test = MissingTest(
+                rows=rows,
+                attempt=attempt,
+                check=check,
+                outcome=outcome,
+                with_fault=with_fault,
+                generated=recording.generated,
             )
+            return _minimized(reference, mutated, test)
     return None
 
 

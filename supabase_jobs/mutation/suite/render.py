@@ -18,8 +18,6 @@ from supabase_jobs.session.action import printed
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.savepoint import MISSING_TEST
 
-_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
-_TOKEN = re.compile(r"zq[abcx][0-9a-f]{6}")
 _STANDARD_CLAIMS = {"role", "aud", "sub"}
 _MAX_NAME = 90
 PYTEST_FILE = "test_missing_access.py"
@@ -277,13 +275,15 @@ def _stable(test: MissingTest) -> _Texts:
     values = [statement, target, str(test.attempt.caller), *(row.sql for row in rows)]
     values += [value for row in rows for _, value in row.settings]
     whole = "\n".join(values)
-    ids, tokens = sorted(set(_UUID.findall(whole))), sorted(set(_TOKEN.findall(whole)))
+    ids = sorted(id for id in test.generated.ids if id in whole)
+    tokens = sorted(token for token in test.generated.tokens if token in whole)
     names = {id: f"00000000-0000-4000-8000-{i:012d}" for i, id in enumerate(ids, 1)}
     names |= {token: f"{token[:3]}{i:06d}" for i, token in enumerate(tokens, 1)}
-    pattern = re.compile("|".join(map(re.escape, names)))
 
     def stable(text: str) -> str:
-        return pattern.sub(lambda found: names[found[0]], text) if names else text
+        for value, name in names.items():
+            text = text.replace(value, name)
+        return text
 
     def stable_row(row: RowText) -> RowText:
         return RowText(stable(row.sql), tuple((name, stable(v)) for name, v in row.settings))

@@ -18,7 +18,8 @@ change that the error suggests:
 - a value that the violated CHECK constraint lists (23514);
 - other names and addresses after a duplicate (23505);
 - domains of addresses from the texts of the trigger or constraint;
-- rows in an allow-list: a table of addresses or domains that the trigger or a foreign key consults.
+- rows in an allow-list: a table of addresses or domains that the trigger or a foreign key consults;
+- rows that the violated foreign key needs: those whose ids the metadata or a trigger has.
 
 `sign_up` is the same as a generator, for drivers other than a synchronous connection: it yields
 groups of statements and is sent the result of each group.

@@ -170,6 +170,35 @@ def test_cleanup_deletes_what_was_added_to_allow_lists_and_nothing_else(
     ]
 
 
+COMPANIES = """
+create table public.companies (
+  id uuid primary key, name text not null, slug varchar(12) not null unique, seats int not null,
+  plan public.plan not null, settings jsonb not null, since timestamptz not null, note text
+);
+create table public.profiles (id uuid primary key, company_id uuid not null references public.companies);
+"""
+
+
+@pytest.mark.parametrize(
+    "company",
+    [
+        "(new.raw_user_meta_data ->> 'company_id')::uuid",
+        "(new.raw_user_meta_data ->> 'of')::uuid",
+        "'00000000-0000-0000-0000-00000000000a'",
+    ],
+)
+def test_a_row_that_a_new_user_refers_to_is_created(rolled_back: Connection, company: str) -> None:
+    rolled_back.execute("create type public.plan as enum ('free', 'paid')")
+    rolled_back.execute(COMPANIES.encode())
+    rolled_back.execute(trigger(f"insert into public.profiles values (new.id, {company})"))
+    users = people()
+    signed_up = sign_up.run(rolled_back, users)
+    assert rolled_back.execute("select from public.profiles").rowcount == len(users)
+    rolled_back.execute("delete from public.profiles")
+    sign_up.clean_up(rolled_back, signed_up)
+    assert rolled_back.execute("select from public.companies").rowcount == 0
+
+
 def test_a_role_without_privileges_is_told_so(rolled_back: Connection) -> None:
     rolled_back.execute("set local role anon")
     with pytest.raises(sign_up.SignUpRejectedError) as caught:

@@ -4,7 +4,8 @@
 --   column  a column of a table in these texts; its type
 --   value   a column of the violated CHECK constraint; one of the values that it lists
 --   domain  a domain of email addresses in a text
---   allow   a table of addresses or domains that a trigger or foreign key consults; the statement that adds the users'
+--   allow   a table of addresses or domains that a trigger or foreign key consults, or one to which the violated foreign
+--           key refers by uuid; the statement that adds the users'
 --   remove  the same table; the statement that removes the values which the former returned
 -- $1 to $4 are those of the error: its constraint or the domain type.
 with recursive functions as (
@@ -61,6 +62,7 @@ violated as (
     c.conrelid,
     c.confrelid,
     c.conkey,
+    c.confkey,
     pg_get_constraintdef(c.oid) as text
   from pg_constraint as c
   where
@@ -127,6 +129,7 @@ columns as (
     a.attname,
     a.atttypid,
     t.typcategory,
+    format_type(a.atttypid, a.atttypmod) as type,
     a.attnotnull and not a.atthasdef and a.attidentity = '' as is_required
   from pg_attribute as a
   inner join pg_type as t on a.atttypid = t.oid
@@ -169,6 +172,41 @@ allow_lists as (
       from columns as other
       where other.attrelid = consulted.oid and other.is_required and other.attnum <> listed.attnum
     )
+),
+
+-- the table and key to which the violated foreign key refers, with values for its other columns that need one
+referenced as (
+  select
+    user_tables.name,
+    quote_ident(key.attname) as key,
+    coalesce(other.names, '') as names,
+    coalesce(other.filled, '') as filled
+  from violated
+  inner join user_tables on violated.confrelid = user_tables.oid
+  inner join columns as key on violated.confrelid = key.attrelid and key.attnum = violated.confkey[1]
+  cross join lateral (
+    select
+      string_agg(format(', %I', c.attname), '' order by c.attnum) as names,
+      string_agg(
+        ', ' || case
+          when c.typcategory = 'S' then 'md5(given.id)'
+          when c.typcategory = 'N' then '1'
+          when c.typcategory = 'B' then 'true'
+          when c.typcategory = 'D' then 'now()'
+          when c.typcategory = 'E' then quote_literal((enum_labels.labels)[1])
+          when c.type = 'uuid' then 'given.id'
+          else '''{}'''
+        end || '::' || c.type, '' order by c.attnum
+      ) as filled
+    from columns as c
+    left join lateral (
+      select array_agg(e.enumlabel order by e.enumsortorder) as labels
+      from pg_enum as e
+      where e.enumtypid = c.atttypid
+    ) as enum_labels on true
+    where c.attrelid = key.attrelid and c.attnum <> key.attnum and c.is_required
+  ) as other
+  where cardinality(violated.confkey) = 1 and key.type = 'uuid'
 )
 
 select
@@ -224,9 +262,29 @@ select
   ) as value
 from allow_lists
 union all
+-- the ids that metadata has, and those in the texts
+select
+  'allow' as kind,
+  referenced.name,
+  format(
+    'insert into %s (%s%s) select given.id::uuid%s from ('
+    || 'select m.value as id from jsonb_to_recordset($1::jsonb) as new_user (user_metadata jsonb), '
+    || 'jsonb_each_text(new_user.user_metadata) as m where m.key <> ''sub'' union select unnest(%L::text[])) as given '
+    || 'where given.id ~* ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' on conflict do nothing returning %2$s::text',
+    referenced.name, referenced.key, referenced.names, referenced.filled,
+    array(select distinct literals.literal from literals)
+  ) as value
+from referenced
+union all
 select
   'remove' as kind,
   allow_lists.name,
   format('delete from %s where %s::text = any($1)', allow_lists.name, allow_lists.listed) as value
 from allow_lists
+union all
+select
+  'remove' as kind,
+  referenced.name,
+  format('delete from %s where %s::text = any($1)', referenced.name, referenced.key) as value
+from referenced
 order by kind, name, value

@@ -16,6 +16,7 @@ import pytest
 from supabase_jobs.api.keys import user_claims
 from supabase_jobs.api.signing import SigningKey
 from supabase_jobs.local import server
+from tests.audit.test_emit import pg_prove
 from tests.fix_cli import Run
 from tests.programs import embedded_postgres, postgrest
 from tests.signing_keys import private_jwk
@@ -49,6 +50,8 @@ def test_the_local_api_serves_clients_with_new_keys(cli: Run, project: Path) -> 
     program = str(postgrest())
     modules = embedded_postgres().parents[1]  # PostgreSQL 17 with the extensions of contrib
     (project / "node_modules").symlink_to(modules)
+    written = cli("audit", "--emit", "pytest", "emitted", "--emit", "pgtap", "tap", cwd=project)
+    assert written.code == 0, written.err
     ran = cli("local", "start", "--api", SUPABASE_JOBS_POSTGREST_BIN=program)
     assert ran.code == 0, ran.err
     env = dict(line.replace('"', "").split("=", 1) for line in ran.out.splitlines())
@@ -74,7 +77,9 @@ def test_the_local_api_serves_clients_with_new_keys(cli: Run, project: Path) -> 
     assert titles(author) == ["a"]
     assert titles(uuid.uuid4()) == []
     assert titles(uuid.uuid4(), newsroom_role="editor") == ["a"]
-    _run_emitted(cli, project, env["DB_URL"])
+    run_pytest(project, env["DB_URL"])
+    proved = pg_prove(env["DB_URL"], project / "tap")
+    assert proved.returncode == 0, proved.stdout + proved.stderr
 
 
 def test_the_emitted_tests_detect_faults(cli: Run, project: Path) -> None:
@@ -87,10 +92,8 @@ def test_the_emitted_tests_detect_faults(cli: Run, project: Path) -> None:
     assert ran.json["killed"] == ran.json["total"] > 0
 
 
-def _run_emitted(cli: Run, project: Path, url: str) -> None:
-    """The tests that `audit --emit` writes pass on the local server."""
-    written = cli("audit", "--emit", "pytest", "emitted", cwd=project, SUPABASE_DB_URL=url)
-    assert written.code == 0, written.err
+def run_pytest(project: Path, url: str) -> None:
+    """The tests that `audit --emit` wrote of the migrations pass on the local server."""
     plain = ("-p", "no:cacheprovider", "-p", "no:asyncio")
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plain, "emitted"],

@@ -162,7 +162,7 @@ def record(
     """Record an audit, while its rows exist."""
     world, channels = evidence.world, evidence.channels
     printable = None if copied is None else Printable(copied, world)
-    buckets = storage.new_buckets(world.plan, (world.a, world.b))
+    buckets = storage.buckets((world.a, world.b))
     rows = [RecordedRow(bucket, table="storage.buckets") for bucket in buckets]
     rows += [*users(connection, world), *(row for _, row in rows_of(world))]
     for topic, extension in dict.fromkeys((c.topic, c.extension) for c in channels):

@@ -49,7 +49,14 @@ class SupabaseJobsError(Exception):
 
     def report(self) -> Report:
         """The error as `--json` prints it."""
-        return Report(self.code, self.message, self.hint, self.sqlstate, self.file, self.line)
+        return Report(
+            code=self.code,
+            message=self.message,
+            hint=self.hint,
+            sqlstate=self.sqlstate,
+            file=self.file,
+            line=self.line,
+        )
 
 
 class ConfigError(SupabaseJobsError):

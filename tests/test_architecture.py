@@ -192,6 +192,86 @@ def test_no_conditional_expression_inside_another() -> None:
     assert found_in(lambda path: _nested(parsed(path), (ast.IfExp,))) == {}
 
 
+# values of so many fields may be made by place
+_MOST_BY_PLACE = 4
+
+
+def _is_dataclass(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return ast.unparse(called).endswith("dataclass")
+
+
+def _own_fields(node: ast.ClassDef) -> Iterator[str]:
+    """The fields that a class declares, without those of its bases."""
+    for line in node.body:
+        if isinstance(line, ast.AnnAssign) and "ClassVar" not in ast.unparse(line.annotation):
+            is_given = line.value is None or "init=False" not in ast.unparse(line.value)
+            if is_given and isinstance(line.target, ast.Name):
+                yield line.target.id
+
+
+class Values:
+    """The dataclasses and named tuples of the package, by module, and how many fields each has."""
+
+    def __init__(self) -> None:
+        self._classes: dict[tuple[tuple[str, ...], str], ast.ClassDef] = {}
+        self._imports: dict[tuple[str, ...], dict[str, str]] = {}
+        for path, parts in MODULES.items():
+            module = parts[:-1] if parts[-1] == "__init__" else parts
+            names = self._imports.setdefault(module, {})
+            for node in ast.walk(parsed(path)):
+                if isinstance(node, ast.ClassDef):
+                    self._classes[module, node.name] = node
+                elif isinstance(node, ast.ImportFrom):
+                    for alias in node.names:
+                        names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+
+    def find(
+        self, module: tuple[str, ...], name: str
+    ) -> tuple[tuple[str, ...], ast.ClassDef] | None:
+        """The class of a name, such as `Finding` or `plan.Plan`, and its module."""
+        if (module, name) in self._classes:
+            return module, self._classes[module, name]
+        first, _, rest = name.partition(".")
+        package, *parts = self._imports.get(module, {}).get(first, "").split(".")
+        if package != "supabase_jobs":
+            return None
+        if rest:
+            return self.find(tuple(parts), rest)
+        return self.find(tuple(parts[:-1]), parts[-1])
+
+    def fields(self, module: tuple[str, ...], node: ast.ClassDef) -> set[str] | None:
+        """The fields of a class, with those of its bases; None if it is no value."""
+        bases = [ast.unparse(base) for base in node.bases]
+        found: set[str] = set()
+        is_value = "NamedTuple" in bases or any(map(_is_dataclass, node.decorator_list))
+        for base in bases:
+            known = self.find(module, base)
+            inherited = None if known is None else self.fields(*known)
+            is_value = is_value or inherited is not None
+            found |= inherited or set()
+        return found | set(_own_fields(node)) if is_value else None
+
+
+def test_values_of_many_fields_are_made_by_name() -> None:
+    values = Values()
+
+    def by_place(path: Path) -> Iterator[str]:
+        parts = MODULES[path]
+        module = parts[:-1] if parts[-1] == "__init__" else parts
+        for node in ast.walk(parsed(path)):
+            if not isinstance(node, ast.Call):
+                continue
+            # a row of a query has its order from the query
+            if any(not isinstance(argument, ast.Starred) for argument in node.args):
+                known = values.find(module, ast.unparse(node.func))
+                fields = None if known is None else values.fields(*known)
+                if fields is not None and len(fields) > _MOST_BY_PLACE:
+                    yield f"line {node.lineno}: {ast.unparse(node.func)}"
+
+    assert found_in(by_place) == {}
+
+
 def test_docstrings_name_the_thing() -> None:
     def vague(path: Path) -> list[str]:
         texts = [ast.get_docstring(n) for n in ast.walk(parsed(path)) if isinstance(n, DOCUMENTED)]

@@ -62,7 +62,7 @@ def new_keys(secret: str | None = None) -> Keys:
     """Keys signed with a secret, by default a random one. Raises what `sign` raises."""
     signing = secrets.token_urlsafe(48) if secret is None else secret
     anon, service_role = role_token(signing, "anon"), role_token(signing, "service_role")
-    return with_opaque_keys(Keys(signing, anon, service_role))
+    return with_opaque_keys(Keys(secret=signing, anon=anon, service_role=service_role))
 
 
 def with_opaque_keys(keys: Keys) -> Keys:

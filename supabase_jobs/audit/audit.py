@@ -208,7 +208,13 @@ def audit(connection: Connection, options: Options) -> Audit:
             everyone,
             Deadline(time.monotonic() + LIMITS.repair_seconds),
             Scope(judged_relations, called),
-            Seen(plan, probes.attempts, probes.gains, tried, found_leaks),
+            Seen(
+                plan=plan,
+                attempts=probes.attempts,
+                gains=probes.gains,
+                bypasses=tried,
+                leaks=found_leaks,
+            ),
             probes.cursor_statements(),
             probes.known,
             channels,
@@ -263,16 +269,20 @@ def audit(connection: Connection, options: Options) -> Audit:
     untested += _not_tested(probes.attempts, tried, options, stopped=stopped)
     required = {"database", CHANNELS, *(r.label for r in relations)}
     return Audit(
-        tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
-        tuple(_cells((*probes.attempts, *tried, *channels), options)),
-        tuple(summary.summaries(probes.attempts, judged)),
-        tuple(replace(item, fails=item.object.partition(" (")[0] in required) for item in untested),
-        len(tables),
-        sum(r.oid in world.a.rows for r in tables),
-        (time.monotonic() - started) * 1000,
-        granted,
-        access.functions([] if options.tables else exposed),
-        {":".join(map(str, key)): how for key, how in explained.items()},
+        findings=tuple(
+            sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))
+        ),
+        cells=tuple(_cells((*probes.attempts, *tried, *channels), options)),
+        summaries=tuple(summary.summaries(probes.attempts, judged)),
+        not_tested=tuple(
+            replace(item, fails=item.object.partition(" (")[0] in required) for item in untested
+        ),
+        tables=len(tables),
+        planted=sum(r.oid in world.a.rows for r in tables),
+        milliseconds=(time.monotonic() - started) * 1000,
+        access=granted,
+        functions=access.functions([] if options.tables else exposed),
+        explained={":".join(map(str, key)): how for key, how in explained.items()},
         callers={caller.label: script.caller(caller) for caller in everyone},
         relations={
             r.label: _relation(r, plan, probes.restored.get(r.oid, ()))

@@ -414,7 +414,7 @@ def _of_object(result: Audit, name: str) -> Explanation | None:
 def _finding(
     id_: str, severity: Severity, name: str, message: str, explained: Explanation | None = None
 ) -> AuditFinding:
-    found = explained or Explanation("a change since the baseline", "")
+    found = explained or Explanation(cause="a change since the baseline", fix="")
     fix = "If this is intended: supabase-jobs audit --update-baseline, and review the change."
     # as an SQL comment, so that the fix as a whole can be pasted into psql
     return AuditFinding(

@@ -115,7 +115,7 @@ def _declared(world: World, declared: DeclaredCaller) -> Persona:
         user, tenant = None, None
     else:
         tenants = {"owner": world.a, "stranger": world.b}
-        tenant = tenants.get(declared.user) or Tenant("c", "", [world.newcomer])
+        tenant = tenants.get(declared.user) or Tenant(name="c", token="", users=[world.newcomer])
         user = tenant.owner
         claims = claims_of(tenant, user)
     for path, value in _leaves(declared.claims or {}, ()):
@@ -204,7 +204,7 @@ def _guests(world: World) -> Iterator[Persona]:
 
 def _users(world: World) -> Iterator[Persona]:
     """The requests of the generated users."""
-    empty = Tenant("c", "", [world.newcomer])
+    empty = Tenant(name="c", token="", users=[world.newcomer])
     yield _signed_in("newcomer", NEWCOMER, empty, world.newcomer)
     stranger = _signed_in("stranger", STRANGER, world.b, world.b.owner)
     yield stranger
@@ -336,7 +336,11 @@ def _parsed(literal: str) -> object:
 def _signed_in(
     label: str, kind: str, tenant: Tenant, user: User, *, without_claims: bool = False
 ) -> Persona:
-    source = Tenant(tenant.name, tenant.token, tenant.users) if without_claims else tenant
+    source = (
+        Tenant(name=tenant.name, token=tenant.token, users=tenant.users)
+        if without_claims
+        else tenant
+    )
     return Persona(
         label=label,
         kind=kind,

@@ -40,7 +40,7 @@ _SHORT = {"join": "add its own rows to another's group", "forge": "insert in ano
 _GENERAL = ("anon", "newcomer", "stranger")
 _NO_CALLER = "this kind of caller exists on one side only, or has no row on the other"
 _NO_ROW = "no row could be generated"
-_UNEXPLAINED = Explanation("", "")
+_UNEXPLAINED = Explanation(cause="", fix="")
 _INCONCLUSIVE = "it could not be tested, or the attempt ended with a lock or a timeout"
 
 
@@ -63,7 +63,14 @@ def compare(
     found.run()
     changes = sorted(found.changes, key=_position)
     milliseconds = before.milliseconds + after.milliseconds
-    return AccessDiff(*names, tuple(changes), tuple(found.not_compared), after, milliseconds)
+    return AccessDiff(
+        before=names[0],
+        after=names[1],
+        changes=tuple(changes),
+        not_compared=tuple(found.not_compared),
+        audit=after,
+        milliseconds=milliseconds,
+    )
 
 
 class _Comparison:
@@ -81,7 +88,9 @@ class _Comparison:
             self._function(name)
         new = _listed(self._after)
         for name in sorted(_listed(self._before).keys() & new.keys()):
-            self.not_compared.append(NotCompared(name, "", "both", "", new[name]))
+            self.not_compared.append(
+                NotCompared(object=name, caller="", untested="both", access="", why=new[name])
+            )
         self._leaks()
 
     # -------------------------------------------------------------------------------------------
@@ -100,7 +109,9 @@ class _Comparison:
                 caller: actions for caller, actions in (known or {}).items() if actions != NONE
             }
             for caller, actions in (shown or {"": NONE}).items():
-                self.not_compared.append(NotCompared(name, caller, side, actions, why))
+                self.not_compared.append(
+                    NotCompared(object=name, caller=caller, untested=side, access=actions, why=why)
+                )
         elif old is None:
             self._new(name, new or {})
         else:
@@ -158,7 +169,15 @@ class _Comparison:
         if old is None or new is None:
             side, known = ("before", new) if old is None else ("after", old)
             if known != NONE:
-                self.not_compared.append(NotCompared(name, caller, side, known or NONE, _NO_CALLER))
+                self.not_compared.append(
+                    NotCompared(
+                        object=name,
+                        caller=caller,
+                        untested=side,
+                        access=known or NONE,
+                        why=_NO_CALLER,
+                    )
+                )
             return
         was, is_ = permissions(old), permissions(new)
         uncertain: dict[str, list[Permission]] = {}
@@ -179,7 +198,13 @@ class _Comparison:
                 uncertain.setdefault("after", []).append(action)
         for side, actions in uncertain.items():
             self.not_compared.append(
-                NotCompared(name, caller, side, " ".join(map(str, actions)), _INCONCLUSIVE)
+                NotCompared(
+                    object=name,
+                    caller=caller,
+                    untested=side,
+                    access=" ".join(map(str, actions)),
+                    why=_INCONCLUSIVE,
+                )
             )
 
     def _certain(self, side: Audit, name: str, caller: str, action: Permission) -> bool:

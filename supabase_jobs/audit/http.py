@@ -328,7 +328,12 @@ def _findings(differences: Sequence[_Difference], settings: str) -> Iterator[Aud
             )
         cause, fix = _cause(first.outcome, cell.schema, settings)
         yield AuditFinding(
-            f"api:{label}:{action}", Severity.ERROR, label, message, as_sql(fix), cause
+            id=f"api:{label}:{action}",
+            severity=Severity.ERROR,
+            object=label,
+            message=message,
+            fix=as_sql(fix),
+            cause=cause,
         )
 
 
@@ -366,7 +371,12 @@ def _left(remaining: Mapping[str, int]) -> Iterator[AuditFinding]:
         )
         fix = as_sql(f"Look for them in {label}, and for the triggers that write there.")
         yield AuditFinding(
-            f"api-rows:{label}", Severity.ERROR, label, message, fix, "a request through the API"
+            id=f"api-rows:{label}",
+            severity=Severity.ERROR,
+            object=label,
+            message=message,
+            fix=fix,
+            cause="a request through the API",
         )
 
 

@@ -306,7 +306,10 @@ def _skipped(run: "DryRun") -> "list[Any]":
     from supabase_jobs.findings import NotCompared
 
     why = "the file cannot run in a transaction, so the dry run skipped it"
-    return [NotCompared(m.file_name, "", "after", "", why) for m in run.skipped]
+    return [
+        NotCompared(object=m.file_name, caller="", untested="after", access="", why=why)
+        for m in run.skipped
+    ]
 
 
 def project_baseline() -> "Baseline":

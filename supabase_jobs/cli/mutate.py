@@ -220,22 +220,24 @@ def _run_suite(
         earlier_tests(options["tests_folder"])  # or an error, before the suite runs
     with suite_database(given) as database:
         audit_options = Options(
-            served_schemas(given.directory, given.db_url, database.target or database.connection),
+            served=served_schemas(
+                given.directory, given.db_url, database.target or database.connection
+            ),
             configuration=audit_configuration(given.directory),
             token_hook=token_hook(given),
         )
         run = SuiteRun(
             database.connection,
             SuiteOptions(
-                suite,
-                options["jobs"] or _processors(),
-                options["sample"],
-                options["seed"],
-                kinds,
-                options["tables"],
-                frozenset() if options["tables"] else _managed(given),
-                options["timeout"],
-                hiding(audit_options, database.private, database.definitions),
+                command=suite,
+                jobs=options["jobs"] or _processors(),
+                sample=options["sample"],
+                seed=options["seed"],
+                kinds=kinds,
+                tables=options["tables"],
+                excluded=frozenset() if options["tables"] else _managed(given),
+                timeout=options["timeout"],
+                audit=hiding(audit_options, database.private, database.definitions),
             ),
         )
         interrupted = None

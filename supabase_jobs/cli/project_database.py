@@ -90,7 +90,7 @@ def project_database(
     with built_project as built:
         name = str(describe(built.connection))
         narrate(f"database: {name}")
-        yield ProjectDatabase(built.connection, name, lacking=built.lacking)
+        yield ProjectDatabase(connection=built.connection, name=name, lacking=built.lacking)
 
 
 @contextmanager
@@ -118,7 +118,9 @@ def database_in_place(given: "Settings", *, allow_remote: bool) -> Iterator[Proj
             if not allow_remote:
                 click.confirm("Insert rows, and roll them back?", abort=True, err=True)
         narrate("audit inserts rows of its own into this database, and rolls them back")
-        yield ProjectDatabase(connection, str(describe(connection)), target=connection)
+        yield ProjectDatabase(
+            connection=connection, name=str(describe(connection)), target=connection
+        )
 
 
 @contextmanager
@@ -133,7 +135,9 @@ def suite_database(given: "Settings") -> Iterator[ProjectDatabase]:
         with connect(database_url(given)) as connection:
             if is_embedded(connection):
                 narrate(f"database: {describe(connection)}")
-                yield ProjectDatabase(connection, str(describe(connection)), target=connection)
+                yield ProjectDatabase(
+                    connection=connection, name=str(describe(connection)), target=connection
+                )
                 return
     with project_database(given) as database:
         yield database

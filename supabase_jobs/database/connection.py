@@ -128,13 +128,13 @@ def describe(connection: Connection) -> ConnectedDatabase:
         is_local(info.host) and is_local(info.hostaddr)
     )
     return ConnectedDatabase(
-        info.host or "local socket",
-        info.port,
-        info.dbname,
-        _version(connection),
-        info.user,
-        address.kind,
-        encrypted,
+        host=info.host or "local socket",
+        port=info.port,
+        database=info.dbname,
+        server_version=_version(connection),
+        role=info.user,
+        kind=address.kind,
+        encrypted=encrypted,
     )
 
 

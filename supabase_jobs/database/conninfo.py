@@ -117,12 +117,12 @@ def read(url: str) -> Conninfo:
     return Conninfo(
         parameters,
         Address(
-            hosts,
-            effective.get("port", ""),
-            effective.get("user", ""),
-            effective.get("dbname", ""),
-            addresses,
-            parameters["connect_timeout"],
+            host=hosts,
+            port=effective.get("port", ""),
+            user=effective.get("user", ""),
+            database=effective.get("dbname", ""),
+            hostaddr=addresses,
+            timeout=parameters["connect_timeout"],
         ),
         password,
         _password_source(parameters, effective, password),
@@ -153,7 +153,14 @@ def connected_address(connection: psycopg.Connection[Any]) -> Address:
     info = connection.info
     options = {o.keyword: o.val for o in connection.pgconn.info}
     timeout = (options.get(b"connect_timeout") or b"").decode()
-    return Address(info.host, str(info.port), info.user, info.dbname, info.hostaddr, timeout)
+    return Address(
+        host=info.host,
+        port=str(info.port),
+        user=info.user,
+        database=info.dbname,
+        hostaddr=info.hostaddr,
+        timeout=timeout,
+    )
 
 
 def options_of(connection: psycopg.Connection[Any]) -> dict[str, str]:

@@ -44,7 +44,13 @@ class AuditFinding:
     @property
     def explanation(self) -> Explanation:
         """Its cause and its fix."""
-        return Explanation(self.cause, self.fix, self.policies, self.proven, self.origin)
+        return Explanation(
+            cause=self.cause,
+            fix=self.fix,
+            policies=self.policies,
+            proven=self.proven,
+            origin=self.origin,
+        )
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,13 @@ def start(
     another start holds the lock for too long.
     """
     options = ServerOptions(
-        major, postgres_bin, port, platform, default_privileges, settings, superuser
+        major=major,
+        postgres_bin=postgres_bin,
+        port=port,
+        platform=platform,
+        default_privileges=default_privileges,
+        settings=settings,
+        superuser=superuser,
     )
     server_directory = directories.of(directory)
     with _system_errors(server_directory), directories.locked(server_directory, accounts.current()):
@@ -241,7 +247,14 @@ def reset(
     settings: Mapping[str, str] | None = None,
 ) -> ServerInfo:
     """Delete the data and create a new database; options that are None keep their setting."""
-    options = ServerOptions(major, postgres_bin, port, platform, default_privileges, settings)
+    options = ServerOptions(
+        major=major,
+        postgres_bin=postgres_bin,
+        port=port,
+        platform=platform,
+        default_privileges=default_privileges,
+        settings=settings,
+    )
     server_directory = directories.of(directory)
     with _system_errors(server_directory), directories.locked(server_directory, accounts.current()):
         try:

@@ -252,7 +252,11 @@ def _file(
     ]
     lock = _strongest([(table, mode) for _, _, table, mode in on_existing])
     return DryRunFile(
-        migration.version, migration.name, float(ended - started), lock, grouped(others)
+        version=migration.version,
+        name=migration.name,
+        ms=float(ended - started),
+        lock=lock,
+        locks=grouped(others),
     )
 
 

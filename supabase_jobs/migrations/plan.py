@@ -124,7 +124,13 @@ def plan(
         file = None if status.migration is None else status.migration.label
         if status.state in _DRIFT:
             problems.append(
-                PlanProblem(status.version, status.name, status.state, _DRIFT[status.state], file)
+                PlanProblem(
+                    version=status.version,
+                    name=status.name,
+                    kind=status.state,
+                    message=_DRIFT[status.state],
+                    file=file,
+                )
             )
         elif (
             status.state is State.PENDING
@@ -135,17 +141,23 @@ def plan(
             if status.version < newest and not include_all:
                 message = _OUT_OF_ORDER.format(newest)
                 problems.append(
-                    PlanProblem(status.version, status.name, "out-of-order", message, file)
+                    PlanProblem(
+                        version=status.version,
+                        name=status.name,
+                        kind="out-of-order",
+                        message=message,
+                        file=file,
+                    )
                 )
     for refusal in preflight.check(pending, files.unrecognized):
         problems.append(
             PlanProblem(
-                refusal.version,
-                refusal.name,
-                "refused",
-                refusal.message,
-                refusal.file,
-                refusal.line,
+                version=refusal.version,
+                name=refusal.name,
+                kind="refused",
+                message=refusal.message,
+                file=refusal.file,
+                line=refusal.line,
             )
         )
     applied = tuple(s.version for s in statuses if s.state is State.APPLIED)
@@ -179,12 +191,23 @@ def status_of(version: str, migration: Migration | None, row: LedgerRow | None) 
     """The status of one version; at least one of `migration` and `row` is given."""
     if migration is None:
         assert row is not None  # noqa: S101  a version is in the files or in the ledger
-        return MigrationStatus(version, row.name or "", State.REMOTE_ONLY, None, row)
+        return MigrationStatus(
+            version=version, name=row.name or "", state=State.REMOTE_ONLY, migration=None, row=row
+        )
     if row is None:
-        return MigrationStatus(version, migration.name, State.PENDING, migration, None)
+        return MigrationStatus(
+            version=version, name=migration.name, state=State.PENDING, migration=migration, row=None
+        )
     difference = compare(migration, row.statements)
     state = State.EDITED if difference is Difference.MEANING else State.APPLIED
-    return MigrationStatus(version, migration.name, state, migration, row, _NOTES.get(difference))
+    return MigrationStatus(
+        version=version,
+        name=migration.name,
+        state=state,
+        migration=migration,
+        row=row,
+        note=_NOTES.get(difference),
+    )
 
 
 def _statuses(migrations: Sequence[Migration], rows: Sequence[LedgerRow]) -> list[MigrationStatus]:
@@ -213,7 +236,14 @@ def _statuses(migrations: Sequence[Migration], rows: Sequence[LedgerRow]) -> lis
 def _renamed(migration: Migration, row: LedgerRow) -> MigrationStatus:
     note = f"the same migration, applied as {row.version}"
     name = migration.name
-    return MigrationStatus(migration.version, name, State.RENAMED, migration, row, note)
+    return MigrationStatus(
+        version=migration.version,
+        name=name,
+        state=State.RENAMED,
+        migration=migration,
+        row=row,
+        note=note,
+    )
 
 
 def _location(problem: PlanProblem) -> str:

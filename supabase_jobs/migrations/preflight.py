@@ -60,7 +60,9 @@ def _refuse_unrecognized(path: Path) -> Refusal:
         "is not a migration: its name is not VERSION_name.sql, so the Supabase CLI"
         " would skip it; rename or move it"
     )
-    return Refusal("", path.name, str(path), None, f"{path.name} {message}")
+    return Refusal(
+        version="", name=path.name, file=str(path), line=None, message=f"{path.name} {message}"
+    )
 
 
 def _check_name(migration: Migration) -> Iterator[Refusal]:
@@ -90,7 +92,13 @@ def _check_directives(migration: Migration) -> Iterator[Refusal]:
             message = (
                 f"unknown directive --! {name}:{value}; the only directive is {HEADER} (or true)"
             )
-            yield Refusal(migration.version, migration.name, migration.label, line, message)
+            yield Refusal(
+                version=migration.version,
+                name=migration.name,
+                file=migration.label,
+                line=line,
+                message=message,
+            )
 
 
 def _check_statements(migration: Migration, trees: Trees) -> Iterator[Refusal]:
@@ -165,4 +173,10 @@ def _check_role(migration: Migration, trees: Trees) -> Iterator[Refusal]:
 
 def _refuse(migration: Migration, statement: FileStatement | None, message: str) -> Refusal:
     line = None if statement is None else statement.line
-    return Refusal(migration.version, migration.name, migration.label, line, message)
+    return Refusal(
+        version=migration.version,
+        name=migration.name,
+        file=migration.label,
+        line=line,
+        message=message,
+    )

@@ -95,8 +95,16 @@ def read_facts_here(
     statements += [_QUERIES[_ROWS[table]].statement() for table in readable]
     facts = {}
     for rows in read(connection, statements):
-        for object_, kind, name, parents, *rest in rows:
-            keys = tuple((str(o), str(k), str(n)) for o, k, n in parents)
-            fact = Fact(object_, kind, name, keys, *rest)
+        for object_, kind, name, parents, value, create_sql, drop_sql, replace_sql in rows:
+            fact = Fact(
+                object=object_,
+                kind=kind,
+                name=name,
+                parents=tuple((str(o), str(k), str(n)) for o, k, n in parents),
+                value=value,
+                create_sql=create_sql,
+                drop_sql=drop_sql,
+                replace_sql=replace_sql,
+            )
             facts[fact.key] = fact
     return facts

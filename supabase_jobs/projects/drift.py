@@ -91,10 +91,10 @@ def _difference(key: Key, database: Facts, migrations: Facts) -> Difference:
     if there is None:
         direction = "less"
     return Difference(
-        key,
-        direction,
-        None if there is None else there.value,
-        None if built is None else built.value,
+        key=key,
+        direction=direction,
+        database=None if there is None else there.value,
+        migrations=None if built is None else built.value,
         capture=change(key, migrations, database),
         restore=change(key, database, migrations),
     )

@@ -131,10 +131,10 @@ def begin(
     names = make_names(area, ids, placeholders, variables, own_role=caller[1], make=make)
     constraints = tuple(name for (name,) in deferred)
     return Impersonation(
-        names.ids,
-        names.texts,
-        names.own_role,
-        constraints,
+        ids=names.ids,
+        texts=names.texts,
+        own_role=names.own_role,
+        deferred=constraints,
         connection=connection,
         caller=caller,
         setup=setup,

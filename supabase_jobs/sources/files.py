@@ -215,7 +215,13 @@ def load_sources(directory: Path | None = None) -> SourceSet:
         raise ConfigError(
             f"{directory / UNINSTALL} contains {len(uninstall)} sources, but may contain only one"
         )
-    return SourceSet(directory, base, variables, sources, uninstall[0] if uninstall else None)
+    return SourceSet(
+        directory=directory,
+        base_version=base,
+        variables=variables,
+        sources=sources,
+        uninstall=uninstall[0] if uninstall else None,
+    )
 
 
 def _sources(directory: Path) -> tuple[Source, ...]:

@@ -61,7 +61,7 @@ def resolve(declared: Mapping[str, Variable], overrides: Mapping[str, object]) -
 
 def _declaration(name: str, table: Any) -> Variable:
     try:
-        variable = Variable(name, **table)
+        variable = Variable(name=name, **table)
     except TypeError as error:
         raise ConfigError(
             f"manifest: the declaration of variable {name!r} is malformed: {error}"

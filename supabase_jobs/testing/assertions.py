@@ -246,7 +246,7 @@ def table_access(owner: Caller, execution: Execution) -> Steps[list[TableAccess]
 def _table_access(owner: Caller, execution: Execution) -> Steps[list[TableAccess]]:
     yield from impersonate(owner)
     explain = Composed([SQL("explain (verbose, format json) "), SQL(execution.sql)]).as_string(None)
-    plan = yield from answered(UserStatement(explain, execution.params, as_tuples=True))
+    plan = yield from answered(UserStatement(sql=explain, params=execution.params, as_tuples=True))
     relations = sorted(set(_relations(plan.rows[0][0])))
     if not relations:
         return []

@@ -82,7 +82,7 @@ def begin() -> Steps[Caller]:
     without a request.
     """
     answer = yield from answered(Statement(_BEGIN))
-    return Caller(answer.rows[0][0])
+    return Caller(role=answer.rows[0][0])
 
 
 def impersonate(identity: Caller) -> Steps[SavedState]:
@@ -128,7 +128,7 @@ def execute(execution: Execution) -> Steps[Result]:
     """
     saved = yield from impersonate(execution.identity)
     try:
-        answer = yield from answered(UserStatement(execution.sql, execution.params))
+        answer = yield from answered(UserStatement(sql=execution.sql, params=execution.params))
     except BaseException:
         yield from restore(saved, rollback=True)
         raise
@@ -149,7 +149,7 @@ def new_user(
     address.
     """
     saved = None if owner is None else (yield from impersonate(owner))
-    user = NewUser(uuid4(), email=email, is_anonymous=is_anonymous, metadata=metadata or {})
+    user = NewUser(id=uuid4(), email=email, is_anonymous=is_anonymous, metadata=metadata or {})
     try:
         signed_up = yield from sign_up.sign_up([user])
     except BaseException:
@@ -211,7 +211,7 @@ class CallerFactory(Generic[C]):
 
     def as_anon(self, *, headers: Mapping[str, str] | None = None) -> C:
         """A caller with the anonymous key and no guest id."""
-        return self._caller(Caller("anon", {"role": "anon"}, headers or {}))
+        return self._caller(Caller(role="anon", claims={"role": "anon"}, headers=headers or {}))
 
     def as_guest(self, guest_id: object, *, headers: Mapping[str, str] | None = None) -> C:
         """A guest, identified by the request header of the ini option `supabase_guest_header`."""
@@ -235,11 +235,17 @@ class CallerFactory(Generic[C]):
         `{"is_anonymous": True}`.
         """
         standard = {"sub": str(user_id), "role": "authenticated", "aud": "authenticated"}
-        return self._caller(Caller("authenticated", {**standard, **(claims or {})}, headers or {}))
+        return self._caller(
+            Caller(
+                role="authenticated", claims={**standard, **(claims or {})}, headers=headers or {}
+            )
+        )
 
     def as_service(self, *, headers: Mapping[str, str] | None = None) -> C:
         """The backend, which holds the service key."""
-        return self._caller(Caller("service_role", {"role": "service_role"}, headers or {}))
+        return self._caller(
+            Caller(role="service_role", claims={"role": "service_role"}, headers=headers or {})
+        )
 
     def as_role(
         self,
@@ -251,5 +257,10 @@ class CallerFactory(Generic[C]):
     ) -> C:
         """A request with any role that the connection may set; `settings` are set literally."""
         return self._caller(
-            Caller(role, {"role": role, **(claims or {})}, headers or {}, settings or {})
+            Caller(
+                role=role,
+                claims={"role": role, **(claims or {})},
+                headers=headers or {},
+                settings=settings or {},
+            )
         )

@@ -277,7 +277,9 @@ class RlsApi(CallerFactory[Client]):
         sent = getattr(query, "request", query)
         path = str(sent.path).removeprefix(self.url)
         request = f"{sent.http_method} {path}" + (f"?{sent.params}" if str(sent.params) else "")
-        identity = self._callers.get(sent.headers.get("authorization", ""), Caller("(unknown)"))
+        identity = self._callers.get(
+            sent.headers.get("authorization", ""), Caller(role="(unknown)")
+        )
         raise AssertionError(request_failure(headline, identity, request, sent.json, actual, cause))
 
     def __repr__(self) -> str:

@@ -40,6 +40,13 @@ def accept(
             )
             id = f"{shown}:accepted_unchecked:{name}"
             context.findings.append(
-                Finding(id, shown, Severity.INFO, FILE_NAME, message, _FIX_STALE)
+                Finding(
+                    id=id,
+                    area=shown,
+                    severity=Severity.INFO,
+                    object=FILE_NAME,
+                    message=message,
+                    fix=_FIX_STALE,
+                )
             )
     return reasons

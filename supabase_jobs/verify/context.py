@@ -172,12 +172,12 @@ class Context:
         A warning can be accepted by name; an error shows that a managed object is the cause.
         """
         finding = Finding(
-            id or f"{area}:unchecked",
-            area,
-            severity,
-            subject,
-            f"{area} was not checked: {why}",
-            fix,
+            id=id or f"{area}:unchecked",
+            area=area,
+            severity=severity,
+            object=subject,
+            message=f"{area} was not checked: {why}",
+            fix=fix,
         )
         self.unchecked[finding.id] = area
         self.findings.append(finding)

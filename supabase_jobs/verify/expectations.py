@@ -48,12 +48,12 @@ def load_expectations(settings: Settings) -> Expectations:
     texts = tuple(migration.text for migration in rendered(settings))
     exposed = load_api_settings(settings.directory, project_ref(settings.db_url)).schemas
     return Expectations(
-        variables(settings),
-        texts,
-        settings.sql_dir,
-        exposed,
-        settings.allowed,
-        settings.accepted_unchecked,
+        variables=variables(settings),
+        texts=texts,
+        directory=settings.sql_dir,
+        exposed_schemas=exposed,
+        allowed=settings.allowed,
+        accepted_unchecked=settings.accepted_unchecked,
     )
 
 

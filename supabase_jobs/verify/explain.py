@@ -62,11 +62,11 @@ def _find(verification: Verification, id: str) -> Explanation | None:
     cases = {case.id: case for case in (*verification.unexpected, *verification.cases)}
     if (case := cases.get(id)) is not None:
         return Explanation(
-            id,
-            case.area,
-            case.object,
-            case.name,
-            verification.script(case) or _without_script(case),
+            id=id,
+            area=case.area,
+            object=case.object,
+            name=case.name,
+            sql=verification.script(case) or _without_script(case),
         )
     finding = next((finding for finding in verification.findings if finding.id == id), None)
     return None if finding is None else _of_finding(finding, verification)
@@ -83,7 +83,9 @@ def _of_finding(finding: Finding, verification: Verification) -> Explanation:
         if preamble
         else ""
     )
-    return Explanation(finding.id, finding.area, finding.object, finding.message, sql)
+    return Explanation(
+        id=finding.id, area=finding.area, object=finding.object, name=finding.message, sql=sql
+    )
 
 
 def _without_script(case: Case) -> str:

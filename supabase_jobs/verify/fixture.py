@@ -61,8 +61,8 @@ class Fixture:
     def new_users(self, ids: Mapping[str, uuid.UUID]) -> list[NewUser]:
         """The users with the ids of a run."""
         return [
-            *(NewUser(ids[name]) for name in self.users),
-            *(NewUser(ids[name], is_anonymous=True) for name in self.anonymous_users),
+            *(NewUser(id=ids[name]) for name in self.users),
+            *(NewUser(id=ids[name], is_anonymous=True) for name in self.anonymous_users),
         ]
 
     def followed_by(self, other: "Fixture") -> "Fixture":
@@ -189,7 +189,7 @@ def _insert_adapted(
     else:
         reason = f"inserting the fixture rows failed with {sqlstate_and_message(result.error)}"
         _mark_unchecked(context, area, reason, result.error, _FIX_UNKNOWN, managed)
-        context.evidence.traces[f"{area}:fixture"] = Trace(fixture.statements)
+        context.evidence.traces[f"{area}:fixture"] = Trace(statements=fixture.statements)
     return None
 
 

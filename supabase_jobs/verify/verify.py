@@ -98,7 +98,7 @@ def verify(
     is lost, or if another session's lock blocks a statement. A `repeated` run finds no causes.
     """
     started = time.monotonic()
-    context = Context(repeated, Deadline(started + TIME_LIMIT_S))
+    context = Context(repeated=repeated, deadline=Deadline(started + TIME_LIMIT_S))
     context.allowed.narrowings_unknown = STRUCTURE not in areas and pins.allows_policies(
         expectations.allowed
     )
@@ -178,14 +178,16 @@ def _verification(
     context: Context, milliseconds: float, accepted: Mapping[str, str]
 ) -> Verification:
     return Verification(
-        tuple(context.findings),
-        tuple(context.cases),
-        milliseconds,
-        tuple(context.grids),
-        tuple(dict.fromkeys(area for id, area in context.unchecked.items() if id not in accepted)),
-        context.preambles,
-        frozenset(context.equivalence.needed),
-        tuple(context.unexpected),
+        findings=tuple(context.findings),
+        cases=tuple(context.cases),
+        milliseconds=milliseconds,
+        grids=tuple(context.grids),
+        unchecked=tuple(
+            dict.fromkeys(area for id, area in context.unchecked.items() if id not in accepted)
+        ),
+        preambles=context.preambles,
+        downgradable=frozenset(context.equivalence.needed),
+        unexpected=tuple(context.unexpected),
         accepted_unchecked=accepted,
         not_applied=context.not_applied,
     )

@@ -156,7 +156,16 @@ class _Builder:
             if repeats[attempt.cell] > 1 and attempt.value:
                 says += f" to {attempt.value[:_LONGEST_VALUE]}"
             kind: Kind = "untouched" if outcome == UNTOUCHED else "outcome"
-            cases.append(Case(says, kind, attempt.caller.label, trial.sql, outcome, trial.target))
+            cases.append(
+                Case(
+                    title=says,
+                    kind=kind,
+                    caller=attempt.caller.label,
+                    statement=trial.sql,
+                    expected=outcome,
+                    target=trial.target,
+                )
+            )
         calls = [a for a in attempts if a.action == _CALL]
         called = list(self._calls(rows, calls, style))
         disagreeing += len(calls) - len(called)
@@ -167,13 +176,13 @@ class _Builder:
         }
         cases += self._privilege_cases()
         suite = TableSuite(
-            self._object,
-            name,
-            tuple(rows) if used else (),
-            tuple(cursors),
-            tuple(callers.values()),
-            tuple(_distinct(cases)),
-            tuple(dict.fromkeys(omitted)),
+            object=self._object,
+            name=name,
+            rows=tuple(rows) if used else (),
+            cursors=tuple(cursors),
+            callers=tuple(callers.values()),
+            cases=tuple(_distinct(cases)),
+            omitted=tuple(dict.fromkeys(omitted)),
         )
         return disagreeing, suite
 
@@ -195,19 +204,19 @@ class _Builder:
                     f"gets {_short(text) or 'no row'} from {attempt.object.removeprefix('public.')}"
                 )
                 yield Case(
-                    f"{attempt.caller.label} {what} with {arguments}",
-                    "shows",
-                    attempt.caller.label,
-                    trial.sql,
-                    text,
+                    title=f"{attempt.caller.label} {what} with {arguments}",
+                    kind="shows",
+                    caller=attempt.caller.label,
+                    statement=trial.sql,
+                    expected=text,
                 )
             elif outcome != INCONCLUSIVE:
                 yield Case(
-                    f"{title(attempt, outcome)} with {arguments}",
-                    "outcome",
-                    attempt.caller.label,
-                    trial.sql,
-                    outcome,
+                    title=f"{title(attempt, outcome)} with {arguments}",
+                    kind="outcome",
+                    caller=attempt.caller.label,
+                    statement=trial.sql,
+                    expected=outcome,
                 )
 
     def _may_show(self, text: str) -> bool:
@@ -231,7 +240,12 @@ class _Builder:
                     f"{what} {', '.join(columns)} of {target}" if columns else f"{what} of {target}"
                 )
                 yield Case(
-                    says, "columns", role, privilege, ", ".join(columns), self._plain.label(name)
+                    title=says,
+                    kind="columns",
+                    caller=role,
+                    statement=privilege,
+                    expected=", ".join(columns),
+                    target=self._plain.label(name),
                 )
         for attempt in self._privileges:
             name = self._plain.label(attempt.of)
@@ -284,7 +298,14 @@ def _needed(
 
 def _privilege(kind: str, role: str, object_: str, privilege: str, *, granted: bool) -> Case:
     says = f"{role} {'may' if granted else 'may not'} {privilege} {object_.removeprefix('public.')}"
-    return Case(says, "privilege", role, f"{kind} {privilege}", str(granted).lower(), object_)
+    return Case(
+        title=says,
+        kind="privilege",
+        caller=role,
+        statement=f"{kind} {privilege}",
+        expected=str(granted).lower(),
+        target=object_,
+    )
 
 
 def named_cursors(

@@ -163,12 +163,14 @@ def record(
     world, channels = evidence.world, evidence.channels
     printable = None if copied is None else Printable(copied, world)
     buckets = storage.buckets((world.a, world.b))
-    rows = [RecordedRow(bucket, table="storage.buckets") for bucket in buckets]
+    rows = [RecordedRow(statement=bucket, table="storage.buckets") for bucket in buckets]
     rows += [*users(connection, world), *(row for _, row in rows_of(world))]
     for topic, extension in dict.fromkeys((c.topic, c.extension) for c in channels):
-        rows.append(RecordedRow(topics.message(topic, extension).query(), table=CHANNELS))
+        rows.append(RecordedRow(statement=topics.message(topic, extension).query(), table=CHANNELS))
     for relation in dict.fromkeys(relation for relation, _ in world.plan.deferring):
-        rows += [RecordedRow(text, table=relation.label) for text in world.plan.end_of_deferral]
+        rows += [
+            RecordedRow(statement=text, table=relation.label) for text in world.plan.end_of_deferral
+        ]
     bypasses = [bypass for bypass in evidence.bypasses if bypass.action != SQL]
     attempts = [*map(recorded, evidence.attempts), *map(recorded, bypasses)]
     attempts += [*_truncations(world), *map(recorded, channels)]
@@ -261,7 +263,7 @@ def users(connection: Connection, world: World) -> Iterator[RecordedRow]:
     for (found,) in connection.execute(query, (ids,)).fetchall():
         given = {name: found[name] for name in _USER_COLUMNS if found.get(name) is not None}
         short = _user({name: given[name] for name in ("id", "email")})
-        yield RecordedRow(_user(given), short=short, table=USERS, user=given["id"])
+        yield RecordedRow(statement=_user(given), short=short, table=USERS, user=given["id"])
 
 
 def _user(given: Mapping[str, Any]) -> sql.Composable:
@@ -289,7 +291,8 @@ def rows_of(world: World) -> Iterator[tuple[Row, RecordedRow]]:
                         if len(null) < len(later):
                             deferral = world.plan.deferral
                             yield from (
-                                (row, RecordedRow(text, table=relation.label)) for text in deferral
+                                (row, RecordedRow(statement=text, table=relation.label))
+                                for text in deferral
                             )
                         yield from ((row, recorded) for recorded in _row(row, tenant, user, null))
                         last += [(row, _set_later(row, key)) for key in null if _is_set(row, key)]
@@ -328,11 +331,11 @@ def _row(
     if row.with_claims and relation.triggers:
         settings = tuple(request_settings(claims_of(tenant, user), tenant.headers or None).items())
     if not row.reused:
-        yield RecordedRow(text, settings, table=relation.label)
+        yield RecordedRow(statement=text, settings=settings, table=relation.label)
         return
     # a trigger inserts it, with other values
     optional = sql.SQL("{} on conflict do nothing").format(text)
-    yield RecordedRow(optional, settings, table=relation.label, optional=True)
+    yield RecordedRow(statement=optional, settings=settings, table=relation.label, optional=True)
     keys = []
     for key in (relation.primary_key, *relation.unique_keys):
         if key and all(row.values.get(column) for column in key):
@@ -342,7 +345,7 @@ def _row(
     update = sql.SQL("update {} set {} where {}").format(
         relation.identifier, equal(row.constants(changed), ", "), same
     )
-    yield RecordedRow(update, settings, table=relation.label)
+    yield RecordedRow(statement=update, settings=settings, table=relation.label)
 
 
 def _is_set(row: Row, key: Constraint) -> bool:
@@ -353,7 +356,7 @@ def _set_later(row: Row, key: Constraint) -> RecordedRow:
     text = sql.SQL("update {} set {} where {}").format(
         row.relation.identifier, equal(row.constants(key.columns), ", "), row.condition
     )
-    return RecordedRow(text, table=row.relation.label)
+    return RecordedRow(statement=text, table=row.relation.label)
 
 
 # --------------------------------------------------------------------------------------
@@ -478,11 +481,11 @@ def _truncations(world: World) -> Iterator[RecordedAttempt]:
             ):
                 outcome = ROWS if relation.may(role, "TRUNCATE") else DENIED
                 yield RecordedAttempt(
-                    relation.label,
-                    Caller(role, {"role": role}, {}, label=role),
-                    "none",
-                    "truncate",
-                    outcome,
-                    (Check(Truncate(relation.identifier)),),
-                    relation.label,
+                    object=relation.label,
+                    caller=Caller(role=role, claims={"role": role}, headers={}, label=role),
+                    whose="none",
+                    action="truncate",
+                    outcome=outcome,
+                    checks=(Check(Truncate(relation.identifier)),),
+                    of=relation.label,
                 )

@@ -8,9 +8,9 @@ from supabase_jobs.audit.probes.attempt import ADD
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "added-member",
-    (Severity.WARNING, Severity.QUESTION),
-    "Members add other people to their own group.",
+    code="added-member",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="Members add other people to their own group.",
 )
 
 

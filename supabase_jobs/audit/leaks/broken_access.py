@@ -10,9 +10,9 @@ from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.findings import Explanation, Severity, as_comment
 
 KIND = Kind(
-    "broken-access",
-    (Severity.ERROR, Severity.WARNING, Severity.QUESTION),
-    "Policies permit an action, and every request for it fails or reaches no row.",
+    code="broken-access",
+    severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
+    sentence="Policies permit an action, and every request for it fails or reaches no row.",
 )
 _SEVERITIES = {
     Reason.PRIVILEGE: Severity.WARNING,
@@ -61,7 +61,7 @@ def _leak(refusal: Refusal) -> BrokenAccess:
         object=refusal.table,
         message=_message(refusal),
         name=f"{refusal.table}:{refusal.reason}",
-        explanation=Explanation(_cause(refusal), fix, refusal.policies),
+        explanation=Explanation(cause=_cause(refusal), fix=fix, policies=refusal.policies),
         refusal=refusal,
     )
 

@@ -75,5 +75,5 @@ def leak_of_function(
         object=called.function,
         message=f"{who(called.actor)} {effect}",
         name=called.function,
-        explanation=Explanation(f"{rights} function {called.function}", fix),
+        explanation=Explanation(cause=f"{rights} function {called.function}", fix=fix),
     )

@@ -8,9 +8,9 @@ from supabase_jobs.audit.probes.attempt import DELETE, OTHER, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "error-text",
-    (Severity.WARNING,),
-    "The error of an UPDATE or DELETE shows a row that its caller cannot read.",
+    code="error-text",
+    severities=(Severity.WARNING,),
+    sentence="The error of an UPDATE or DELETE shows a row that its caller cannot read.",
 )
 
 

@@ -23,9 +23,9 @@ from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN,
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "escalation",
-    (Severity.ERROR, Severity.QUESTION),
-    "A write that is allowed opens further rows to its caller.",
+    code="escalation",
+    severities=(Severity.ERROR, Severity.QUESTION),
+    sentence="A write that is allowed opens further rows to its caller.",
     of_column=True,
     repair=Repair.REFUSE,
 )

@@ -14,9 +14,9 @@ from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, JOIN, OTHER
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "forged",
-    (Severity.ERROR, Severity.WARNING, Severity.QUESTION),
-    "Users add rows in the name of another user.",
+    code="forged",
+    severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
+    sentence="Users add rows in the name of another user.",
 )
 
 

@@ -9,9 +9,9 @@ from supabase_jobs.audit.probes.attempt import NONE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "forged-claim",
-    (Severity.ERROR,),
-    "A claim or header that users choose themselves opens rows that belong to nobody.",
+    code="forged-claim",
+    severities=(Severity.ERROR,),
+    sentence="A claim or header that users choose themselves opens rows that belong to nobody.",
     repair=Repair.APP_METADATA,
 )
 

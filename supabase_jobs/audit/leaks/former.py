@@ -10,9 +10,9 @@ from supabase_jobs.audit.probes.attempt import INSERT, JOIN
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "former",
-    (Severity.WARNING, Severity.QUESTION),
-    "A former member still reads the rows of the group, or an invited person already.",
+    code="former",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="A former member still reads the rows of the group, or an invited person already.",
 )
 
 

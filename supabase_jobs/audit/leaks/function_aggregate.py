@@ -9,9 +9,12 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "function-aggregate",
-    (Severity.WARNING,),
-    "A function returns numbers that are computed from rows which the tables refuse to its caller.",
+    code="function-aggregate",
+    severities=(Severity.WARNING,),
+    sentence=(
+        "A function returns numbers that are computed from rows which the tables refuse to its"
+        " caller."
+    ),
 )
 
 

@@ -9,9 +9,9 @@ from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "function-exists",
-    (Severity.WARNING, Severity.QUESTION),
-    "A function tells whether others have rows, or how many.",
+    code="function-exists",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="A function tells whether others have rows, or how many.",
 )
 
 

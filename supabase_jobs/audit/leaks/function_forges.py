@@ -9,9 +9,9 @@ from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "function-forges",
-    (Severity.WARNING, Severity.QUESTION),
-    "A function adds rows in the name of another user.",
+    code="function-forges",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="A function adds rows in the name of another user.",
 )
 
 

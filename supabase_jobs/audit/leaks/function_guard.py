@@ -12,9 +12,9 @@ from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "function-guard",
-    (Severity.WARNING, Severity.QUESTION),
-    "The guard of a function lets an outsider pass with ids of others.",
+    code="function-guard",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="The guard of a function lets an outsider pass with ids of others.",
 )
 # of guards: insufficient_privilege, raise exception, and statuses of the API such as PT403
 _GUARDS = ("42501", "P0001", "PT4")

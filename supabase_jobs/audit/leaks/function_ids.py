@@ -9,9 +9,9 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "function-ids",
-    (Severity.WARNING,),
-    "A function returns the ids of rows that the tables refuse to its caller.",
+    code="function-ids",
+    severities=(Severity.WARNING,),
+    sentence="A function returns the ids of rows that the tables refuse to its caller.",
 )
 
 

@@ -9,9 +9,9 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "function-opens",
-    (Severity.ERROR,),
-    "A call opens rows to its caller that the tables refused before.",
+    code="function-opens",
+    severities=(Severity.ERROR,),
+    sentence="A call opens rows to its caller that the tables refused before.",
 )
 
 

@@ -10,9 +10,9 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "function-reads",
-    (Severity.ERROR, Severity.WARNING),
-    "A function returns rows that the tables refuse to its caller.",
+    code="function-reads",
+    severities=(Severity.ERROR, Severity.WARNING),
+    sentence="A function returns rows that the tables refuse to its caller.",
 )
 
 

@@ -9,9 +9,9 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "function-sql",
-    (Severity.ERROR,),
-    "A function runs an argument as SQL with the privileges of its owner.",
+    code="function-sql",
+    severities=(Severity.ERROR,),
+    sentence="A function runs an argument as SQL with the privileges of its owner.",
 )
 
 _ADVICE = "Pass values to EXECUTE with USING, and names by format('%I', …)."

@@ -9,9 +9,9 @@ from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "function-writes",
-    (Severity.ERROR, Severity.QUESTION),
-    "A function changes or deletes rows that the tables refuse to its caller.",
+    code="function-writes",
+    severities=(Severity.ERROR, Severity.QUESTION),
+    sentence="A function changes or deletes rows that the tables refuse to its caller.",
 )
 
 

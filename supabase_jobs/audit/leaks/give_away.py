@@ -9,9 +9,9 @@ from supabase_jobs.audit.probes.attempt import ADD, FORGE, INSERT, OTHER, OWN, U
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "give-away",
-    (Severity.WARNING,),
-    "Users put another user's name on their own rows, which an INSERT must not have.",
+    code="give-away",
+    severities=(Severity.WARNING,),
+    sentence="Users put another user's name on their own rows, which an INSERT must not have.",
     of_column=True,
 )
 

@@ -15,9 +15,9 @@ from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import REFUSALS
 
 KIND = Kind(
-    "given-row",
-    (Severity.WARNING, Severity.QUESTION),
-    "Users change all columns of rows that only others create for them.",
+    code="given-row",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="Users change all columns of rows that only others create for them.",
     repair=Repair.SOME_COLUMNS,
 )
 

@@ -66,7 +66,11 @@ class Kind:
 
 
 # access beyond the baseline: the baseline judges it, and its cause is found as that of a leak
-DEVIATION = Kind("deviation", (Severity.INFO,), "A caller may do more than the baseline has.")
+DEVIATION = Kind(
+    code="deviation",
+    severities=(Severity.INFO,),
+    sentence="A caller may do more than the baseline has.",
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

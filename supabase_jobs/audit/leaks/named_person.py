@@ -8,7 +8,11 @@ from supabase_jobs.audit.leaks.leak import Kind, Question, question
 from supabase_jobs.audit.probes.attempt import BELOW, FORGE, INSERT, NAME, NONE, OTHER, OWN
 from supabase_jobs.findings import Severity
 
-KIND = Kind("named-person", (Severity.QUESTION,), "Users add rows that name another person.")
+KIND = Kind(
+    code="named-person",
+    severities=(Severity.QUESTION,),
+    sentence="Users add rows that name another person.",
+)
 
 
 def find(facts: Facts) -> Iterator[Question]:

@@ -11,9 +11,9 @@ from supabase_jobs.audit.probes.attempt import SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "open-policy",
-    (Severity.WARNING, Severity.INFO),
-    "A policy lets everyone pass, and no row could be tried.",
+    code="open-policy",
+    severities=(Severity.WARNING, Severity.INFO),
+    sentence="A policy lets everyone pass, and no row could be tried.",
 )
 _CAN = {"anon": "Anyone can", "authenticated": "Any signed-in user can"}
 

@@ -9,9 +9,11 @@ from supabase_jobs.audit.probes.attempt import CHOOSE, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "privileged-column",
-    (Severity.ERROR,),
-    "Users choose a column of their own row that decides about their rights or their plan.",
+    code="privileged-column",
+    severities=(Severity.ERROR,),
+    sentence=(
+        "Users choose a column of their own row that decides about their rights or their plan."
+    ),
     of_column=True,
 )
 

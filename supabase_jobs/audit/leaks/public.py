@@ -10,9 +10,9 @@ from supabase_jobs.audit.probes.attempt import NONE, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "public",
-    (Severity.WARNING, Severity.INFO, Severity.QUESTION),
-    "Everybody, or every signed-in user, reads rows.",
+    code="public",
+    severities=(Severity.WARNING, Severity.INFO, Severity.QUESTION),
+    sentence="Everybody, or every signed-in user, reads rows.",
 )
 
 

@@ -11,9 +11,11 @@ from supabase_jobs.audit.probes.attempt import OTHER, OWN, SELECT
 from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind(
-    "public-bucket",
-    (Severity.WARNING,),
-    "Policies show the files of a bucket to few, but anyone can read them by their public URL.",
+    code="public-bucket",
+    severities=(Severity.WARNING,),
+    sentence=(
+        "Policies show the files of a bucket to few, but anyone can read them by their public URL."
+    ),
 )
 
 
@@ -37,5 +39,5 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
                 " show it to few"
             ),
             name=bucket,
-            explanation=Explanation("the bucket is public", fix.as_string(None)),
+            explanation=Explanation(cause="the bucket is public", fix=fix.as_string(None)),
         )

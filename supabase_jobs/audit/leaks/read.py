@@ -8,7 +8,11 @@ from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import OTHER, SELECT
 from supabase_jobs.findings import Severity
 
-KIND = Kind("read", (Severity.ERROR,), "Some users read rows of others that not everybody reads.")
+KIND = Kind(
+    code="read",
+    severities=(Severity.ERROR,),
+    sentence="Some users read rows of others that not everybody reads.",
+)
 
 
 def find(facts: Facts) -> Iterator[ShownLeak]:

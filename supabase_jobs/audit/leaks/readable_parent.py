@@ -9,9 +9,9 @@ from supabase_jobs.audit.probes.attempt import BELOW, GROUP, INSERT, JOIN, OTHER
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "readable-parent",
-    (Severity.QUESTION,),
-    "Users put rows below rows of others that they can read.",
+    code="readable-parent",
+    severities=(Severity.QUESTION,),
+    sentence="Users put rows below rows of others that they can read.",
 )
 
 

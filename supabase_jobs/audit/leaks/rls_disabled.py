@@ -18,9 +18,9 @@ from supabase_jobs.audit.probes.attempt import GROUP, NONE, OTHER, SELECT
 from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind(
-    "rls-disabled",
-    (Severity.ERROR, Severity.WARNING),
-    "A table has no row level security, so requests reach every row.",
+    code="rls-disabled",
+    severities=(Severity.ERROR, Severity.WARNING),
+    sentence="A table has no row level security, so requests reach every row.",
     repair=Repair.ENABLE_ROW_SECURITY,
 )
 CAUSE = "row level security is disabled"
@@ -101,7 +101,7 @@ def _of_partition(table: Table, parent: Table) -> Iterator[ExplainedLeak]:
         object=table.label,
         message=message,
         name=f"{table.label}:{SELECT}",
-        explanation=Explanation(CAUSE, _enable(table).as_string(None)),
+        explanation=Explanation(cause=CAUSE, fix=_enable(table).as_string(None)),
     )
 
 
@@ -127,7 +127,7 @@ def _leak(
         object=table.label,
         message=message,
         name=f"{table.label}:{actions[0]}",
-        explanation=Explanation(cause, fix.as_string(None)),
+        explanation=Explanation(cause=cause, fix=fix.as_string(None)),
     )
 
 

@@ -12,9 +12,9 @@ from supabase_jobs.audit.probes.attempt import GROUP, OTHER, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "secret-column",
-    (Severity.QUESTION,),
-    "Members of a group, or everybody, read what looks like a secret.",
+    code="secret-column",
+    severities=(Severity.QUESTION,),
+    sentence="Members of a group, or everybody, read what looks like a secret.",
 )
 
 

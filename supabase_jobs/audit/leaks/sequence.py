@@ -12,7 +12,11 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, some
 from supabase_jobs.audit.leaks.truncate import able_roles, of_schema
 from supabase_jobs.findings import Severity
 
-KIND = Kind("sequence", (Severity.INFO,), "API roles may set sequences; no policy limits that.")
+KIND = Kind(
+    code="sequence",
+    severities=(Severity.INFO,),
+    sentence="API roles may set sequences; no policy limits that.",
+)
 
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:

@@ -45,9 +45,9 @@ from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import VIOLATES
 
 KIND = Kind(
-    "service-column",
-    (Severity.ERROR, Severity.WARNING, Severity.INFO, Severity.QUESTION),
-    "Users choose an amount, a state, an approval or a result of their own rows.",
+    code="service-column",
+    severities=(Severity.ERROR, Severity.WARNING, Severity.INFO, Severity.QUESTION),
+    sentence="Users choose an amount, a state, an approval or a result of their own rows.",
     of_column=True,
 )
 

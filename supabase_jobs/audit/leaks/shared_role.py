@@ -9,9 +9,9 @@ from supabase_jobs.audit.probes.attempt import OWN, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "shared-role",
-    (Severity.QUESTION,),
-    "Users reach rows of others by a role, which everybody may have who signs up.",
+    code="shared-role",
+    severities=(Severity.QUESTION,),
+    sentence="Users reach rows of others by a role, which everybody may have who signs up.",
 )
 
 

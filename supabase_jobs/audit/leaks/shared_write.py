@@ -10,9 +10,11 @@ from supabase_jobs.audit.probes.attempt import DELETE, INSERT, NONE, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "shared-write",
-    (Severity.ERROR, Severity.WARNING, Severity.QUESTION),
-    "Everybody, or every signed-in user, adds, changes or deletes rows that belong to nobody.",
+    code="shared-write",
+    severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
+    sentence=(
+        "Everybody, or every signed-in user, adds, changes or deletes rows that belong to nobody."
+    ),
 )
 
 

@@ -11,10 +11,12 @@ from supabase_jobs.findings import Explanation, Severity
 from supabase_jobs.outcomes import ROWS
 
 KIND = Kind(
-    "topic",
-    (Severity.ERROR, Severity.WARNING),
-    "Users receive or send messages on the private channel of a row that they cannot read, or of"
-    " another user.",
+    code="topic",
+    severities=(Severity.ERROR, Severity.WARNING),
+    sentence=(
+        "Users receive or send messages on the private channel of a row that they cannot read,"
+        " or of another user."
+    ),
 )
 _DOES = {SELECT: "receive messages", INSERT: "send messages"}
 _TOPIC = sql.SQL("(select realtime.topic())")
@@ -53,7 +55,9 @@ def _leak(tried: ChannelTried, closed: Mapping[str, Iterable[Channel]]) -> Expla
         object=channel.label,
         message=f"{who(tried.actor)} {_DOES[tried.action]} on the topic of {whose}",
         name=f"{channel.label}:{tried.action}",
-        explanation=Explanation(cause, fix, tuple(p.name for p in tried.policies)),
+        explanation=Explanation(
+            cause=cause, fix=fix, policies=tuple(p.name for p in tried.policies)
+        ),
     )
 
 

@@ -11,7 +11,11 @@ from supabase_jobs.audit.leaks.facts import API_USERS, Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, some
 from supabase_jobs.findings import Explanation, Severity
 
-KIND = Kind("truncate", (Severity.INFO,), "API roles may empty tables; no policy limits that.")
+KIND = Kind(
+    code="truncate",
+    severities=(Severity.INFO,),
+    sentence="API roles may empty tables; no policy limits that.",
+)
 
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
@@ -50,6 +54,7 @@ def of_schema(
         message=message,
         name=schema,
         explanation=Explanation(
-            "a grant, probably by the default privileges of the schema", fix.as_string(None)
+            cause="a grant, probably by the default privileges of the schema",
+            fix=fix.as_string(None),
         ),
     )

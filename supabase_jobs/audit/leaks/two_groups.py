@@ -9,9 +9,9 @@ from supabase_jobs.audit.probes.attempt import GROUP
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "two-groups",
-    (Severity.ERROR,),
-    "A role in one group allows its member the same in another group.",
+    code="two-groups",
+    severities=(Severity.ERROR,),
+    sentence="A role in one group allows its member the same in another group.",
 )
 
 

@@ -8,9 +8,9 @@ from supabase_jobs.audit.probes.attempt import BELOW, INSERT, JOIN, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "unreadable-parent",
-    (Severity.WARNING, Severity.QUESTION),
-    "Users put rows of their own below rows of others that they cannot read.",
+    code="unreadable-parent",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="Users put rows of their own below rows of others that they cannot read.",
     repair=Repair.READABLE_PARENT,
 )
 

@@ -9,7 +9,9 @@ from supabase_jobs.audit.probes.attempt import MOVE, OTHER
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "upload", (Severity.ERROR, Severity.WARNING), "Users upload files into the folders of others."
+    code="upload",
+    severities=(Severity.ERROR, Severity.WARNING),
+    sentence="Users upload files into the folders of others.",
 )
 
 

@@ -8,7 +8,11 @@ from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
 
-KIND = Kind("vault-secret", (Severity.ERROR,), "A view or function shows a secret of Vault.")
+KIND = Kind(
+    code="vault-secret",
+    severities=(Severity.ERROR,),
+    sentence="A view or function shows a secret of Vault.",
+)
 _EFFECT = "read a secret of Vault"
 
 

@@ -13,9 +13,9 @@ from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
 from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind(
-    "view",
-    (Severity.ERROR, Severity.WARNING),
-    "A view shows or changes rows that its tables refuse.",
+    code="view",
+    severities=(Severity.ERROR, Severity.WARNING),
+    sentence="A view shows or changes rows that its tables refuse.",
 )
 # columns of auth.users that users may change, and those that the server keeps
 _CHOSEN = ("id", "raw_user_meta_data", "user_metadata", "created_at", "updated_at")
@@ -47,7 +47,7 @@ def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> Explain
     if USERS in tables and not view.is_materialized:
         cause = f"the view reads {USERS} with the privileges of its owner"
         revoke = _REVOKE_ALL if tried.action == SELECT else _REVOKE_WRITES
-        explained = Explanation(cause, revoke.format(view.identifier).as_string(None))
+        explained = Explanation(cause=cause, fix=revoke.format(view.identifier).as_string(None))
     severity = _severity(facts, tried, tables)
     return _leak(tried, severity, message, explained)
 
@@ -79,7 +79,7 @@ def _of_own_user(tried: ViewTried) -> ExplainedLeak:
     message = f"{who(actor)} {_DOES[tried.action]} their own row of {USERS} by the view"
     cause = f"the view changes {USERS} with the privileges of its owner"
     fix = _REVOKE_WRITES.format(view.identifier).as_string(None)
-    return _leak(tried, severity, message, Explanation(cause, fix))
+    return _leak(tried, severity, message, Explanation(cause=cause, fix=fix))
 
 
 def _leak(

@@ -9,9 +9,9 @@ from supabase_jobs.audit.leaks.views import leak
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "view-aggregate",
-    (Severity.WARNING,),
-    "A view shows numbers that are computed from rows which its tables refuse.",
+    code="view-aggregate",
+    severities=(Severity.WARNING,),
+    sentence="A view shows numbers that are computed from rows which its tables refuse.",
 )
 
 

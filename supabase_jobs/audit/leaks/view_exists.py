@@ -9,9 +9,9 @@ from supabase_jobs.audit.leaks.views import leak
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "view-exists",
-    (Severity.WARNING, Severity.QUESTION),
-    "A view tells whether others have rows, or how many.",
+    code="view-exists",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="A view tells whether others have rows, or how many.",
 )
 
 

@@ -8,7 +8,11 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.audit.leaks.views import leak
 from supabase_jobs.findings import Severity
 
-KIND = Kind("view-ids", (Severity.WARNING,), "A view shows the ids of rows that its tables refuse.")
+KIND = Kind(
+    code="view-ids",
+    severities=(Severity.WARNING,),
+    sentence="A view shows the ids of rows that its tables refuse.",
+)
 
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:

@@ -12,13 +12,15 @@ from supabase_jobs.findings import Explanation, Severity
 def explanation(view: View, actor: Actor) -> Explanation:
     """Why a view shows the rows, and the statement that ends it."""
     if view.is_materialized:
-        return Explanation("a materialized view has no row level security", _revoke(view, actor))
+        return Explanation(
+            cause="a materialized view has no row level security", fix=_revoke(view, actor)
+        )
     if view.is_invoker:
         fix = without_ended(view.label, actor) if actor.remedy else _revoke(view, actor)
-        return Explanation("a function that the view calls", fix)
+        return Explanation(cause="a function that the view calls", fix=fix)
     alter = sql.SQL("alter view {} set (security_invoker = true);").format(view.identifier)
     cause = "the view runs with the privileges of its owner"
-    return Explanation(cause, alter.as_string(None))
+    return Explanation(cause=cause, fix=alter.as_string(None))
 
 
 def leak(

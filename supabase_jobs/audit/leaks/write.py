@@ -17,9 +17,9 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
-    "write",
-    (Severity.ERROR, Severity.WARNING),
-    "Users change, delete or take over rows of others.",
+    code="write",
+    severities=(Severity.ERROR, Severity.WARNING),
+    sentence="Users change, delete or take over rows of others.",
 )
 
 

@@ -165,7 +165,7 @@ class Arguments:
         if type_.endswith("[]"):  # a body compares an element with a column
             looked_up = [value and _as_array(value) for value in looked_up]
         known = list(dict.fromkeys([*looked_up, *known]))
-        choice = Argument(name, type_, known, known[:1], [None])
+        choice = Argument(name=name, type=type_, known=known, anything=known[:1], edges=[None])
         if type_ == "boolean":
             choice.anything = ["true", "false"]
         elif type_ in _TEXTS:
@@ -437,7 +437,13 @@ class Arguments:
             if name:
                 labels.setdefault(name, []).extend(self._labels.get(type_, ()))
         of_arguments = {name: list(dict.fromkeys(texts)) for name, texts in labels.items() if texts}
-        return _Mentions(words, list(keys) or words, casts, of_arguments, matched)
+        return _Mentions(
+            words=words,
+            keys=list(keys) or words,
+            casts=casts,
+            labels=of_arguments,
+            patterns=matched,
+        )
 
 
 def _one_changed(

@@ -285,7 +285,14 @@ class Probes:
 
     def _basic(self, caller: Persona, relation: Relation) -> Iterator[Attempt]:
         for whose, row in (*self.rows(caller, relation), *self._states(caller, relation)):
-            yield Attempt(caller, relation, whose, SELECT, row, statements.select(row, caller.role))
+            yield Attempt(
+                caller=caller,
+                relation=relation,
+                whose=whose,
+                action=SELECT,
+                row=row,
+                sent=statements.select(row, caller.role),
+            )
             columns = self._columns_by_weight(
                 relation, self._writable(relation, caller.role, UPDATE)
             )
@@ -294,9 +301,11 @@ class Probes:
                     caller, row, whose, {columns[0].name: self._values(row, columns[0], caller)[0]}
                 )
             else:
-                yield Attempt(caller, relation, whose, UPDATE, row)
+                yield Attempt(caller=caller, relation=relation, whose=whose, action=UPDATE, row=row)
             deletion = statements.delete(row, self._cursors.get(id(row)))
-            yield Attempt(caller, relation, whose, DELETE, row, deletion)
+            yield Attempt(
+                caller=caller, relation=relation, whose=whose, action=DELETE, row=row, sent=deletion
+            )
         yield from self._inserts(caller, relation)
 
     def _writable(self, relation: Relation, role: str, action: str) -> list[Column]:
@@ -987,7 +996,11 @@ class Probes:
                 if compared and others and current in known and column.base != "bool":
                     self._everybody.append(
                         _Role(
-                            relation, users[0], column.name, current or "", others[: LIMITS.values]
+                            relation=relation,
+                            user=users[0],
+                            column=column.name,
+                            value=current or "",
+                            others=others[: LIMITS.values],
                         )
                     )
         return self._everybody
@@ -1045,12 +1058,12 @@ class Probes:
             if hidden:
                 rows = [(a.row, write.caller.role) for a in hidden]
                 repeated = Attempt(
-                    write.caller,
-                    write.relation,
-                    write.whose,
-                    SELECT,
-                    write.row,
-                    write.sent,
+                    caller=write.caller,
+                    relation=write.relation,
+                    whose=write.whose,
+                    action=SELECT,
+                    row=write.row,
+                    sent=write.sent,
                     after=[statements.exists(rows)],
                     effect=_any_true,
                     others=[
@@ -1063,12 +1076,12 @@ class Probes:
                 if a.action in (UPDATE, DELETE):
                     assert write.sent is not None  # noqa: S101  it reached its target
                     again = Attempt(
-                        write.caller,
-                        a.relation,
-                        a.whose,
-                        a.action,
-                        a.row,
-                        a.sent,
+                        caller=write.caller,
+                        relation=a.relation,
+                        whose=a.whose,
+                        action=a.action,
+                        row=a.row,
+                        sent=a.sent,
                         before=[write.sent.statement],
                         after=a.after,
                         column=a.column,

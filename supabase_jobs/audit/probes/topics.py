@@ -160,7 +160,7 @@ def run(
         return [], []
     topics = list(dict.fromkeys(_topics(world)))[: LIMITS.topics]
     attempts = [
-        TopicAttempt(caller, topic, action, extension)
+        TopicAttempt(caller=caller, topic=topic, action=action, extension=extension)
         for caller in callers
         if caller.kind != SERVICE
         for topic in topics

@@ -488,19 +488,35 @@ def _user_row(users: int | None, user: User) -> Row | None:
     if users is None or not user.email:
         return None
     relation = _platform_table(users, "auth", "users")
-    return Row(relation, {"id": user.id, "email": user.email}, "", token=user.email)
+    return Row(
+        relation=relation, values={"id": user.id, "email": user.email}, ctid="", token=user.email
+    )
 
 
 def _secret_row(value: str) -> Row:
     """The row of a secret of Vault, which requests may not read. Its value marks it."""
     relation = _platform_table(0, *VAULT.split("."))
-    return Row(relation, {"id": None, "secret": value}, "", token=value)
+    return Row(relation=relation, values={"id": None, "secret": value}, ctid="", token=value)
 
 
 def _platform_table(oid: int, schema: str, name: str) -> Relation:
     """A table of the platform, which the catalog leaves out, with the column of its key."""
     id_ = Column(
-        "id", "uuid", "uuid", "b", "U", -1, None, "", True, None, "", "", (), (), frozenset()
+        name="id",
+        type="uuid",
+        base="uuid",
+        typtype="b",
+        category="U",
+        typmod=-1,
+        element=None,
+        element_typtype="",
+        not_null=True,
+        default=None,
+        identity="",
+        generated="",
+        labels=(),
+        checks=(),
+        granted=frozenset(),
     )
     return Relation(
         oid=oid,
@@ -517,7 +533,18 @@ def _platform_table(oid: int, schema: str, name: str) -> Relation:
         triggers=(),
         reads=(),
         columns=(id_,),
-        constraints=(Constraint("key", "p", ("id",), None, None, (), None, False),),
+        constraints=(
+            Constraint(
+                name="key",
+                kind="p",
+                columns=("id",),
+                target=None,
+                target_name=None,
+                target_columns=(),
+                definition=None,
+                deferrable=False,
+            ),
+        ),
         policies=(),
     )
 

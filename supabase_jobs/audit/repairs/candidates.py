@@ -237,7 +237,7 @@ def restriction(
         others = [p for p in relation.policies if p not in policies and _serves(p, policy, role)]
         edit = _restricting(plan, relation, policy, action, may_drop=may_drop and bool(others))
         edits.append((relation, policy, edit))
-    return Demand(edits)
+    return Demand(edits=edits)
 
 
 def _serves(other: Policy, policy: Policy, role: str) -> bool:
@@ -263,7 +263,7 @@ def refusal(relation: Relation, policies: Sequence[Policy], action: str) -> Dema
     """Refuse new rows, or a DELETE, that open something to their caller, by policies that have no
     other use.
     """
-    return Demand([(relation, policy, _refusing(policy, action)) for policy in policies])
+    return Demand(edits=[(relation, policy, _refusing(policy, action)) for policy in policies])
 
 
 def _refusing(policy: Policy, action: str) -> Edit:
@@ -290,7 +290,7 @@ def without_ended(
             (function, mark) for function in ended_rows.functions(plan, table, policy, mark)
         ]
     if marks or functions:
-        return Demand((), marks, functions)
+        return Demand(edits=(), marks=marks, functions=functions)
     names = ", ".join(f'policy "{policy.name}"' for policy in policies) or relation.label
     return Demand(text=ended_rows.missing_condition(names, mark))
 
@@ -518,7 +518,9 @@ def without_columns(
 
 
 def _change(changes: dict[tuple[int, str], _Change], relation: Relation, policy: Policy) -> _Change:
-    return changes.setdefault((relation.oid, policy.name), _Change(relation, policy))
+    return changes.setdefault(
+        (relation.oid, policy.name), _Change(relation=relation, policy=policy)
+    )
 
 
 def _text(composed: sql.Composable) -> str:
@@ -602,7 +604,7 @@ def _undoing(plan: Plan, change: Change, role: str) -> Iterator[Demand]:
 
 def edited(relation: Relation, policies: Sequence[Policy], edit: Edit) -> Demand:
     """The same edit of several policies."""
-    return Demand([(relation, policy, edit) for policy in policies])
+    return Demand(edits=[(relation, policy, edit) for policy in policies])
 
 
 def _fewer_alternatives(relation: Relation, policies: Sequence[Policy]) -> Iterator[Demand]:

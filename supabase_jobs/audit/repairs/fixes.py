@@ -54,7 +54,13 @@ class Repaired:
     def explanation(self, proofs: Proofs) -> Explanation:
         """The cause and the fix. All repairs must have been proven before."""
         fix = proofs.written(self.proven)
-        return Explanation(self.cause, fix, self.policies, self.proven.is_proven, self.origin)
+        return Explanation(
+            cause=self.cause,
+            fix=fix,
+            policies=self.policies,
+            proven=self.proven.is_proven,
+            origin=self.origin,
+        )
 
     def finding(self, proofs: Proofs) -> AuditFinding:
         """The leak as reports print it. All repairs must have been proven before."""
@@ -83,9 +89,15 @@ def of_shown(
     if one.guard is not None and proven.demand is not None:
         change = one.guard if proven.demand.text == one.guard.text else change
     if change is not None:
-        return Repaired(one.leak, change.cause, change.policies, proven, change.origin)
+        return Repaired(
+            leak=one.leak,
+            cause=change.cause,
+            policies=change.policies,
+            proven=proven,
+            origin=change.origin,
+        )
     policies = tuple(policy.name for policy in one.policies)
-    return Repaired(one.leak, one.named(plan), policies, proven)
+    return Repaired(leak=one.leak, cause=one.named(plan), policies=policies, proven=proven)
 
 
 def of_deviations(
@@ -156,7 +168,9 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
     elif leak.kind is public_bucket.KIND:
         ask = "Not tried: no trial sees who reads files by their URL. If nobody needs that, run:"
         proven = Proven(as_comment(f"{ask}\n{leak.explanation.fix}"))
-    return Repaired(leak, leak.explanation.cause, leak.explanation.policies, proven)
+    return Repaired(
+        leak=leak, cause=leak.explanation.cause, policies=leak.explanation.policies, proven=proven
+    )
 
 
 def _of_refusal(refusal: Refusal) -> list[Demand]:
@@ -218,12 +232,12 @@ def of_column_grants(
         revoke = sql.SQL("revoke select ({}) on {} from {};").format(
             sql.Identifier(column), target, to
         )
-        return Explanation(f"a grant of SELECT ({column})", revoke.as_string(None))
+        return Explanation(cause=f"a grant of SELECT ({column})", fix=revoke.as_string(None))
     columns = sql.SQL(", ").join(c.identifier for c in relation.columns if c.name in known)
     fix = sql.SQL("revoke select on {0} from {1}; grant select ({2}) on {0} to {1};").format(
         target, to, columns
     )
-    return Explanation("a grant of SELECT", fix.as_string(None))
+    return Explanation(cause="a grant of SELECT", fix=fix.as_string(None))
 
 
 def _of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:

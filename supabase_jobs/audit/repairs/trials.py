@@ -248,7 +248,7 @@ class Trials:
                 statement = bypass.sent[0].statement
                 tried.setdefault(name, {})[statement.sql] = statement
         calls = [
-            _Call(caller, name, statement, marks)
+            _Call(caller=caller, function=name, statement=statement, marks=marks)
             for caller in self._callers
             for name, statements in tried.items()
             for statement in islice(statements.values(), LIMITS.calls)
@@ -349,5 +349,7 @@ class Trials:
             [*tried, *around.writes_to_users],
             [],
         )
-        seen = Seen(plan, attempts, gains, tried, kinds.find(facts)).within(scope)
+        seen = Seen(
+            plan=plan, attempts=attempts, gains=gains, bypasses=tried, leaks=kinds.find(facts)
+        ).within(scope)
         return replace(seen, uses=self._call(scope.functions))

@@ -170,7 +170,7 @@ def _of_column(
 
 def sign_up_as(connection: Connection, user: User, chosen: Choices) -> bool:
     """Sign a user up with these values; False if the project refuses them."""
-    new = NewUser(uuid.UUID(user.id), user.name, metadata=chosen.metadata)
+    new = NewUser(id=uuid.UUID(user.id), name=user.name, metadata=chosen.metadata)
     try:
         [row] = sign_up.run(connection, [new]).rows
     except SignUpRejectedError:

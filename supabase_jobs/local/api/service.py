@@ -213,7 +213,12 @@ def _launch(launch: _Launch) -> tuple[Processes, int]:
         state.stop_launched(postgrest_config)
         raise
     processes = Processes(
-        postgrest_pid, postgrest_config, postgrest_port, pid, gateway_config, launch.database_port
+        postgrest=postgrest_pid,
+        postgrest_config=postgrest_config,
+        postgrest_port=postgrest_port,
+        gateway=pid,
+        gateway_config=gateway_config,
+        database_port=launch.database_port,
     )
     return processes, port
 

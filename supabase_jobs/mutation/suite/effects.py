@@ -139,13 +139,13 @@ def _calls(
                 "select 1 where has_function_privilege(current_user, {}, 'execute')"
             ).format(sql.Literal(name))
             may = RecordedAttempt(
-                name,
-                Caller(role, {"role": role}, {}, label=role),
-                "none",
-                "execute",
-                ROWS,
-                (Check(Query(sql.Literal(name), query)),),
-                name,
+                object=name,
+                caller=Caller(role=role, claims={"role": role}, headers={}, label=role),
+                whose="none",
+                action="execute",
+                outcome=ROWS,
+                checks=(Check(Query(sql.Literal(name), query)),),
+                of=name,
             )
             may_not = replace(may, outcome=HIDDEN)
             yield (may, may_not) if role in before.functions[name] else (may_not, may)

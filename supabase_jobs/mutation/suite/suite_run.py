@@ -126,16 +126,16 @@ class SuiteRun:
         plan, options = self._plan, self._options
         order = [fault.fault.id for fault in plan.faults]
         return SuiteMutation(
-            tuple(self._mutants[name] for name in order if name in self._mutants),
-            len(order),
-            plan.derived,
-            options.seed if options.sample is not None else None,
-            options.command,
-            plan.suite_seconds,
-            plan.timeout,
-            options.jobs,
-            time.monotonic() - self._started,
-            database,
+            mutants=tuple(self._mutants[name] for name in order if name in self._mutants),
+            selected=len(order),
+            derived=plan.derived,
+            seed=options.seed if options.sample is not None else None,
+            command=options.command,
+            suite_seconds=plan.suite_seconds,
+            timeout=plan.timeout,
+            jobs=options.jobs,
+            seconds=time.monotonic() - self._started,
+            database=database,
         )
 
     def _derive(self) -> list[SuiteFault]:
@@ -267,7 +267,14 @@ def _describe(fault: SuiteFault, state: str, by: tuple[str, ...], started: float
     planted = fault.fault
     seconds = time.monotonic() - started
     return SuiteMutant(
-        planted.id, planted.object, fault.kind, fault.sentence, planted.sql, state, by, seconds
+        id=planted.id,
+        object=planted.object,
+        kind=fault.kind,
+        sentence=fault.sentence,
+        sql=planted.sql,
+        state=state,
+        by=by,
+        seconds=seconds,
     )
 
 
@@ -281,16 +288,16 @@ def _survivor(fault: SuiteFault, effect: Effect, started: float) -> SuiteMutant:
         }
     seconds = time.monotonic() - started
     return SuiteMutant(
-        planted.id,
-        planted.object,
-        fault.kind,
-        fault.sentence,
-        planted.sql,
-        effect.state,
-        (),
-        seconds,
-        tests,
-        effect.note,
+        id=planted.id,
+        object=planted.object,
+        kind=fault.kind,
+        sentence=fault.sentence,
+        sql=planted.sql,
+        state=effect.state,
+        by=(),
+        seconds=seconds,
+        tests=tests,
+        note=effect.note,
     )
 
 

@@ -226,9 +226,9 @@ def _sections(result: AccessDiff) -> Iterator[Section]:
     told: set[str] = set()
     for heading, kinds in PARTS.items():
         if found := entries(result, *kinds, told=told):
-            yield Findings(heading, found)
+            yield Findings(title=heading, entries=found)
     if missing := tuple(omissions(result)):
-        yield Omissions("Not compared", "? ", missing)
+        yield Omissions(title="Not compared", label="? ", items=missing)
     matrix = audit.access(result.audit, with_attempts=False)
     if matrix.rows:
         yield replace(

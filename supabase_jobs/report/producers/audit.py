@@ -421,7 +421,14 @@ def _found(group: Sequence[AuditFinding]) -> Finding:
     cause = f" (cause: {first.cause})" if first.cause else ""
     if not first.origin:
         message = f"{first.message}{cause}"
-        return Finding(first.id, AREA, first.severity, first.object, message, first.fix)
+        return Finding(
+            id=first.id,
+            area=AREA,
+            severity=first.severity,
+            object=first.object,
+            message=message,
+            fix=first.fix,
+        )
     kind = first.id.partition(":")[0]
     message = f"{'; '.join(dict.fromkeys(map(_said, group)))}{cause}"
     return Finding(
@@ -486,7 +493,7 @@ def checks(
 def _sections(result: Audit) -> Iterator[Section]:
     notes = _notes(result)
     parts = (
-        Findings("Leaks", _entries(result, _leaks(result)), "leaks"),
+        Findings(title="Leaks", entries=_entries(result, _leaks(result)), anchor="leaks"),
         Findings(
             title="Changes",
             entries=_entries(result, _deviations(result)),
@@ -529,9 +536,15 @@ def _sections(result: Audit) -> Iterator[Section]:
         yield _LEGEND
     if result.not_tested:
         items = tuple(Omission(i.object, i.why, i.help) for i in result.not_tested)
-        yield Omissions("Not tested", "not tested: ", items, "not-tested", "object")
+        yield Omissions(
+            title="Not tested",
+            label="not tested: ",
+            items=items,
+            anchor="not-tested",
+            noun="object",
+        )
     if result.callers:
-        yield Scripts("Callers", "callers", _CALLERS, result.callers)
+        yield Scripts(title="Callers", anchor="callers", intro=_CALLERS, scripts=result.callers)
 
 
 _CALLERS = (

@@ -46,9 +46,11 @@ def _sections(result: DefaultGrants) -> Iterator[Section]:
         title = f"{heading} {state}"
         entries = access.entries(difference, *kinds)
         if entries:
-            yield Findings(title, tuple(replace(entry, label=f"{title}: ") for entry in entries))
+            yield Findings(
+                title=title, entries=tuple(replace(entry, label=f"{title}: ") for entry in entries)
+            )
     if missing := tuple(access.omissions(difference)):
-        yield Omissions("Not compared", "? ", missing)
+        yield Omissions(title="Not compared", label="? ", items=missing)
     matrix = audit.access(difference.audit, with_attempts=False)
     if matrix.rows:
         yield replace(

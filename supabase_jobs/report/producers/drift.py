@@ -56,7 +56,11 @@ def document(result: Drift) -> Document:
         lead=f"{verdict}, {result.milliseconds / 1000:.1f} s. Compared with {files}.",
         closing=(Line(f"{text}, {result.milliseconds / 1000:.1f} s"),),
         contract=lambda: contract(result),
-        sections=(Findings("", tuple(_entries(result)), "drift", heading="Differences"),),
+        sections=(
+            Findings(
+                title="", entries=tuple(_entries(result)), anchor="drift", heading="Differences"
+            ),
+        ),
         limit=_SUMMARY,
         milliseconds=result.milliseconds,
         database=result.database,

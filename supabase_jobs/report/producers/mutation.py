@@ -79,10 +79,10 @@ def contract(result: MutationResult) -> Mapping[str, object]:
 def _sections(result: MutationResult) -> Iterator[Section]:
     entries = (*map(_survivor, result.survivors), *map(_waived, result.waived))
     if entries:
-        yield Findings("", entries, "survivors", heading="Survivors")
+        yield Findings(title="", entries=entries, anchor="survivors", heading="Survivors")
     if result.not_injected:
         items = tuple(Omission(fault.id, error) for fault, error in result.not_injected)
-        yield Omissions("", "not injected: ", items)
+        yield Omissions(title="", label="not injected: ", items=items)
     if scores := _by_operator(result):
         yield Tables("Scores", "scores", (score_table("operator", "Operator", scores),))
 

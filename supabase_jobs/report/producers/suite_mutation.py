@@ -192,13 +192,13 @@ def _sections(result: SuiteMutation) -> Iterator[Section]:
     yield Tables("Scores", "scores", tuple(table for table in tables if table.rows))
     if result.survivors:
         entries = tuple(map(_entry, result.survivors))
-        yield Findings("", entries, "survivors", heading="Survivors")
+        yield Findings(title="", entries=entries, anchor="survivors", heading="Survivors")
     if rejected := result.of("rejected"):
         items = tuple(Omission(m.id, "; ".join(m.by)) for m in rejected)
-        yield Omissions("", "not injected: ", items)
+        yield Omissions(title="", label="not injected: ", items=items)
     if untested := result.of("untested"):
         items = tuple(Omission(m.id, m.note) for m in untested)
-        yield Omissions("Not tested", "not tested: ", items, "untested")
+        yield Omissions(title="Not tested", label="not tested: ", items=items, anchor="untested")
 
 
 def _entry(mutant: SuiteMutant) -> Entry:

@@ -389,7 +389,7 @@ def _sections(result: Verification) -> Iterator[Section]:
     if result.findings:
         cases = {case.id: case for case in (*result.unexpected, *result.cases)}
         entries = tuple(_entry(group, result, cases) for group in groups(result.findings))
-        yield Findings("", entries, "findings", heading="Findings")
+        yield Findings(title="", entries=entries, anchor="findings", heading="Findings")
     matrices = tuple(_outcomes(result))
     yield from matrices
     if matrices:

@@ -84,10 +84,10 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
     for name, _, _ in rows:
         function = f"auth.{name}()"
         case = Case(
-            f"{AREA}:{function}:caller",
-            AREA,
-            function,
-            "the function returns the caller of the token",
+            id=f"{AREA}:{function}:caller",
+            area=AREA,
+            object=function,
+            name="the function returns the caller of the token",
         )
         context.cases.append(catalog.with_script(case, QUERY, function, context))
         if name in deviations:
@@ -96,7 +96,14 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
                 " but the claims of the token."
             )
             context.findings.append(
-                Finding(case.id, AREA, Severity.ERROR, function, deviations[name], fix)
+                Finding(
+                    id=case.id,
+                    area=AREA,
+                    severity=Severity.ERROR,
+                    object=function,
+                    message=deviations[name],
+                    fix=fix,
+                )
             )
 
 

@@ -76,15 +76,29 @@ class Cell:
 
     def case(self, names: Names) -> Case:
         """Its case, with the script that repeats it."""
-        return Case(self.id, AREA, self.matrix.object, self.name, lambda: self._script(names))
+        return Case(
+            id=self.id,
+            area=AREA,
+            object=self.matrix.object,
+            name=self.name,
+            script=lambda: self._script(names),
+        )
 
     def trace(self, outcome: str) -> Trace:
         """The statements and privileges that its outcome depends on."""
         if served := self.row.served:  # whose statement may have failed
             statements = (served[-1].statement, self.action.sql)
-            return Trace(statements, "", "", self.expected, outcome)
+            return Trace(
+                statements=statements, role="", command="", expected=self.expected, actual=outcome
+            )
         role = self.row.identity.role
-        return Trace((self.action.sql,), role, self.action.command, self.expected, outcome)
+        return Trace(
+            statements=(self.action.sql,),
+            role=role,
+            command=self.action.command,
+            expected=self.expected,
+            actual=outcome,
+        )
 
     def _script(self, names: Names) -> str:
         meaning = f" ({OUTCOMES[self.expected]})" if self.expected in OUTCOMES else ""
@@ -208,7 +222,9 @@ class _MatrixRun:
             together = {name for name, e in row.expected.items() if e in _WITHOUT_ERROR}
             filled = row.filled(impersonation.texts)
             self._literals.append(values)
-            self.probes.append(RowProbe(filled, matrix.actions, values, together))
+            self.probes.append(
+                RowProbe(row=filled, actions=matrix.actions, literals=values, together=together)
+            )
         self.guarded = [action for action in matrix.actions if action.unrestricted_if is not None]
         self.unrestricted: dict[str, set[str]] = {}
         self._controls: dict[_Target, ControlProbe] = {}
@@ -269,11 +285,11 @@ class _MatrixRun:
         outcomes = tuple(probe.outcomes(names) for probe in self.probes)
         self._context.grids.append(
             Grid(
-                self.matrix.title,
-                tuple(names),
-                tuple(row.label for row in rows),
-                outcomes,
-                frozenset(self._mismatches),
+                title=self.matrix.title,
+                columns=tuple(names),
+                rows=tuple(row.label for row in rows),
+                cells=outcomes,
+                mismatches=frozenset(self._mismatches),
             )
         )
 
@@ -303,10 +319,17 @@ class _MatrixRun:
                         f" owner, the statement {failure}"
                     )
                     finding = Finding(
-                        cell.id, AREA, Severity.ERROR, self.matrix.object, message, _FIX_CONTROL
+                        id=cell.id,
+                        area=AREA,
+                        severity=Severity.ERROR,
+                        object=self.matrix.object,
+                        message=message,
+                        fix=_FIX_CONTROL,
                     )
                     self._context.findings.append(finding)
-                    self._context.evidence.traces[cell.id] = Trace((action.control or action.sql,))
+                    self._context.evidence.traces[cell.id] = Trace(
+                        statements=(action.control or action.sql,)
+                    )
         return failed
 
 
@@ -361,7 +384,14 @@ def _judge_cell(
     if policy := narrowing.of_cell(context, table, role, command, expected, outcome):
         message = f"{message}: {policy.explanation}"
         context.findings.append(
-            Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, narrowing.FIX)
+            Finding(
+                id=cell.id,
+                area=AREA,
+                severity=Severity.INFO,
+                object=cell.matrix.object,
+                message=message,
+                fix=narrowing.FIX,
+            )
         )
         return False
     if outcome in CLOSED and prober.ignores_legacy_settings(cell.row.identity):
@@ -369,14 +399,28 @@ def _judge_cell(
             f"{message}: auth.uid() ignores the settings of older versions of"
             " PostgREST, so this caller is nobody"
         )
-        finding = Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, _FIX_LEGACY)
+        finding = Finding(
+            id=cell.id,
+            area=AREA,
+            severity=Severity.INFO,
+            object=cell.matrix.object,
+            message=message,
+            fix=_FIX_LEGACY,
+        )
         context.findings.append(finding)
         return False
     if context.allowed.narrowings_unknown:
         context.equivalence.needed[cell.id] = []
     fix = _raised(error) or _FIXES.get(expected, _FIX_CONSTRAINT)
     context.findings.append(
-        Finding(cell.id, AREA, Severity.ERROR, cell.matrix.object, message, fix)
+        Finding(
+            id=cell.id,
+            area=AREA,
+            severity=Severity.ERROR,
+            object=cell.matrix.object,
+            message=message,
+            fix=fix,
+        )
     )
     context.evidence.traces[cell.id] = cell.trace(outcome)
     return False

@@ -105,7 +105,13 @@ def api_case(api_cell: ApiCell, in_sql: Case, variables: Mapping[str, object]) -
     )
     title = api_title(cell.matrix)
     id = f"{AREA}:{title}:{cell.row.label}:{cell.action.name}"
-    return Case(id, AREA, title, f"{cell.name}, through the API as in SQL", about + in_sql.sql)
+    return Case(
+        id=id,
+        area=AREA,
+        object=title,
+        name=f"{cell.name}, through the API as in SQL",
+        script=about + in_sql.sql,
+    )
 
 
 def _request_lines(api_cell: ApiCell, variables: Mapping[str, object]) -> Iterator[str]:
@@ -183,7 +189,13 @@ def run(
         declared = other_values.replaced(declared, inserted.texts)
     with endpoint.client() as http, guard.transaction():
         sender = Sender(endpoint, http, (NO_SUCH_PATH, NO_SUCH_TABLE))
-        this = _Run(connection, declared, impersonation, expectations, sender)
+        this = _Run(
+            connection=connection,
+            declared=declared,
+            impersonation=impersonation,
+            expectations=expectations,
+            sender=sender,
+        )
         marked_ids.lock(guard)
         with _cleaned_up(this):
             _require_same_database(this, in_sql)
@@ -299,9 +311,22 @@ def _run_matrix(
                 " its db-pre-request"
                 " function, and any proxy between the client and the API."
             )
-            findings.append(Finding(case.id, AREA, Severity.ERROR, title, message, fix))
+            findings.append(
+                Finding(
+                    id=case.id,
+                    area=AREA,
+                    severity=Severity.ERROR,
+                    object=title,
+                    message=message,
+                    fix=fix,
+                )
+            )
     grid = Grid(
-        title, in_sql.columns, in_sql.rows, tuple(map(tuple, outcomes)), frozenset(mismatches)
+        title=title,
+        columns=in_sql.columns,
+        rows=in_sql.rows,
+        cells=tuple(map(tuple, outcomes)),
+        mismatches=frozenset(mismatches),
     )
     return replace(
         verified,
@@ -320,11 +345,11 @@ def _without_empty(grid: Grid) -> Grid:
         return tuple(cells[c] for c in columns)
 
     return Grid(
-        grid.title,
-        kept(grid.columns),
-        tuple(grid.rows[r] for r in rows),
-        tuple(kept(grid.cells[r]) for r in rows),
-        frozenset((rows.index(r), columns.index(c)) for r, c in grid.mismatches),
+        title=grid.title,
+        columns=kept(grid.columns),
+        rows=tuple(grid.rows[r] for r in rows),
+        cells=tuple(kept(grid.cells[r]) for r in rows),
+        mismatches=frozenset((rows.index(r), columns.index(c)) for r, c in grid.mismatches),
     )
 
 

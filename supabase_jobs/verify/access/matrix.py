@@ -57,10 +57,10 @@ class DeclaredRequest:
         query += [equal(*pair) for pair in with_parameters(self.where, parameter).items()]
         has_body = self.verb not in ("select", "delete")
         return Request(
-            _METHODS.get(self.verb, "POST"),
-            function_path(self.target) if self.verb == "rpc" else table_path(self.target),
-            caller,
-            tuple(query),
+            method=_METHODS.get(self.verb, "POST"),
+            path=function_path(self.target) if self.verb == "rpc" else table_path(self.target),
+            caller=caller,
+            query=tuple(query),
             profile=_SCHEMA,
             prefer=self._prefer(),
             body=as_json(with_parameters(self.values, parameter)) if has_body else "",
@@ -256,11 +256,11 @@ def _declaration(
     for table_name, roles in toml.get("untested_privileges", {}).items():
         untested_privileges[table_name] = {role: tuple(names) for role, names in roles.items()}
     return AccessDeclaration(
-        ids,
-        load_fixture(toml, ids, variables),
-        tuple(matrices),
-        frozenset(placeholders - set(ids)),
-        tuple(toml.get("api", {}).get("cleanup", ())),
+        ids=ids,
+        fixture=load_fixture(toml, ids, variables),
+        matrices=tuple(matrices),
+        placeholders=frozenset(placeholders - set(ids)),
+        cleanup=tuple(toml.get("api", {}).get("cleanup", ())),
         identities=identities,
         served=served,
         untested_privileges=untested_privileges,
@@ -320,7 +320,13 @@ def _matrix(
             )
         name = row["identity"]
         rows.append(
-            MatrixRow(label, identities[name], binds, expected[label], served.get(name, ()))
+            MatrixRow(
+                label=label,
+                identity=identities[name],
+                binds=binds,
+                expected=expected[label],
+                served=served.get(name, ()),
+            )
         )
     return Matrix(title, object, actions, tuple(rows))
 
@@ -328,7 +334,7 @@ def _matrix(
 def _action(name: str, table: Mapping[str, Any]) -> DeclaredAction:
     others = {key: value for key, value in table.items() if key != "api"}
     return DeclaredAction(
-        name, **others, api=parse_request(name, table["api"]) if "api" in table else None
+        name=name, **others, api=parse_request(name, table["api"]) if "api" in table else None
     )
 
 
@@ -343,7 +349,7 @@ def parse_request(action: str, table: Mapping[str, Any]) -> DeclaredRequest:
             f"action {action!r}: its api table must have exactly one of {', '.join(VERBS)}"
         )
     try:
-        return DeclaredRequest(verbs[0], table[verbs[0]], **others)
+        return DeclaredRequest(verb=verbs[0], target=table[verbs[0]], **others)
     except TypeError as error:
         raise ConfigError(f"action {action!r}: its api table is not a request: {error}") from error
 

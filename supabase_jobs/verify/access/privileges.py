@@ -42,7 +42,7 @@ def check(
     auth_functions.check(connection, functions, context)
     for table, role, privilege, reachable, fix in actual:
         id = f"{AREA}:{table}:{role} may {privilege}"
-        case = Case(id, AREA, table, f"{role} may {privilege}: declared")
+        case = Case(id=id, area=AREA, object=table, name=f"{role} may {privilege}: declared")
         context.cases.append(catalog.with_script(case, _PRIVILEGES, table, context))
         if (table, role, privilege) not in privileges:
             severity = Severity.ERROR if reachable else Severity.WARNING
@@ -50,14 +50,18 @@ def check(
                 f"undeclared: {role} may {privilege} {table}, but access.toml"
                 " neither tests nor lists this"
             )
-            context.findings.append(Finding(id, AREA, severity, table, message, fix))
+            context.findings.append(
+                Finding(id=id, area=AREA, severity=severity, object=table, message=message, fix=fix)
+            )
             context.allowed.candidates[id] = {"object": table, "role": role, "privilege": privilege}
-            context.evidence.traces[id] = Trace((table,), role, privilege.lower(), DENIED)
+            context.evidence.traces[id] = Trace(
+                statements=(table,), role=role, command=privilege.lower(), expected=DENIED
+            )
     pins.apply(connection, expectations.allowed, sorted(tables), context)
     exposed = expectations.all_exposed_schemas(exposed_rows)
     for schema in declared.unexposed_schemas:
         id = f"{AREA}:{schema}:not served"
-        case = Case(id, AREA, schema, "the API does not expose this schema")
+        case = Case(id=id, area=AREA, object=schema, name="the API does not expose this schema")
         context.cases.append(catalog.with_script(case, EXPOSED_SCHEMAS, schema, context))
         if schema in exposed:
             message = "the API exposes this schema, which holds helpers and definer bodies"
@@ -65,4 +69,13 @@ def check(
                 "Remove it from the API's schemas: supabase/config.toml, or"
                 " pgrst.db_schemas of authenticator."
             )
-            context.findings.append(Finding(id, AREA, Severity.ERROR, schema, message, fix))
+            context.findings.append(
+                Finding(
+                    id=id,
+                    area=AREA,
+                    severity=Severity.ERROR,
+                    object=schema,
+                    message=message,
+                    fix=fix,
+                )
+            )

@@ -89,7 +89,14 @@ def report_unused(allowed: Allowed, areas: Collection[str], context: Context) ->
                 message = f"[{section}] {toml_string(name)} has no effect: no finding needs it"
                 id = f"{STRUCTURE}:{section}:{name}"
                 context.findings.append(
-                    Finding(id, STRUCTURE, Severity.INFO, FILE_NAME, message, _FIX_UNUSED)
+                    Finding(
+                        id=id,
+                        area=STRUCTURE,
+                        severity=Severity.INFO,
+                        object=FILE_NAME,
+                        message=message,
+                        fix=_FIX_UNUSED,
+                    )
                 )
 
 
@@ -106,7 +113,11 @@ def _judged(finding: Finding, pins: Sequence[_Pin], allowed: Allowed, context: C
         for pin in pins:
             if pin.restrictive_for is not None and pin.roles is not None:
                 policy = Narrowing(
-                    finding.object, pin.name, pin.restrictive_for, frozenset(pin.roles), reasons
+                    object=finding.object,
+                    policy=pin.name,
+                    command=pin.restrictive_for,
+                    roles=frozenset(pin.roles),
+                    reason=reasons,
                 )
                 context.allowed.narrowings.append(policy)
         return replace(

@@ -171,7 +171,15 @@ def _report(
 ) -> None:
     if not context.repeated:
         script_of = partial(scripts.of, scenario)
-        context.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, script_of))
+        context.cases.append(
+            Case(
+                id=_id(scenario),
+                area=AREA,
+                object=scenario.subject,
+                name=scenario.name,
+                script=script_of,
+            )
+        )
     if isinstance(outcome, UncheckedError):
         context.mark_unchecked(AREA, scenario.subject, str(outcome), outcome.fix, id=_id(scenario))
     elif outcome:
@@ -183,7 +191,7 @@ def _report(
                 *scenario.given,
                 *(step.call for step in scenario.steps),
             )
-            context.evidence.traces[finding.id] = Trace(statements)
+            context.evidence.traces[finding.id] = Trace(statements=statements)
         if context.allowed.narrowings_unknown:
             context.equivalence.needed[_id(scenario)] = []
 
@@ -259,7 +267,14 @@ def _deviation(scenario: Scenario, deviations: Sequence[Deviation], context: Con
     fix = f"{scenario.subject}, or an object that it uses, differs from the migrations."
     if explanation := _explanation(scenario, deviations, context):
         severity, message, fix = Severity.INFO, f"{message}: {explanation}", narrowing.FIX
-    return Finding(_id(scenario), AREA, severity, scenario.subject, message, fix)
+    return Finding(
+        id=_id(scenario),
+        area=AREA,
+        severity=severity,
+        object=scenario.subject,
+        message=message,
+        fix=fix,
+    )
 
 
 def _explanation(

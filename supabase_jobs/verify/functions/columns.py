@@ -87,4 +87,11 @@ def _info(table: str, kind: str, why: str, columns: Collection[str]) -> Finding:
     message = (
         f"{kind} that the scenarios do not compare, because {why}: {', '.join(sorted(columns))}"
     )
-    return Finding(f"{AREA}:{table}:{kind}", AREA, Severity.INFO, table, message, "")
+    return Finding(
+        id=f"{AREA}:{table}:{kind}",
+        area=AREA,
+        severity=Severity.INFO,
+        object=table,
+        message=message,
+        fix="",
+    )

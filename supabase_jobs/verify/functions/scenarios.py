@@ -139,14 +139,16 @@ def _scenarios(
         )
     scenarios = tuple(_scenario(table, identities, ids) for table in toml["scenario"])
     declared = Scenarios(
-        ids,
-        fixture_ids,
-        matrix.fixture.followed_by(fixture) if matrix else fixture,
-        toml["watch"],
-        scenarios,
-        frozenset(name for text in _texts(scenarios) for name in Template(text).get_identifiers())
+        ids=ids,
+        fixture_ids=fixture_ids,
+        fixture=matrix.fixture.followed_by(fixture) if matrix else fixture,
+        watch=toml["watch"],
+        scenarios=scenarios,
+        placeholders=frozenset(
+            name for text in _texts(scenarios) for name in Template(text).get_identifiers()
+        )
         - set(ids),
-        tuple(toml.get("unchanging", ())),
+        unchanging=tuple(toml.get("unchanging", ())),
     )
     _check_names(declared)
     held = [conditions.holds(table, variables, table["name"]) for table in toml["scenario"]]
@@ -205,7 +207,13 @@ def _step(table: dict[str, Any], identities: Mapping[str, Caller], where: str) -
             f"{where}: {error!r} is neither an SQLSTATE nor one of {', '.join(REFUSALS)}"
         )
     rows = tuple(tuple(map(_text, row)) for row in table.get("result", ()))
-    return ScenarioStep(table["call"], identity, rows, error, table.get("may_be_refused", False))
+    return ScenarioStep(
+        call=table["call"],
+        identity=identity,
+        result=rows,
+        error=error,
+        may_be_refused=table.get("may_be_refused", False),
+    )
 
 
 def _changes(

@@ -55,14 +55,25 @@ def run_lints(
             if not known.isdisjoint(f"structure:{fact}" for fact in facts):
                 continue
             id = ":".join(part for part in (prefix, stem, subject, name) if part)
-            findings.append(Finding(id, area, Severity(severity), subject, message, fix))
+            findings.append(
+                Finding(
+                    id=id,
+                    area=area,
+                    severity=Severity(severity),
+                    object=subject,
+                    message=message,
+                    fix=fix,
+                )
+            )
             if any(fact.endswith(f":{subject}") for fact in facts):
                 context.allowed.candidates[id] = {"name": subject}
         context.findings += findings
         for id, subject in [(f.id, f.object) for f in findings] or [
             (f"{prefix}:{stem}", "database")
         ]:
-            context.cases.append(Case(id, area, subject, title, probe, preamble=prefix))
+            context.cases.append(
+                Case(id=id, area=area, object=subject, name=title, script=probe, preamble=prefix)
+            )
 
 
 def _title(text: str) -> str:

@@ -167,7 +167,7 @@ class _PlanChecker:
                     partial(self._planner.catalog_script, "index", [name]),
                     _known(_unusable(name, index is None, affected)),
                     Trace(
-                        tuple(query.sql for query in queries if query.index == name),
+                        statements=tuple(query.sql for query in queries if query.index == name),
                         index=_bare(name),
                     ),
                 )
@@ -180,7 +180,7 @@ class _PlanChecker:
                         f"{query.name}, as {identity.label}, can use {name}",
                         partial(self._planner.script, query.sql, identity, _PLAIN, declared=True),
                         self._index_problem(query, identity, index),
-                        Trace((query.sql,), identity.role, index=_bare(name)),
+                        Trace(statements=(query.sql,), role=identity.role, index=_bare(name)),
                     )
 
     def _owner_checks(
@@ -224,7 +224,7 @@ class _PlanChecker:
                 f'foreign key "{name}" has an index',
                 partial(self._planner.catalog_script, "foreign_keys", list(tables)),
                 _known(None) if covered else self._unless_proved(proofs, problem),
-                Trace((table,), columns=tuple(columns)),
+                Trace(statements=(table,), columns=tuple(columns)),
             )
 
     def _index_problem(
@@ -308,7 +308,7 @@ class _PlanChecker:
             f"{title} evaluates the owner check once per query",
             partial(self._planner.script, statement, identity, _SEQUENTIAL_SCAN),
             self._per_row_problem(title, policies, Explain(statement, identity, _SEQUENTIAL_SCAN)),
-            Trace((table, statement), role, command),
+            Trace(statements=(table, statement), role=role, command=command),
         )
 
     def _unless_proved(self, proofs: Sequence[str], problem: _Problem) -> Check[_Problem | None]:
@@ -354,7 +354,12 @@ class _PlanChecker:
             )
         else:
             finding = Finding(
-                case.id, AREA, problem.severity, case.object, problem.message, problem.fix
+                id=case.id,
+                area=AREA,
+                severity=problem.severity,
+                object=case.object,
+                message=problem.message,
+                fix=problem.fix,
             )
             self._context.findings.append(finding)
 
@@ -368,7 +373,11 @@ def _checked(
     trace: Trace,
 ) -> Check[_Outcome]:
     """The outcome of a case, by the check that finds its problem."""
-    return _Outcome(Case(id, AREA, subject, name, psql_script), (yield from problem), trace)
+    return _Outcome(
+        Case(id=id, area=AREA, object=subject, name=name, script=psql_script),
+        (yield from problem),
+        trace,
+    )
 
 
 def _known(problem: _Problem | None) -> Check[_Problem | None]:

@@ -74,10 +74,10 @@ def _query(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Query:
     if "." not in table["index"]:
         raise ConfigError(f"query {name!r}: index {table['index']!r} has no schema")
     return Query(
-        name,
-        table["sql"],
-        table["index"],
-        tuple(table["columns"]),
-        bool(table.get("ordered", False)),
-        tuple(identities[identity] for identity in table["as"]),
+        name=name,
+        sql=table["sql"],
+        index=table["index"],
+        columns=tuple(table["columns"]),
+        ordered=bool(table.get("ordered", False)),
+        identities=tuple(identities[identity] for identity in table["as"]),
     )

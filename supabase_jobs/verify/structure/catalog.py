@@ -117,7 +117,7 @@ def _queries() -> tuple[Path, ...]:
 def fact_case(fact: Fact, context: Context) -> Case:
     """The case of a fact; its script runs the catalog queries for the fact's kind."""
     name = f"{fact.subject}: {fact.value}"
-    case = Case(fact.id, AREA, fact.object, name)
+    case = Case(id=fact.id, area=AREA, object=fact.object, name=name)
     comments = (
         f"{fact.object}, {name}",
         f"The row to look for: kind {fact.kind}, name {fact.name or 'empty'}",

@@ -197,10 +197,10 @@ def compare_functions(
             definition, wanted.arguments
         )
         case = Case(
-            f"{AREA}:{signature}:body",
-            AREA,
-            signature,
-            "the body of the function is that of the migration",
+            id=f"{AREA}:{signature}:body",
+            area=AREA,
+            object=signature,
+            name="the body of the function is that of the migration",
         )
         context.cases.append(catalog.with_script(case, _BODIES, name, context))
         if actual.body != wanted.body:
@@ -211,13 +211,25 @@ def compare_functions(
                 f" {body_difference(actual.body, wanted.body)}"
             )
             fix = fixes.create_function(signature)
-            finding = Finding(case.id, AREA, Severity.ERROR, signature, message, fix)
-            context.add_change(finding, Change(signature, "body", "", wanted.body, actual.body))
+            finding = Finding(
+                id=case.id,
+                area=AREA,
+                severity=Severity.ERROR,
+                object=signature,
+                message=message,
+                fix=fix,
+            )
+            context.add_change(
+                finding,
+                Change(
+                    object=signature, kind="body", name="", expected=wanted.body, actual=actual.body
+                ),
+            )
         case = Case(
-            f"{AREA}:{signature}:arguments",
-            AREA,
-            signature,
-            f"the arguments of the function: {wanted}",
+            id=f"{AREA}:{signature}:arguments",
+            area=AREA,
+            object=signature,
+            name=f"the arguments of the function: {wanted}",
         )
         context.cases.append(catalog.with_script(case, _BODIES, name, context))
         if actual.arguments != wanted.arguments:
@@ -226,9 +238,18 @@ def compare_functions(
             severity = Severity.ERROR if is_error else Severity.WARNING
             message = f"the arguments of the function are ({actual}); expected: ({wanted})"
             fix = fixes.create_function(signature, drop=not _replaces(wanted, actual))
-            finding = Finding(case.id, AREA, severity, signature, message, fix)
+            finding = Finding(
+                id=case.id, area=AREA, severity=severity, object=signature, message=message, fix=fix
+            )
             context.add_change(
-                finding, Change(signature, "arguments", "", str(wanted), str(actual))
+                finding,
+                Change(
+                    object=signature,
+                    kind="arguments",
+                    name="",
+                    expected=str(wanted),
+                    actual=str(actual),
+                ),
             )
 
 

@@ -80,7 +80,16 @@ def _parse(text: str) -> Snapshot:
 
 def _facts(rows: Iterable[Sequence[str]]) -> tuple[Fact, ...]:
     return tuple(
-        Fact(subject, kind, name, value, create_sql, "", None, Severity(deviation_severity))
+        Fact(
+            object=subject,
+            kind=kind,
+            name=name,
+            value=value,
+            create_sql=create_sql,
+            drop_sql="",
+            unexpected_severity=None,
+            deviation_severity=Severity(deviation_severity),
+        )
         for subject, kind, name, value, create_sql, deviation_severity in rows
     )
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
+from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import FileStatement, split
 from supabase_jobs.database.parser.transactions import TransactionControl, transaction_control
 from supabase_jobs.errors import ConfigError
@@ -30,6 +31,8 @@ _NOT_FORWARD = re.compile(r".*\.(down|undo|revert|rollback|verify|test)", re.IGN
 _DIRECTIVE = re.compile(r"--! *([a-z_]+) *: *(.*)")
 # the Supabase CLI's own directive for the same, on the first line only
 _CLI_DIRECTIVE = "-- pg-delta: transaction=false"
+# an index that is half done can be found, so the next run goes on
+_CONCURRENT = ("create index concurrently", "drop index concurrently")
 # with a byte order mark and CRLF too: an editor may have added them, and the file then counts as
 # edited
 _ORIGIN = re.compile(r"\ufeff?-- supabase-jobs: (\S+) sha256:([0-9a-f]{64})\r?\n")
@@ -138,10 +141,19 @@ class Migration:
                 directives.append((number, match[1], match[2]))
         return directives
 
-    @property
+    @cached_property
     def transactional(self) -> bool:
-        """False if the header contains `--! transaction:false`."""
-        return ("transaction", "false") not in [(name, value) for _, name, value in self.directives]
+        """False if the header contains `--! transaction:false`; without such a line, if the only
+        statement creates or drops an index concurrently.
+        """
+        stated = [value for _, name, value in self.directives if name == "transaction"]
+        if stated:
+            return "false" not in stated
+        if "concurrently" not in self.text.lower():
+            return True
+        trees = [nodes for s in self.statements if (nodes := syntax.parse(s.text)) != []]
+        only = trees[0] if len(trees) == 1 else None
+        return not any(syntax.needs_no_transaction(node) in _CONCURRENT for node in only or ())
 
     @property
     def undoes_or_checks(self) -> bool:

@@ -40,6 +40,18 @@ def test_a_nontransactional_file_is_applied_and_recorded(
     assert cli("status", "--exit-code", *there).code == 0
 
 
+def test_a_file_of_one_concurrent_index_needs_no_header(
+    applied_url: str, files: Path, cli: Run
+) -> None:
+    """`supabase db push` runs it, too."""
+    table(applied_url, 1, 2)
+    write(files, "20260101000000_i.sql", INDEX.format("once").partition("\n")[2])
+    there = ("--db-url", applied_url, "--migrations", str(files))
+    ran = cli("apply", *there)
+    assert ran.code == 0, ran.err
+    assert rows(applied_url, VALID) == [(True,)]
+
+
 def test_a_failure_names_the_invalid_index_and_the_next_run_resumes(
     applied_url: str, files: Path, cli: Run
 ) -> None:

@@ -15,7 +15,7 @@ import yaml  # type: ignore[import-untyped]
 
 from tests.checkout import Checkout, Step, annotations, checked_out, last, program
 from tests.fix_db import packaged
-from tests.programs import DEFAULT_MAJOR, postgres_bin
+from tests.programs import DEFAULT_MAJOR
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +136,6 @@ def test_a_project_without_jobs_tables_is_audited(checkout: Checkout) -> None:
 
 
 def test_a_project_with_every_service_is_audited(checkout: Checkout) -> None:
-    postgres_bin(17)  # an index of the project needs pg_trgm itself
     for file in checkout.migrations.iterdir():
         file.unlink()
     shutil.copytree(PLATFORM_PROJECT / "supabase", checkout.folder / "supabase", dirs_exist_ok=True)

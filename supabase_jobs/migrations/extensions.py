@@ -40,7 +40,8 @@ _SETTINGS = re.compile(
     r"|log_.*|session_replication_role|track_io_timing|wal_compression"
 )
 _QUEUES_API = re.compile(r'create\s+schema\s+(if\s+not\s+exists\s+)?"?pgmq_public', re.IGNORECASE)
-_QUALIFIED = re.compile(r'\bextensions"?\s*\.\s*"?(\w+)', re.IGNORECASE)
+# a call, or a class of operators
+_CALLED = re.compile(r"\w+(?=\s*\()|\w+_ops\b")
 _NAMED = re.compile(r'\bextension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)', re.IGNORECASE)
 # an element of an exclusion constraint: `column with =`
 _EQUAL = re.compile(r'("(?:[^"]|"")+"|\w+)(\s+with\s+)=(?=\s*[,)])', re.IGNORECASE)
@@ -124,12 +125,20 @@ def _prepared(superuser: Connection, files: MigrationFiles) -> LocalFiles:
 
 
 def _expected(files: MigrationFiles) -> set[str]:
-    """The extensions that the files use by a name in their schema, such as `extensions.citext`, and
-    do not create: the dashboard has done so. Where the server lacks one, its stand-in is there.
+    """The extensions that the files use by name or an object, such as `moddatetime()`, and do not
+    create: the dashboard has done so. Where the server lacks one, its stand-in is there.
     """
-    texts = [migration.text for migration in files.migrations]
-    used = {name.lower() for text in texts for name in _QUALIFIED.findall(text)}
-    return used - {name.lower() for text in texts for name in _NAMED.findall(text)}
+    code = "\n".join(migration.text for migration in files.migrations).lower()
+    words, called = set(re.findall(r"\w+", code)), set(_CALLED.findall(code))
+    used = {n for n in stand_ins.names() if n in words or stand_ins.objects(n) & called}
+    if any(_excludes_equal(syntax.parse(text)) for text in _with_exclusions(files)):
+        used.add("btree_gist")
+    return used - set(_NAMED.findall(code))
+
+
+def _with_exclusions(files: MigrationFiles) -> Iterator[str]:
+    statements = (s for m in files.migrations if "exclude" in m.text.lower() for s in m.statements)
+    return (s.text for s in statements if "exclude" in s.text.lower())
 
 
 def _expects_queues_api(files: MigrationFiles) -> bool:

@@ -90,3 +90,18 @@ create table public.bookings (
         connection.execute(insert, ("b0000000-0000-4000-8000-000000000002", "x"))
         with pytest.raises(psycopg.errors.ExclusionViolation, match="no_overlap"):
             connection.execute(insert, ("a0000000-0000-4000-8000-000000000001", "x"))
+
+
+def test_an_index_of_trigrams_changes_no_answer_without_the_extension(database: Database) -> None:
+    with connect(database.url) as connection:
+        connection.execute("create extension if not exists pg_trgm with schema extensions")
+        connection.execute("create table public.names (name text, alias varchar(9))")
+        connection.execute(
+            "create index on public.names using gin (name gin_trgm_ops, alias extensions.gin_trgm_ops)"
+        )
+        connection.execute(
+            "insert into public.names select 'name ' || n, n from generate_series(1, 3000) as n"
+        )
+        connection.execute("set local enable_seqscan = off")
+        found = connection.execute("select alias from public.names where name like '%me 2999%'")
+        assert found.fetchall() == [("2999",)]

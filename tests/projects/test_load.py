@@ -143,6 +143,21 @@ def test_an_extension_that_the_dashboard_enabled_is_in_its_schema(
     assert omissions == []
 
 
+USED = """
+create table a (id uuid, days daterange, at timestamptz, name text, exclude using gist (id with =, days with &&));
+create trigger touched before update on a for each row execute function moddatetime(at);
+create index on a using gin (name gin_trgm_ops);
+"""
+
+
+@pytest.mark.parametrize("major", [16, 17])  # without and with the modules of contrib
+def test_an_extension_that_files_use_and_do_not_create_is_there(
+    make_database: Make, major: int
+) -> None:
+    omissions, _ = loaded(make_database("services", major), USED)
+    assert [o.why for o in omissions] == []
+
+
 def test_an_extension_that_a_file_creates_is_where_the_file_says(database: Database) -> None:
     omissions, _ = loaded(
         database,

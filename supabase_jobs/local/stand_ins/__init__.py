@@ -5,6 +5,7 @@ extension is created in. The server lists a stand-in as an extension, so migrati
 again, alter and drop it, and pg_dump does not write its objects.
 """
 
+import re
 from pathlib import Path
 
 from psycopg import sql
@@ -19,6 +20,7 @@ _REGISTER = sql_file(_FOLDER / "register" / "extension.sql")
 REQUESTED, PRELOADED = "stand-in", "preloaded stand-in"
 # they run jobs and send requests, which a server of ours never does
 WITH_WORKERS = frozenset({"pg_cron", "pg_net", "http"})
+_OBJECT = re.compile(r"\bextensions\.(\w+)")
 _NEXT_OID = "select pg_nextoid('pg_extension', 'oid', 'pg_extension_oid_index')"
 # extensions that only a superuser can create may read files, run programs or open connections
 _HARMLESS = """
@@ -32,6 +34,11 @@ having bool_or(trusted or not superuser)
 def names() -> frozenset[str]:
     """The extensions that have a stand-in."""
     return frozenset(_FILES)
+
+
+def objects(name: str) -> set[str]:
+    """The names of what an extension has, as far as its stand-in has it too."""
+    return set(_OBJECT.findall(_FILES[name].read_text(encoding="utf-8")))
 
 
 def harmless(superuser: Connection) -> frozenset[str]:

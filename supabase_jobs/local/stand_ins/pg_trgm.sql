@@ -1,4 +1,4 @@
--- Stands in for the extension pg_trgm, which this installation of PostgreSQL lacks. It has no operator classes.
+-- Stands in for the extension pg_trgm, which this installation of PostgreSQL lacks. Its only class of operators is that of GIN.
 
 create or replace function extensions.show_trgm(text) returns text []
 language sql immutable strict parallel safe
@@ -40,6 +40,30 @@ begin
     create operator extensions.% (leftarg = text, rightarg = text, function = extensions.similarity_op);
     create operator extensions.<% (leftarg = text, rightarg = text, function = extensions.similarity_op);
     create operator extensions.<-> (leftarg = text, rightarg = text, function = extensions.similarity_dist);
+  end if;
+end;
+$$;
+
+-- Indexes can be created with the class, but no query uses them: it has no operators. So its functions are called for no
+-- search, and the one that returns the trigrams of a value returns none, as the C function void_in does.
+do $$
+begin
+  if to_regprocedure('extensions.gin_extract_value_trgm(text,internal)') is null then
+    create function extensions.gin_extract_value_trgm(text, internal) returns internal
+    language internal immutable strict parallel safe as 'void_in';
+    create function extensions.gin_extract_query_trgm(
+      text, internal, smallint, internal, internal, internal, internal
+    ) returns internal language internal immutable strict parallel safe as 'void_in';
+    create function extensions.gin_trgm_consistent(
+      internal, smallint, text, integer, internal, internal, internal, internal
+    ) returns boolean language internal immutable strict parallel safe as 'void_in';
+    create operator class extensions.gin_trgm_ops for type text using gin as
+      function 2 extensions.gin_extract_value_trgm(text, internal),
+      function 3 extensions.gin_extract_query_trgm(text, internal, smallint, internal, internal, internal, internal),
+      function 4 extensions.gin_trgm_consistent(
+        internal, smallint, text, integer, internal, internal, internal, internal
+      ),
+      storage integer;
   end if;
 end;
 $$;

@@ -26,6 +26,8 @@ from supabase_jobs.settings import read_toml, validate_toml
 
 OUTSIDERS = {"anon", "newcomer", "stranger"}
 _UPDATE = "update"
+# between the role and the table in the label of a caller
+_OF = " of "
 # the JSON Schema has the same pattern
 _SCHEMA = Path(__file__).with_name("access.schema.json")
 _SCHEMA_URL = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/supabase_jobs/audit/access.schema.json"
@@ -334,7 +336,28 @@ def _new_callers(
                 if more := beyond(permissions(callers[caller]), known):
                     gained[name] = more
         if gained:
-            yield _new_caller(result, caller, gained)
+            yield _new_caller(result, caller, gained, _severity(caller, gained, baseline))
+
+
+def _severity(
+    caller: str, gained: Mapping[str, Sequence[Permission]], baseline: Baseline
+) -> Severity:
+    """An info if each caller of the same table has all of it in the baseline: a role that is new,
+    and that gives no more than any other.
+    """
+    _, of, table = caller.partition(_OF)
+    peers = {
+        other
+        for callers in baseline.access.values()
+        for other in callers
+        if of and other.endswith(f"{of}{table}")
+    }
+    is_known = peers and all(
+        set(more) <= permissions(baseline.access[name].get(peer))
+        for name, more in gained.items()
+        for peer in peers
+    )
+    return Severity.INFO if is_known else Severity.ERROR
 
 
 def _of_everyone(caller: str, before: Mapping[str, str]) -> frozenset[Permission]:
@@ -349,7 +372,10 @@ def _of_everyone(caller: str, before: Mapping[str, str]) -> frozenset[Permission
 
 
 def _new_caller(
-    result: Audit, caller: str, gained: Mapping[str, Sequence[Permission]]
+    result: Audit,
+    caller: str,
+    gained: Mapping[str, Sequence[Permission]],
+    severity: Severity,
 ) -> AuditFinding:
     shown = [f"{', '.join(map(str, more))} in {name}" for name, more in gained.items()]
     message = f"{caller} has no access in the baseline, and now {some(shown)}"
@@ -357,7 +383,7 @@ def _new_caller(
     explained = next((result.explained[key] for key in keys if key in result.explained), None)
     first = next(iter(gained))
     explained = explained or _of_object(result, first)
-    return _finding(f"new:{caller}", Severity.ERROR, first, message, explained)
+    return _finding(f"new:{caller}", severity, first, message, explained)
 
 
 def _compare(

@@ -296,6 +296,16 @@ def test_new_kind_of_caller_has_what_everyone_of_its_role_has() -> None:
     ]
 
 
+def test_new_role_that_gives_no_more_than_each_other_role_is_an_info() -> None:
+    before = {"stranger": "none", "comment of members": "read join", "edit of members": "read"}
+    known = Baseline({"public.notes": before})
+    for actions, severity in (("read", "info"), ("read join", "error")):
+        now = {"public.notes": before | {"auditor of members": actions}}
+        assert _found(_audit(now), known) == [f"{severity} baseline:new:auditor of members"]
+    others = {"public.notes": before | {"auditor of friends": "read"}}
+    assert _found(_audit(others), known) == ["error baseline:new:auditor of friends"]
+
+
 def test_new_kind_of_caller_is_one_finding_about_all_objects() -> None:
     known = {"public.notes": {"stranger": "none"}, "public.tags": {"stranger": "read"}}
     now = {name: {"stranger": actions["stranger"]} for name, actions in known.items()}

@@ -190,7 +190,7 @@ def test_the_commands_of_readme_run_from_top_to_bottom(
     assert used == replaced.keys()
     audited, tested, applied, local = outputs[2:]
     assert "public.notes" in audited
-    assert "ok: 0 errors" in audited
+    assert "\nok: 2 info; rows for 1 of 1 table" in audited
     assert "ok: " in applied
     assert 'API_URL="http://127.0.0.1:' in local
     assert "1 passed" in tested

@@ -397,7 +397,9 @@ class _Reader:
         )
 
     def _never(self, relation: Relation, roles: Sequence[str]) -> Iterator[Refusal]:
-        """Policies whose condition no caller satisfies, though it is more than `false`."""
+        """Policies whose condition no caller satisfies, though it is more than `false`, and whose
+        copies for other roles admit nobody either.
+        """
         found, actions, applying = [], list[str](), list[str]()
         for policy in relation.policies:
             cases = [
@@ -406,7 +408,7 @@ class _Reader:
                 if policy.governs(action) and policy.applies_to(role)
             ]
             is_tried = policy.permissive and not _says_nobody(policy)
-            if is_tried and cases and not any(_may_admit(policy, *case) for case in cases):
+            if is_tried and cases and not _admits_some(relation, policy):
                 found.append(policy)
                 actions += [action for action, _ in cases]
                 applying += [role for _, role in cases]
@@ -483,6 +485,17 @@ def _may_admit(policy: Policy, action: str, role: str) -> bool:
         texts.append(policy.checked or policy.visible)
     trees = [expressions.expression_tree(text) for text in texts if text is not None]
     return not any(expressions.never_true(tree, role) for tree in trees)
+
+
+def _admits_some(relation: Relation, policy: Policy) -> bool:
+    """Whether a policy, or another one with its condition, may let some row of a role pass."""
+    return any(
+        _may_admit(other, action, role)
+        for other in relation.policies
+        if other.permissive and (other.visible, other.checked) == (policy.visible, policy.checked)
+        for action, role in product(_ACTIONS, ROLES)
+        if policy.governs(action) and other.governs(action) and other.applies_to(role)
+    )
 
 
 def _says_nobody(policy: Policy) -> bool:

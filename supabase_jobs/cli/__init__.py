@@ -46,6 +46,7 @@ ANY_PROJECT = {
     "adopt": "Make files and ledger agree on migrations that have other versions or are missing.",
     "squash": "Write one migration for several, if it is proven that it does the same.",
     "drift": "Show what the database has more and less than its migrations.",
+    "init": "Set a project up: AGENTS.md, a workflow for pull requests, the hooks of pre-commit.",
     "mcp": "Serve the read-only commands as tools for agents.",
     "local": "Start, stop, inspect and reset the embedded server of this directory.",
 }

@@ -49,7 +49,7 @@ _TABLE = {
     "nullability of column": 1,
     "constraint": 1,
 }
-# in definitions that the server prints, and in bodies of functions
+# in declared statements, in definitions that the server prints, and in bodies of functions
 _NAME = re.compile(r'(?:"[^"]+"|\w+)\.(?:"[^"]+"|\w+)')
 _FAR = 9
 
@@ -108,14 +108,14 @@ def _used(fix: str) -> set[str]:
     """
     names: set[str] = set()
     for statement in split(fix):
-        text = statement.code
-        if text.startswith("comment on "):
-            continue
-        for function in syntax.functions(text).values():
+        for tree in syntax.parse(statement.text) or ():
+            if "CommentStmt" not in tree:
+                names |= set(syntax.qualified_names(tree))
+        for function in syntax.functions(statement.text).values():
+            body = function.body
             if function.language == "plpgsql":
-                declarations = takewhile(_is_declaration, function.body.splitlines())
-                text = text.replace(function.body, "\n".join(declarations))
-        names |= _names(text)
+                body = "\n".join(takewhile(_is_declaration, body.splitlines()))
+            names |= _names(body)
     return names
 
 

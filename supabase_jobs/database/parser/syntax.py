@@ -4,7 +4,7 @@ The grammar is that of PostgreSQL 17. A statement that it cannot parse (newer sy
 command, a syntax error) has no properties; the server judges it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
@@ -349,6 +349,31 @@ def index_columns(text: str) -> tuple[str, ...]:
         elements = [part["IndexElem"] for part in node.get("IndexStmt", {}).get("indexParams", ())]
         return tuple(e["name"] for e in takewhile(lambda e: "name" in e, elements))
     return ()
+
+
+def qualified_names(tree: Any) -> Iterator[str]:
+    """The names with a schema in a tree, `schema.name`: of tables, functions, types and others. A
+    part has the name of its table.
+    """
+    if isinstance(tree, list):
+        if len(tree) > 1 and all(isinstance(part, dict) and "String" in part for part in tree):
+            yield ".".join(_strings(tree)[:2])
+        for part in tree:
+            yield from qualified_names(part)
+    elif isinstance(tree, dict):
+        if "schemaname" in tree and "relname" in tree:
+            yield f"{tree['schemaname']}.{tree['relname']}"
+        if "TypeCast" in tree:
+            yield from _registered(tree["TypeCast"])
+        for part in tree.values():
+            yield from qualified_names(part)
+
+
+def _registered(cast: Node) -> Iterator[str]:
+    """The name in a constant such as 'public.notes'::regclass."""
+    text = cast["arg"].get("A_Const", {}).get("sval", {}).get("sval")
+    if text and _strings(cast["typeName"]["names"])[-1].startswith("reg"):
+        yield text.partition("(")[0].replace('"', "")
 
 
 def altered_policy(node: Node, default_schema: str = "") -> str | None:

@@ -58,3 +58,22 @@ def test_language_of_a_function_and_whether_it_replaces_another() -> None:
         "create function s.f() returns int return 1; create function s.g() returns int as 'select 1'"
     ).values()
     assert (function.language, function.replaces) == ("sql", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("select 1 from public.t where private.f(id) = 'other.name'", {"public.t", "private.f"}),
+        ("comment on column public.t.a is 'of public.u'", {"public.t"}),
+        ('alter table "public"."T" owner to postgres', {"public.T"}),
+        (
+            "create trigger t before insert on public.t execute function private.f()",
+            {"public.t", "private.f"},
+        ),
+        ("grant execute on function public.f(private.kind) to anon", {"public.f", "private.kind"}),
+        ("alter table t alter a set default nextval('public.s'::regclass)", {"public.s"}),
+        ("select 'public.f(integer)'::regprocedure, 'public.t'::text", {"public.f"}),
+    ],
+)
+def test_names_with_a_schema(text: str, names: set[str]) -> None:
+    assert set(syntax.qualified_names(syntax.parse(text))) == names

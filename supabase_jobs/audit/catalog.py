@@ -79,6 +79,29 @@ class Column:
         return sql.Identifier(self.name)
 
 
+def plain_column(
+    name: str, type: str, base: str, category: str, element: str | None = None
+) -> Column:
+    """A column that no table has, such as an argument: not null, without a default."""
+    return Column(
+        name=name,
+        type=type,
+        base=base,
+        typtype="b",
+        category=category,
+        typmod=-1,
+        element=element,
+        element_typtype="",
+        not_null=True,
+        default=None,
+        identity="",
+        generated="",
+        labels=(),
+        checks=(),
+        granted=frozenset(),
+    )
+
+
 @dataclass(frozen=True)
 class Constraint:
     """A constraint, or a unique index. `target` is the table of a foreign key, `schema.name` for

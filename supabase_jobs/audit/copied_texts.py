@@ -7,12 +7,12 @@ it, a sum.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import ROW_DIGITS, Row
-from supabase_jobs.audit.rows.values import INTEGERS, NUMBERS, TEXTS, TIMES
+from supabase_jobs.audit.rows.values import INTEGERS, NUMBERS, TEXTS, TIMES, time_of
 from supabase_jobs.database.hidden_values import words
 
 # behind the token: the number of a row, a user or a folder
@@ -40,7 +40,7 @@ class Printable:
         chosen = {text for row in self._rows for text in row.given.values()}
         given = chosen - copied.private
         self._numbers = {_number(text) for text in given} - {None}
-        self._times = {_time(text) for text in given} - {None}
+        self._times = {time_of(text) for text in given} - {None}
         known = words(" ".join([*given, *(f"{u.id} {u.email} {u.label}" for u in users)]))
         self._words = copied.definitions | known
         tokens = "|".join((world.a.token, world.b.token, world.newcomer.name))
@@ -73,7 +73,7 @@ class Printable:
         if base in _NUMBERS:
             return _number(value) in self._numbers
         if base in TIMES:
-            return self._is_generated(_time(value))
+            return self._is_generated(time_of(value))
         # nothing can be computed that is a UUID; those of rows are private themselves
         return base == "uuid"
 
@@ -89,11 +89,3 @@ def _number(text: str) -> Decimal | None:
         return Decimal(text)
     except InvalidOperation:
         return None
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -63,6 +63,13 @@ class Fact:
 
 Facts = Mapping[Key, Fact]
 
+
+def value_of(facts: Facts, key: Key) -> str | None:
+    """The value of a fact; None if there is none."""
+    fact = facts.get(key)
+    return None if fact is None else fact.value
+
+
 # the default privileges that a new project has, unless its switch "expose new tables" is off
 EXPOSED_BY_DEFAULT: tuple[Key, ...] = tuple(
     ("public", "default privileges", f"functions of postgres to {role}")

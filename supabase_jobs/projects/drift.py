@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.projects.catalog import Fact, Facts, Key, read_facts_here
+from supabase_jobs.projects.catalog import Fact, Facts, Key, read_facts_here, value_of
 
 # From what others depend on to what depends on others: the order in which objects are created.
 ORDER = (
@@ -72,7 +72,7 @@ def compare(database: Facts, migrations: Facts, ignored: Iterable[Key] = ()) -> 
     differing = [
         key
         for key in database.keys() | migrations.keys()
-        if key not in left_out and _value(database, key) != _value(migrations, key)
+        if key not in left_out and value_of(database, key) != value_of(migrations, key)
     ]
     remade = {key for key in differing if _is_remade(key, database, migrations)}
     wholes = _wholes(database) | _wholes(migrations)
@@ -151,11 +151,6 @@ def _is_covered(
 
 def _wholes(facts: Facts) -> dict[str, Key]:
     return {key[0]: key for key in facts if key[1] in WHOLE}
-
-
-def _value(facts: Facts, key: Key) -> str | None:
-    fact = facts.get(key)
-    return None if fact is None else fact.value
 
 
 def _place(key: Key) -> tuple[int, Key]:

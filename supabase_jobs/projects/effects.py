@@ -18,7 +18,7 @@ from supabase_jobs.migrations.extensions import prepare
 from supabase_jobs.migrations.plan import MigrationPlan, State
 from supabase_jobs.migrations.squashes import squashed_as
 from supabase_jobs.projects.built import Built
-from supabase_jobs.projects.catalog import Facts, Key, read_facts, read_facts_here
+from supabase_jobs.projects.catalog import Facts, read_facts, read_facts_here, value_of
 from supabase_jobs.projects.drift import WHOLE, printed_otherwise
 from supabase_jobs.sources.files import Migration, MigrationFiles
 
@@ -166,8 +166,8 @@ def _try_edited(build: Build, files: MigrationFiles, before: Facts, database: Fa
 
 def _missing(connection: Connection, before: Facts, after: Facts, database: Facts) -> str | None:
     """The effect of a file that the database lacks, as a reason; None if it has all."""
-    changed = [k for k in before.keys() | after.keys() if _value(before, k) != _value(after, k)]
-    lacking = {key for key in changed if _value(database, key) != _value(after, key)}
+    changed = [k for k in before.keys() | after.keys() if value_of(before, k) != value_of(after, k)]
+    lacking = {key for key in changed if value_of(database, key) != value_of(after, key)}
     if lacking:
         concerned = {key: database[key] for key in lacking if key in database}
         lacking -= printed_otherwise(connection, concerned, after)
@@ -176,11 +176,6 @@ def _missing(connection: Connection, before: Facts, after: Facts, database: Fact
     object_, kind, name = min(lacking, key=lambda key: (key[1] not in WHOLE, key))
     subject = f'{kind} "{name}"' if name else kind
     return f"the database does not have its effect: {subject} of {object_} differs"
-
-
-def _value(facts: Facts, key: Key) -> str | None:
-    fact = facts.get(key)
-    return None if fact is None else fact.value
 
 
 def _with_text(applied: MigrationFiles, candidate: Candidate) -> MigrationFiles:

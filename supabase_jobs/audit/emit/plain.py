@@ -170,7 +170,7 @@ class Plain(AsSent):
             return ""
         if type_ not in _TIMES:
             return self._relative_range(constant.text, type_)
-        moment = _time(constant.text)
+        moment = values.time_of(constant.text)
         if moment is None:
             return ""
         now = self._now.replace(hour=0, minute=0, second=0) if type_ == "date" else self._now
@@ -192,7 +192,7 @@ class Plain(AsSent):
 
     def _relative_day(self, text: str) -> str:
         """The day of a bound, which is a day or its begin, as the server or the audit prints it."""
-        moment = _time(text)
+        moment = values.time_of(text)
         if moment is None or moment.time() != time():
             return ""
         distance = moment.date() - self._now.date()
@@ -237,15 +237,6 @@ def _redrawn(value: str, number: int) -> str:
         return "".join(kind[digest[at % len(digest)] % len(kind)] for at in range(len(found[0])))
 
     return _RUN.sub(of_its_kind, value)
-
-
-def _time(text: str) -> datetime | None:
-    """A time as the server prints it, of UTC if it has no zone; None for other texts."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _shifted(start: str, distance: timedelta) -> str:

@@ -10,7 +10,7 @@ from itertools import islice, product
 from typing import Any
 
 from supabase_jobs.audit.callers import Persona
-from supabase_jobs.audit.catalog import Column, Function, Relation
+from supabase_jobs.audit.catalog import Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.check_constraints import Limits
@@ -376,22 +376,12 @@ class Arguments:
         """A value of a type for an argument that no id fits."""
         is_array = type_.endswith("[]")
         element = type_.removesuffix("[]").rpartition(".")[2]
-        column = Column(
+        column = plain_column(
             name=name,
             type=type_,
             base=_BASES.get(element, element),
-            typtype="b",
             category="A" if is_array else "",
-            typmod=-1,
             element=_BASES.get(element, element) if is_array else None,
-            element_typtype="",
-            not_null=True,
-            default=None,
-            identity="",
-            generated="",
-            labels=(),
-            checks=(),
-            granted=frozenset(),
         )
         token = f"{tenant.token}arg"
         return values.candidates(column, Limits(), token, 7, self._world.now, self._plan.words)[0]

@@ -18,7 +18,7 @@ from supabase_jobs.audit.callers import (
     OWNER,
     Persona,
 )
-from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation
+from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.probes import control_calls, statements
@@ -501,23 +501,7 @@ def _secret_row(value: str) -> Row:
 
 def _platform_table(oid: int, schema: str, name: str) -> Relation:
     """A table of the platform, which the catalog leaves out, with the column of its key."""
-    id_ = Column(
-        name="id",
-        type="uuid",
-        base="uuid",
-        typtype="b",
-        category="U",
-        typmod=-1,
-        element=None,
-        element_typtype="",
-        not_null=True,
-        default=None,
-        identity="",
-        generated="",
-        labels=(),
-        checks=(),
-        granted=frozenset(),
-    )
+    id_ = plain_column(name="id", type="uuid", base="uuid", category="U")
     return Relation(
         oid=oid,
         schema=schema,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from supabase_jobs.audit.emit.recording import Check, Generated
+from supabase_jobs.audit.emit.recording import Generated, Showing
 from supabase_jobs.audit.emit.recording import RecordedAttempt as Recorded
 from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite.missing import MissingTest
@@ -30,10 +30,10 @@ def survivor(table: str, name: str, title: str, comment: str = "one") -> SuiteMu
         "none",
         "select",
         "hidden",
-        (Check(Query(sql.Literal("x"), sql.SQL("select 1"))),),
+        (Showing(Query(sql.Literal("x"), sql.SQL("select 1"))),),
         table,
     )
-    test = MissingTest((), may, may.checks[0], "hidden", "rows", Generated())
+    test = MissingTest((), may, may.showings[0], "hidden", "rows", Generated())
     tests = {
         "pytest": f"def {name}(rls):\n    # {comment}\n    {title}\n",
         "pgtap": pgtap_test(test, table, comment),

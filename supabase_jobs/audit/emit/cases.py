@@ -75,7 +75,7 @@ def _suites(connection: Connection, recording: Recording) -> list[TableSuite]:
     plain = Plain(connection, recording)
     groups: dict[str, list[RecordedAttempt]] = {}
     for attempt in recording.attempts:
-        if attempt.sent is not None or attempt.checks:
+        if attempt.sent is not None or attempt.showings:
             groups.setdefault(_FUNCTIONS if attempt.action == _CALL else attempt.of, []).append(
                 attempt
             )
@@ -329,8 +329,8 @@ def _trials(attempt: RecordedAttempt, style: AsSent) -> list[Trial]:
     """Statements that show an attempt, the best first."""
     caller = style.caller(attempt.caller)
     write = style.call if attempt.action in (_CALL, _EXISTS) else style.action
-    texts = [write(check.action) for check in attempt.checks]
-    targets = [check.target for check in attempt.checks]
+    texts = [write(showing.action) for showing in attempt.showings]
+    targets = [showing.target for showing in attempt.showings]
     if attempt.sent is None:
         alone = [text for text, target in zip(texts, targets, strict=True) if target is None]
         return [Trial(caller, text) for text in alone[:1]]
@@ -364,7 +364,7 @@ def _distinct(cases: Sequence[Case]) -> Iterator[Case]:
 
 def _arguments(attempt: RecordedAttempt, style: AsSent) -> str:
     """The arguments of a call, without their types."""
-    [call, *_] = [check.action for check in attempt.checks]
+    [call, *_] = [showing.action for showing in attempt.showings]
     arguments = call.arguments if isinstance(call, Call) else ()
     return ", ".join(map(style.argument, arguments)) or "no argument"
 

@@ -221,9 +221,9 @@ def _texts(recording: Recording) -> Iterator[sql.Composable]:
     for row in recording.rows:
         yield from (row.statement, row.short or row.statement)
     for attempt in recording.attempts:
-        actions = [*(check.action for check in attempt.checks), attempt.sent]
+        actions = [*(showing.action for showing in attempt.showings), attempt.sent]
         yield from (action.query() for action in actions if action is not None)
-        yield from (check.target for check in attempt.checks if check.target is not None)
+        yield from (showing.target for showing in attempt.showings if showing.target is not None)
 
 
 def _redrawn(value: str, number: int) -> str:

@@ -88,9 +88,9 @@ class RecordedRow:
 
 
 @dataclass(frozen=True)
-class Check:
-    """An action of a caller. With `target`, its effect is that on the result of this query of the
-    owner.
+class Showing:
+    """An action of a caller that shows what an attempt reaches. With `target`, its effect is that
+    on the result of this query of the owner.
     """
 
     action: Action
@@ -102,10 +102,10 @@ class RecordedAttempt:
     """An attempt: its cell (object, caller, whose row, action), its outcome, and actions that show
     it.
 
-    `checks` are alternatives: the first has a condition on the key, the last ones have none. `sent`
-    is the action on a row or topic as the audit sent it; its cursor reads no column, so that no
-    policy for SELECT applies. `of` is the table, view or function, `value` what an update assigns.
-    With `decided_by_trigger`, a trigger may replace what the statement writes.
+    `showings` are alternatives: the first has a condition on the key, the last ones have none.
+    `sent` is the action on a row or topic as the audit sent it; its cursor reads no column, so that
+    no policy for SELECT applies. `of` is the table, view or function, `value` what an update
+    assigns. With `decided_by_trigger`, a trigger may replace what the statement writes.
     """
 
     object: str
@@ -113,7 +113,7 @@ class RecordedAttempt:
     whose: str
     action: str
     outcome: str
-    checks: tuple[Check, ...]
+    showings: tuple[Showing, ...]
     of: str = ""
     value: str = ""
     sent: Action | None = None
@@ -206,8 +206,8 @@ def _ids(world: World, attempts: Sequence[RecordedAttempt]) -> Iterator[str]:
         for row in (*user.rows.values(), *user.extra):
             texts += row.values.values()
     for attempt in attempts:
-        for check in attempt.checks:
-            texts += [c.text for c in parts(check.action.query()) if isinstance(c, Constant)]
+        for showing in attempt.showings:
+            texts += [c.text for c in parts(showing.action.query()) if isinstance(c, Constant)]
     for value in filter(None, dict.fromkeys(texts)):
         yield from filter(_is_random_id, values.elements(value))
 
@@ -397,7 +397,7 @@ def _of_row(attempt: Attempt) -> RecordedAttempt:
         # the values of a column, and the names of attempts, are attempts of their own
         action=f"{attempt.does} {attempt.name}".strip(),
         outcome=attempt.outcome,
-        checks=tuple(_checks(attempt)),
+        showings=tuple(_showings(attempt)),
         of=attempt.relation.label,
         value=attempt.value or "",
         sent=attempt.sent or _refused_update(attempt),
@@ -414,7 +414,7 @@ def _of_topic(channel: TopicAttempt) -> RecordedAttempt:
         whose="none",
         action=action,
         outcome=channel.outcome,
-        checks=(),
+        showings=(),
         of=CHANNELS,
         sent=channel.sent,
     )
@@ -432,41 +432,41 @@ def _refused_update(attempt: Attempt) -> Action | None:
     return None
 
 
-def _checks(attempt: Attempt) -> Iterator[Check]:
+def _showings(attempt: Attempt) -> Iterator[Showing]:
     sent, row = attempt.sent, attempt.row
     if sent is None:
         return
     if isinstance(sent, Change) and sent.cursor is not None:
-        yield Check(sent.by_key())
-        yield Check(sent.of_all())
+        yield Showing(sent.by_key())
+        yield Showing(sent.of_all())
         sent = sent.by_key()
     else:
-        yield Check(sent)
+        yield Showing(sent)
     if attempt.action == UPDATE and row.key:
         value = sql.SQL("select {} from {} where {}").format(
             sql.Identifier(attempt.column), row.relation.identifier, row.condition
         )
-        yield Check(sent, value)
+        yield Showing(sent, value)
 
 
 def _of_bypass(bypass: Bypass) -> RecordedAttempt:
     """An action on a view or function."""
     if isinstance(bypass.object, Function):
-        checks = [Check(bypass.sent[0])]
+        showings = [Showing(bypass.sent[0])]
         for row in bypass.watch.rows if isinstance(bypass, FunctionCall) else ():
             watched = sql.SQL("select * from {} where {}").format(
                 row.relation.identifier, row.condition
             )
-            checks.append(Check(bypass.sent[0], watched))
+            showings.append(Showing(bypass.sent[0], watched))
     else:
-        checks = [Check(action) for action in bypass.sent]
+        showings = [Showing(action) for action in bypass.sent]
     return RecordedAttempt(
         object=bypass.label,
         caller=_caller(bypass.caller),
         whose=bypass.whose,
         action=bypass.action,
         outcome=bypass.outcome,
-        checks=tuple(checks),
+        showings=tuple(showings),
         of=bypass.label,
     )
 
@@ -486,6 +486,6 @@ def _truncations(world: World) -> Iterator[RecordedAttempt]:
                     whose="none",
                     action="truncate",
                     outcome=outcome,
-                    checks=(Check(Truncate(relation.identifier)),),
+                    showings=(Showing(Truncate(relation.identifier)),),
                     of=relation.label,
                 )

@@ -170,7 +170,7 @@ def _statement(attempt: RecordedAttempt, style: AsSent) -> str:
     """The statement of an attempt."""
     if attempt.sent is not None:
         return style.action(attempt.sent)
-    return style.call(attempt.checks[0].action)
+    return style.call(attempt.showings[0].action)
 
 
 def _outcome(

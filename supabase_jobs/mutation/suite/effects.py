@@ -11,7 +11,7 @@ from pathlib import Path
 from psycopg import sql
 
 from supabase_jobs.audit.audit import Options, audit
-from supabase_jobs.audit.emit.recording import Check, RecordedAttempt, Recording, record
+from supabase_jobs.audit.emit.recording import RecordedAttempt, Recording, Showing, record
 from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.sql_files import sql_files
@@ -75,7 +75,7 @@ class Effects:
             with self._lock, connect(self._reference.url) as reference:
                 for old, new in differences[:_MAX_TRIED]:
                     attempt, recording = (
-                        (new, after.recording) if new.checks else (old, before.recording)
+                        (new, after.recording) if new.showings else (old, before.recording)
                     )
                     test = find(Replay(reference), Replay(mutated), recording, attempt)
                     if test is not None:
@@ -144,7 +144,7 @@ def _calls(
                 whose="none",
                 action="execute",
                 outcome=ROWS,
-                checks=(Check(Query(sql.Literal(name), query)),),
+                showings=(Showing(Query(sql.Literal(name), query)),),
                 of=name,
             )
             may_not = replace(may, outcome=HIDDEN)
@@ -182,7 +182,7 @@ def _refused(
     if whole:
         return whole[0]
     return replace(
-        attempt, outcome=HIDDEN if attempt.outcome == ROWS else attempt.outcome, checks=()
+        attempt, outcome=HIDDEN if attempt.outcome == ROWS else attempt.outcome, showings=()
     )
 
 

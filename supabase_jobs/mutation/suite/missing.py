@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from supabase_jobs.audit.emit.recording import (
-    Check,
     Generated,
     RecordedAttempt,
     RecordedRow,
     Recording,
+    Showing,
 )
 from supabase_jobs.audit.emit.replay import INCONCLUSIVE, TOUCHED, Trial, outcomes
 from supabase_jobs.audit.emit.titles import title
@@ -34,7 +34,7 @@ class MissingTest:
 
     rows: tuple[RecordedRow, ...]
     attempt: RecordedAttempt
-    check: Check
+    showing: Showing
     outcome: str
     with_fault: str
     generated: Generated
@@ -51,11 +51,11 @@ class Replay:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def run(self, rows: Sequence[RecordedRow], attempt: RecordedAttempt, check: Check) -> str:
+    def run(self, rows: Sequence[RecordedRow], attempt: RecordedAttempt, showing: Showing) -> str:
         """The outcome of the statement, see `outcomes`."""
         counts = attempt.action != "truncate"
-        target = "" if check.target is None else printed(check.target)
-        trial = Trial(attempt.caller, printed(check.action.query()), target, counts)
+        target = "" if showing.target is None else printed(showing.target)
+        trial = Trial(attempt.caller, printed(showing.action.query()), target, counts)
         return outcomes(self._connection, [row.text() for row in rows], [trial])[0]
 
 
@@ -66,16 +66,16 @@ def find(
     if none does.
     """
     rows = recording.rows
-    for check in attempt.checks:
-        outcome = reference.run(rows, attempt, check)
+    for showing in attempt.showings:
+        outcome = reference.run(rows, attempt, showing)
         if outcome in _UNTESTABLE:
             continue
-        with_fault = mutated.run(rows, attempt, check)
+        with_fault = mutated.run(rows, attempt, showing)
         if with_fault not in (outcome, INCONCLUSIVE):
             test = MissingTest(
                 rows=rows,
                 attempt=attempt,
-                check=check,
+                showing=showing,
                 outcome=outcome,
                 with_fault=with_fault,
                 generated=recording.generated,
@@ -89,7 +89,7 @@ def _minimized(reference: Replay, mutated: Replay, test: MissingTest) -> Missing
     found = test
 
     def holds(candidate: MissingTest) -> bool:
-        parts = candidate.rows, candidate.attempt, candidate.check
+        parts = candidate.rows, candidate.attempt, candidate.showing
         return reference.run(*parts) == test.outcome and mutated.run(*parts) == test.with_fault
 
     claims = dict(test.attempt.caller.claims or {})

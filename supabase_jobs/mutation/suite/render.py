@@ -268,10 +268,10 @@ class _Texts:
 
 def _stable(test: MissingTest) -> _Texts:
     """The texts with ids and tokens that are the same in every run; their order remains."""
-    check = test.check
+    showing = test.showing
     rows = [row.text() for row in test.rows]
-    statement = printed(check.action.query())
-    target = "" if check.target is None else printed(check.target)
+    statement = printed(showing.action.query())
+    target = "" if showing.target is None else printed(showing.target)
     values = [statement, target, str(test.attempt.caller), *(row.sql for row in rows)]
     values += [value for row in rows for _, value in row.settings]
     whole = "\n".join(values)

@@ -11,6 +11,8 @@ from supabase_jobs.session.caller import Caller
 
 SERVICE = "service_role"
 _ANON = "anon"
+# of requests to tables and views; all others are sent with POST
+METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}
 
 
 @dataclass(frozen=True)

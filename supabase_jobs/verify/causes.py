@@ -7,7 +7,7 @@ do.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import takewhile
@@ -164,7 +164,7 @@ class _Causes:
             0 if change is not None and not change.expected else kind_place(kind)
         )  # removed before others are created
         # a function comes after those that it calls
-        depth = len(self._reach([_bare(finding.object)])) if kind in _FUNCTION else 0
+        depth = len(self._reach({_bare(finding.object)})) if kind in _FUNCTION else 0
         return _SEVERITIES.index(finding.severity), rank, depth
 
     @property
@@ -191,7 +191,7 @@ class _Causes:
         return ""
 
     def _closest(self, trace: Trace) -> str:
-        depths = self._reach(trace.statements)
+        depths = self._reach(_mentioned(trace))
         scored = []
         for id, change in self._changes.items():
             severity = self._severities[id]
@@ -215,10 +215,10 @@ class _Causes:
         penalty = _penalty(change, trace)
         return None if penalty is None else 2 * depth + penalty
 
-    def _reach(self, statements: Iterable[str]) -> Mapping[str, int]:
-        """The objects that statements depend on, and in how many steps."""
+    def _reach(self, names: set[str]) -> Mapping[str, int]:
+        """The objects that those of these names depend on, and in how many steps."""
         depths: dict[str, int] = {}
-        level = {name for statement in statements for name in _names(statement)}
+        level = names
         for depth in range(_FAR):
             level = {name for name in level if name not in depths}
             if not level:
@@ -258,6 +258,12 @@ def _recorded_uses(facts: tuple[Fact, ...], texts: tuple[str, ...]) -> Mapping[s
         for name, function in syntax.functions(text).items():
             uses.setdefault(name, set()).update(_names(function.body))
     return {name: frozenset(names) for name, names in uses.items()}
+
+
+def _mentioned(trace: Trace) -> set[str]:
+    """The objects of a trace, and those that its statements mention."""
+    mentioned = set(map(_bare, trace.objects))
+    return mentioned.union(*map(_names, trace.statements))
 
 
 def _names(text: str) -> set[str]:
@@ -328,4 +334,4 @@ def _index_distance(change: Change, trace: Trace) -> int | None:
         return -1
     columns = syntax.index_columns(change.expected_sql)
     is_prefix = bool(trace.columns) and columns[: len(trace.columns)] == trace.columns
-    return 1 if is_prefix and _bare(change.object) in trace.statements else None
+    return 1 if is_prefix and _bare(change.object) in map(_bare, trace.objects) else None

@@ -55,14 +55,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Trace:
-    """The dependencies of a check: its statements, the role that runs them, and the outcome of an
-    access cell.
+    """The dependencies of a check: its statements, objects that it is about, the role that runs
+    them, and the outcome of an access cell.
 
     '' stands for any role and any command. `index` is the name of the index that a query needs,
     `columns` are the first columns of one that a foreign key needs.
     """
 
-    statements: tuple[str, ...]
+    statements: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
     role: str = ""
     command: str = ""
     expected: str = ""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import errors
 
-from supabase_jobs.api.request import Request, as_json, equal, quoted, table_path
+from supabase_jobs.api.request import METHODS, Request, as_json, equal, quoted, table_path
 from supabase_jobs.api.sender import COUNTED
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation
@@ -41,7 +41,6 @@ _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
 # have more frames
 _CASCADE = re.compile(r'"(DELETE FROM|UPDATE) ONLY ')
-_METHODS = {INSERT: "POST", UPDATE: "PATCH", DELETE: "DELETE"}
 _STORAGE_METHODS = {INSERT: "POST", UPDATE: "PUT", DELETE: "DELETE"}
 
 
@@ -192,7 +191,7 @@ class Attempt:
         if self.action == SELECT:
             query += _selected(self.relation, self.caller.role)
         return Request(
-            method=_METHODS.get(self.action, "GET"),
+            method=METHODS.get(self.action, "POST"),
             path=table_path(self.relation.name),
             caller=self.caller,
             query=tuple(query),

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from supabase_jobs.api.request import Request, as_json, equal, function_path, table_path
+from supabase_jobs.api.request import METHODS, Request, as_json, equal, function_path, table_path
 from supabase_jobs.api.sender import COUNTED
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
@@ -26,7 +26,6 @@ FILE_NAME = "access.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
 
 VERBS = ("select", "insert", "upsert", "update", "delete", "rpc")
-_METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}  # all others: POST
 # of the declared tables and functions
 _SCHEMA = "public"
 
@@ -57,7 +56,7 @@ class DeclaredRequest:
         query += [equal(*pair) for pair in with_parameters(self.where, parameter).items()]
         has_body = self.verb not in ("select", "delete")
         return Request(
-            method=_METHODS.get(self.verb, "POST"),
+            method=METHODS.get(self.verb, "POST"),
             path=function_path(self.target) if self.verb == "rpc" else table_path(self.target),
             caller=caller,
             query=tuple(query),

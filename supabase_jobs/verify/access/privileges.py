@@ -55,7 +55,7 @@ def check(
             )
             context.allowed.candidates[id] = {"object": table, "role": role, "privilege": privilege}
             context.evidence.traces[id] = Trace(
-                statements=(table,), role=role, command=privilege.lower(), expected=DENIED
+                objects=(table,), role=role, command=privilege.lower(), expected=DENIED
             )
     pins.apply(connection, expectations.allowed, sorted(tables), context)
     exposed = expectations.all_exposed_schemas(exposed_rows)

@@ -196,11 +196,14 @@ class _PlanChecker:
             identity = by_role[role]
             title = f"{command} as {identity.label}"
             id = f"{AREA}:once:{table}:{command}:{identity.label}"
-            yield self._evaluated_once(id, table, title, policies, statement, identity)
+            yield self._evaluated_once(
+                id, table, title, policies, Explain(statement, identity, _SEQUENTIAL_SCAN), command
+            )
         for table, policy, statement in with_checks:
             title = f'WITH CHECK of "{policy}"'
             id = f"{AREA}:once:{table}:check:{policy}"
-            yield self._evaluated_once(id, table, title, f'"{policy}"', statement, None)
+            explain = Explain(statement, None, _SEQUENTIAL_SCAN)
+            yield self._evaluated_once(id, table, title, f'"{policy}"', explain)
 
     def _foreign_keys(
         self,
@@ -224,7 +227,7 @@ class _PlanChecker:
                 f'foreign key "{name}" has an index',
                 partial(self._planner.catalog_script, "foreign_keys", list(tables)),
                 _known(None) if covered else self._unless_proved(proofs, problem),
-                Trace(statements=(table,), columns=tuple(columns)),
+                Trace(objects=(table,), columns=tuple(columns)),
             )
 
     def _index_problem(
@@ -298,17 +301,18 @@ class _PlanChecker:
         table: str,
         title: str,
         policies: str | None,
-        statement: str,
-        identity: Caller | None,
+        explain: Explain,
+        command: str = "",
     ) -> Check[_Outcome]:
-        role, command = (identity.role, statement.split(maxsplit=1)[0]) if identity else ("", "")
+        statement, identity = explain.statement, explain.identity
+        role = identity.role if identity else ""
         return _checked(
             id,
             table,
             f"{title} evaluates the owner check once per query",
             partial(self._planner.script, statement, identity, _SEQUENTIAL_SCAN),
-            self._per_row_problem(title, policies, Explain(statement, identity, _SEQUENTIAL_SCAN)),
-            Trace(statements=(table, statement), role=role, command=command),
+            self._per_row_problem(title, policies, explain),
+            Trace(statements=(statement,), objects=(table,), role=role, command=command),
         )
 
     def _unless_proved(self, proofs: Sequence[str], problem: _Problem) -> Check[_Problem | None]:

@@ -1,7 +1,7 @@
 -- No user event trigger grants privileges to the roles of the API or disables row level security: it would do so for
 -- every object that a later migration creates.
--- The rule reads the body of the function; a grant or a policy can be intended, and is a warning. It ignores the event
--- triggers of extensions and of Supabase.
+-- The rule reads the body of the function, of whatever extension it is a member; a grant or a policy can be intended, and
+-- is a warning. It ignores the event triggers of Supabase.
 select
   e.evtname::text as object,
   '' as name,
@@ -51,13 +51,5 @@ where e.evtenabled <> 'D'
     ('extensions', 'pgrst_ddl_watch'),
     ('extensions', 'pgrst_drop_watch'),
     ('extensions', 'notify_api_restart')
-  )
-  and not exists (
-    select 1 from pg_depend as d
-    where d.deptype = 'e'
-      and (
-        (d.classid = 'pg_event_trigger'::regclass and d.objid = e.oid)
-        or (d.classid = 'pg_proc'::regclass and d.objid = p.oid)
-      )
   )
 group by e.evtname, e.evtevent, f.object

@@ -5,7 +5,15 @@
 -- function does so by name, with a setting whose name is not a literal, or by running a statement of its caller. The
 -- rule follows text from arguments, rows and headers through assignments into EXECUTE. Text that quote_ident,
 -- quote_literal, format('%I'), format('%L') or USING passes is harmless.
-with recursive body as materialized (
+with recursive of_extension (oid) as materialized (
+  select p.oid
+  from pg_extension as e
+  inner join pg_depend as d
+    on e.oid = d.refobjid and d.refclassid = 'pg_extension'::regclass and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
+  inner join pg_proc as p on d.objid = p.oid and e.extnamespace = p.pronamespace and e.extowner = p.proowner and e.xmin = p.xmin
+),
+
+body as materialized (
   select
     p.oid,
     p.proname,
@@ -49,6 +57,8 @@ with recursive body as materialized (
   where n.nspname not in ('pg_catalog', 'information_schema')
     and p.prokind in ('f', 'p', 'w')
     and l.lanname not in ('c', 'internal')
+    -- what CREATE EXTENSION has made outside of exposed schemas; extension_in_api judges the others
+    and p.oid not in (select x.oid from of_extension as x)
 ),
 
 -- arguments that can carry a text

@@ -2,6 +2,8 @@
 -- A member can run SET ROLE, also if it is NOINHERIT. Such roles are service_role, superusers, roles with BYPASSRLS, the
 -- owners of managed tables, authenticator, which can switch to service_role, and for a role that a request can assume the
 -- predefined roles that read or write all data, read or write files, or run programs.
+-- Nor can a login other than authenticator act as anon or authenticated, directly or through other roles: without a token,
+-- it writes the claims and headers of any caller into its session.
 with owner as (
   select distinct c.relowner as oid
   from pg_class as c
@@ -66,3 +68,38 @@ where (
     and coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true) = false
     and not m.admin_option
   )
+union all
+select
+  quote_ident(a.rolname),
+  quote_ident(l.rolname),
+  format(
+    '%s can log in and act as %s: it needs no token, and sets the claims and headers of any caller itself',
+    l.rolname, a.rolname
+  ),
+  (
+    select string_agg(format('revoke %I from %I;', r.rolname, l.rolname), ' ' order by r.rolname)
+    from pg_auth_members as m
+    inner join pg_roles as r on m.roleid = r.oid
+    where m.member = l.oid
+      and pg_has_role(r.oid, a.oid, 'member')
+  ),
+  'error',
+  array['member:' || quote_ident(l.rolname)]
+from pg_roles as l
+inner join pg_roles as a on a.rolname in ('anon', 'authenticated') and l.oid <> a.oid
+where l.rolcanlogin
+  and not l.rolsuper
+  and (
+    pg_has_role(
+      l.oid, a.oid, case when current_setting('server_version_num')::integer >= 160000 then 'SET' else 'MEMBER' end
+    )
+    or pg_has_role(l.oid, a.oid, 'USAGE')
+  )
+  -- who can switch to service_role or an owner is reported for that
+  and not pg_has_role(l.oid, to_regrole('service_role')::oid, 'member')
+  and not exists (
+    select 1 from owner as o
+    where pg_has_role(l.oid, o.oid, 'member')
+  )
+  and l.rolname not in ('authenticator', 'postgres', 'dashboard_user', 'pgbouncer', current_user)
+  and l.rolname !~ '^(supabase_|cli_login_|pgsodium_)'

@@ -1,5 +1,5 @@
--- No user function or operator in the search_path of a request shadows one of PostgreSQL: PostgREST and policies could
--- then use it in place of the original.
+-- No user function, operator or type in the search_path of a request shadows one of PostgreSQL: PostgREST and policies
+-- could then use it in place of the original.
 -- PostgreSQL searches pg_catalog first, so another schema wins with a better match of the types, or if a search_path
 -- names pg_catalog after it. The objects of extensions are not reported.
 with searched as (
@@ -97,3 +97,42 @@ where p.pronamespace in (select s.oid from searched as s)
     select 1 from pg_depend as d
     where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
   )
+union all
+select
+  t.object,
+  '',
+  format('the %s shadows pg_catalog.%s in the search_path of %s', t.kind, t.typname, p.names),
+  format('drop %s %s;', t.kind, t.object),
+  'error',
+  '{}'
+from (
+  select
+    y.typname,
+    n.nspname,
+    case y.typtype when 'd' then 'domain' else 'type' end as kind,
+    format('%I.%I', n.nspname, y.typname) as object
+  from pg_type as y
+  inner join pg_namespace as n on y.typnamespace = n.oid
+  where n.nspname not in ('pg_catalog', 'information_schema')
+    and y.typtype in ('b', 'd', 'e')
+    and y.typcategory <> 'A'
+    and exists (
+      select 1 from pg_type as b
+      where b.typnamespace = 'pg_catalog'::regnamespace and b.typname = y.typname
+    )
+) as t
+cross join lateral (
+  -- the settings in which pg_catalog comes later than the schema of the type
+  select string_agg(distinct coalesce(g.rolname, 'the database'), ' and ') as names
+  from pg_db_role_setting as r
+  left join pg_roles as g on r.setrole = g.oid
+  left join pg_database as d on r.setdatabase = d.oid
+  cross join unnest(r.setconfig) as c (setting)
+  cross join lateral (
+    select string_to_array(regexp_replace(substr(c.setting, strpos(c.setting, '=') + 1), '[\s"]', '', 'g'), ',') as schemas
+  ) as o
+  where (r.setdatabase = 0 or d.datname = current_database())
+    and split_part(c.setting, '=', 1) in ('search_path', 'pgrst.db_extra_search_path')
+    and array_position(o.schemas, 'pg_catalog') > array_position(o.schemas, t.nspname::text)
+) as p
+where p.names is not null

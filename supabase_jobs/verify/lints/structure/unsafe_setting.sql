@@ -1,6 +1,8 @@
--- No setting of the database or of a role changes who makes a request, or what it may do: request settings have no
--- default, row level security and triggers stay on, and the configuration of PostgREST is not replaced.
--- The rule never shows the value of a secret or of a claim.
+-- No setting of the server, the database or a role changes who makes a request, or what it may do: request settings have
+-- no default, row level security and triggers stay on, transactions may write, and the configuration of PostgREST is not
+-- replaced.
+-- A setting of the server is what the session of verify starts with, if no database and no role sets it. The rule never
+-- shows the value of a secret or of a claim.
 with setting as (
   select
     coalesce(g.rolname, 'database') as object,
@@ -24,6 +26,40 @@ with setting as (
   ) as api
   where (r.setdatabase = 0 or d.datname = current_database())
     and (r.setrole = 0 or api.is_role or g.rolname in ('postgres', 'supabase_auth_admin'))
+  union all
+  select
+    'server',
+    c.name,
+    c.value,
+    true,
+    false,
+    'alter system'
+  from (
+    select
+      s.name,
+      s.reset_val as value
+    from pg_settings as s
+    where s.name in ('row_security', 'session_replication_role', 'default_transaction_read_only')
+    union all
+    -- pg_settings does not show settings that no module has defined
+    select
+      k.name,
+      current_setting(k.name, true)
+    from (
+      values
+      ('request.jwt.claims'), ('request.jwt.claim.sub'), ('request.jwt.claim.role'), ('request.headers')
+    ) as k (name)
+  ) as c
+  where c.value <> ''
+    and not exists (
+      select 1
+      from pg_db_role_setting as r
+      left join pg_database as d on r.setdatabase = d.oid
+      cross join unnest(r.setconfig) as o (setting)
+      where (r.setdatabase = 0 or d.datname = current_database())
+        and r.setrole in (0, to_regrole(session_user::text)::oid)
+        and lower(split_part(o.setting, '=', 1)) = c.name
+    )
 )
 
 select
@@ -32,7 +68,11 @@ select
   p.message,
   string_agg(
     format('%s reset %s;', s.scope, n.quoted)
-    || case when s.name like 'pgrst.%' then format(' notify pgrst, %L;', 'reload config') else '' end,
+    || case
+      when s.name like 'pgrst.%' then format(' notify pgrst, %L;', 'reload config')
+      when s.object = 'server' then ' select pg_reload_conf();'
+      else ''
+    end,
     ' ' order by s.scope
   ) as fix,
   p.severity,
@@ -68,6 +108,13 @@ cross join lateral (
     'it sets session_replication_role to replica: triggers do not fire, and foreign keys are not enforced'
   where s.name = 'session_replication_role'
     and lower(s.value) = 'replica'
+  union all
+  select
+    -- PostgREST says for each request whether it may write; Auth does not
+    case when s.object in ('server', 'database', 'postgres', 'supabase_auth_admin') then 'error' else 'warning' end,
+    'it makes transactions read-only: sign-ups, sign-ins and workers fail'
+  where s.name = 'default_transaction_read_only'
+    and s.value::boolean
   union all
   select
     'error',

@@ -22,6 +22,16 @@ with recursive relation (managed, oid) as (
   where w.ev_class <> r.oid
 ),
 
+-- What CREATE EXTENSION has made, and nobody has changed since: the lint extension_in_api judges it by its name. A function
+-- that was added to an extension later, or lies elsewhere, is not among them.
+of_extension (oid) as materialized (
+  select p.oid
+  from pg_extension as e
+  inner join pg_depend as d
+    on e.oid = d.refobjid and d.refclassid = 'pg_extension'::regclass and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
+  inner join pg_proc as p on d.objid = p.oid and e.extnamespace = p.pronamespace and e.extowner = p.proowner and e.xmin = p.xmin
+),
+
 body as materialized (
   select
     p.oid,
@@ -55,6 +65,7 @@ body as materialized (
   where s.nspname not in ('pg_catalog', 'information_schema')
     and p.prokind in ('f', 'p', 'w')
     and l.lanname not in ('c', 'internal')
+    and p.oid not in (select x.oid from of_extension as x)
 ),
 
 -- matches a name in a body: any case, quoted or not, alone, with its schema, or with its database and schema

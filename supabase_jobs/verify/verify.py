@@ -13,11 +13,11 @@ import psycopg
 
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.database.limits import limits
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Verification
+from supabase_jobs.findings import Severity, Verification
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.frame import Undo
 from supabase_jobs.session.savepoint import around
@@ -223,3 +223,20 @@ def _check(connection: Connection, area: str, expectations: Expectations, contex
         why = f"it was stopped: a statement failed with {sqlstate_and_message(error)}"
         fix = "Fix the other findings, and run verify again when the server is idle."
         context.mark_unchecked(area, "database", why, fix)
+    except (psycopg.Error, ValueError) as error:
+        if connection.broken or isinstance(error, LOCK_ERRORS):
+            raise
+        context.mark_unchecked(
+            area,
+            "database",
+            f"the server's answer to a statement of verify was {_answer(error)}",
+            "Fix what the answer names, and run verify again.",
+            severity=Severity.ERROR,
+        )
+
+
+def _answer(error: psycopg.Error | ValueError) -> str:
+    """An unexpected answer: the server's error, or a value that Python cannot represent."""
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        return sqlstate_and_message(error)
+    return "a value that cannot be read here, as a number of more than 4,300 digits"

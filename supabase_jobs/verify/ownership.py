@@ -32,6 +32,12 @@ def managed_objects(declarations: Path) -> frozenset[str]:
     return managed_relations(declarations) | parts
 
 
+def managed_names(declarations: Path) -> frozenset[str]:
+    """The managed tables, views, functions and schemas."""
+    recorded = _snapshot(declarations)
+    return frozenset(() if recorded is None else recorded.names)
+
+
 @dataclass(frozen=True)
 class ManagedTables:
     """The columns of each managed table, and the managed triggers, each as `table:name`."""

@@ -9,9 +9,10 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.session import script
 from supabase_jobs.session.impersonation import Names, begin, make_names
 from supabase_jobs.verify import other_values, ownership
-from supabase_jobs.verify.access import AREA, privileges
+from supabase_jobs.verify.access import AREA, privileges, reach
 from supabase_jobs.verify.access.cells import Cell, run_matrices
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, load
+from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import insert_fixture
@@ -23,8 +24,17 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
         return
     declared = load(file, expectations.variables)
     tables = {table for table, _, _ in declared.privileges} | ownership.managed_relations(file)
-    privileges.check(connection, declared, tables, expectations, context)
-    run(connection, declared, expectations.variables, context, ownership.managed_objects(file))
+    managed = ownership.managed_names(file)
+    found = privileges.check(connection, declared, tables, expectations, managed, context)
+    run(
+        connection,
+        declared,
+        expectations.variables,
+        context,
+        ownership.managed_objects(file),
+        found,
+    )
+    pins.apply(connection, expectations.allowed, sorted(managed), context)
 
 
 def declared_cases(expectations: Expectations, context: Context) -> None:
@@ -47,12 +57,13 @@ def run(
     variables: Mapping[str, object],
     context: Context,
     managed: Collection[str] = (),
+    reachable: tuple[Collection[str], Sequence[reach.Row]] = ((), ()),
 ) -> None:
     """Insert the fixture rows and run every cell of every matrix.
 
     `variables` fill the placeholders that are not ids (`$guest_header`). If an object that is not
-    among `managed` blocks a cell, the cell is unchecked. Each batch inserts the fixture rows, and
-    undoes them.
+    among `managed` blocks a cell, the cell is unchecked. `reachable` are the exposed schemas, and
+    the rows of the query of `reach`. Each batch inserts the fixture rows, and undoes them.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     context.preambles[AREA] = _preamble(declared, impersonation)
@@ -63,6 +74,9 @@ def run(
     declared = other_values.replaced(declared, inserted.texts)
     context.preambles[AREA] = _preamble(declared, impersonation, inserted.users)
     run_matrices(impersonation, declared.matrices, managed, context, inserted.frame)
+    users = declared.fixture.users
+    if not context.should_stop:
+        reach.check(impersonation, reachable[1], reachable[0], users, inserted.frame, context)
     deviating = {finding.object for finding in context.findings if finding.area == AREA}
     context.equivalence.matching |= {matrix.object for matrix in declared.matrices} - deviating
 

@@ -1,5 +1,6 @@
-"""Undeclared privileges, exposed schemas and the functions of schema auth."""
+"""Undeclared privileges, exposed schemas, the functions of schema auth, and the platform."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from supabase_jobs.database.batch import read
@@ -8,7 +9,7 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.outcomes import DENIED
 from supabase_jobs.projects.served import EXPOSED_SCHEMAS
-from supabase_jobs.verify.access import AREA, auth_functions
+from supabase_jobs.verify.access import AREA, auth_functions, platform, reach
 from supabase_jobs.verify.access.matrix import AccessDeclaration
 from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Context, Trace
@@ -23,29 +24,35 @@ def check(
     declared: AccessDeclaration,
     tables: set[str],
     expectations: Expectations,
+    managed: Collection[str],
     context: Context,
-) -> None:
+) -> tuple[Collection[str], Sequence[reach.Row]]:
     """Add a finding for each undeclared privilege on `tables`, and for each exposed schema that
     must not be exposed.
 
-    Also checks the functions of schema auth, whose catalog query shares the round trip.
+    Also checks the functions of schema auth and what the platform runs, whose catalog queries share
+    the round trip.
 
-    An undeclared privilege is an error if a request can have it, and otherwise a warning.
+    Returns the exposed schemas, and what `reach` tries. `managed` are the names of all managed
+    objects. An undeclared privilege is an error if a request can have it, and otherwise a warning.
     """
     privileges = declared.privileges
     queries = [
         sql_file(_PRIVILEGES).statement(sorted(tables)),
         sql_file(EXPOSED_SCHEMAS).statement(),
         sql_file(auth_functions.QUERY).statement(),
+        sql_file(platform.QUERY).statement(),
+        sql_file(reach.QUERY).statement(sorted(managed)),
     ]
-    actual, exposed_rows, functions = read(connection, queries)
+    actual, exposed_rows, functions, of_platform, reachable = read(connection, queries)
     auth_functions.check(connection, functions, context)
-    for table, role, privilege, reachable, fix in actual:
+    platform.check(connection, of_platform, context)
+    for table, role, privilege, by_request, fix in actual:
         id = f"{AREA}:{table}:{role} may {privilege}"
         case = Case(id=id, area=AREA, object=table, name=f"{role} may {privilege}: declared")
         context.cases.append(catalog.with_script(case, _PRIVILEGES, table, context))
         if (table, role, privilege) not in privileges:
-            severity = Severity.ERROR if reachable else Severity.WARNING
+            severity = Severity.ERROR if by_request else Severity.WARNING
             message = (
                 f"undeclared: {role} may {privilege} {table}, but access.toml"
                 " neither tests nor lists this"
@@ -79,3 +86,4 @@ def check(
                     fix=fix,
                 )
             )
+    return exposed, reachable

@@ -1,0 +1,353 @@
+"""Check what the platform runs besides requests: sign-up and sign-in as Auth, the access token
+hook, the function before each request, and the event triggers of logins.
+
+Each is run as the platform runs it, for a user of this run, and undone.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import (
+    INCONCLUSIVE_ERRORS,
+    outermost_function,
+    sqlstate_and_message,
+)
+from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
+from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.session import script, sign_up
+from supabase_jobs.session.frame import LIMITS
+from supabase_jobs.session.savepoint import run_undone
+from supabase_jobs.session.sign_up import NewUser
+from supabase_jobs.verify.access import AREA
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.structure import catalog
+
+QUERY = Path(__file__).with_name("platform.sql")
+
+_SIGN_IN = Path(__file__).with_name("sign_in")
+_SESSION, _TOKEN, _LAST = (
+    sql_file(_SIGN_IN / f"{name}.sql") for name in ("session", "token", "last")
+)
+_AUTH = "supabase_auth_admin"
+_LOGINS = ("authenticator", _AUTH)
+_ROLES = ("anon", "authenticated", "service_role")
+_SERVICE = "service_role"
+# what headers and metadata may be called besides the literals of a function
+_NAMES = ("sub", "id", "uid", "user_id", "email", "x-user-id")
+# classes of errors that are no decision of the project about this user: a name, a privilege or a
+# syntax; a state of the server; an error of the server
+_BROKEN = ("42", "55", "25", "54", "0A", "XX")
+# what policies and helpers read about a caller, without and with the functions of schema auth
+_CALLER = "select current_user::text, " + ", ".join(
+    f"coalesce(current_setting('{name}', true), '')" for name in REQUEST_SETTINGS
+)
+_IDENTITY = f"{_CALLER}, auth.uid()::text"
+
+# kind, name, text, literals: a row of the query
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A function or trigger of the project that the platform runs."""
+
+    name: str
+    text: str
+    literals: Sequence[str]
+
+    def every(self, value: str, *more: str) -> dict[str, str]:
+        """The value under each name that the function may read."""
+        return dict.fromkeys([*_NAMES, *more, *self.literals], value)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Statements, and what their result says against them."""
+
+    id: str
+    object: str
+    statements: Sequence[Statement]
+    judge: Callable[[GroupResult], "_Problem | None"]
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A finding about a trial, without its name."""
+
+    message: str
+    fix: str
+    severity: Severity = Severity.ERROR
+
+
+def check(connection: Connection, rows: Sequence[Row], context: Context) -> None:
+    """Add a case for each thing that the platform runs, and a finding for each that fails, or that
+    makes somebody another caller.
+
+    `rows` are those of `QUERY`. Takes one round trip, and another one if a sign-up fails.
+    """
+    found: dict[str, list[_Function]] = {}
+    for kind, name, text, literals in rows:
+        found.setdefault(kind, []).append(_Function(name, text, literals))
+    as_auth = "acts as Auth" in found
+    tables = [table.name for table in found.get("table", ())]
+    trials = [
+        _sign_in(tables, as_auth=as_auth),
+        *(_hook(function, as_auth=as_auth) for function in found.get("token hook", ())),
+        *_before_requests(found.get("function before requests", ())),
+        *_logins(found.get("event trigger of logins", ()), as_auth=as_auth),
+    ]
+    results = run_undone(connection, [[LIMITS, *trial.statements] for trial in trials])
+    for trial, result in zip(trials, results, strict=True):
+        case = Case(
+            id=trial.id,
+            area=AREA,
+            object=trial.object,
+            name="the platform can run it, and nobody gains",
+        )
+        if case.id not in {known.id for known in context.cases}:
+            context.cases.append(catalog.with_script(case, QUERY, trial.object, context))
+        if isinstance(result.error, INCONCLUSIVE_ERRORS):
+            raise result.error
+        answers = result.answers[1:]
+        problem = trial.judge(GroupResult(answers, result.error))
+        if problem is not None and case.id not in {f.id for f in context.findings}:
+            context.findings.append(
+                Finding(case.id, AREA, problem.severity, trial.object, problem.message, problem.fix)
+            )
+
+
+def _become(role: str, settings: Mapping[str, str] | None = None) -> Statement:
+    return Statement(script.setting({**(settings or {}), "role": role}))
+
+
+def _signed_up(as_auth: bool, metadata: Mapping[str, object]) -> tuple[uuid.UUID, list[Statement]]:
+    """The id of a new user, and the statements that create it as Auth does."""
+    user = NewUser(uuid.uuid4(), metadata=metadata)
+    role = _become(_AUTH, {"search_path": "auth"}) if as_auth else _become("none")
+    return user.id, [role, *sign_up.statements([user])]
+
+
+# -------------------------------------------------------------------------------------------------
+# sign-up and sign-in
+
+
+def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
+    """A sign-up, and the first sign-in."""
+    user, created = _signed_up(as_auth, {})
+    signed_in = [
+        *([_SESSION.statement(user)] if "auth.sessions" in tables else []),
+        *([_TOKEN.statement(user)] if len(tables) > 1 else []),
+        _LAST.statement(user),
+    ]
+
+    def judge(result: GroupResult) -> _Problem | None:
+        error = result.error
+        if error is None:
+            return None
+        if _is_constraint_of_auth(error):
+            constraint = f"constraint {error.diag.constraint_name} of auth.{error.diag.table_name}"
+            return _Problem(
+                f"{constraint} refuses an ordinary sign-up: {sqlstate_and_message(error)}",
+                "Drop the constraint, or check addresses in a hook of Auth, which says why.",
+                Severity.WARNING,
+            )
+        if not _is_broken(error, as_auth=as_auth):
+            return None
+        stage = "sign up" if len(result.answers) < len(created) else "sign in"
+        where = outermost_function(error)
+        who = f" as {_AUTH}" if as_auth else ""
+        message = (
+            f"nobody can {stage}: what Auth runs{who} fails with {sqlstate_and_message(error)}"
+        )
+        return _Problem(message + (f" ({where})" if where else ""), _fix(error))
+
+    return _Trial(f"{AREA}:auth.users:sign-in", "auth.users", [*created, *signed_in], judge)
+
+
+def _is_constraint_of_auth(error: psycopg.Error) -> bool:
+    """Whether a CHECK constraint of a table of Auth refused the row."""
+    return isinstance(error, psycopg.errors.CheckViolation) and error.diag.schema_name == "auth"
+
+
+def _is_broken(error: psycopg.Error, *, as_auth: bool) -> bool:
+    """Whether the error is no decision about this user, and not one about the connection's role."""
+    sqlstate, in_function = error.sqlstate or "", error.diag.context is not None
+    if isinstance(error, psycopg.errors.NotNullViolation):
+        return not in_function and error.diag.schema_name == "auth"
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        return error.diag.schema_name != "auth"
+    if sqlstate.startswith(("42703", "428C9")) and not in_function:
+        return False  # an image of another age has other columns
+    if isinstance(error, psycopg.errors.InsufficientPrivilege) and not as_auth:
+        return False
+    return sqlstate.startswith(_BROKEN)
+
+
+def _fix(error: psycopg.Error) -> str:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return (
+            f"Grant {_AUTH} what the trigger's function uses, or make the function SECURITY DEFINER"
+            " with set search_path = ''. FORCE ROW LEVEL SECURITY on a table of Auth has to go."
+        )
+    return "Correct the trigger, its function or the column that the error names."
+
+
+# -------------------------------------------------------------------------------------------------
+# the access token hook
+
+
+def _hook(function: _Function, *, as_auth: bool) -> _Trial:
+    """A token for a new user who has chosen the metadata."""
+    chosen = function.every(_SERVICE, "role")
+    user, created = _signed_up(as_auth, chosen)
+    claims = {
+        "sub": str(user),
+        "role": "authenticated",
+        "aud": "authenticated",
+        "user_metadata": chosen,
+        "app_metadata": {"provider": "email", "providers": ["email"]},
+    }
+    event = {"user_id": str(user), "claims": claims, "authentication_method": "password"}
+    name = sql.Identifier(*_parts(function.name))
+    call = sql.SQL("select {}({}::jsonb)").format(name, sql.Literal(json.dumps(event)))
+
+    def judge(result: GroupResult) -> _Problem | None:
+        error = result.error
+        if error is not None:
+            reached = len(result.answers) >= len(created)
+            if not reached or not _is_broken(error, as_auth=as_auth):
+                return None
+            message = f"Auth issues no token: the hook fails with {sqlstate_and_message(error)}"
+            return _Problem(message, f"Grant {_AUTH} what {function.name} uses, or correct it.")
+        [(answer,)] = result.answer().rows
+        issued = answer.get("claims") if isinstance(answer, dict) else None
+        if not isinstance(issued, dict):
+            return None
+        for name in ("role", "sub"):
+            if issued.get(name) != claims[name]:
+                message = (
+                    f"a new user chooses the claim {name} of its token: the hook takes it from"
+                    " user_metadata, which every user writes"
+                )
+                fix = f"Let {function.name} take {name} from the event or app_metadata."
+                return _Problem(message, fix)
+        return None
+
+    return _Trial(
+        f"{AREA}:{function.name}:token",
+        function.name,
+        [*created, Statement(call.as_string(None))],
+        judge,
+    )
+
+
+def _parts(name: str) -> list[str]:
+    """The identifiers of a qualified name as format('%I.%I') writes it."""
+    found = re.findall(r'"((?:[^"]|"")*)"|([^".]+)', name)
+    return [quoted.replace('""', '"') or plain for quoted, plain in found]
+
+
+# -------------------------------------------------------------------------------------------------
+# the function before each request
+
+
+def _before_requests(functions: Sequence[_Function]) -> Iterator[_Trial]:
+    """A request of each role, and one whose headers name another user everywhere."""
+    for function in functions:
+        other = function.every(str(uuid.uuid4()))
+        for role in _ROLES:
+            for headers in ({}, other):
+                yield _before_request(function, role, headers)
+
+
+def _before_request(function: _Function, role: str, headers: Mapping[str, str]) -> _Trial:
+    user = str(uuid.uuid4())
+    claims = {"role": role, "sub": user} if role == "authenticated" else {"role": role}
+    settings = {**request_settings(claims, headers), "search_path": "public, extensions"}
+    name = sql.Identifier(*_parts(function.name))
+    statements = [
+        _become(role, settings),
+        Statement(_IDENTITY),
+        Statement(sql.SQL("select {}()").format(name).as_string(None)),
+        Statement(_IDENTITY),
+    ]
+
+    def judge(result: GroupResult) -> _Problem | None:
+        error = result.error
+        if error is not None:
+            if len(result.answers) != 2 or not (error.sqlstate or "").startswith(("42", "3F")):
+                return None
+            message = (
+                f"every request of {role} fails: {function.name} runs before it, and fails with"
+                f" {sqlstate_and_message(error)}"
+            )
+            return _Problem(message, f"grant execute on function {function.name}() to {role};")
+        _, before, _, after = result.answers
+        if before.rows == after.rows:
+            return None
+        message = (
+            f"{function.name} runs before every request, and changes its role, claims or headers:"
+            " a request becomes that of another caller"
+        )
+        return _Problem(
+            message,
+            f"Remove what sets the role and request settings from {function.name}, or run: alter"
+            " role authenticator reset pgrst.db_pre_request; notify pgrst, 'reload config';",
+        )
+
+    return _Trial(f"{AREA}:{function.name}:before requests", function.name, statements, judge)
+
+
+# -------------------------------------------------------------------------------------------------
+# event triggers of logins
+
+
+def _logins(triggers: Sequence[_Function], *, as_auth: bool) -> Iterator[_Trial]:
+    """The function of each trigger, as a function of its own, for the logins of API and Auth."""
+    for trigger in triggers:
+        for login in _LOGINS if as_auth else _LOGINS[:1]:
+            yield _login(trigger, login)
+
+
+def _login(trigger: _Function, login: str) -> _Trial:
+    replaced = sql.Literal(login).as_string(None) + "::name"
+    body = re.sub(r"\b(session_user|current_user)\b", replaced, trigger.text, flags=re.IGNORECASE)
+    for name, value in (("tg_event", "'login'"), ("tg_tag", "''")):
+        body = re.sub(rf"\b{name}\b", value, body, flags=re.IGNORECASE)
+    create = "create function pg_temp.verify_login() returns void language plpgsql as "
+    statements = [
+        Statement(script.setting(dict.fromkeys(REQUEST_SETTINGS, ""))),
+        Statement(create + sql.Literal(body).as_string(None)),
+        _become(login),
+        Statement(_CALLER),
+        Statement("select pg_temp.verify_login()"),
+        Statement(_CALLER),
+    ]
+
+    def judge(result: GroupResult) -> _Problem | None:
+        fix = f"alter event trigger {sql.Identifier(trigger.name).as_string(None)} disable;"
+        if result.error is not None:
+            if len(result.answers) != 4:
+                return None
+            why = sqlstate_and_message(result.error)
+            return _Problem(f"{login} cannot log in: the event trigger fails with {why}", fix)
+        if result.answers[3].rows == result.answers[5].rows:
+            return None
+        message = (
+            f"the sessions of {login} begin as another caller: the event trigger sets the role or"
+            " a request setting"
+        )
+        return _Problem(message, fix)
+
+    return _Trial(f"{AREA}:{trigger.name}:login", trigger.name, statements, judge)

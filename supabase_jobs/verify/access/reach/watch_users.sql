@@ -1,0 +1,14 @@
+-- $1 victim, $2 caller
+-- The row of another user without its times, and what decides the role of the caller's next token.
+select
+  'another user' as what,
+  (to_jsonb(u) - array['updated_at', 'last_sign_in_at', 'confirmed_at'])::text as value
+from auth.users as u
+where u.id = $1
+union all
+select
+  'own role',
+  concat_ws(' ', to_jsonb(u) ->> 'role', to_jsonb(u) ->> 'is_super_admin')
+from auth.users as u
+where u.id = $2
+  and (to_jsonb(u) ->> 'role' in ('service_role', 'supabase_admin', 'postgres') or (to_jsonb(u) -> 'is_super_admin')::text = 'true')

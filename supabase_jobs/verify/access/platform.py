@@ -43,6 +43,7 @@ _AUTH = "supabase_auth_admin"
 _LOGINS = ("authenticator", _AUTH)
 _ROLES = ("anon", "authenticated", "service_role")
 _SERVICE = "service_role"
+_NO_FUNCTION = "alter role authenticator reset pgrst.db_pre_request; notify pgrst, 'reload config';"
 # what headers and metadata may be called besides the literals of a function
 _NAMES = ("sub", "id", "uid", "user_id", "email", "x-user-id")
 # classes of errors that are no decision of the project about this user: a name, a privilege or a
@@ -123,7 +124,14 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
         problem = trial.judge(GroupResult(answers, result.error))
         if problem is not None and case.id not in {f.id for f in context.findings}:
             context.findings.append(
-                Finding(case.id, AREA, problem.severity, trial.object, problem.message, problem.fix)
+                Finding(
+                    id=case.id,
+                    area=AREA,
+                    severity=problem.severity,
+                    object=trial.object,
+                    message=problem.message,
+                    fix=problem.fix,
+                )
             )
 
 
@@ -133,7 +141,7 @@ def _become(role: str, settings: Mapping[str, str] | None = None) -> Statement:
 
 def _signed_up(as_auth: bool, metadata: Mapping[str, object]) -> tuple[uuid.UUID, list[Statement]]:
     """The id of a new user, and the statements that create it as Auth does."""
-    user = NewUser(uuid.uuid4(), metadata=metadata)
+    user = NewUser(id=uuid.uuid4(), metadata=metadata)
     role = _become(_AUTH, {"search_path": "auth"}) if as_auth else _become("none")
     return user.id, [role, *sign_up.statements([user])]
 
@@ -292,7 +300,9 @@ def _before_request(function: _Function, role: str, headers: Mapping[str, str]) 
                 f"every request of {role} fails: {function.name} runs before it, and fails with"
                 f" {sqlstate_and_message(error)}"
             )
-            return _Problem(message, f"grant execute on function {function.name}() to {role};")
+            allowed = f"grant execute on function {function.name}() to {', '.join(_ROLES)};"
+            is_refused = isinstance(error, psycopg.errors.InsufficientPrivilege)
+            return _Problem(message, allowed if is_refused else _NO_FUNCTION)
         _, before, _, after = result.answers
         if before.rows == after.rows:
             return None
@@ -300,11 +310,7 @@ def _before_request(function: _Function, role: str, headers: Mapping[str, str]) 
             f"{function.name} runs before every request, and changes its role, claims or headers:"
             " a request becomes that of another caller"
         )
-        return _Problem(
-            message,
-            f"Remove what sets the role and request settings from {function.name}, or run: alter"
-            " role authenticator reset pgrst.db_pre_request; notify pgrst, 'reload config';",
-        )
+        return _Problem(message, _NO_FUNCTION)
 
     return _Trial(f"{AREA}:{function.name}:before requests", function.name, statements, judge)
 

@@ -169,6 +169,7 @@ class _Trial:
         """The scheduled jobs with dynamic SQL, with the columns that users write text into."""
         [rows] = read(self._impersonation.connection, [_SCHEDULED.statement(sorted(exposed))])
         columns = [(table, column) for kind, table, column, _ in rows if kind == "column"]
+        tables, names = [table for table, _ in columns], [column for _, column in columns]
         found = [
             _Candidate(
                 kind="job",
@@ -176,8 +177,8 @@ class _Trial:
                 name=command,
                 object=f"scheduled job {name}",
                 callers=["authenticated"],
-                names=[table for table, _ in columns],
-                types=[column for _, column in columns],
+                names=tables,
+                types=names,
                 text=f"{command} {body}",
             )
             for kind, name, command, body in rows
@@ -356,7 +357,11 @@ class _Trial:
         if problem is None:
             return
         who = " and ".join(sorted(candidate.callers))
-        if candidate.kind == "function":
+        if candidate.kind == "job":
+            tables = ", ".join(sorted({*(candidate.names or ())}))
+            message = f"it {problem.message} ({tables}), as the role of the job"
+            fix = "Let the job run fixed statements, and read only values from the table."
+        elif candidate.kind == "function":
             message = f"{who} can call it, and it {problem.message}"
             fix = f"revoke execute on function {candidate.object} from public, anon, authenticated;"
         else:

@@ -2,16 +2,16 @@
 -- Scheduled jobs that call a function with dynamic SQL, and the tables in exposed schemas that users write text into.
 select
   'job' as kind,
-  j.jobname as name,
+  coalesce(to_jsonb(j) ->> 'jobname', to_jsonb(j) ->> 'jobid') as name,
   j.command as text,
   string_agg(p.prosrc, ' ') as body
 from cron.job as j
 inner join pg_proc as p on j.command ~* ('\m' || regexp_replace(p.proname, '(\W)', '\\\1', 'g') || '"?\s*\(')
 inner join pg_language as l on p.prolang = l.oid
-where j.active
+where coalesce((to_jsonb(j) ->> 'active')::boolean, true)
   and l.lanname = 'plpgsql'
   and p.prosrc ~* '\mexecute\M'
-group by j.jobid, j.jobname, j.command
+group by to_jsonb(j), j.command
 union all
 select
   'column',

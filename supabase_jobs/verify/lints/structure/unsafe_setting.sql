@@ -40,6 +40,7 @@ with setting as (
       s.reset_val as value
     from pg_settings as s
     where s.name in ('row_security', 'session_replication_role', 'default_transaction_read_only')
+      and s.source <> 'client'
     union all
     -- pg_settings does not show settings that no module has defined
     select

@@ -224,7 +224,7 @@ def _check(connection: Connection, area: str, expectations: Expectations, contex
         fix = "Fix the other findings, and run verify again when the server is idle."
         context.mark_unchecked(area, "database", why, fix)
     except (psycopg.Error, ValueError) as error:
-        if connection.broken or isinstance(error, LOCK_ERRORS):
+        if context.repeated or connection.broken or isinstance(error, LOCK_ERRORS):
             raise
         context.mark_unchecked(
             area,

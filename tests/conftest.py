@@ -2,11 +2,14 @@
 `fix_*` modules.
 """
 
+import gc
 import os
 import signal
 from pathlib import Path
 
 import pytest
+
+from supabase_jobs.cli import COLLECT_AFTER
 
 pytest_plugins = [
     "pytester",
@@ -21,6 +24,8 @@ pytest_plugins = [
 ]
 
 ROOT = Path(__file__).parent.parent
+
+gc.set_threshold(COLLECT_AFTER)  # as a command does
 
 # a shell starts a job in the background with SIGINT ignored, and the programs of the tests would
 # inherit that

@@ -95,7 +95,7 @@ def test_leaks_that_only_some_arguments_show(project: Connection) -> None:
         project.execute(statement.encode())
     assert not [
         f
-        for f in run_audit(project).findings
+        for f in run_audit(project, repairs=False).findings
         if f.severity is not Severity.INFO and f.id not in known
     ]
 

@@ -43,7 +43,7 @@ def difference(
 ) -> AccessDiff:
     """What a statement changes; by default, the audits have everything in common."""
     shared = Common()
-    options = Options(stable=True, common=shared)
+    options = Options(stable=True, common=shared, repairs=False)
     with connection.transaction(force_rollback=True):
         connection.execute(sql.encode())
         shared.add(catalog.read(connection, options.served), options.configuration.words)

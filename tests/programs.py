@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,14 @@ DEFAULT_MAJOR = 16
 # everything: each PostgreSQL version and the tests marked `slow`; otherwise one version
 EVERYTHING = bool(os.environ.get("SUPABASE_JOBS_TEST_ALL"))
 MAJORS = ALL_MAJORS if EVERYTHING else (DEFAULT_MAJOR,)
+
+# pytest for a suite that a test has written; the other plugins of this environment take longer
+# than most suites
+PYTEST = (
+    sys.executable,
+    *("-m", "pytest", "-q", "--disable-plugin-autoload"),
+    *("-p", "supabase_jobs.testing.plugin", "-p", "no:cacheprovider"),
+)
 
 _MODULES = Path(__file__).parent / "node_modules"
 # major version of the Supabase CLI → its program, and the words before its arguments

@@ -5,7 +5,6 @@ are stable.
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.audit.catalogue import PROJECTS
 from tests.fix_cli import Run
 from tests.fix_db import Database, session_copy
-from tests.programs import unavailable
+from tests.programs import PYTEST, unavailable
 
 pytestmark = pytest.mark.slow
 
@@ -61,21 +60,9 @@ def pg_prove(url: str, *files: Path) -> subprocess.CompletedProcess[str]:
 
 def run_pytest(url: str, folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
     """Run modules of a folder."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-W",
-        "error",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:asyncio",
-    ]
     options = os.environ | {"SUPABASE_DB_URL": url}
     return subprocess.run(
-        [*command, *names],
+        [*PYTEST, "-W", "error", *names],
         cwd=folder,
         env=options,
         capture_output=True,

@@ -12,15 +12,6 @@ from tests.fix_db import Database, Make
 NOTEBOOKS = Path(__file__).parents[1] / "data" / "notebooks"
 # a suite that only connects
 CONNECTS = f"{sys.executable} -c 'import os, psycopg; psycopg.connect(os.environ[\"DATABASE_URL\"]).close()'"
-# the other plugins of this environment take longer than the suite
-PYTEST = " ".join(
-    [
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
-        sys.executable,
-        "-m pytest -q -p no:cacheprovider",
-        "-p supabase_jobs.testing.plugin",
-    ]
-)
 
 
 def notebooks(make_database: Make, major: int) -> Database:

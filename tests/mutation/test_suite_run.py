@@ -19,8 +19,8 @@ import pytest
 from supabase_jobs.database.connection import connect
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
-from tests.mutation.suites import CONNECTS, PYTEST, copies, copy_suite, notebooks
-from tests.programs import unavailable
+from tests.mutation.suites import CONNECTS, copies, copy_suite, notebooks
+from tests.programs import PYTEST, unavailable
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,15 @@ def test_a_suite_of_reads_misses_faults_and_the_missing_tests_detect_all(
 ) -> None:
     database = notebooks(make_database, 16)
     copy_suite(tmp_path / "suite")
-    words = ("mutate", "--json", "--db-url", database.url, *SAMPLE, "--run", f"{PYTEST} suite")
+    words = (
+        "mutate",
+        "--json",
+        "--db-url",
+        database.url,
+        *SAMPLE,
+        "--run",
+        " ".join([*PYTEST, "suite"]),
+    )
     first = cli(*words, "--tests", "suite")
     assert first.code == 1, first.err
     killed, survived, equivalent = by_state(first.json)

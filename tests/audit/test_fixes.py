@@ -194,14 +194,42 @@ def test_fix_of_a_policy_by_which_users_join_groups(project: Connection) -> None
     )
 
 
+@pytest.mark.parametrize("option", ["known", "intended"])
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
-def test_only_new_leaks_have_repairs_beside_known_ones(project: Connection) -> None:
+def test_only_new_leaks_have_repairs_beside_known_ones(project: Connection, option: str) -> None:
     project.execute('create policy "shared" on public.tags for delete using (true)')
+    project.execute("create view public.all_tags as select * from public.tags")
     known = {f.id for f in faults(run_audit(project, repairs=False))}
     project.execute('create policy "shared" on public.lists to authenticated using (true)')
-    found = faults(audit(project, Options(known=known)))
+    found = faults(audit(project, Options(**{option: known})))  # type: ignore[arg-type]
     assert {f.id: f.proven for f in found} == {f.id: f.id not in known for f in found}
     assert known < {f.id for f in found}
+
+
+NEW = """
+create table public.{0} (
+  id bigint generated always as identity primary key,
+  user_id uuid not null default auth.uid() references auth.users
+);
+alter table public.{0} enable row level security;
+create policy "{0}" on public.{0} to authenticated using ({1});
+"""
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_a_new_table_that_no_outsider_reaches_has_causes_but_no_repair(
+    project: Connection,
+) -> None:
+    before = run_audit(project, repairs=False)
+    project.execute(NEW.format("drafts", "user_id = auth.uid()").encode())
+    project.execute(NEW.format("posters", "true").encode())
+    explained = run_audit(project, before.access).explained
+    drafts, posters = (
+        [one for key, one in explained.items() if key.startswith(f"public.{name}:")]
+        for name in ("drafts", "posters")
+    )
+    assert {(one.cause, one.fix) for one in drafts} == {('policy "drafts"', "")}
+    assert any(one.proven for one in posters)
 
 
 @pytest.mark.parametrize("in_order", [sorted, lambda fixes: sorted(fixes, reverse=True)])

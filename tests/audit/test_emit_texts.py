@@ -110,39 +110,61 @@ def test_arguments_keep_their_types(connection: Connection) -> None:
     assert [plain.argument(argument) for argument in call.arguments] == ["'a'", "'1'"]
 
 
-def attempt(action: str, whose: str = "other", object_: str = "public.notes") -> RecordedAttempt:
+def attempt(verb: str, column: str, name: str) -> RecordedAttempt:
     return RecordedAttempt(
-        object_, Caller("authenticated", label="stranger"), whose, action, "rows", ()
+        object="public.notes",
+        caller=Caller("authenticated", label="stranger"),
+        whose="other",
+        verb=verb,
+        outcome="rows",
+        showings=(),
+        column=column,
+        name=name,
     )
 
 
 @pytest.mark.parametrize(
     ("action", "outcome", "expected"),
     [
-        ("select", "hidden", "stranger cannot read a row of another in notes"),
-        ("update body", "rows", "stranger can change body of a row of another in notes"),
-        ("update body", "untouched", "stranger cannot change body of a row of another in notes"),
+        (("select", "", ""), "hidden", "stranger cannot read a row of another in notes"),
+        (("update", "body", ""), "rows", "stranger can change body of a row of another in notes"),
         (
-            "insert",
+            ("update", "body", ""),
+            "untouched",
+            "stranger cannot change body of a row of another in notes",
+        ),
+        (
+            ("insert", "", ""),
             "23505",
             "stranger can insert a row of another into notes: only a constraint refuses it",
         ),
-        ("insert", "P0001", "stranger cannot insert a row of another into notes"),
+        (("insert", "", ""), "P0001", "stranger cannot insert a row of another into notes"),
         (
-            "insert join",
+            ("insert", "", "join"),
             "violates",
             "stranger cannot add themselves to the group of another in notes",
         ),
-        ("insert forge", "rows", "stranger can insert a row in the name of another into notes"),
         (
-            "update owner take over",
+            ("insert", "", "forge"),
+            "rows",
+            "stranger can insert a row in the name of another into notes",
+        ),
+        (
+            ("update", "owner", "take over"),
             "violates",
             "stranger cannot take over a row of another in notes by owner",
         ),
+        (
+            ("update", "accept", ""),
+            "rows",
+            "stranger can change accept of a row of another in notes",
+        ),
     ],
 )
-def test_titles_state_who_may_do_what(action: str, outcome: str, expected: str) -> None:
-    assert title(attempt(action), outcome) == expected
+def test_titles_state_who_may_do_what(
+    action: tuple[str, str, str], outcome: str, expected: str
+) -> None:
+    assert title(attempt(*action), outcome) == expected
 
 
 AWKWARD = """$$ it's "quoted" \\ %s {{ x }} '''"""

@@ -76,7 +76,7 @@ def _suites(connection: Connection, recording: Recording) -> list[TableSuite]:
     groups: dict[str, list[RecordedAttempt]] = {}
     for attempt in recording.attempts:
         if attempt.sent is not None or attempt.showings:
-            groups.setdefault(_FUNCTIONS if attempt.action == _CALL else attempt.of, []).append(
+            groups.setdefault(_FUNCTIONS if attempt.verb == _CALL else attempt.of, []).append(
                 attempt
             )
     if recording.functions:
@@ -108,19 +108,15 @@ class _Builder:
             plain,
             object_,
         )
-        self._privileges = [a for a in attempts if a.action == "truncate"]
+        self._privileges = [a for a in attempts if a.verb == "truncate"]
         tried = [
-            a
-            for a in attempts
-            if a.action != "truncate" and a.outcome not in INCONCLUSIVE_SQLSTATES
+            a for a in attempts if a.verb != "truncate" and a.outcome not in INCONCLUSIVE_SQLSTATES
         ]
         labels = list(dict.fromkeys(a.caller.label for a in recording.attempts))
         order = {label: number for number, label in enumerate(labels)}
         verbs = {verb: number for number, verb in enumerate(_ACTIONS)}
-        tried = [a for a in tried if a.action.split()[0] in verbs]
-        self._attempts = sorted(
-            tried, key=lambda a: (order[a.caller.label], verbs[a.action.split()[0]])
-        )
+        tried = [a for a in tried if a.verb in verbs]
+        self._attempts = sorted(tried, key=lambda a: (order[a.caller.label], verbs[a.verb]))
 
     def suite(self, name: str) -> TableSuite:
         """The suite, with the rows that its tests need."""
@@ -137,7 +133,7 @@ class _Builder:
     def _tried(self, name: str, rows: list[RowText], style: AsSent) -> tuple[int, TableSuite]:
         """The number of tests that do not show what the audit has found, and the suite."""
         attempts = self._attempts
-        cursors, renamed = named_cursors([a for a in attempts if a.action != _CALL], style)
+        cursors, renamed = named_cursors([a for a in attempts if a.verb != _CALL], style)
         choices = [_trials(attempt, style) for attempt in renamed]
         flat = [trial for trials in choices for trial in trials]
         results = iter(outcomes(self._connection, rows, flat, cursors))
@@ -166,7 +162,7 @@ class _Builder:
                     target=trial.target,
                 )
             )
-        calls = [a for a in attempts if a.action == _CALL]
+        calls = [a for a in attempts if a.verb == _CALL]
         called = list(self._calls(rows, calls, style))
         disagreeing += len(calls) - len(called)
         cases += called
@@ -328,7 +324,7 @@ def named_cursors(
 def _trials(attempt: RecordedAttempt, style: AsSent) -> list[Trial]:
     """Statements that show an attempt, the best first."""
     caller = style.caller(attempt.caller)
-    write = style.call if attempt.action in (_CALL, _EXISTS) else style.action
+    write = style.call if attempt.verb in (_CALL, _EXISTS) else style.action
     texts = [write(showing.action) for showing in attempt.showings]
     targets = [showing.target for showing in attempt.showings]
     if attempt.sent is None:

@@ -100,7 +100,7 @@ class Showing:
 @dataclass(frozen=True)
 class RecordedAttempt:
     """An attempt: its cell (object, caller, whose row, action), its outcome, and actions that show
-    it.
+    it. `verb`, `column` and `name` make the action, such as `update owner take over`.
 
     `showings` are alternatives: the first has a condition on the key, the last ones have none.
     `sent` is the action on a row or topic as the audit sent it; its cursor reads no column, so that
@@ -111,13 +111,20 @@ class RecordedAttempt:
     object: str
     caller: Caller
     whose: str
-    action: str
+    verb: str
     outcome: str
     showings: tuple[Showing, ...]
     of: str = ""
     value: str = ""
     sent: Action | None = None
     decided_by_trigger: bool = False
+    column: str = ""
+    name: str = ""
+
+    @property
+    def action(self) -> str:
+        """The action in words."""
+        return " ".join(filter(None, (self.verb, self.column, self.name)))
 
     @property
     def cell(self) -> tuple[str, str, str, str]:
@@ -395,7 +402,9 @@ def _of_row(attempt: Attempt) -> RecordedAttempt:
         caller=_caller(attempt.caller),
         whose=attempt.whose,
         # the values of a column, and the names of attempts, are attempts of their own
-        action=f"{attempt.does} {attempt.name}".strip(),
+        verb=attempt.action,
+        column=attempt.column,
+        name=attempt.name,
         outcome=attempt.outcome,
         showings=tuple(_showings(attempt)),
         of=attempt.relation.label,
@@ -407,12 +416,12 @@ def _of_row(attempt: Attempt) -> RecordedAttempt:
 
 def _of_topic(channel: TopicAttempt) -> RecordedAttempt:
     """A caller that receives or sends on a topic, which is part of its label."""
-    action = f"{'receive' if channel.action == SELECT else 'send'} {channel.extension}"
     return RecordedAttempt(
         object=CHANNELS,
         caller=_caller(channel.caller, channel.topic),
         whose="none",
-        action=action,
+        verb="receive" if channel.action == SELECT else "send",
+        column=channel.extension,
         outcome=channel.outcome,
         showings=(),
         of=CHANNELS,
@@ -464,7 +473,7 @@ def _of_bypass(bypass: Bypass) -> RecordedAttempt:
         object=bypass.label,
         caller=_caller(bypass.caller),
         whose=bypass.whose,
-        action=bypass.action,
+        verb=bypass.action,
         outcome=bypass.outcome,
         showings=tuple(showings),
         of=bypass.label,
@@ -484,7 +493,7 @@ def _truncations(world: World) -> Iterator[RecordedAttempt]:
                     object=relation.label,
                     caller=Caller(role=role, claims={"role": role}, headers={}, label=role),
                     whose="none",
-                    action="truncate",
+                    verb="truncate",
                     outcome=outcome,
                     showings=(Showing(Truncate(relation.identifier)),),
                     of=relation.label,

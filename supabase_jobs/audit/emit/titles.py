@@ -39,11 +39,8 @@ _OPENED = (ROWS, "touched")
 
 def title(attempt: RecordedAttempt, outcome: str) -> str:
     """The title of a test, such as `stranger cannot read a row of another in notes`."""
-    verb, _, rest = attempt.action.partition(" ")
-    column, _, name = rest.partition(" ")
-    says = _ACTIONS.get(f"{verb} {name or column}".strip()) or _ACTIONS.get(
-        verb, f"{verb} {{object}}"
-    )
+    verb, column = attempt.verb, attempt.column
+    says = _ACTIONS.get(f"{verb} {attempt.name}") or _ACTIONS.get(verb, f"{verb} {{object}}")
     target = attempt.object.removeprefix("public.")
     action = says.format(object=target, row=_WHOSE[attempt.whose], column=column or "a column")
     if is_constraint_violation(outcome):

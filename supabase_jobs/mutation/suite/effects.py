@@ -142,7 +142,7 @@ def _calls(
                 object=name,
                 caller=Caller(role=role, claims={"role": role}, headers={}, label=role),
                 whose="none",
-                action="execute",
+                verb="execute",
                 outcome=ROWS,
                 showings=(Showing(Query(sql.Literal(name), query)),),
                 of=name,
@@ -178,7 +178,7 @@ def _refused(
     """The attempt of the other audit instead of one: that of no column, else one that differs from
     no refusal.
     """
-    whole = others.get((*attempt.cell[:3], attempt.action.partition(" ")[0]), ())
+    whole = others.get((*attempt.cell[:3], attempt.verb), ())
     if whole:
         return whole[0]
     return replace(
@@ -204,5 +204,5 @@ def _danger(difference: tuple[RecordedAttempt, RecordedAttempt]) -> tuple[int, i
     if new.outcome == ROWS or (old.outcome in CLOSED and new.outcome not in CLOSED):
         return 0, -near
     if old.outcome == ROWS:
-        return 1, 2 * near + new.action.startswith("insert ")
+        return 1, 2 * near + (new.verb == "insert" and bool(new.column or new.name))
     return 2, near

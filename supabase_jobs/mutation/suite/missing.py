@@ -53,7 +53,7 @@ class Replay:
 
     def run(self, rows: Sequence[RecordedRow], attempt: RecordedAttempt, showing: Showing) -> str:
         """The outcome of the statement, see `outcomes`."""
-        counts = attempt.action != "truncate"
+        counts = attempt.verb != "truncate"
         target = "" if showing.target is None else printed(showing.target)
         trial = Trial(attempt.caller, printed(showing.action.query()), target, counts)
         return outcomes(self._connection, [row.text() for row in rows], [trial])[0]

@@ -41,7 +41,7 @@ def pytest_test(test: MissingTest, sentence: str) -> str:
         lines.append(
             f"    caller.assert_untouched({_literal(texts.target)}, by={_literal(texts.sql)})"
         )
-    elif test.outcome == ROWS and attempt.action == "truncate":
+    elif test.outcome == ROWS and attempt.verb == "truncate":
         lines.append(f"    caller.execute({_literal(texts.sql)})")
     elif test.outcome in CLOSED:
         lines.append(f"    caller.assert_{test.outcome}({_literal(texts.sql)})")
@@ -209,7 +209,7 @@ def _pgtap_assertion(test: MissingTest, text: str) -> str:
         function = "is_empty" if test.outcome == HIDDEN else "isnt_empty"
         if test.outcome not in (HIDDEN, ROWS):
             return _throws(test, text)
-        if test.attempt.action.partition(" ")[0] in ("update", "delete"):
+        if test.attempt.verb in ("update", "delete"):
             # a test's text
             text = f"with changed as ({text} returning 1) select 1 from changed"  # noqa: S608
         return f"{function}({_quoted(text)}"

@@ -235,16 +235,14 @@ def audit(connection: Connection, options: Options) -> Audit:
             fixes.Renderer(connection, plan),
             options.accepted,
         )
-        # what a write opens may be closed by the repair of what it opens
-        ordered = sorted(caused[: len(judged)], key=lambda one: one.leak.kind is escalation.KIND)
         tried_out = proofs if options.repairs else None
-        kept = {*options.intended, *options.known}
-        repaired = _repaired(plan, tried_out, ordered, kept)
-        repaired += [
-            fixes.of_explained(plan, None if leak.id in kept else tried_out, leak)
-            for leak in found_leaks
-            if isinstance(leak, ExplainedLeak)
-        ]
+        repaired = _repaired(
+            plan,
+            tried_out,
+            caused[: len(judged)],
+            [leak for leak in found_leaks if isinstance(leak, ExplainedLeak)],
+            {*options.intended, *options.known},
+        )
         by_cell = dict(zip(deviations, caused[len(judged) :], strict=True))
         of_new = {cell: one for cell, one in by_cell.items() if _is_info(cell, granted, options)}
         others = {cell: one for cell, one in by_cell.items() if cell not in of_new}
@@ -259,7 +257,8 @@ def audit(connection: Connection, options: Options) -> Audit:
                     name: one.proven
                     for name, one in named.items()
                     if one.proven.is_proven and (not options.repaired or name in options.repaired)
-                }
+                },
+                Deadline(time.monotonic() + LIMITS.repair_seconds),
             )
         findings = [one.finding(proofs) for one in repaired]
         explained = {key: one.explanation(proofs) for key, one in beyond_baseline.items()}
@@ -298,15 +297,31 @@ def audit(connection: Connection, options: Options) -> Audit:
 
 
 def _repaired(
-    plan: Plan, proofs: Proofs | None, caused: Sequence[Caused], kept: Collection[str]
+    plan: Plan,
+    proofs: Proofs | None,
+    caused: Sequence[Caused],
+    explained: Sequence[ExplainedLeak],
+    kept: Collection[str],
 ) -> list[Repaired]:
-    """The repairs of leaks that attempts show, but for those to be `kept`. An info is access that
-    may be intended: SQL that ends it could break the project.
+    """The repairs of leaks, but for those that are to be `kept`. The gravest are the first of their
+    sort, since the time may be over. An info is access that may be intended: SQL that ends it could
+    break the project.
     """
+
+    def order(one: Caused | ExplainedLeak) -> tuple[bool, int, bool]:
+        leak = one.leak if isinstance(one, Caused) else one
+        # what a write opens may be closed by the repair of what it opens
+        opens = leak.kind is escalation.KIND
+        return opens, list(Severity).index(leak.severity), isinstance(one, ExplainedLeak)
+
     found = []
-    for one in caused:
-        is_kept = not one.leak.severity.is_problem or one.leak.id in kept
-        found.append(fixes.of_shown(plan, None if is_kept else proofs, one))
+    every: list[Caused | ExplainedLeak] = [*caused, *explained]
+    for one in sorted(every, key=order):
+        if isinstance(one, ExplainedLeak):
+            found.append(fixes.of_explained(plan, None if one.id in kept else proofs, one))
+        else:
+            is_kept = not one.leak.severity.is_problem or one.leak.id in kept
+            found.append(fixes.of_shown(plan, None if is_kept else proofs, one))
     return found
 
 

@@ -1,5 +1,5 @@
-"""The example projects of tests/data/projects and their catalogues: faults that open a hole, and
-harmless changes.
+"""The example projects of tests/data/projects and their catalogues: faults that open a hole,
+harmless changes, and what the app does.
 
 A project has `supabase/migrations`, and `faults.toml`:
 
@@ -20,10 +20,17 @@ A project has `supabase/migrations`, and `faults.toml`:
     effect = "select …"                # the owner's query that shows what the proof has changed
     other_rows = true                  # its repair mentions a column, so the next audit has other rows
     takes = true                       # its repair takes something, or may do so: the project decides
+    unknown = true                     # its repair takes something from people of the app whom the audit does not know
     alone = true                       # other faults hide it, because they open the same rows
 
     [harmless."a policy that says the same in other words"]
     sql = "alter policy …"
+
+    [app."hosts admit who has asked"]
+    as = "a"
+    sql = "update …"                   # the last statement counts
+    reaches = 2                        # rows that it reaches; 1 by default
+    rows = "update …"                  # further rows, or changes of the rows, by the owner
 """
 
 import json
@@ -55,11 +62,23 @@ class Fault:
     takes: bool = False
     effect: str = ""
     other_rows: bool = False
+    unknown: bool = False
 
     @property
     def object(self) -> str:
         """The object of the finding."""
         return self.finds.split(":")[1]
+
+
+@dataclass(frozen=True)
+class Use:
+    """Something that the app does: a test of the app."""
+
+    name: str
+    sql: str
+    caller: str
+    reaches: int = 1
+    rows: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,19 +91,44 @@ class Project:
     rows: str
     faults: tuple[Fault, ...]
     harmless: Mapping[str, str]
+    app: tuple[Use, ...]
 
     def prove(self, connection: Connection, fault: Fault) -> int:
         """Run the proof of a fault as its caller, and undo it; the number of rows that the last
         statement reached.
         """
+        return self._reached(connection, fault.caller, fault.proof, effect=fault.effect)
+
+    def broken(self, connection: Connection) -> list[str]:
+        """The names of what the app does, and that does not work in a database."""
+        found = []
+        for use in self.app:
+            reached = self._reached(connection, use.caller, use.sql, rows=use.rows)
+            if reached != use.reaches:
+                found.append(use.name)
+        return found
+
+    def _reached(
+        self,
+        connection: Connection,
+        name: str,
+        statements: str,
+        *,
+        effect: str = "",
+        rows: str = "",
+    ) -> int:
+        """Run statements as a caller, and undo them; the number of rows that the last one, or the
+        owner's query for their effect, reached.
+        """
         with connection.transaction(force_rollback=True):
-            for name, id_ in self.users.items():
+            for user, id_ in self.users.items():
                 connection.execute(
                     "insert into auth.users (id, email) values (%s, %s)",
-                    (id_, f"{name}@example.com"),
+                    (id_, f"{user}@example.com"),
                 )
             connection.execute(self.rows.encode())
-            caller = self.callers[fault.caller]
+            connection.execute(rows.encode())
+            caller = self.callers[name]
             role = "authenticated" if "user" in caller else "anon"
             claims = {"role": role, **caller.get("claims", {})}
             if "user" in caller:
@@ -97,15 +141,15 @@ class Project:
             )
             connection.execute(f"set local role {role}".encode())
             try:
-                cursor = connection.execute(fault.proof.encode())
+                cursor = connection.execute(statements.encode())
                 while cursor.nextset():
                     pass
             except psycopg.Error:  # refused, or the proof uses what only the fault creates
                 return 0
-            if not fault.effect:
+            if not effect:
                 return cursor.rowcount
             connection.execute("reset role")
-            return connection.execute(fault.effect.encode()).rowcount
+            return connection.execute(effect.encode()).rowcount
 
 
 @cache
@@ -125,14 +169,33 @@ def project(name: str) -> Project:
             entry.get("takes", False),
             entry.get("effect", ""),
             entry.get("other_rows", False),
+            entry.get("unknown", False),
         )
         for fault, entry in table.get("faults", {}).items()
     )
     harmless = {change: entry["sql"] for change, entry in table.get("harmless", {}).items()}
+    app = tuple(
+        Use(
+            name=use,
+            sql=entry["sql"],
+            caller=entry["as"],
+            reaches=entry.get("reaches", 1),
+            rows=entry.get("rows", ""),
+        )
+        for use, entry in table.get("app", {}).items()
+    )
     callers = (
         {"anon": {}} | {user: {"user": user} for user in table["users"]} | table.get("callers", {})
     )
-    return Project(name, table["users"], callers, table["rows"], faults, harmless)
+    return Project(
+        name=name,
+        users=table["users"],
+        callers=callers,
+        rows=table["rows"],
+        faults=faults,
+        harmless=harmless,
+        app=app,
+    )
 
 
 def names() -> list[str]:

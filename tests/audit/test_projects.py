@@ -113,11 +113,11 @@ def test_harmless_changes_are_not_reported(
 
 
 def test_most_faults_have_a_proven_repair() -> None:
-    """The repairs of functions that change rows are comments, since a trial compares only what
-    calls show.
+    """Of functions that change rows, a repair is proven only if a trial sees somebody whom it could
+    take something from.
     """
     faults = [fault for name in names() for fault in project(name).faults]
     compared = [fault for fault in faults if not fault.finds.startswith(_CHANGING)]
     assert len(compared) >= len(faults) * 9 / 10
     assert sum(not fault.takes for fault in compared) >= len(compared) * 85 / 100
-    assert sum(not fault.takes for fault in faults) >= len(faults) * 78 / 100
+    assert sum(not fault.takes for fault in faults) >= len(faults) * 80 / 100

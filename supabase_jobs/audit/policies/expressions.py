@@ -527,7 +527,7 @@ def operands(text: str, operator: str) -> list[str]:
     while _is_enclosed(inner):
         inner = inner[1:-1].strip()
     found, start = list[str](), 0
-    for at, depth in _depths(inner):
+    for at, depth in outside_quotes(inner):
         if depth == 0 and inner.startswith(f" {operator} ", at):
             found.append(inner[start:at].strip())
             start = at + len(operator) + 2
@@ -538,11 +538,11 @@ def _is_enclosed(text: str) -> bool:
     """Whether one pair of parentheses encloses a text."""
     if not text.startswith("("):
         return False
-    closed = next((at for at, depth in _depths(text) if at > 0 and depth == 0), None)
+    closed = next((at for at, depth in outside_quotes(text) if at > 0 and depth == 0), None)
     return closed == len(text) - 1
 
 
-def _depths(text: str) -> Iterator[tuple[int, int]]:
+def outside_quotes(text: str) -> Iterator[tuple[int, int]]:
     """The position of each character outside of quotes, and the open parentheses after it."""
     depth, quote = 0, ""
     for at, char in enumerate(text):

@@ -90,6 +90,20 @@ class Watch:
             addressed=[row for row, column in added if not _is_author(row, column)],
         )
 
+    def changes(self, before: Snapshot, after: Snapshot) -> set[str]:
+        """The columns of rows that differ between two snapshots, and rows that are gone or new."""
+        found = set[str]()
+        for row in self.rows:
+            was, now = before[id(row), ""], after[id(row), ""]
+            name = f"{row.relation.label} {row.token}"
+            if was is not None and now is None:
+                found.add(f"{name} deleted")
+            found |= {f"{name} {column}" for column in _changed(was, now, ())}
+        for row, column in self.names:
+            if after[id(row), column] > before[id(row), column]:
+                found.add(f"{row.relation.label} {row.token} added by {column}")
+        return found
+
     def _is_permitted(self, row: Row, before: str | None, after: str | None) -> bool:
         """Whether the tables let the caller change all that differs between two versions of a row,
         besides what a trigger sets.

@@ -118,14 +118,18 @@ class Probes:
         self.attempts: list[Attempt] = []
         self.gains: list[Gain] = []
 
-    def run(self, relations: Sequence[Relation]) -> None:
-        """Probe these relations."""
+    def run(
+        self, relations: Sequence[Relation], writes: Collection[tuple[int, str]] | None = None
+    ) -> None:
+        """Probe these relations. `writes` are the actions on tables after which what they may open
+        is tried again; None: all.
+        """
         tables = [r for r in relations if r.is_table and r.partition_of is None]
         self._tables = tables
         self._open_cursors(tables)
         self._find_passing(tables)
         self._attempt(tables)
-        self._escalate()
+        self._escalate(writes)
 
     def run_by_key(self, relations: Sequence[Relation]) -> None:
         """Probe these relations as requests do: they name rows by their keys, so that the SELECT
@@ -1040,8 +1044,10 @@ class Probes:
     # -------------------------------------------------------------------------------------------
     # escalation
 
-    def _escalate(self) -> None:
-        """Repeat what was hidden, after each permitted write that could change it."""
+    def _escalate(self, asked: Collection[tuple[int, str]] | None) -> None:
+        """Repeat what was hidden, after each permitted write that could change it; after those that
+        are `asked` about, if not all are.
+        """
         reads: list[tuple[Attempt, list[Attempt], Attempt]] = []
         writes: list[tuple[Attempt, Attempt, Attempt]] = []
         baseline: dict[int, list[Attempt]] = {}
@@ -1049,6 +1055,8 @@ class Probes:
             if self._is_closed(attempt):
                 baseline.setdefault(id(attempt.caller), []).append(attempt)
         for write in [a for a in self.attempts if self._may_open(a)]:
+            if asked is not None and (write.relation.oid, write.action) not in asked:
+                continue
             closed = [
                 a
                 for a in baseline.get(id(write.caller), ())

@@ -15,6 +15,7 @@ from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import INSERT, JOIN, SELECT, UPDATE
 from supabase_jobs.audit.probes.known import Altered, altered_by
 from supabase_jobs.audit.repairs import ended as ended_rows
+from supabase_jobs.audit.repairs import writes
 from supabase_jobs.audit.repairs.causes import Caused, drop
 from supabase_jobs.audit.repairs.changes import Change
 from supabase_jobs.audit.rows.plan import Plan, user_columns
@@ -23,6 +24,7 @@ from supabase_jobs.findings import as_comment
 
 # Storage fills owner_id; `owner` is the former column
 OWNERS_OF_FILES = ("owner_id", "owner")
+_IS_SERVICE = "(select auth.role()) = 'service_role'"
 _OWN_FOLDER = "(storage.foldername(name))[1] = (select auth.uid()::text)"
 
 
@@ -45,9 +47,11 @@ class Demand:
     comment.
 
     `owner` is the condition of the edits that limit rows to their owner; by default
-    `owner_condition`. `columns` are those that a role may no longer write: the table, the role, the
-    privilege and their names. `text` changes these `tables` and `called` functions, by their oids.
-    `is_trigger`: it creates a trigger, whose effect only a whole trial shows.
+    `owner_condition`. `limited` is a function that changes only the rows of a table with this
+    condition. `columns` are those that a role may no longer write: the table, the role, the
+    privilege and their names. `text` changes these `tables` and `called` functions, by their oids,
+    and only these `actions`, if they are given. `is_trigger`: it creates a trigger, whose effect
+    only a whole trial shows.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
@@ -55,9 +59,11 @@ class Demand:
     functions: Sequence[tuple[Function, Ended]] = ()
     text: str = ""
     owner: str | None = None
+    limited: tuple[Function, Relation, str] | None = None
     columns: tuple[Relation, str, str, frozenset[str]] | None = None
     tables: frozenset[int] = frozenset()
     called: frozenset[int] = frozenset()
+    actions: frozenset[Altered] | None = None
     is_trigger: bool = False
 
     @property
@@ -69,9 +75,9 @@ class Demand:
     @property
     def altered(self) -> frozenset[Altered] | None:
         """The actions whose policies and privileges it changes; None if it changes more."""
-        if self.text or self.functions:
+        if self.redefined or (self.text and self.actions is None):
             return None
-        found = set[Altered]()
+        found = set(self.actions or ())
         for relation, policy, _ in (*self.edits, *self.marks):
             found |= altered_by(relation, policy)
         if self.columns is not None:
@@ -90,7 +96,13 @@ class Demand:
     @property
     def changed_functions(self) -> frozenset[int]:
         """The oids of the functions that it changes."""
-        return self.called | {function.oid for function, _ in self.functions}
+        return self.called | self.redefined
+
+    @property
+    def redefined(self) -> frozenset[int]:
+        """The oids of the functions that it defines again."""
+        found = {function.oid for function, _ in self.functions}
+        return frozenset(found if self.limited is None else found | {self.limited[0].oid})
 
 
 @dataclass
@@ -150,6 +162,10 @@ class Repairs:
         parts += [self._policy(change) for key, change in changes.items() if key in keys]
         for function in dict.fromkeys(function for function, _ in demand.functions):
             parts.append(self._function(function, called[function.oid]))
+        if demand.limited is not None:
+            function, relation, condition = demand.limited
+            definition = self._definitions.get(function.oid, "")
+            parts.append(writes.limited(function, definition, relation, condition))
         return "\n".join(dict.fromkeys(part for part in parts if part))
 
     def _columns(
@@ -400,8 +416,30 @@ def _parents(plan: Plan, relation: Relation, *, required: bool) -> list[sql.Comp
         if _queries(plan, parent, relation):
             continue
         exists = sql.SQL("exists (select 1 from {} as parent where {})")
-        found.append(exists.format(parent.identifier, _same(relation, key)))
+        condition = exists.format(parent.identifier, _same(relation, key))
+        optional = [c for c in key.columns if not relation.by_name[c].not_null]
+        if optional:
+            absent = [sql.SQL("{} is null").format(sql.Identifier(c)) for c in optional]
+            condition = sql.SQL("({})").format(sql.SQL(" or ").join([*absent, condition]))
+        found.append(condition)
     return found
+
+
+def _through_queried(relation: Relation, plan: Plan, policies: Sequence[Policy]) -> list[str]:
+    """The condition that the caller can read a row's parents that these policies query: who reads
+    the parent was to read the row, whoever wrote it.
+    """
+    trees = [expressions.expression_tree(text) for p in policies for text in _texts(p)]
+    queried = expressions.tables(trees)
+    targets = [plan.catalog.by_oid.get(key.target or 0) for key in relation.foreign_keys]
+    if not any(t is not None and {t.name, t.label} & queried for t in targets):
+        return []
+    parents = _parents(plan, relation, required=True)
+    return [_text(sql.SQL(" and ").join(parents))] if parents else []
+
+
+def _texts(policy: Policy) -> list[str]:
+    return [text for text in (policy.visible, policy.checked) if text]
 
 
 def _owned_parents(plan: Plan, relation: Relation) -> Iterator[sql.Composable]:
@@ -567,7 +605,8 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     if not demand.edits:
         yield demand
         return
-    conditions = owner_conditions(plan, relation)
+    conditions = _through_queried(relation, plan, policies)
+    conditions += [c for c in owner_conditions(plan, relation) if c not in conditions]
     conditions += _of_others(plan, relation, policies, conditions)
     for condition in conditions:
         yield replace(demand, owner=condition)
@@ -660,6 +699,19 @@ def _of_others(
     return [text for text in dict.fromkeys(found) if text not in known]
 
 
+def limiting(plan: Plan, function: Function) -> Iterator[Demand]:
+    """A function that changes only rows of the caller, by each condition of their owner, or by
+    which policies let rows pass; all rows for the service, if it may call the function.
+    """
+    for relation in writes.changed_tables(plan.catalog, function):
+        conditions = owner_conditions(plan, relation)
+        conditions += _of_others(plan, relation, (), conditions)
+        for condition in conditions:
+            if "service_role" in function.callers:
+                condition = f"({condition} or {_IS_SERVICE})"
+            yield Demand(limited=(function, relation, condition))
+
+
 def _restrictive(relation: Relation, one: Caused, condition: str) -> Demand:
     """A further policy that limits one action to some rows, and leaves the others as they are."""
     action = one.attempt.action
@@ -673,7 +725,11 @@ def _restrictive(relation: Relation, one: Caused, condition: str) -> Demand:
         sql.SQL(clause),
         sql.SQL(condition),
     )
-    return Demand(text=_text(text), tables=frozenset({relation.oid}))
+    return Demand(
+        text=_text(text),
+        tables=frozenset({relation.oid}),
+        actions=frozenset({(relation.oid, action)}),
+    )
 
 
 def _enabling(plan: Plan, relation: Relation) -> Iterator[Demand]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit.catalog import Relation
+from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.leaks import public_bucket, topic
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, PolicyLeak
 from supabase_jobs.audit.permission import Permission
@@ -33,7 +33,7 @@ class Renderer:
 
     def __call__(self, chosen: Sequence[Demand], demand: Demand) -> str:
         """The statements of a demand, in which each policy has the edits of all."""
-        called = {function.oid for one in (*chosen, demand) for function, _ in one.functions}
+        called = frozenset[int]().union(*(one.redefined for one in (*chosen, demand)))
         if missing := called - self._definitions.keys():
             statement = _DEFINITIONS.statement(sorted(missing))
             [result] = run_groups(self._connection, [[statement]])
@@ -160,7 +160,8 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
     proven = Proven(leak.explanation.fix)
     if proofs is not None and leak.severity.is_problem and demands:
         proven = proofs.prove(leak, demands)
-        if proven.is_proven and _is_changing(plan, leak.object):
+        function = _changing(plan, leak.object)
+        if proven.is_proven and function is not None and not proofs.is_used(function):
             ask = "Its callers may lose what it changes. If nobody needs that, run:"
             proven = Proven(as_comment(f"{ask}\n{proofs.statements(proven)}"))
     elif proofs is not None and leak.severity.is_problem and leak.kind is topic.KIND:
@@ -183,9 +184,10 @@ def _of_refusal(refusal: Refusal) -> list[Demand]:
     ]
 
 
-def _is_changing(plan: Plan, name: str) -> bool:
-    """Whether an object is a function that may change rows: a trial compares what calls show."""
-    return any(f.signature == name and f.volatility == "v" for f in plan.catalog.functions)
+def _changing(plan: Plan, name: str) -> Function | None:
+    """The function of a finding, if it may change rows."""
+    functions = (f for f in plan.catalog.functions if f.signature == name and f.volatility == "v")
+    return next(functions, None)
 
 
 def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:
@@ -260,6 +262,7 @@ def _of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
                 yield Demand(
                     text=f"alter function {function.signature} security invoker;", called=called
                 )
+            yield from candidates.limiting(plan, function)
             yield Demand(text=fix, called=called)
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from textwrap import wrap
 
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, SERVICE
+from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.leaks import escalation, upload
 from supabase_jobs.audit.leaks import leak as kinds_of_leaks
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, ShownLeak
@@ -23,6 +25,7 @@ from supabase_jobs.audit.probes.attempt import (
     Attempt,
 )
 from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
 from supabase_jobs.audit.repairs.trials import Seen, Trials, place_of
@@ -30,7 +33,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Tenant
 from supabase_jobs.findings import Repair, Repairs, as_comment
 from supabase_jobs.outcomes import ROWS
-from supabase_jobs.session.deadline import DeadlineError
+from supabase_jobs.session.deadline import Deadline, DeadlineError
 
 _WIDTH = 97  # of a line of a comment
 _WHOSE = {OWN: "own rows", GROUP: "rows of the group", NONE: "rows"}
@@ -138,6 +141,7 @@ class Judge:
         self._boundaries, self._existing = boundaries, frozenset(existing)
         refused = [leak.refusal.tables for leak in self._leaks if isinstance(leak, BrokenAccess)]
         self._broken = frozenset[int]().union(*refused)
+        self.gives = bool(refused)
 
     def verdict(self, before: Seen, after: Seen, is_open: bool) -> Verdict:
         """The effects of a change; both are of the same objects."""
@@ -145,9 +149,9 @@ class Judge:
         new = [one for one in after.cells.values() if place_of(one) not in before.places]
         given = [one for one in new if self._is_restored(one)]
         won = [one for one in new if one not in given]
-        takes = [_named(one) for one in lost if not self._may_end(one)]
+        takes = [_named(one) for one in lost if not self.may_end(one)]
         takes += [_of_cell(cell) for cell in self._taken(before, after)]
-        takes += [f"{caller}: call of {name}" for caller, name, *_ in before.uses - after.uses]
+        takes += [f"{use.caller}: call of {use.function}" for use in before.uses - after.uses]
         # the project decides who has a claim that it sets
         opens = [_named(one) for one in won if not self._is_known(one) and one.caller.kind != CLAIM]
         opens += [
@@ -178,7 +182,8 @@ class Judge:
         """Whether the baseline decides about the object of a cell."""
         return self._is_known_name(one.label)
 
-    def _may_end(self, one: Attempt | Bypass) -> bool:
+    def may_end(self, one: Attempt | Bypass) -> bool:
+        """Whether a repair may end a cell: one that a leak is about, or beyond the baseline."""
         if isinstance(one, Bypass) and one.action == SELECT and not one.caller.is_outsider:
             return self._is_known(one)  # a view may show less to them, but something
         if self._is_known(one) or any(belongs(one, leak) for leak in self._leaks):
@@ -279,26 +284,30 @@ class Proofs:
         """
         best: tuple[str, Verdict] | None = None
         advice, ran = "", 0
+        taking: list[tuple[int, Demand, str]] = []
         try:
             for demand in self._tried(leak, candidates):
                 text = self._render(self._chosen, demand)
                 if not _has_statement(text):
                     advice = advice or text
                     continue
-                verdict = self._verdict(leak, demand, text, cells)
-                if verdict is None:
+                if not demand.is_trigger and self._still_reaches(leak, text):
                     continue
                 ran += 1
-                if verdict.is_proven:
-                    if demand not in self._chosen:
-                        self._chosen.append(demand)
-                    self._closed.append((leak, cells, demand))
-                    return Proven(_proof(verdict), is_proven=True, demand=demand)
-                takes_less = best is None or len(verdict.takes) < len(best[1].takes)
-                if takes_less and not verdict.is_open and not verdict.opens:
-                    best = text, verdict
+                if lost := self._lost(demand, text):
+                    taking.append((lost, demand, text))
+                elif verdict := self._verdict(leak, demand, text, cells):
+                    if verdict.is_proven:
+                        if demand not in self._chosen:
+                            self._chosen.append(demand)
+                        self._closed.append((leak, cells, demand))
+                        return Proven(_proof(verdict), is_proven=True, demand=demand)
+                    best = _better(best, text, verdict)
                 if ran == LIMITS.candidates:
                     break
+            for _, demand, text in sorted(taking, key=lambda one: one[0]):
+                if best is None and (verdict := self._verdict(leak, demand, text, cells)):
+                    best = _better(best, text, verdict)
         except DeadlineError:
             return Proven("-- Not tried: the time of the audit is over.")
         if advice or best is None:
@@ -336,10 +345,15 @@ class Proofs:
         """The statements of a repair."""
         return "" if proven.demand is None else self._render(self._chosen, proven.demand)
 
-    def together(self, found: Mapping[str, Proven]) -> Repairs:
-        """The proven repairs of findings, by their ids, tried together on all objects. Those that
-        take something beside the others are left out; so are all, if the time of the audit is over.
+    def is_used(self, function: Function) -> bool:
+        """Whether the effects of a function for those who may call it are known, and compared."""
+        return self._trials.is_used(function)
+
+    def together(self, found: Mapping[str, Proven], deadline: Deadline) -> Repairs:
+        """The proven repairs of findings, by their ids, tried together on all objects until this
+        time. Those that take something beside the others are left out; so are all, if it is over.
         """
+        self._trials.extend(deadline)
         demands: dict[Demand, list[str]] = {}
         for name, proven in found.items():
             if proven.demand is not None:
@@ -350,7 +364,7 @@ class Proofs:
                 texts.setdefault(self._render(list(demands), demand), []).extend(names)
             scope = self._trials.all
             try:
-                after = self._trials.run("\n".join(texts), scope)
+                after = self._trials.run("\n".join(texts), scope, writes=self._opening(()))
             except DeadlineError:
                 return Repairs((), 0)
             if after is not None:
@@ -376,8 +390,6 @@ class Proofs:
     def _verdict(
         self, leak: AnyLeak, demand: Demand, text: str, cells: Collection[Cell]
     ) -> Verdict | None:
-        if not demand.is_trigger and self._still_reaches(leak, text):
-            return None
         others = [
             (other, other_cells)
             for other, other_cells, chosen in self._closed
@@ -388,7 +400,7 @@ class Proofs:
         scope = self._trials.scope(demand.changed_tables, demand.changed_functions, names)
         if not scope.has(leak.object):
             return None
-        after = self._trials.run(text, scope, demand.altered)
+        after = self._trials.run(text, scope, demand.altered, self._opening(leaks))
         if after is None:
             return None
         closed = [(leak, cells), *others]  # by statements that have the edits of all
@@ -397,6 +409,37 @@ class Proofs:
         if isinstance(leak, BrokenAccess) and not verdict.gives:
             return replace(verdict, is_open=True)
         return verdict
+
+    def _opening(self, leaks: Iterable[AnyLeak]) -> frozenset[Altered] | None:
+        """The writes that a trial repeats what they open after: those of these leaks, all if
+        something that is refused may be given.
+        """
+        if self._judge.gives:
+            return None
+        return frozenset(
+            (self._trials.oid(one.tried.table.label), one.tried.action)
+            for one in leaks
+            if isinstance(one, ShownLeak) and one.kind is escalation.KIND
+        )
+
+    def _lost(self, demand: Demand, text: str) -> int:
+        """The number of rows and actions that should stay, of some on the changed tables, and that
+        end with these statements.
+        """
+        tables, altered = demand.changed_tables, demand.altered
+        needed: dict[Hashable, Attempt] = {}
+        for one in self._needed:
+            oid = one.relation.oid
+            if oid in tables and (altered is None or (oid, one.action) in altered):
+                needed.setdefault(place_of(one), one)
+        some = list(needed.values())[: LIMITS.attempts_in_batch]
+        return len(some) - self._trials.kept(text, some) if some else 0
+
+    @cached_property
+    def _needed(self) -> Sequence[Attempt]:
+        """The attempts that reach what should stay."""
+        cells = self._trials.before.cells.values()
+        return [c for c in cells if isinstance(c, Attempt) and not self._judge.may_end(c)]
 
     def _still_reaches(self, leak: AnyLeak, text: str) -> bool:
         """Whether the attempt of a leak still passes; that of an escalation may."""
@@ -411,6 +454,16 @@ class Proofs:
             return is_found or _is_kept(leak, after)
         now = dict.fromkeys(wider(after.granted, self._accepted))
         return any(cell in now for cell in cells)
+
+
+def _better(
+    best: tuple[str, Verdict] | None, text: str, verdict: Verdict
+) -> tuple[str, Verdict] | None:
+    """The one that takes less, of those that close the leak and open nothing."""
+    if verdict.is_open or verdict.opens:
+        return best
+    takes_less = best is None or len(verdict.takes) < len(best[1].takes)
+    return (text, verdict) if takes_less else best
 
 
 def _is_kept(leak: AnyLeak, after: Seen) -> bool:

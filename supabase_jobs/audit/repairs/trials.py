@@ -9,7 +9,7 @@ from itertools import islice
 import psycopg
 
 from supabase_jobs.audit import access, catalog
-from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
+from supabase_jobs.audit.callers import MEMBER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
 from supabase_jobs.audit.leaks import facts as leak_facts
 from supabase_jobs.audit.leaks import kinds, topic
@@ -18,21 +18,32 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import topics
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.effects import Snapshot, Watch, all_of
 from supabase_jobs.audit.probes.known import Altered, Known, Reach
 from supabase_jobs.audit.probes.tables import Gain, Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
 from supabase_jobs.audit.repairs.causes import alone, reaches
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import Plan
-from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.session.deadline import Deadline
-from supabase_jobs.session.impersonation import Impersonation, caller_statement
-from supabase_jobs.session.runner import Runner, probes_of
+from supabase_jobs.session.impersonation import Impersonation, caller_statement, own_role
+from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
 from supabase_jobs.session.savepoint import run_undone, undone
 
-# caller, function, call, and what it shows of the rows of the caller's tenant; '' if it succeeds
-Use = tuple[str, str, str, str]
+
+@dataclass(frozen=True)
+class Use:
+    """The benefit of a call of a function: a mark of a row of the caller's tenant that it shows, or
+    a change of such a row; '' if it succeeds.
+    """
+
+    caller: str
+    function: str
+    call: str
+    given: str = ""
+    is_change: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Scope:
 class Seen:
     """The attempts of callers, and their outcomes. `plan` has the catalogs of that time.
 
-    `uses` are the calls of functions by which owners and members get what is theirs.
+    `uses` are the calls of functions by which owners, members and the service get what is theirs.
     """
 
     plan: Plan
@@ -145,26 +156,36 @@ def _as_changed(changed: Catalog, relations: Sequence[Relation]) -> Iterator[Non
 
 @dataclass(eq=False)
 class _Call:
-    """A call of a function by somebody who owns the rows, or belongs to their group."""
+    """A call of a function by somebody who owns the rows or belongs to their group, or the service.
+    The statements `afterwards` show what is watched, which the snapshot `before` has shown.
+    """
 
     caller: Persona
     function: str
     statement: Statement
     marks: Sequence[str]
+    watch: Watch
+    before: Snapshot
+    afterwards: Sequence[Statement]
     uses: list[Use] = field(default_factory=list)
 
     @property
     def statements(self) -> list[Statement]:
-        """The call."""
-        return [self.statement]
+        """The call, and what shows its effects."""
+        return [self.statement, *self.afterwards]
 
     def read(self, result: GroupResult) -> None:
-        """Read whether it succeeds, and which rows it shows."""
-        if result.error is None:
-            text = str(result.answers[0].rows)
-            shown = ["", *(mark for mark in self.marks if mark in text)]
-            key = self.caller.label, self.function, self.statement.sql
-            self.uses = [(*key, mark) for mark in shown]
+        """Read whether it succeeds, which rows it shows, and what it changes."""
+        if result.error is not None:
+            return
+        text = str(result.answers[0].rows)
+        use = Use(caller=self.caller.label, function=self.function, call=self.statement.sql)
+        shown = [mark for mark in self.marks if mark in text]
+        self.uses = [use, *(replace(use, given=mark) for mark in shown)]
+        if self.afterwards:
+            after = self.watch.snapshot(result.answers[-1].rows[0])
+            changes = sorted(self.watch.changes(self.before, after))
+            self.uses += [replace(use, given=one, is_change=True) for one in changes]
 
 
 class Trials:
@@ -188,7 +209,7 @@ class Trials:
         self._cursors, self._known = cursors, known
         self.channels = channels
         self._uses: dict[str, frozenset[Use]] = {}
-        self._results: dict[tuple[str, frozenset[str]], Seen | None] = {}
+        self._results: dict[Hashable, Seen | None] = {}
 
     def scope(
         self, tables: Collection[int], functions: Collection[int], names: Collection[str] = ()
@@ -223,9 +244,22 @@ class Trials:
             ],
         )
 
+    def extend(self, deadline: Deadline) -> None:
+        """Let trials run until another time."""
+        self._deadline = deadline
+
+    def oid(self, label: str) -> int:
+        """The oid of a table that a leak names."""
+        return next(r.oid for r in self._world.plan.catalog.relations if r.label == label)
+
     def seen_before(self, scope: Scope) -> Seen:
         """The part of the audit about these objects."""
         return replace(self.before.within(scope), uses=self._uses_before(scope))
+
+    def is_used(self, function: Function) -> bool:
+        """Whether somebody who may do so was seen to change something by a function."""
+        uses = self._uses_before(Scope((), (function,)))
+        return any(use.is_change for use in uses)
 
     def _uses_before(self, scope: Scope) -> frozenset[Use]:
         names = {function.signature for function in scope.functions}
@@ -247,15 +281,54 @@ class Trials:
             if name in signatures and bypass.action == "call" and bypass.sent:
                 statement = bypass.sent[0].statement
                 tried.setdefault(name, {})[statement.sql] = statement
-        calls = [
-            _Call(caller=caller, function=name, statement=statement, marks=marks)
-            for caller in self._callers
-            for name, statements in tried.items()
-            for statement in islice(statements.values(), LIMITS.calls)
-            if caller.kind in (OWNER, MEMBER) and caller.role in signatures[name].callers
-        ]
-        Runner(self._impersonation, self._deadline).run(probes_of(calls, LIMITS.calls_in_batch))
+        runner = Runner(self._impersonation, self._deadline)
+        watches = {name: self._watch(signatures[name]) for name in tried}
+        watched = all_of(watches.values())
+        before: Snapshot = {}
+        if watched.statement is not None:
+            seen = OwnerProbe([watched.statement])
+            runner.run([seen])
+            before = watched.snapshot(seen.results[0].answer().rows[0])
+        calls = []
+        for caller in self._callers:
+            if caller.kind not in (OWNER, MEMBER, SERVICE):
+                continue
+            for name, statements in tried.items():
+                if caller.role not in signatures[name].callers:
+                    continue
+                show = watches[name].statement
+                afterwards = [] if show is None else [own_role(self._impersonation), show]
+                calls += [
+                    _Call(
+                        caller=caller,
+                        function=name,
+                        statement=statement,
+                        marks=marks,
+                        watch=watches[name],
+                        before=before,
+                        afterwards=afterwards,
+                    )
+                    for statement in islice(statements.values(), LIMITS.calls)
+                ]
+        runner.run(probes_of(calls, LIMITS.calls_in_batch))
         return frozenset(use for call in calls for use in call.uses)
+
+    def _watch(self, function: Function) -> Watch:
+        """The rows of the tenant that a function may change, and the columns by which its new rows
+        belong to the tenant; nothing of a function that changes nothing.
+        """
+        if function.volatility != "v":
+            return Watch()
+        tenant, usage = self._world.a, self._world.plan.usage
+        tables = usage.function_reads.get(function.oid, set())
+        users = [row for user in tenant.users for row in (*user.rows.values(), *user.extra)]
+        rows = [row for row in users if row.relation.oid in tables]
+        names = []
+        for row in (tenant.rows[oid] for oid in sorted(tables & tenant.rows.keys())):
+            keys = [name for key in row.relation.foreign_keys for name in key.columns]
+            persons = user_columns(row.relation, usage, self._world.plan.per_user)
+            names += [(row, name) for name in dict.fromkeys([*keys, *persons])]
+        return Watch(rows, names)
 
     def topics(self, text: str) -> list[TopicAttempt] | None:
         """The outcomes for topics with these statements; None if they fail.
@@ -279,17 +352,36 @@ class Trials:
         return {leak.id for leak in topic.find(facts)}
 
     def run(
-        self, text: str, scope: Scope, altered: Collection[Altered] | None = None
+        self,
+        text: str,
+        scope: Scope,
+        altered: Collection[Altered] | None = None,
+        writes: frozenset[Altered] | None = None,
     ) -> Seen | None:
         """The outcomes for these objects with these statements; None if they fail.
 
         `altered` are the actions whose policies and privileges the statements change, if they
-        change nothing else. Raises DeadlineError.
+        change nothing else; `writes` those after which more is tried, None for all. Raises
+        DeadlineError.
         """
-        key = text, scope.names
+        key = text, scope.names, writes
         if key not in self._results:
-            self._results[key] = self._run(text, scope, altered)
+            self._results[key] = self._run(text, scope, altered, writes)
         return self._results[key]
+
+    def kept(self, text: str, attempts: Sequence[Attempt]) -> int:
+        """The number of attempts that reach their target with these statements, too: a short look
+        before a trial. Raises DeadlineError.
+        """
+        self._deadline.check()
+        with self._changed(text) as is_valid:
+            if not is_valid:
+                return 0
+            run_groups(self._impersonation.connection, [self._cursors])[0].answer()
+            again = [replace(one, outcome="", error=None, answers=()) for one in attempts]
+            runner = Runner(self._impersonation, self._deadline)
+            runner.run(probes_of(again, LIMITS.attempts_in_batch))
+        return sum(one.reached for one in again)
 
     def still_reaches(self, text: str, number: int) -> bool:
         """Whether an attempt, by its number, reaches its target with these statements: a short look
@@ -305,13 +397,19 @@ class Trials:
             [result] = run_undone(self._impersonation.connection, [[*self._cursors, *action]])
             return reaches(attempt, result)
 
-    def _run(self, text: str, scope: Scope, altered: Collection[Altered] | None) -> Seen | None:
+    def _run(
+        self,
+        text: str,
+        scope: Scope,
+        altered: Collection[Altered] | None,
+        writes: Collection[Altered] | None,
+    ) -> Seen | None:
         self._deadline.check()
         known = Known()
         if altered is not None:
             known = replace(self._known, reach=Reach(self._world.plan.usage, altered))
         with suppress(psycopg.Error), self._changed(text) as is_valid:
-            return self._probe(scope, known) if is_valid else None
+            return self._probe(scope, known, writes) if is_valid else None
         return None
 
     @contextmanager
@@ -326,14 +424,14 @@ class Trials:
                 is_valid = False
             yield is_valid
 
-    def _probe(self, scope: Scope, known: Known) -> Seen:
+    def _probe(self, scope: Scope, known: Known, writes: Collection[Altered] | None) -> Seen:
         world = self._world
         served = world.plan.catalog.served
         changed = catalog.read(self._impersonation.connection, served)
         plan = replace(world.plan, catalog=changed)
         probes = Probes(self._impersonation, world, self._callers, self._deadline, known)
         with _as_changed(changed, scope.relations):
-            probes.run(scope.relations)
+            probes.run(scope.relations, writes)
         attempts, gains = list(probes.attempts), list(probes.gains)
         # what is hidden in a view or function depends on tables that did not change
         others = [a for a in self.before.attempts if a.relation not in scope.relations]

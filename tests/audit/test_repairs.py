@@ -252,6 +252,18 @@ def test_condition_of_the_owner_by_a_parent() -> None:
     assert condition(optional, lists) is None
 
 
+def test_row_without_an_optional_parent_is_accepted() -> None:
+    lists = table("lists", "id", "owner_id", oid=2, policies=[policy(OWN)])
+    given = replace(
+        table(
+            "notes", column("list_id", not_null=False), constraints=[foreign_key("list_id", lists)]
+        ),
+        policies=(policy("title = 'a'", ALL),),
+    )
+    text = repair(given, Edit.READABLE_PARENT, others=catalog(given, lists))
+    assert '("list_id" is null or exists (select 1 from "public"."lists" as parent' in text
+
+
 def test_columns_that_a_role_may_not_update() -> None:
     given = replace(notes(), granted=frozenset({"anon UPDATE"}))
     assert repairs.without_columns(given, ["title"], "anon") == (

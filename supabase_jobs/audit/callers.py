@@ -279,8 +279,8 @@ def _end(plan: Plan, row: Row) -> Ended | None:
         is_ended = words.ending_columns.matches(column.name)
         is_ended &= column.test == "set" or column.value == "true"
         is_ended |= words.valid_columns.matches(column.name) and column.value == "false"
-        is_ended |= (
-            words.state_columns.matches(column.name) and column.value in words.ended_states.words
+        is_ended |= words.state_columns.matches(column.name) and words.ended_states.matches(
+            column.value
         )
         if is_ended:
             return Ended(row.relation, column.name, row.values[column.name])

@@ -60,6 +60,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
     merged = Usage(
         function_reads=own.function_reads,
         user_functions=own.user_functions,
+        asking=own.asking,
         arguments=own.arguments,
         policy_functions=own.policy_functions,
     )

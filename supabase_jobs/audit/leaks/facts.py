@@ -102,7 +102,8 @@ class Table(Named):
     that one for UPDATE compares with the caller. `parents` are the tables to which
     foreign keys refer, `key_columns` their columns. `read_by_policies` are the tables that its
     policies read. `limited`: each policy for SELECT compares rows with their caller, and looks at
-    nothing else of a row. `started` are columns with a number that start with a constant.
+    nothing else of a row. `started` are columns with a number that start with a constant,
+    `looked_up` those with a random value by which functions find a row.
     `overruled` are the API roles that one policy lets read every row, although another one selects
     rows by their columns.
     """
@@ -135,6 +136,7 @@ class Table(Named):
     read_by_policies: Collection[str]
     limited: bool
     started: Collection[str]
+    looked_up: Collection[str]
     overruled: Collection[str]
 
     @property
@@ -262,7 +264,9 @@ class Called(Answered):
     of a table; `is_general`: no argument identifies a row. `sqlstate` is that of its error, ''
     without one. `arguments` are equal for calls with the same ones; `names_others`: an id of a row
     that is refused to the caller is among them. `runs_sql`: an argument was run as SQL.
-    `is_helper`: a policy calls it, so those whom the policy limits may call it, too.
+    `is_helper`: a policy calls it, so those whom the policy limits may call it, too. `asks`: its
+    body names the caller. `touched` are the tables that it names and whose rows are refused to the
+    caller, `secrets` the arguments that hold a secret.
     """
 
     function: str
@@ -279,6 +283,9 @@ class Called(Answered):
     names_others: bool = False
     runs_sql: bool = False
     is_helper: bool = False
+    asks: bool = True
+    touched: Sequence[str] = ()
+    secrets: Sequence[str] = ()
 
     @property
     def object(self) -> str:
@@ -364,11 +371,12 @@ class Facts:
     def objects(self) -> Mapping[str, Sequence[Tried]]:
         """The attempts on each object, by the most general caller first. Tables without row level
         security have none: everything about them is one leak. There is one question about what a
-        role decides that everybody has.
+        role decides that everybody has; those who have lost it should have lost that, too.
         """
         found: dict[str, list[Tried]] = {}
         for tried in self.tried:
-            if tried.table.rls and not tried.decided_by:
+            is_decided = tried.decided_by and not tried.actor.is_inactive
+            if tried.table.rls and not is_decided:
                 found.setdefault(tried.object, []).append(tried)
         return {name: sorted(group, key=lambda t: t.actor.rank) for name, group in found.items()}
 
@@ -636,6 +644,13 @@ class _Reader:
                 for column in relation.columns
                 if column.starts_constant and column.category == "N"
             ],
+            looked_up=[
+                column.name
+                for column in relation.columns
+                if (relation.oid, column.name) in usage.looked_up
+                and column.differs_in_each_run
+                and column.name not in relation.primary_key
+            ],
         )
 
     def _tried(self, number: int, attempt: Attempt, rows: Mapping[int, Sequence[Row]]) -> Tried:
@@ -736,7 +751,34 @@ class _Reader:
             counted=self._labels(bypass.counted),
             runs_sql=bypass.action == SQL and bypass.outcome == ROWS,
             is_helper=function.signature in self._helpers,
+            asks=function.oid in self._plan.usage.asking,
+            touched=self._touched(bypass),
+            secrets=[
+                name
+                for name in function.argument_names[: len(function.argument_types)]
+                if self._takes_secret(function, name)
+            ],
         )
+
+    def _takes_secret(self, function: Function, name: str) -> bool:
+        """Whether an argument is a secret by its name, or one that a column holds which the body
+        compares with it.
+        """
+        secrets = self._plan.words.unknown_values
+        if secrets.matches(name) and not name.endswith("id"):
+            return True
+        for oid, column in self._plan.usage.arguments.get((function.oid, name), ()):
+            relation = self._catalog.by_oid[oid]
+            keys = {*relation.primary_key, *(n for k in relation.foreign_keys for n in k.columns)}
+            is_random = relation.by_name[column].differs_in_each_run
+            if column not in keys and (is_random or secrets.matches(column)):
+                return True
+        return False
+
+    def _touched(self, bypass: Bypass) -> list[str]:
+        """The tables that a function names and whose rows are refused to its caller."""
+        named = self._plan.usage.function_reads.get(bypass.object.oid, ())
+        return self._labels(row for row in bypass.hidden if row.relation.oid in named)
 
     def _returns(self, function: Function) -> Sequence[str] | None:
         """The columns that a function returns, its own name for a single value; None for whole

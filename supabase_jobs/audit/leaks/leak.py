@@ -171,7 +171,7 @@ class Question(Leak):
             id=self.id,
             severity=self.severity,
             object=self.object,
-            message=self.message.replace("{}", some(self.topics)),
+            message=self.message.replace("{}", ", ".join(self.topics)),
             fix="",
             cause="",
         )

@@ -145,6 +145,11 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
     seen = set[str]()
     for one in tried:
         is_chosen = one.name == CHOOSE and one.reached and not one.failed
+        if is_chosen and one.column in table.looked_up and one.column not in seen:
+            seen.add(one.column)
+            message = f"{who(one.actor)} choose {{}} of new rows in {table.label}, by which a"
+            message += " function finds them. May they?"
+            yield question(KIND, one, table.label, one.column, message)
         if not is_chosen or one.column in seen or one.actor.kind != STRANGER:
             continue
         message = f"Any signed-in user can choose {{}} of new rows in {table.label}. May they?"

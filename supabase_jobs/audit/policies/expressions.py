@@ -1,7 +1,8 @@
 """The comparisons in expressions of policies and functions, from their parse trees.
 
-An expression is known here as its value if it was read from the request (`Claim`, `Header`), and a
-column as `Reference`. Anything else has no meaning to this module.
+An expression is known here as its value if it was read from the request (`Claim`, `Header`), a
+column as `Reference`, and one that a function of the project selects as `Selected`. Anything else
+has no meaning to this module.
 """
 
 import hashlib
@@ -53,7 +54,15 @@ class Literal:
     text: str
 
 
-Value = Claim | Header | Reference | Literal
+@dataclass(frozen=True)
+class Selected:
+    """A column that a function of the project selects, such as the role of the caller."""
+
+    table: str
+    column: str
+
+
+Value = Claim | Header | Reference | Literal | Selected
 USER_ID = Claim(("sub",))
 # the operators of comparisons with null, as the parser names them
 IS_NULL, IS_NOT_NULL = "IS_NULL", "IS_NOT_NULL"
@@ -83,7 +92,8 @@ _PLATFORM = {
 # of comparisons
 OPERATORS = {"=", "<>", "<", "<=", ">", ">="}
 
-# schema, name → the value that a function of the project returns, if it only reads the request
+# schema, name → the value that a function of the project returns, if it only reads the request, or
+# selects a column
 Lookup = Callable[[tuple[str, ...]], Value | None]
 
 
@@ -444,6 +454,24 @@ def _tables(clause: Any) -> dict[str, str]:
     return found
 
 
+def selected(tree: Any) -> Selected | None:
+    """The column that a SELECT of only one reads from a table, directly or in a subquery."""
+    select = tree.get("SelectStmt", {})
+    targets = select.get("targetList", [])
+    if len(targets) != 1:
+        return None
+    target = targets[0].get("ResTarget", {}).get("val", {})
+    if "fromClause" not in select:
+        return selected(target.get("SubLink", {}).get("subselect", {}))
+    column, scopes = value(target), _tables(select["fromClause"])
+    if not isinstance(column, Reference):
+        return None
+    if column.table is None and len(scopes) == 1:
+        return Selected(next(iter(scopes.values())), column.column)
+    table = scopes.get(column.table or "")
+    return None if table is None else Selected(table, column.column)
+
+
 def tables(tree: Any) -> set[str]:
     """The names of all tables that a tree mentions, with their schema where it is given."""
     if isinstance(tree, list):
@@ -470,6 +498,20 @@ def nodes(tree: Any, kind: str) -> Iterator[Node]:
             if name == kind:
                 yield part
             yield from nodes(part, kind)
+
+
+def inserted(tree: Any) -> Iterator[tuple[str, str, Node]]:
+    """The table, the column and the expression of each value that a tree inserts in a first row."""
+    for statement in nodes(tree, "InsertStmt"):
+        names = [target["ResTarget"]["name"] for target in statement.get("cols", [])]
+        select = statement.get("selectStmt", {}).get("SelectStmt", {})
+        if "valuesLists" in select:
+            values = list(select["valuesLists"][0]["List"]["items"])
+        else:
+            values = [target["ResTarget"]["val"] for target in select.get("targetList", [])]
+        [label] = _tables({"RangeVar": {**statement["relation"], "alias": {}}}).values()
+        for name, expression in zip(names, values, strict=False):
+            yield label, name, expression
 
 
 def name_of(call: Node) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from supabase_jobs.audit.catalog import USERS, Catalog, Function, Policy, Relation
+from supabase_jobs.audit.catalog import USERS, Catalog, Column, Function, Policy, Relation
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import (
     USER_ID,
@@ -18,6 +18,7 @@ from supabase_jobs.audit.policies.expressions import (
     Literal,
     Node,
     Reference,
+    Selected,
     Value,
 )
 from supabase_jobs.audit.words import Words
@@ -26,6 +27,12 @@ from supabase_jobs.audit.words import Words
 ColumnKey = tuple[int, str]
 
 _Item = TypeVar("_Item", str, ColumnKey)
+# how a body names the users of Auth, and its caller: by a claim, a header or the role
+_AUTH_USERS = re.compile(r"\bauth\W+users\b")
+_CALLER = re.compile(
+    r"\bauth\W+(uid|jwt|role|email)\b|\brequest\.(jwt|header|cookie)|\bcurrent_role\b",
+    re.IGNORECASE,
+)
 # types of columns that may hold a user's id where no policy and no foreign key shows it
 _USER_TYPES = ("uuid", "text", "varchar")
 
@@ -39,18 +46,21 @@ class Usage:
     those that any policy of their own table compares with the caller, `compared` those that any
     policy or function does. `claims` and `headers` map each claim and header to the columns that it
     is compared with, `claim_literals` and `header_literals` to the constants. `literals` maps
-    columns to constants. `hashing` maps columns that hold a hash of a header to the functions, as
-    in `Header`. `reads` maps each relation to the tables that its policies, functions or view
-    definition read, directly or not. `function_reads` maps each function to the tables that its
-    body names, directly or by other functions. `arguments` maps (function, name of an argument) to
-    the columns that the body compares with it. `user_functions` are the functions that name
-    auth.users, directly or by other functions. `policy_functions` maps each policy of a table to
-    the signatures of the project's functions that it calls. `words` are all words of policies and
-    functions, so a column that is not among them cannot change an access. `mentioned` are the
-    columns whose names policies contain that read their table, or functions that these call.
-    `together` maps each of them to those that a policy mentions with it. `nulls` are the columns
-    that a policy or function tests with IS NULL, such as `accepted_at` of an invitation, and
-    `presences` those that one tests with IS NOT NULL, such as `released_at` of a document.
+    columns to constants, `selected` to those that only the result of a function is compared with,
+    `equal` to those that a condition demands, and `inserted` to those that functions insert, such
+    as the role of who founds a group. `hashing` maps columns that hold a hash of a header to the
+    functions, as in `Header`. `reads` maps each relation to the tables that its policies, functions
+    or view definition read, directly or not. `function_reads` maps each function to the tables that
+    its body names, directly or by other functions. `arguments` maps (function, name of an argument)
+    to the columns that the body compares with it. `user_functions` are the functions that name
+    auth.users, directly or by other functions, `asking` those that name their caller.
+    `policy_functions` maps each policy of a table to the signatures of the project's functions that
+    it calls. `words` are all words of policies and functions, so a column that is not among them
+    cannot change an access. `mentioned` are the columns whose names policies contain that read
+    their table, or functions that these call. `together` maps each of them to those that a policy
+    mentions with it. `nulls` are the columns that a policy or function tests with IS NULL, such as
+    `accepted_at` of an invitation, and `presences` those that one tests with IS NOT NULL, such as
+    `released_at` of a document.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
@@ -64,10 +74,14 @@ class Usage:
     hashing: dict[ColumnKey, tuple[str, ...]] = field(default_factory=dict)
     header_literals: dict[str, list[str]] = field(default_factory=dict)
     literals: dict[ColumnKey, list[str]] = field(default_factory=dict)
+    selected: dict[ColumnKey, list[str]] = field(default_factory=dict)
+    equal: dict[ColumnKey, list[str]] = field(default_factory=dict)
+    inserted: dict[ColumnKey, list[str]] = field(default_factory=dict)
     reads: dict[int, set[int]] = field(default_factory=dict)
     function_reads: dict[int, set[int]] = field(default_factory=dict)
     arguments: dict[tuple[int, str], list[ColumnKey]] = field(default_factory=dict)
     user_functions: set[int] = field(default_factory=set)
+    asking: set[int] = field(default_factory=set)
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
     mentioned: set[ColumnKey] = field(default_factory=set)
@@ -84,6 +98,18 @@ class Usage:
     def header_columns(self) -> Mapping[ColumnKey, str]:
         """Column → the header that it is compared with."""
         return {key: name for name, keys in self.headers.items() for key in keys}
+
+    def compared_directly(self, relation: Relation, column: Column) -> set[str]:
+        """The constants that a column is compared with, without those that only the result of a
+        function is compared with.
+        """
+        key = relation.oid, column.name
+        return set(self.literals.get(key, ())) - set(self.selected.get(key, ()))
+
+    @cached_property
+    def looked_up(self) -> frozenset[ColumnKey]:
+        """The columns that functions compare with an argument."""
+        return frozenset(key for keys in self.arguments.values() for key in keys)
 
     def of_header(self, key: ColumnKey, text: str) -> str:
         """The value of a column that is compared with a header of this value."""
@@ -138,9 +164,15 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         _extend(found.claim_literals.setdefault(path, []), texts)
     for header, texts in other.header_literals.items():
         _extend(found.header_literals.setdefault(header, []), texts)
-    for column, texts in other.literals.items():
-        for key in keys([column]):
-            _extend(found.literals.setdefault(key, []), texts)
+    for into_, given_ in (
+        (found.literals, other.literals),
+        (found.selected, other.selected),
+        (found.equal, other.equal),
+        (found.inserted, other.inserted),
+    ):
+        for column, texts in given_.items():
+            for key in keys([column]):
+                _extend(into_.setdefault(key, []), texts)
     for oid, read in other.reads.items():
         if (relation := here(oid)) is not None:
             same = {r.oid for r in map(here, read) if r is not None}
@@ -323,11 +355,22 @@ class _Reader:
         body = self._bodies[function.oid]
         self._usage.words |= self._words[function.signature]
         self._note(body, None)
+        self._note_inserted(body)
         self._note_arguments(function)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
         self._usage.function_reads[function.oid] = tables
-        if self._names_users(function, {function.oid}):
+        if self._names(function, _AUTH_USERS, {function.oid}):
             self._usage.user_functions.add(function.oid)
+        if self._names(function, _CALLER, {function.oid}):
+            self._usage.asking.add(function.oid)
+
+    def _note_inserted(self, body: Any) -> None:
+        """Note the constants of the rows that a body inserts."""
+        for target, column, node in expressions.inserted(body):
+            relation, constant = self._by_name.get(target), expressions.value(node)
+            if relation is not None and isinstance(constant, Literal):
+                known = self._usage.inserted.setdefault((relation.oid, column), [])
+                _extend(known, [constant.text])
 
     def _note_flags(self) -> None:
         """Note the values of user_metadata that are conditions by themselves: flags."""
@@ -419,6 +462,15 @@ class _Reader:
             key = self._column(left, comparison.scopes, relation)
             if key is not None:
                 self._note_column(key, comparison.operator, right)
+                if isinstance(right, Literal) and right.text in found.selected.get(key, ()):
+                    found.selected[key].remove(right.text)
+        elif isinstance(left, Selected) and isinstance(right, Literal):
+            column = Reference(left.table, left.column)
+            key = self._column(column, {}, None)
+            if key is not None:
+                if right.text not in found.literals.get(key, ()):
+                    found.selected.setdefault(key, []).append(right.text)
+                self._note_column(key, comparison.operator, right)
         elif isinstance(left, Claim) and left.path and isinstance(right, Literal):
             _extend(found.claim_literals.setdefault(left.path, []), [right.text])
         elif isinstance(left, Header) and left.name and isinstance(right, Literal):
@@ -444,6 +496,8 @@ class _Reader:
             known = found.literals.setdefault(key, [])
             if operator in ("=", "<>"):
                 _extend(known, [other.text])
+            if operator == "=":
+                _extend(found.equal.setdefault(key, []), [other.text])
 
     def _column(
         self, reference: Reference, scopes: Mapping[str, str], relation: Relation | None
@@ -462,7 +516,9 @@ class _Reader:
         return None
 
     def _lookup(self, name: tuple[str, ...]) -> Value | None:
-        """The value that a function of the project reads from the request, if it does only that."""
+        """The value that a function of the project reads from the request, if it does only that, or
+        the column that it selects.
+        """
         key = ".".join(name)
         if key not in self._values:
             self._values[key] = None  # ends a recursion
@@ -472,7 +528,14 @@ class _Reader:
                     self._values[key] = value
                 elif self._values[key] is None:
                     self._values[key] = self._only_value(self._bodies[function.oid])
+                if self._values[key] is None:
+                    self._values[key] = self._selected(function)
         return self._values[key]
+
+    def _selected(self, function: Function) -> Selected | None:
+        """The only column that a body selects, such as the role of the caller."""
+        found = {expressions.selected(tree) for tree in self._bodies[function.oid]} - {None}
+        return found.pop() if len(found) == 1 and not function.returns_set else None
 
     def _returned(self, body: Any) -> Value | None:
         """The claim or header that a body selects, without a table."""
@@ -523,16 +586,16 @@ class _Reader:
                     found.append(function.signature)
                     self._add_functions(self._bodies[function.oid], found)
 
-    def _names_users(self, function: Function, seen: set[int]) -> bool:
-        """Whether a body names auth.users, or calls a function of the project that does."""
-        if re.search(r"\bauth\W+users\b", function.body):
+    def _names(self, function: Function, pattern: re.Pattern[str], seen: set[int]) -> bool:
+        """Whether a body has a text, or calls a function of the project that has it."""
+        if pattern.search(function.body):
             return True
         called = [
             f for name in expressions.calls(self._bodies[function.oid]) for f in self._named(name)
         ]
         new = [f for f in called if f.oid not in seen]
         seen |= {f.oid for f in new}
-        return any(self._names_users(f, seen) for f in new)
+        return any(self._names(f, pattern, seen) for f in new)
 
     def _mentioned(self, function: Function) -> set[int]:
         """The tables that a body mentions as words, for what the parser does not see."""

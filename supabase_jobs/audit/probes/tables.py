@@ -13,6 +13,7 @@ from supabase_jobs.audit.callers import (
     ANON,
     CLAIM,
     FORMER,
+    IMPOSTOR,
     INVITED,
     MEMBER,
     NEWCOMER,
@@ -50,7 +51,7 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.known import Known, key_of
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.plan import Membership, user_columns
 from supabase_jobs.audit.rows.tenants import Row, Tenant
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
@@ -725,6 +726,7 @@ class Probes:
             for column in self._writable(relation, caller.role, INSERT):
                 yield from self._with_another(caller, attempt.row, copy, column)
         yield from self._own_rows_of_newcomers()
+        yield from self._promoted()
 
     def _decided(self) -> Iterator[Attempt]:
         """New rows of one's own that start in a state that others decide about: with another value
@@ -814,6 +816,36 @@ class Probes:
                     if own:
                         yield from self._chosen(caller, row, copy, column)
 
+    def _promoted(self) -> Iterator[Attempt]:
+        """A membership of another person with the most powerful role, by members without it."""
+        for caller in self._callers:
+            user = caller.user
+            if caller.kind != MEMBER or user is None or user.membership is None or user.in_both:
+                continue
+            membership, row = user.membership, caller.own_row(user.membership.relation.oid)
+            oid, role = membership.relation.oid, membership.role
+            if row is None or role is None or membership.relation not in self._tables:
+                continue
+            strongest = membership.roles[0]
+            inserted = self._plan.usage.inserted.get((oid, role), ())
+            is_known = strongest in inserted or self._plan.words.powerful_roles.matches(strongest)
+            if is_known and user.role != strongest:
+                copy = {**self._copy(row), **self._person(membership)}
+                column = membership.relation.by_name[role]
+                invited = [] if membership.invited is None else [dict([membership.invited])]
+                for state in ({}, *invited):
+                    yield self._varied(caller, row, {**copy, **state}, column, strongest, ADD)
+
+    def _person(self, membership: Membership) -> dict[str, str | None]:
+        """The column of a membership that names its user, with the owner of the other tenant."""
+        stranger = self._world.b.owner
+        for key in membership.relation.foreign_keys:
+            if key.columns == (membership.user,) and key.target in self._plan.per_user:
+                row = stranger.rows.get(key.target)
+                at = key.target_columns[0]
+                return {} if row is None else {membership.user: row.values.get(at)}
+        return {membership.user: stranger.id}
+
     def _with_another(
         self, caller: Persona, row: Row, copy: Mapping[str, str | None], column: Column
     ) -> Iterator[Attempt]:
@@ -837,9 +869,17 @@ class Probes:
     def _chosen(
         self, caller: Persona, row: Row, copy: Mapping[str, str | None], column: Column
     ) -> Iterator[Attempt]:
-        """The row with other values of a column with a state, a flag or a number."""
+        """The row with other values of a column with a state, a flag, a number, or with a random
+        value by which functions find it.
+        """
         relation = row.relation
         key = relation.oid, column.name
+        is_secret = key in self._plan.usage.looked_up and column.differs_in_each_run
+        is_secret &= column.name not in relation.primary_key
+        if is_secret:
+            value = self._values(row, column, caller)[0]
+            yield self._varied(caller, row, copy, column, value, CHOOSE)
+            return
         if any(column.name in unique for unique in relation.unique_keys):
             return
         limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
@@ -970,6 +1010,8 @@ class Probes:
             is_of_other = attempt.whose == OTHER and attempt.reached and attempt.sent is not None
             if not is_of_other or not caller.is_outsider or caller.user is None:
                 continue
+            if caller.kind == IMPOSTOR:
+                continue  # who chose the role
             for role in self._roles_of_everybody():
                 if role.relation.oid in self._plan.usage.reads.get(attempt.relation.oid, ()):
                     controls += [
@@ -986,7 +1028,8 @@ class Probes:
         if self._everybody is not None:
             return self._everybody
         plan, self._everybody = self._plan, []
-        for oid in sorted((plan.per_user & plan.opening) - plan.staff):
+        # where the row names a tenant, the role counts there only
+        for oid in sorted((plan.per_user & plan.opening) - plan.staff - plan.tenants.keys()):
             relation, row = plan.catalog.by_oid[oid], self._world.b.rows.get(oid)
             users = user_columns(relation, plan.usage, plan.per_user)
             if row is None:
@@ -1136,6 +1179,8 @@ class Probes:
             return (attempt.whose == OWN or shared) and attempt.column in self._plan.usage.words
         if attempt.action == INSERT:
             of_member = attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER)
+            if of_member and attempt.name == ADD:
+                return False  # another person, to whom the caller gives a role
             is_state = attempt.name == START  # a question, whatever it opens
             return attempt.name in (JOIN, OPEN, BELOW, ADD, CHOOSE) or (of_member and not is_state)
         return attempt.action == DELETE and attempt.whose == OWN

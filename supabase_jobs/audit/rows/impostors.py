@@ -89,32 +89,13 @@ def _written(plan: Plan, function: Function) -> dict[str, list[tuple[Relation, C
     """Key of the metadata → the columns that a function inserts its value into."""
     found: dict[str, list[tuple[Relation, Column]]] = {}
     trees = expressions.body_trees(function.language, function.body)
-    for statement in expressions.nodes(trees, "InsertStmt"):
-        names = [target["ResTarget"]["name"] for target in statement.get("cols", [])]
-        into = statement["relation"]
-        relation = next(
-            (
-                r
-                for r in plan.catalog.tables
-                if r.name == into["relname"] and into.get("schemaname", r.schema) == r.schema
-            ),
-            None,
-        )
-        if relation is None:
-            continue
-        for name, value in zip(names, _inserted(statement), strict=False):
+    for table, name, value in expressions.inserted(trees):
+        named = (r for r in plan.catalog.tables if table in (r.name, f"{r.schema}.{r.name}"))
+        relation = next(named, None)
+        if relation is not None and name in relation.by_name:
             for key in _keys(value):
-                if name in relation.by_name:
-                    found.setdefault(key, []).append((relation, relation.by_name[name]))
+                found.setdefault(key, []).append((relation, relation.by_name[name]))
     return found
-
-
-def _inserted(statement: Node) -> list[Node]:
-    """The values of an INSERT, those of its first row."""
-    select = statement.get("selectStmt", {}).get("SelectStmt", {})
-    if "valuesLists" in select:
-        return list(select["valuesLists"][0]["List"]["items"])
-    return [target["ResTarget"]["val"] for target in select.get("targetList", [])]
 
 
 def _keys(value: Node) -> Iterator[str]:

@@ -89,6 +89,7 @@ _TABLE: Mapping[str, Any] = {
     "read_by_policies": [],
     "limited": False,
     "started": [],
+    "looked_up": [],
     "overruled": [],
 }
 _VIEW: Mapping[str, Any] = {
@@ -243,6 +244,9 @@ class _Builder:
             "names_others": False,
             "runs_sql": False,
             "is_helper": False,
+            "asks": True,
+            "touched": [],
+            "secrets": [],
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

@@ -1,4 +1,4 @@
-"""Savepoints: the only module that makes them and writes their statements.
+"""Savepoints and their statements, which no other module writes.
 
 Other modules use what it offers: steps that are kept for the next ones, groups that each run from
 the same state, and work that is undone.

@@ -114,7 +114,6 @@ class _Problem:
     """A finding about a candidate, without its name."""
 
     message: str
-    severity: Severity = Severity.ERROR
 
 
 def check(
@@ -336,12 +335,10 @@ class _Trial:
             return _Problem("runs text that users write")
         if f"{self._secret} key" in answer:
             return _Problem("returns a secret of Vault that its caller names")
-        if f"{self._secret} setting" in answer:
-            is_error = "secret setting" in self._present
+        if f"{self._secret} setting" in answer and "secret setting" in self._present:
             return _Problem(
-                "returns a setting that its caller names"
-                + (", and a setting of this database looks like a secret" if is_error else ""),
-                Severity.ERROR if is_error else Severity.WARNING,
+                "returns a setting that its caller names, and a setting of this database looks"
+                " like a secret"
             )
         if _is_version(answer, self._impersonation.connection.info.server_version // 10_000):
             return _Problem("returns a file of the server that its caller names")
@@ -370,7 +367,7 @@ class _Trial:
         finding = Finding(
             id=id,
             area=AREA,
-            severity=problem.severity,
+            severity=Severity.ERROR,
             object=candidate.object,
             message=message,
             fix=fix,

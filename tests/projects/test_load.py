@@ -178,6 +178,8 @@ EXTENSIONS: Sequence[tuple[str, str]] = [
     ("pg_cron", "select cron.schedule('a', '* * * * *', 'select 1');"),
     ("unaccent", "create view t as select unaccent('é');"),
     ("pgcrypto", "create table t (id uuid default extensions.gen_random_uuid());"),
+    ("index_advisor", "create view t as select errors from extensions.index_advisor('select 1');"),
+    ("wrappers", "select 1;"),
     ("uuid-ossp", "create view t as select extensions.uuid_generate_v5(uuid_ns_url(), 'a');"),
 ]
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.fix_cli import Run
@@ -93,6 +94,16 @@ def test_a_hook_that_fails_is_named(cli: Run, tmp_path: Path) -> None:
     found = audited(cli, tmp_path, refused)
     assert set(found) == {"public.add_role"}
     assert "permission denied for function add_role" in found["public.add_role"]
+
+
+def test_the_hook_changes_nothing_for_the_jobs_tables(
+    cli: Run, applied_url: str, tmp_path: Path
+) -> None:
+    folder = written(tmp_path, SHOP.format(value=BY_PROJECT))
+    with psycopg.connect(applied_url) as connection:
+        connection.execute(SHOP.format(value=BY_PROJECT).encode())
+    ran = cli("verify", "--json", "--db-url", applied_url, cwd=folder)
+    assert (ran.code, ran.json["summary"]["failed"]) == (0, 0), ran.out
 
 
 @pytest.mark.parametrize(("enabled", "said"), [("false", 1), ("true", 0)])

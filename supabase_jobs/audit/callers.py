@@ -58,6 +58,7 @@ OUTSIDERS = (
 # the outsiders, then those of a group
 GENERAL = (*OUTSIDERS, MEMBER)
 ANONYMOUS_SIGN_IN = "anonymous sign-in"
+_OPERATION = "storage.operation"
 # claims that Auth sets
 _FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
 
@@ -75,13 +76,23 @@ class Persona(Caller):
     sets claims or headers that anyone can choose; a user with a claim has one that only the project
     gives, such as a role. `declared` is an outsider of audit.toml. `anonymous` is the stranger
     after an anonymous sign-in, `service` the role service_role. `ended` is what marks a former
-    member.
+    member. `operation` is set for a request to Storage whose operation policies ask for.
     """
 
     kind: str
     user: User | None = None
     tenant: Tenant | None = None
     ended: Ended | None = None
+    operation: str = ""
+
+    def during(self, operation: str) -> "Persona":
+        """The caller in a request to Storage with this operation."""
+        return replace(
+            self,
+            label=f"{self.label} during {operation}",
+            settings={**self.settings, _OPERATION: operation},
+            operation=operation,
+        )
 
     @property
     def is_outsider(self) -> bool:
@@ -103,6 +114,8 @@ class Persona(Caller):
 def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Persona]:
     """The callers for a world, and those of audit.toml."""
     found = [*_callers(world), *(_declared(world, caller) for caller in declared)]
+    operations = world.plan.usage.operations
+    found += [caller.during(operation) for operation in operations for caller in found]
     # as in a request, whose headers are an object even if it has none
     return [replace(caller, headers=caller.headers or {}) for caller in found]
 

@@ -100,6 +100,28 @@ def test_private_bucket_that_all_users_read_or_change(todos: Connection) -> None
     assert of_kind(again, "give-away") == []
 
 
+OPERATIONS = """
+create policy "list" on storage.objects for select to authenticated using (
+  bucket_id = 'lists' and (storage.foldername(name))[1] = auth.uid()::text
+  and storage.operation() = 'storage.object.list'
+);
+create policy "get" on storage.objects for select to authenticated
+  using (bucket_id = 'gets' and storage.operation() in ('storage.object.get_authenticated', 'x'));
+"""
+
+
+def test_files_that_only_some_operations_reach(todos: Connection) -> None:
+    todos.execute(OPERATIONS.encode())
+    result = run_audit(todos, repairs=False)
+    lists = result.access["storage.objects (bucket lists)"]
+    assert (lists["owner"], lists["owner during storage.object.list"]) == ("none", "read")
+    assert lists["stranger during storage.object.list"] == "none"
+    read = [f.message for f in of_kind(result, "public") if "gets" in f.object]
+    assert read == ["Any signed-in user can read other users' files"]
+    elsewhere = [c for c in result.cells if "during" in c.caller and "storage" not in c.object]
+    assert elsewhere == []
+
+
 def test_fixes_of_two_columns_of_a_table_close_both(project_url: Callable[[str], str]) -> None:
     with (
         connect(project_url("profiles")) as connection,

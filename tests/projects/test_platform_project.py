@@ -43,6 +43,7 @@ def test_audit_tests_every_object_and_finds_no_error(cli: Run, project: Path) ->
     assert access["public.articles"]["update"] == "own"
     photos = access["storage.objects (bucket photos)"]
     assert (photos["select"], photos["insert"], photos["delete"]) == ("own", "own", "none")
+    assert access["storage.objects (bucket covers)"]["select"] == "own"
 
 
 def test_the_local_api_serves_clients_with_new_keys(cli: Run, project: Path) -> None:

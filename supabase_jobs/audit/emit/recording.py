@@ -372,7 +372,9 @@ def _set_later(row: Row, key: Constraint) -> RecordedRow:
 
 def _caller(persona: Persona, topic: Topic | None = None) -> Caller:
     """The caller without the generated rows; on a private channel of Realtime, with its topic."""
-    settings = {} if topic is None else {topics.SETTING: topic.name}
+    settings = dict(persona.settings)
+    if topic is not None:
+        settings[topics.SETTING] = topic.name
     label = persona.label if topic is None else f"{persona.label} on {topic.shown}"
     return Caller(
         role=persona.role,

@@ -62,7 +62,12 @@ class Selected:
     column: str
 
 
-Value = Claim | Header | Reference | Literal | Selected
+@dataclass(frozen=True)
+class Operation:
+    """The operation of a request to Storage, such as `storage.object.list`."""
+
+
+Value = Claim | Header | Operation | Reference | Literal | Selected
 USER_ID = Claim(("sub",))
 # the operators of comparisons with null, as the parser names them
 IS_NULL, IS_NOT_NULL = "IS_NULL", "IS_NOT_NULL"
@@ -83,11 +88,12 @@ TRANSPARENT = {
 _DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _ENCODINGS = ("hex", "base64")
 _HASHING = {"digest", "encode", "md5", "sha224", "sha256", "sha384", "sha512"}
-_PLATFORM = {
+_PLATFORM: Mapping[tuple[str, ...], Claim | Operation] = {
     ("auth", "uid"): USER_ID,
     ("auth", "email"): Claim(("email",)),
     ("auth", "role"): Claim(("role",)),
     ("auth", "jwt"): Claim(()),
+    ("storage", "operation"): Operation(),
 }
 # of comparisons
 OPERATORS = {"=", "<>", "<", "<=", ">", ">="}

@@ -17,6 +17,7 @@ from supabase_jobs.audit.policies.expressions import (
     Header,
     Literal,
     Node,
+    Operation,
     Reference,
     Selected,
     Value,
@@ -61,6 +62,7 @@ class Usage:
     mentions with it. `nulls` are the columns that a policy or function tests with IS NULL, such as
     `accepted_at` of an invitation, and `presences` those that one tests with IS NOT NULL, such as
     `released_at` of a document.
+    `operations` are the operations of Storage with which that of the request is compared.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
@@ -87,6 +89,7 @@ class Usage:
     mentioned: set[ColumnKey] = field(default_factory=set)
     together: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
     nulls: set[ColumnKey] = field(default_factory=set)
+    operations: list[str] = field(default_factory=list)
     presences: set[ColumnKey] = field(default_factory=set)
 
     @cached_property
@@ -164,6 +167,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         _extend(found.claim_literals.setdefault(path, []), texts)
     for header, texts in other.header_literals.items():
         _extend(found.header_literals.setdefault(header, []), texts)
+    _extend(found.operations, other.operations)
     for into_, given_ in (
         (found.literals, other.literals),
         (found.selected, other.selected),
@@ -475,6 +479,8 @@ class _Reader:
             _extend(found.claim_literals.setdefault(left.path, []), [right.text])
         elif isinstance(left, Header) and left.name and isinstance(right, Literal):
             _extend(found.header_literals.setdefault(left.name, []), [right.text])
+        elif isinstance(left, Operation) and isinstance(right, Literal):
+            _extend(found.operations, [right.text])
 
     def _note_column(self, key: ColumnKey, operator: str, other: Value) -> None:
         """Note with what a column is compared."""

@@ -139,7 +139,8 @@ class Probes:
         self._attempt([r for r in relations if r.is_table and r.partition_of is None])
 
     def _attempt(self, tables: Sequence[Relation]) -> None:
-        self._send([a for caller in self._callers for r in tables for a in self._basic(caller, r)])
+        pairs = [(c, r) for c in self._callers for r in tables if r.is_storage or not c.operation]
+        self._send([attempt for pair in pairs for attempt in self._basic(*pair)])
         self._find_rights_of_colleagues()
         self._send(list(self._unset()))
         self._send(list(self._columns()))
@@ -494,7 +495,7 @@ class Probes:
         for caller in self._callers:
             membership = caller.user.membership if caller.user else None
             row = caller.own_row(membership.relation.oid) if membership else None
-            if caller.kind != INVITED or membership is None or row is None:
+            if caller.kind != INVITED or caller.operation or membership is None or row is None:
                 continue
             if membership.role is None or len(membership.roles) < 2 or membership.invited is None:
                 continue
@@ -804,7 +805,7 @@ class Probes:
     def _own_rows_of_newcomers(self) -> Iterator[Attempt]:
         """The row that each user has, inserted with values of the user's choice."""
         for caller in self._callers:
-            if caller.kind != NEWCOMER:
+            if caller.kind != NEWCOMER or caller.operation:
                 continue
             for oid in sorted(self._plan.per_user):
                 row = self._world.a.rows.get(oid)

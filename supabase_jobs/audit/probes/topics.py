@@ -162,7 +162,7 @@ def run(
     attempts = [
         TopicAttempt(caller=caller, topic=topic, action=action, extension=extension)
         for caller in callers
-        if caller.kind != SERVICE
+        if caller.kind != SERVICE and not caller.operation
         for topic in topics
         for action in (SELECT, INSERT)
         for extension in _EXTENSIONS

@@ -92,6 +92,7 @@ class Bypasses:
         self._plan, self._catalog = world.plan, world.plan.catalog
         # what a function gives to a user with a ticket may be what the ticket is for
         callers = [c for c in callers if c.user is None or c.user.link is None]
+        callers = [c for c in callers if not c.operation]
         self._everyone = callers
         self._callers = [c for c in callers if c.kind in GENERAL]
         self._view_callers = [c for c in callers if c.kind in (*GENERAL, OWNER)]

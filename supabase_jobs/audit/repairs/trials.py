@@ -291,7 +291,7 @@ class Trials:
             before = watched.snapshot(seen.results[0].answer().rows[0])
         calls = []
         for caller in self._callers:
-            if caller.kind not in (OWNER, MEMBER, SERVICE):
+            if caller.operation or caller.kind not in (OWNER, MEMBER, SERVICE):
                 continue
             for name, statements in tried.items():
                 if caller.role not in signatures[name].callers:

@@ -7,6 +7,12 @@ create policy "people list their own photos" on storage.objects
 create policy "people upload their own photos" on storage.objects
   for insert to authenticated
   with check (bucket_id = 'photos' and (storage.foldername(name))[1] = (select auth.uid())::text);
+create policy "people fetch their own covers" on storage.objects
+  for select to authenticated
+  using (
+    bucket_id = 'covers' and (storage.foldername(name))[1] = (select auth.uid())::text
+    and storage.operation() = 'storage.object.get_authenticated'
+  );
 
 create policy "people hear of their own articles" on realtime.messages
   for select to authenticated using ((select realtime.topic()) = 'articles:' || (select auth.uid())::text);

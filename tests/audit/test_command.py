@@ -53,6 +53,40 @@ def test_audit_of_migrations_without_a_database(cli: Run, folder: Path) -> None:
     assert not list(folder.glob(".supabase-jobs*"))
 
 
+# the company of a new user is in the metadata
+_COMPANIES = """
+create table companies (id uuid primary key, name text not null);
+create table profiles (id uuid primary key references auth.users, company_id uuid not null references companies);
+create function on_sign_up() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  insert into public.profiles values (new.id, (new.raw_user_meta_data ->> 'company_id')::uuid);
+  return new;
+end $$;
+create trigger on_sign_up after insert on auth.users for each row execute function on_sign_up();
+create function my_company() returns uuid language sql stable security definer set search_path = ''
+as $$ select company_id from public.profiles where id = auth.uid() $$;
+create table orders (id uuid primary key, company_id uuid not null references companies, note text);
+alter table companies enable row level security;
+alter table profiles enable row level security;
+alter table orders enable row level security;
+create policy "own" on profiles for select using (id = auth.uid());
+create policy "of the company" on companies for select using (id = my_company());
+create policy "of the company" on orders for select using (company_id = my_company());
+"""
+
+
+@on_the_session_server
+def test_new_users_are_put_into_the_companies_of_the_tenants(cli: Run, tmp_path: Path) -> None:
+    file = tmp_path / "supabase" / "migrations" / "20260101000000_companies.sql"
+    file.parent.mkdir(parents=True)
+    file.write_text(_COMPANIES)
+    ran = cli("audit", "--json", cwd=tmp_path)
+    assert "error" not in ran.json, ran.json["error"]
+    untested = [item["object"] for item in ran.json["coverage"]["not_tested"]]
+    reads = {item["object"]: item["select"] for item in ran.json["access"]}
+    assert (untested, reads["public.orders"]) == ([], "group")
+
+
 @on_the_session_server
 def test_audit_exits_1_for_a_leak_and_prints_json(cli: Run, folder: Path) -> None:
     [fault] = [f for f in project("teams").faults if f.name == "anyone signed in can join a team"]

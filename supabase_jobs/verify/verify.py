@@ -7,6 +7,8 @@ context)`.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -27,6 +29,7 @@ from supabase_jobs.verify import (
     causes,
     equivalence,
     ownership,
+    tried_fixes,
 )
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
@@ -53,14 +56,16 @@ _WRITING = (ACCESS, FUNCTIONS)
 # for all statements together: each has its own limit, but a slow user policy can make all of them
 # slow
 TIME_LIMIT_S = 120
+# for trying the fixes of all findings
+TRIALS_LIMIT_S = 30
 
 _FEW_NUMBERS = sql_file(Path(__file__).with_name("few_numbers.sql"))
 
-_READ_ONLY = """
-select
-  current_setting('transaction_read_only')::boolean,
-  case when pg_is_in_recovery() then 'a read-only replica' else 'a read-only transaction' end
-"""
+_READ_ONLY = sql_file(Path(__file__).with_name("read_only.sql"))
+_FOR_ALL = (
+    "every session of this database is read-only by default, so Auth, requests and workers cannot"
+    " write (Supabase does this when the disk is full)"
+)
 
 
 def parse(only: str | None) -> tuple[str, ...]:
@@ -85,6 +90,7 @@ def verify(
     areas: Sequence[str] = AREAS,
     *,
     repeated: bool = False,
+    tries_fixes: bool = True,
     advance: Callable[[int, int], None] = lambda _number, _total: None,
 ) -> Verification:
     """Check a live database. Everything happens in transactions that are rolled back.
@@ -96,21 +102,23 @@ def verify(
     read-only, it takes too long) is listed in `unchecked`, and a warning gives the reason, unless
     the project accepts it. For `repeated`, see `Context`. Raises psycopg's errors if the connection
     is lost, or if another session's lock blocks a statement. A `repeated` run finds no causes.
+
+    With `tries_fixes`, the fixes of the findings are tried, see `tried_fixes`; each takes the time
+    of these checks, and locks what it changes.
     """
     started = time.monotonic()
     context = Context(repeated=repeated, deadline=Deadline(started + TIME_LIMIT_S))
     context.allowed.narrowings_unknown = STRUCTURE not in areas and pins.allows_policies(
         expectations.allowed
     )
-    with _rolled_back(connection, context) as (begin_area, is_read_only, kind):
+    with _rolled_back(connection, context) as (begin_area, read_only):
         used = False
         for number, area in enumerate(areas, 1):
             if context.should_stop:
                 break
             advance(number, len(areas))
-            if area in _WRITING and is_read_only:
-                why = f"this is {kind}, and fixture rows cannot be inserted"
-                context.mark_unchecked(area, "database", why, "Connect to the primary.")
+            if area in _WRITING and read_only.is_read_only:
+                _mark_read_only(area, read_only, context)
                 continue
             if used:  # no area sees the fixture rows of another
                 run_groups(connection, [begin_area])[0].answer()
@@ -128,7 +136,32 @@ def verify(
     accepted = accepted_unchecked.accept(context, expectations.accepted_unchecked, areas, AREAS)
     if not repeated:
         context.findings[:] = causes.explain(context, expectations, areas)
-    return _verification(context, (time.monotonic() - started) * 1000, accepted)
+    result = _verification(context, (time.monotonic() - started) * 1000, accepted)
+    if repeated or not tries_fixes:
+        return result
+    check = partial(verify, connection, expectations, areas, tries_fixes=False)
+    until = min(started + TIME_LIMIT_S, time.monotonic() + TRIALS_LIMIT_S)
+    found = tried_fixes.try_fixes(connection, result, check, Deadline(until))
+    return replace(result, findings=tuple(found))
+
+
+@dataclass(frozen=True)
+class _ReadOnly:
+    """The row of `read_only.sql`."""
+
+    is_read_only: bool
+    kind: str
+    fix: str
+
+
+def _mark_read_only(area: str, read_only: _ReadOnly, context: Context) -> None:
+    """Mark a writing area as unchecked; it is an error if the whole database is read-only."""
+    if read_only.fix:
+        severity = Severity.ERROR
+        context.mark_unchecked(area, "database", _FOR_ALL, read_only.fix, severity=severity)
+        return
+    why = f"this is {read_only.kind}, and fixture rows cannot be inserted"
+    context.mark_unchecked(area, "database", why, "Connect to the primary.")
 
 
 def _few_numbers(
@@ -158,17 +191,17 @@ def declared_cases(expectations: Expectations) -> Verification:
 @contextmanager
 def _rolled_back(
     connection: Connection, context: Context
-) -> Iterator[tuple[Sequence[Statement], bool, str]]:
+) -> Iterator[tuple[Sequence[Statement], _ReadOnly]]:
     """A transaction, or a savepoint in an open one, that is rolled back. Yields the statements that
-    begin the next area, and the row of `_READ_ONLY`.
+    begin the next area, and whether rows can be inserted.
     """
     statements = around(connection, Statement(SETTINGS), of_transaction=[limits()])
     if statements.is_transaction:
         context.undo = Undo(statements.again, releases_locks=True)
     try:
-        [result] = run_groups(connection, [[*statements.begin, Statement(_READ_ONLY)]])
-        [(is_read_only, kind)] = result.answer().rows
-        yield statements.again, is_read_only, kind
+        [result] = run_groups(connection, [[*statements.begin, _READ_ONLY.statement()]])
+        [row] = result.answer().rows
+        yield statements.again, _ReadOnly(*row)
     finally:
         if not connection.broken:
             run_groups(connection, [statements.end])

@@ -148,3 +148,29 @@ def test_few_faults_have_no_fix_in_sql() -> None:
     write again.
     """
     assert sum(bool(fault.unrepairable) for fault in every_catalogue().values()) == 16
+
+
+MOVED = {
+    "another schema": "create schema app; alter table public.async_jobs set schema app",
+    "another name": "alter table public.async_jobs rename to jobs",
+    "a column": "alter table public.async_jobs rename column url to address",
+    "the schema of the functions": "alter schema private rename to internal",
+}
+
+
+@pytest.mark.parametrize("sql", MOVED.values(), ids=MOVED)
+def test_the_fixes_of_what_was_moved_keep_every_row(cli: Run, applied_url: str, sql: str) -> None:
+    insert(
+        applied_url,
+        "with guest as (insert into public.guest_users (guest_id) values (gen_random_uuid()) returning *)"
+        " insert into public.async_jobs (url, guest_id) select 'https://x.com/kept', guest_id from guest",
+    )
+    insert(applied_url, sql)
+    ran = cli("verify", SUPABASE_DB_URL=applied_url)
+    assert ran.code == 1
+    _, errors = run_in_psql(applied_url, "\n".join(_FIX.findall(ran.out)))
+    assert errors == ""
+    assert cli("verify", SUPABASE_DB_URL=applied_url).code == 0
+    with psycopg.connect(applied_url) as connection:
+        rows = connection.execute("select url from public.async_jobs").fetchall()
+    assert rows == [("https://x.com/kept",)]

@@ -9,6 +9,8 @@ are not reported besides the object.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from psycopg.types.json import Jsonb
+
 from supabase_jobs.database.batch import Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
@@ -24,7 +26,7 @@ from supabase_jobs.verify.lints.check import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
 from supabase_jobs.verify.structure.catalog import Fact, Facts
 from supabase_jobs.verify.structure.difference import body_difference, text_difference
-from supabase_jobs.verify.structure.fixes import EXISTENCE, Fixes
+from supabase_jobs.verify.structure.fixes import EXISTENCE, NOT_MOVED, Fixes, Moved
 from supabase_jobs.verify.structure.snapshot import FILE_NAME, Snapshot, load
 
 _BYPASSES = (" that bypasses row level security", "copy without row level security")
@@ -33,7 +35,7 @@ _POLICY = "policy"
 _EXCEPTABLE = (_POLICY, "trigger", "grant", "grant of column", "execute", "schema grant")
 
 _HERE = Path(__file__).parent
-_BODIES = _HERE / "bodies.sql"
+_BODIES, _MOVED = _HERE / "bodies.sql", _HERE / "moved.sql"
 
 
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
@@ -81,13 +83,29 @@ def compare(
     `texts` are the migrations; the fixes contain their statements.
     """
     facts = catalog.read_facts(connection, snapshot.names, repeated=context.repeated)
-    return compare_facts(facts, snapshot, context, texts)
+    moved = NOT_MOVED if context.repeated else _moved(connection, snapshot, facts)
+    return compare_facts(facts, snapshot, context, texts, moved)
+
+
+def _moved(connection: Connection, snapshot: Snapshot, facts: Sequence[Fact]) -> Moved:
+    """The statements that move missing tables, columns and schemas back with their rows."""
+    missing = snapshot.missing(facts)
+    if not missing:
+        return NOT_MOVED
+    [rows] = read(connection, [sql_file(_MOVED).statement(Jsonb(missing), snapshot.names)])
+    return {(name, column): statement for name, column, statement in rows}
 
 
 def compare_facts(
-    facts: Sequence[Fact], snapshot: Snapshot, context: Context, texts: tuple[str, ...] = ()
+    facts: Sequence[Fact],
+    snapshot: Snapshot,
+    context: Context,
+    texts: tuple[str, ...] = (),
+    moved: Moved = NOT_MOVED,
 ) -> Fixes:
-    """`compare` with the facts of a database."""
+    """`compare` with the facts of a database. `moved` has the statements that move missing objects
+    back.
+    """
     actual = {fact.key: fact for fact in facts}
     recorded = {fact.key: fact for fact in snapshot.facts}
     missing = {f.object for f in snapshot.facts if f.kind in EXISTENCE and f.key not in actual}
@@ -100,7 +118,7 @@ def compare_facts(
     ]
     context.not_applied = bool(objects) and actual.keys().isdisjoint(objects)
     effects = changed_effects(recorded, actual)
-    fixes = Fixes(snapshot.facts, actual, texts)
+    fixes = Fixes(snapshot.facts, actual, texts, moved)
 
     def redundant(fact: Fact, reported_objects: set[str], others: Facts) -> bool:
         """Whether another finding covers the fact, or it is a policy that changes no effect."""

@@ -57,6 +57,10 @@ _ROWS_ARE_LOST = "-- The rows are not restored: copy them from a backup."
 _CREATE = "create"
 _RECREATE = "Run the statement of the migration again."
 
+# a table, or one of its columns (otherwise ''), to the statement that gives its place and name back
+Moved = Mapping[tuple[str, str], str]
+NOT_MOVED: Moved = {}
+
 
 @lru_cache(maxsize=8)
 def create_statements(texts: tuple[str, ...]) -> Mapping[str, str]:
@@ -90,18 +94,27 @@ def kind_place(kind: str) -> int:
 
 class Fixes:
     """The fixes for deviations of the `actual` facts from the `recorded` ones; `texts` are the
-    migrations.
+    migrations. `moved` has the statements that move missing objects back.
     """
 
-    def __init__(self, recorded: Sequence[Fact], actual: Facts, texts: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        recorded: Sequence[Fact],
+        actual: Facts,
+        texts: tuple[str, ...],
+        moved: Moved = NOT_MOVED,
+    ) -> None:
         self._recorded = recorded
         self._actual = actual
         self._texts = texts
+        self._moved = moved
 
     def restore(self, fact: Fact, now: Fact | None) -> str:
         """The statements that restore a recorded fact whose present value is `now`."""
         if fact.kind in _WHOLE:
             return self._create_whole(fact) if now is None else _RECREATE
+        if fact.kind == "column" and (statement := self._moved.get((fact.object, fact.name))):
+            return statement
         if fact.kind in _OF_CREATE:
             return self.create_function(
                 fact.object, drop=fact.kind == "function" and now is not None
@@ -136,6 +149,8 @@ class Fixes:
 
     def _create_whole(self, whole: Fact) -> str:
         """The statements that create a schema, a table or a view with all its parts."""
+        if statement := self._moved.get((whole.object, "")):
+            return statement
         places = column_places(self._texts)
         parts = [fact for fact in self._recorded if fact.object == whole.object and fact.create_sql]
         parts.sort(

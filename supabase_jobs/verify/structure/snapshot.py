@@ -40,6 +40,31 @@ class Snapshot:
         """The names of all managed objects."""
         return [name for part in _PARTS for name in self.scope[part]]
 
+    def missing(self, facts: Iterable[Fact]) -> list[dict[str, object]]:
+        """The tables, columns and schemas without a fact, and what they would be known by under
+        another name: the columns of a table with their types, the functions of a schema.
+        """
+        found = {fact.key for fact in facts}
+        objects = {key[0] for key in found}
+        columns: dict[str, list[str]] = {}
+        functions: dict[str, list[str]] = {}
+        for fact in self.facts:
+            schema, _, function = fact.object.partition("(")[0].partition(".")
+            if fact.kind == "column":
+                columns.setdefault(fact.object, []).append(f"{fact.name} {fact.value}")
+            elif fact.kind == "function":
+                functions.setdefault(schema, []).append(function)
+        missing: list[dict[str, object]] = [
+            {"object": name, "parts": parts}
+            for name, parts in (*columns.items(), *functions.items())
+            if name not in objects and (name in columns or name in self.scope["schemas"])
+        ]
+        for fact in self.facts:
+            if fact.kind == "column" and fact.object in objects and fact.key not in found:
+                parts = columns[fact.object]
+                missing.append({"object": fact.object, "column": fact.name, "parts": parts})
+        return missing
+
     @property
     def all_facts(self) -> tuple[Fact, ...]:
         """The facts of a project in which all variables are set."""

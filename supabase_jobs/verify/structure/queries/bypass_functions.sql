@@ -39,6 +39,7 @@ body as materialized (
     p.prosecdef,
     p.prorettype,
     t.text,
+    l.lanname in ('sql', 'plpgsql') and t.text !~ '\$\w*\$|\\' as is_plain,
     -- other than the time of the last change in the row that NEW refers to
     regexp_replace(
       t.text,
@@ -110,6 +111,17 @@ reaches (managed, oid, changes) as (
     where p.oid = r.oid and p.classid = 'pg_class'::regclass
   ) as m
   inner join body as b on b.text ~* m.text
+  -- not in a comment, nor in a literal of a body that does nothing with a text
+  cross join lateral (
+    select regexp_replace(
+      b.text, '(''(?:[^'']|'''')*''|"[^"]*")|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/', '\1 ', 'g'
+    ) as text
+  ) as w
+  cross join lateral (
+    select regexp_replace(w.text, '''(?:[^'']|'''')*''', '''''', 'g') as text
+  ) as v
+  where not b.is_plain
+    or case when v.text ~* '\(|::|\mexecute\M' then w.text else v.text end ~* m.text
   union
   select
     t.managed,

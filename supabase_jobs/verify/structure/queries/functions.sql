@@ -6,7 +6,12 @@ select
   '' as name,
   v.value,
   v.create_sql,
-  case v.kind when 'function' then format('drop function %s;', f.object) else '' end as drop_sql,
+  case
+    when v.kind = 'function' then format('drop function %s;', f.object)
+    -- what was added would stay beside what is set again
+    when v.kind = 'settings' and f.proconfig is not null then format('alter function %s reset all;', f.object)
+    else ''
+  end as drop_sql,
   'error' as unexpected_severity,
   case v.kind when 'cost' then 'warning' else 'error' end as deviation_severity
 from (

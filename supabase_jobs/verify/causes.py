@@ -52,7 +52,14 @@ _TABLE = {
 # in declared statements, in definitions that the server prints, and in bodies of functions
 _NAME = re.compile(r'(?:"[^"]+"|\w+)\.(?:"[^"]+"|\w+)')
 _FAR = 9
+# the object that a role may not use
+_REFUSED = re.compile(r'permission denied for \w+(?: \w+)? "?(\w+)')
 
+_NOTHING_DIFFERS = (
+    "What the migrations create is as they create it. Look at what else the statement meets:"
+    " triggers, rules and constraints of the project, functions, operators and casts that it uses,"
+    " and settings of roles, databases and the server."
+)
 _HINT = "`supabase-jobs verify --only structure` names the object that differs."
 
 
@@ -70,9 +77,8 @@ def explain(
     for finding in context.findings:
         hint = finding.id in context.evidence.traces and structure.AREA not in areas
         cause = causes.of(finding)
-        fix = (
-            f"{finding.fix} {_HINT}" if hint and as_sql(finding.fix) != finding.fix else finding.fix
-        )
+        fix = finding.fix if structure.AREA not in areas else causes.without_cause(finding)
+        fix = f"{fix} {_HINT}" if hint and as_sql(fix) != fix else fix
         fix = as_comment(f"Fixed together with {cause}.") if cause else as_sql(fix)
         found.append(replace(finding, cause=cause, fix=fix))
     found.sort(key=lambda f: (bool(f.cause), *causes.order(f)))
@@ -150,9 +156,32 @@ class _Causes:
         return cause
 
     def _of(self, finding: Finding) -> str:
-        if (trace := self._traces.get(finding.id)) is not None and (cause := self._closest(trace)):
+        trace = self._traces.get(finding.id)
+        if trace is None:
+            return self._with_same_fix(finding)
+        if cause := self._closest(trace):
             return cause
-        return self._with_same_fix(finding)
+        first = self._first_refused.get(trace.raised) if _refused(trace.raised) else None
+        return first if first is not None and first != finding.id else ""
+
+    @cached_property
+    def _first_refused(self) -> Mapping[str, str]:
+        """What the server said → the first finding for which no change explains it."""
+        first: dict[str, str] = {}
+        for id, trace in self._traces.items():
+            if trace.raised not in first and not self._closest(trace):
+                first[trace.raised] = id
+        return first
+
+    def without_cause(self, finding: Finding) -> str:
+        """The fix of a finding; if a statement deviates and nothing differs, where to look."""
+        trace = self._traces.get(finding.id)
+        if trace is None or as_sql(finding.fix) == finding.fix:
+            return finding.fix
+        if _refused(trace.raised):
+            return f"The server says: {trace.raised}."
+        differs = any(self._severities[id] is not Severity.INFO for id in self._changes)
+        return finding.fix if differs else _NOTHING_DIFFERS
 
     def order(self, finding: Finding) -> tuple[int, ...]:
         """The sort key of a finding: severity, then the kind of change, then the depth of a
@@ -205,6 +234,9 @@ class _Causes:
         """How far a change is from what a trace depends on; None if it cannot explain it."""
         if change.kind == "index":
             return _index_distance(change, trace)
+        refused = _refused(trace.raised)
+        if refused and refused != _bare(change.object).rpartition(".")[2]:
+            return None
         if change.kind == "schema grant":
             inside = [
                 depth for name, depth in depths.items() if name.startswith(f"{change.object}.")
@@ -272,6 +304,12 @@ def _names(text: str) -> set[str]:
 
 def _bare(object: str) -> str:
     return object.partition("(")[0].replace('"', "")
+
+
+def _refused(raised: str) -> str:
+    """The name of the object that a role may not use, by the server's message; '' for another."""
+    found = _REFUSED.match(raised)
+    return found[1] if found else ""
 
 
 def _acts_as(trace: Trace, role: str) -> bool:

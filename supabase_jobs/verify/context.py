@@ -2,7 +2,8 @@
 equivalences.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity
@@ -58,8 +59,9 @@ class Trace:
     """The dependencies of a check: its statements, objects that it is about, the role that runs
     them, and the outcome of an access cell.
 
-    '' stands for any role and any command. `index` is the name of the index that a query needs,
-    `columns` are the first columns of one that a foreign key needs.
+    '' stands for any role and any command. `raised` is the server's message, if it refused.
+    `index` is the name of the index that a query needs, `columns` are the first columns of one that
+    a foreign key needs.
     """
 
     statements: tuple[str, ...] = ()
@@ -68,6 +70,7 @@ class Trace:
     command: str = ""
     expected: str = ""
     actual: str = ""
+    raised: str = ""
     index: str = ""
     columns: tuple[str, ...] = ()
 
@@ -135,6 +138,8 @@ class Context:
     preambles: dict[str, str] = field(default_factory=dict)
     unexpected: list[Case] = field(default_factory=list)
 
+    # the texts of the user objects that refused a probe or scenario, which is unchecked therefore
+    refusing: list[str] = field(default_factory=list)
     equivalence: Equivalence = field(default_factory=Equivalence)
     allowed: Allowed = field(default_factory=Allowed)
     evidence: Evidence = field(default_factory=Evidence)
@@ -167,11 +172,14 @@ class Context:
         *,
         id: str | None = None,
         severity: Severity = Severity.WARNING,
+        refusing: Sequence[str] = (),
     ) -> None:
         """Record that an area, or a part of it, was not checked, so that the run does not pass.
 
         A warning can be accepted by name; an error shows that a managed object is the cause.
+        `refusing` are the texts of the user objects that prevent it.
         """
+        self.refusing += refusing
         finding = Finding(
             id=id or f"{area}:unchecked",
             area=area,
@@ -182,6 +190,25 @@ class Context:
         )
         self.unchecked[finding.id] = area
         self.findings.append(finding)
+
+    def again(self) -> "Context":
+        """A context with the same content, for another attempt at an area."""
+        return replace(
+            self,
+            cases=[*self.cases],
+            findings=[*self.findings],
+            grids=[*self.grids],
+            unchecked={**self.unchecked},
+            preambles={**self.preambles},
+            refusing=[],
+            evidence=Evidence({**self.evidence.changes}, {**self.evidence.traces}),
+        )
+
+    def take(self, other: "Context") -> None:
+        """Take over the content of another attempt."""
+        self.cases, self.findings, self.grids = other.cases, other.findings, other.grids
+        self.unchecked, self.preambles = other.unchecked, other.preambles
+        self.refusing, self.evidence = other.refusing, other.evidence
 
     def declaration_file(self, area: str, expectations: Expectations, name: str) -> Path | None:
         """The file that declares an area. If it is missing, mark the area as unchecked and return

@@ -7,7 +7,7 @@ expressions that it compares with.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from supabase_jobs.audit.rows.patterns import matching
 from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.verify.context import Context
 
 _REFUSING = sql_file(Path(__file__).with_name("refusing.sql"))
 
@@ -34,8 +35,11 @@ _USUAL_URLS = (
 _DIGITS = 3  # a number of so many digits follows the text of a URL
 _REPEATED = 6
 
+_MAX_RUNS = 4
+
 T = TypeVar("T")
 Texts = Mapping[str, str]
+_AS_DECLARED: Texts = {}
 
 
 def refusing(connection: Connection, error: psycopg.Error, managed: Collection[str]) -> list[str]:
@@ -66,6 +70,33 @@ def candidates(
             derived = _urls(texts) if text.startswith(_URL) else ()
             for other in dict.fromkeys((*derived, *others)):
                 yield {**chosen, text: other}
+
+
+def until_none_refuses(
+    context: Context,
+    declared: Mapping[str, Sequence[str]],
+    run: Callable[[Context, Texts], None],
+) -> None:
+    """Run an area; while user objects refuse a part of it, run it again with other values.
+
+    `declared` are those of the area. The attempt that leaves the fewest parts unchecked counts.
+    """
+    before, texts = context.again(), _AS_DECLARED
+    run(context, texts)
+    attempts = 0
+    while context.refusing and not context.repeated:
+        for other in candidates(declared, context.refusing, texts):
+            attempts += 1
+            if attempts > _MAX_RUNS:
+                return
+            attempt = before.again()
+            run(attempt, other)
+            if len(attempt.unchecked) < len(context.unchecked):
+                context.take(attempt)
+                texts = other
+                break
+        else:
+            return
 
 
 def replaced(declared: T, texts: Texts) -> T:

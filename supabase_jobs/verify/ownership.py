@@ -9,6 +9,7 @@ import psycopg
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import named_objects, public_message
 from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.verify import other_values
 from supabase_jobs.verify.structure import snapshot
 
 _USER_OBJECT = Path(__file__).with_name("user_object.sql")
@@ -66,10 +67,13 @@ def _snapshot(declarations: Path) -> snapshot.Snapshot | None:
 
 @dataclass(frozen=True)
 class UserObjectConflict:
-    """A user object that blocks a probe: why the probe shows nothing, and a hint."""
+    """A user object that blocks a probe: why the probe shows nothing, a hint, and the texts of what
+    refused it.
+    """
 
     why: str
     fix: str
+    texts: tuple[str, ...] = ()
 
 
 def user_object_conflict(
@@ -101,8 +105,9 @@ def user_object_conflict(
     blocking = f"table {table}" if whole_table else constraint
     failure = f"{error.sqlstate} ({public_message(error)})"
     why = f"it failed with {failure}, and {blocking} is a user object"
+    texts = tuple(other_values.refusing(connection, error, managed))
     if isinstance(error, psycopg.errors.ForeignKeyViolation):
         return UserObjectConflict(
             why, f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
         )
-    return UserObjectConflict(why, f"Production writes hit {constraint} too.")
+    return UserObjectConflict(why, f"Production writes hit {constraint} too.", texts)

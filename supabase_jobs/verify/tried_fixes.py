@@ -33,6 +33,7 @@ _CONCURRENTLY = re.compile(r"\bindex concurrently\b", flags=re.IGNORECASE)
 # more fixes are tried together first: that says less about causes, and is one trial
 _FEW = 3
 _NO_TIME = "there is no time left to try it"
+_OTHER_CAUSE = "-- The other fixes were tried, and do not repair it."
 _IN_USE = "-- Not tried: that would lock tables of a server in use. Try it on a local copy first."
 
 
@@ -102,6 +103,7 @@ class _Trials:
         self._repairing: set[str] = set()
         self._causes: dict[str, str] = {}
         self._comments: dict[str, str] = {}
+        self._left = frozenset(self._ids)  # with the fixes that repair
 
     def findings(self) -> list[Finding]:
         """The findings with what the trials have shown."""
@@ -111,6 +113,9 @@ class _Trials:
             together = self._run([finding.fix for finding in self._tried])
         if len(ids) <= _FEW or together.refused or together.problem or ids & together.left:
             self._one_by_one()
+        else:
+            self._left = together.left
+            self._repairing = ids
         found = [self._judged(finding) for finding in self._before.findings]
         return sorted(found, key=lambda finding: bool(finding.cause))
 
@@ -119,12 +124,11 @@ class _Trials:
         may have been needed before.
         """
         kept: list[str] = []
-        left = frozenset(self._ids)
         pending = self._tried
         for _ in range(2):
             open_before = len(kept)
             for finding in pending:
-                if finding.id not in left:
+                if finding.id not in self._left:
                     self._comments.pop(finding.id, None)
                     continue
                 trial = self._run([*kept, finding.fix])
@@ -139,7 +143,7 @@ class _Trials:
                     kept.append(finding.fix)
                     self._comments.pop(finding.id, None)
                     self._explain(finding.id, trial.left)
-                    left &= trial.left
+                    self._left &= trial.left
             pending = [finding for finding in pending if finding.id in self._comments]
             if not pending or len(kept) == open_before:
                 return
@@ -155,6 +159,8 @@ class _Trials:
     def _judged(self, finding: Finding) -> Finding:
         if cause := self._causes.get(finding.cause or finding.id):
             return replace(finding, cause=cause, fix=as_comment(f"Fixed together with {cause}."))
+        if finding.cause in self._repairing and finding.id in self._left:
+            return replace(finding, cause="", fix=_OTHER_CAUSE)
         if comment := self._comments.get(finding.id):
             return replace(finding, fix=comment)
         return finding

@@ -1,7 +1,7 @@
 """Run every cell of an access matrix, and judge its outcome against the declared one."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import psycopg
@@ -84,21 +84,14 @@ class Cell:
             script=lambda: self._script(names),
         )
 
-    def trace(self, outcome: str) -> Trace:
+    def trace(self, outcome: str, error: psycopg.Error | None) -> Trace:
         """The statements and privileges that its outcome depends on."""
+        of = Trace((self.action.sql,), expected=self.expected, actual=outcome)
         if served := self.row.served:  # whose statement may have failed
-            statements = (served[-1].statement, self.action.sql)
-            return Trace(
-                statements=statements, role="", command="", expected=self.expected, actual=outcome
-            )
-        role = self.row.identity.role
-        return Trace(
-            statements=(self.action.sql,),
-            role=role,
-            command=self.action.command,
-            expected=self.expected,
-            actual=outcome,
-        )
+            return replace(of, statements=(served[-1].statement, self.action.sql))
+        raised = "" if error is None else public_message(error)
+        role, command = self.row.identity.role, self.action.command
+        return replace(of, role=role, command=command, raised=raised)
 
     def _script(self, names: Names) -> str:
         meaning = f" ({OUTCOMES[self.expected]})" if self.expected in OUTCOMES else ""
@@ -375,7 +368,12 @@ def _judge_cell(
         conflict = prober.conflict(error, managed)
         if conflict is not None:
             context.mark_unchecked(
-                AREA, cell.matrix.object, f"{cell.name}: {conflict.why}", conflict.fix, id=cell.id
+                AREA,
+                cell.matrix.object,
+                f"{cell.name}: {conflict.why}",
+                conflict.fix,
+                id=cell.id,
+                refusing=conflict.texts,
             )
             return False
     message = f"{cell.name} should be {expected} and is {outcome}"
@@ -422,5 +420,5 @@ def _judge_cell(
             fix=fix,
         )
     )
-    context.evidence.traces[cell.id] = cell.trace(outcome)
+    context.evidence.traces[cell.id] = cell.trace(outcome, error)
     return False

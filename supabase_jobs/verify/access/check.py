@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.session import script
-from supabase_jobs.session.impersonation import Names, begin, make_names
+from supabase_jobs.session.impersonation import Impersonation, Names, begin, make_names
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.access import AREA, privileges, reach
 from supabase_jobs.verify.access.cells import Cell, run_matrices
@@ -66,6 +66,23 @@ def run(
     the rows of the query of `reach`. Each batch inserts the fixture rows, and undoes them.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
+
+    def attempt(context: Context, texts: other_values.Texts) -> None:
+        changed = other_values.replaced(declared, texts)
+        _run(impersonation, changed, context, managed, reachable)
+
+    other_values.until_none_refuses(context, declared.fixture.other_values, attempt)
+    deviating = {finding.object for finding in context.findings if finding.area == AREA}
+    context.equivalence.matching |= {matrix.object for matrix in declared.matrices} - deviating
+
+
+def _run(
+    impersonation: Impersonation,
+    declared: AccessDeclaration,
+    context: Context,
+    managed: Collection[str],
+    reachable: tuple[Collection[str], Sequence[reach.Row]],
+) -> None:
     context.preambles[AREA] = _preamble(declared, impersonation)
     if (
         inserted := insert_fixture(impersonation, AREA, declared.fixture, context, managed)
@@ -77,8 +94,6 @@ def run(
     users = declared.fixture.users
     if not context.should_stop:
         reach.check(impersonation, reachable[1], reachable[0], users, inserted.frame, context)
-    deviating = {finding.object for finding in context.findings if finding.area == AREA}
-    context.equivalence.matching |= {matrix.object for matrix in declared.matrices} - deviating
 
 
 def _preamble(

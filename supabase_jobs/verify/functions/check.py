@@ -63,6 +63,22 @@ def run(
     compared. Each batch inserts the fixture rows, and undoes them.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
+
+    def attempt(context: Context, texts: other_values.Texts) -> None:
+        changed = other_values.replaced(declared, texts)
+        _run(impersonation, changed, variables, context, managed, tables)
+
+    other_values.until_none_refuses(context, declared.fixture.other_values, attempt)
+
+
+def _run(
+    impersonation: Impersonation,
+    declared: Scenarios,
+    variables: Mapping[str, object],
+    context: Context,
+    managed: Collection[str],
+    tables: ManagedTables,
+) -> None:
     scripts = _Scripts(impersonation, declared)
     context.preambles[AREA] = scripts.preamble()
     if (
@@ -181,7 +197,14 @@ def _report(
             )
         )
     if isinstance(outcome, UncheckedError):
-        context.mark_unchecked(AREA, scenario.subject, str(outcome), outcome.fix, id=_id(scenario))
+        context.mark_unchecked(
+            AREA,
+            scenario.subject,
+            str(outcome),
+            outcome.fix,
+            id=_id(scenario),
+            refusing=outcome.refusing,
+        )
     elif outcome:
         finding = _deviation(scenario, outcome, context)
         context.findings.append(finding)

@@ -58,11 +58,15 @@ _NOW = Statement("select to_jsonb(now())")
 
 
 class UncheckedError(Exception):
-    """Something outside the managed objects prevents the check of a scenario; `fix` is the hint."""
+    """Something outside the managed objects prevents the check of a scenario; `fix` is the hint,
+    `refusing` the texts of the user objects.
+    """
 
-    def __init__(self, message: str, fix: str = "Connect as postgres.") -> None:
+    def __init__(
+        self, message: str, fix: str = "Connect as postgres.", refusing: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
-        self.fix = fix
+        self.fix, self.refusing = fix, refusing
 
 
 @dataclass(frozen=True)
@@ -305,7 +309,8 @@ class ScenarioRunner(Runner):
             self.impersonation.connection, result.cause, self._managed
         )
         if conflict is not None and not step.may_be_refused:
-            raise UncheckedError(f"{scenario.name}: {conflict.why}", conflict.fix)
+            why = f"{scenario.name}: {conflict.why}"
+            raise UncheckedError(why, conflict.fix, conflict.texts)
         return conflict is not None
 
     def _deviating_changes(

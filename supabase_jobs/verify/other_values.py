@@ -62,11 +62,13 @@ def candidates(
     """Texts to replace in the declaration, the likeliest first, in addition to those `chosen`
     before.
 
-    `declared` maps the name of a column to the text to replace and the declared others. Only the
+    `declared` maps the name of a column (more words may follow) to the text to replace and the
+    declared others. Only the
     columns that one of the refusing `texts` names are tried.
     """
     for column, (text, *others) in declared.items():
-        if any(re.search(rf"\b{re.escape(column)}\b", refusing) for refusing in texts):
+        name = column.partition(" ")[0]
+        if any(re.search(rf"\b{re.escape(name)}\b", refusing) for refusing in texts):
             derived = _urls(texts) if text.startswith(_URL) else ()
             for other in dict.fromkeys((*derived, *others)):
                 yield {**chosen, text: other}
@@ -79,7 +81,7 @@ def until_none_refuses(
 ) -> None:
     """Run an area; while user objects refuse a part of it, run it again with other values.
 
-    `declared` are those of the area. The attempt that leaves the fewest parts unchecked counts.
+    `declared` are those of the area. The attempt with the fewest problems counts.
     """
     before, texts = context.again(), _AS_DECLARED
     run(context, texts)
@@ -91,12 +93,16 @@ def until_none_refuses(
                 return
             attempt = before.again()
             run(attempt, other)
-            if len(attempt.unchecked) < len(context.unchecked):
+            if _problems(attempt) < _problems(context):
                 context.take(attempt)
                 texts = other
                 break
         else:
             return
+
+
+def _problems(context: Context) -> int:
+    return sum(finding.severity.is_problem for finding in context.findings)
 
 
 def replaced(declared: T, texts: Texts) -> T:

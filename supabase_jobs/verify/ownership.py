@@ -1,5 +1,6 @@
 """Distinguish user objects from managed objects: those that the migrations create."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from supabase_jobs.verify.structure import snapshot
 _USER_OBJECT = Path(__file__).with_name("user_object.sql")
 # the kinds of objects that refuse rows
 _REFUSING = ("constraint", "index", "trigger")
+# in the context of an error
+_FUNCTION = re.compile(r'function (?:"?\w+"?\.)?"?(\w+)"?\(')
+_KEY_ACTION = re.compile(r'^SQL statement "(?:UPDATE|DELETE FROM) ONLY ', flags=re.MULTILINE)
 
 
 def managed_relations(declarations: Path) -> frozenset[str]:
@@ -24,13 +28,19 @@ def managed_relations(declarations: Path) -> frozenset[str]:
 
 
 def managed_objects(declarations: Path) -> frozenset[str]:
-    """The managed tables and views, and their constraints, indexes and triggers, each as
-    `table:name`.
+    """The managed tables and views, their constraints, indexes and triggers, each as `table:name`,
+    and the managed functions, each as `name()`.
     """
     recorded = _snapshot(declarations)
     facts = () if recorded is None else recorded.all_facts
     parts = {f"{fact.object}:{fact.name}" for fact in facts if fact.kind in _REFUSING}
-    return managed_relations(declarations) | parts
+    functions = {_called(fact.object) for fact in facts if fact.kind == "function"}
+    return managed_relations(declarations) | parts | functions
+
+
+def _called(function: str) -> str:
+    """A function without its schema and arguments, which the context of an error may leave out."""
+    return function.partition("(")[0].rpartition(".")[2].replace('"', "") + "()"
 
 
 def managed_names(declarations: Path) -> frozenset[str]:
@@ -69,11 +79,15 @@ def _snapshot(declarations: Path) -> snapshot.Snapshot | None:
 class UserObjectConflict:
     """A user object that blocks a probe: why the probe shows nothing, a hint, and the texts of what
     refused it.
+
+    `of_managed`: it refuses what a managed function or foreign key writes, so these fail in
+    production too. Otherwise it refuses what the probe writes.
     """
 
     why: str
     fix: str
     texts: tuple[str, ...] = ()
+    of_managed: bool = False
 
 
 def user_object_conflict(
@@ -110,4 +124,16 @@ def user_object_conflict(
         return UserObjectConflict(
             why, f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
         )
-    return UserObjectConflict(why, f"Production writes hit {constraint} too.", texts)
+    if not _is_written_by_managed(error, managed):
+        return UserObjectConflict(why, f"Production writes hit {constraint} too.", texts)
+    fix = f"It fails in production too. Drop {constraint}, or let it accept these rows."
+    return UserObjectConflict(why, fix, texts, of_managed=True)
+
+
+def _is_written_by_managed(error: psycopg.Error, managed: Collection[str]) -> bool:
+    """Whether a managed function, or the action of a foreign key, has run the statement."""
+    context = error.diag.context or ""
+    if _KEY_ACTION.search(context):
+        return True
+    called = {f"{name}()" for name in _FUNCTION.findall(context)}
+    return not called.isdisjoint(managed)

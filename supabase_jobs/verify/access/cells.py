@@ -26,6 +26,7 @@ from supabase_jobs.verify.access.matrix import DeclaredAction, Matrix, MatrixRow
 from supabase_jobs.verify.access.probe import ControlProbe, GuardProbe, Prober, RowProbe
 from supabase_jobs.verify.allowed import narrowing
 from supabase_jobs.verify.context import Context, EquivalenceCheck, Trace
+from supabase_jobs.verify.ownership import UserObjectConflict
 
 _FIXES = {
     ROWS: "A grant or a policy that should allow this is missing or has another condition.",
@@ -367,14 +368,7 @@ def _judge_cell(
     ):
         conflict = prober.conflict(error, managed)
         if conflict is not None:
-            context.mark_unchecked(
-                AREA,
-                cell.matrix.object,
-                f"{cell.name}: {conflict.why}",
-                conflict.fix,
-                id=cell.id,
-                refusing=conflict.texts,
-            )
+            _add_conflict(cell, outcome, error, conflict, context)
             return False
     message = f"{cell.name} should be {expected} and is {outcome}"
     table = cell.matrix.object if cell.matrix.object in managed else None
@@ -422,3 +416,25 @@ def _judge_cell(
     )
     context.evidence.traces[cell.id] = cell.trace(outcome, error)
     return False
+
+
+def _add_conflict(
+    cell: Cell, outcome: str, error: psycopg.Error, conflict: UserObjectConflict, context: Context
+) -> None:
+    """Report a cell that a user object stopped: an error if it stops a managed function."""
+    message = f"{cell.name}: {conflict.why}"
+    if not conflict.of_managed:
+        context.mark_unchecked(
+            AREA,
+            cell.matrix.object,
+            message,
+            conflict.fix,
+            id=cell.id,
+            refusing=conflict.texts,
+        )
+        return
+    context.refusing += conflict.texts
+    context.findings.append(
+        Finding(cell.id, AREA, Severity.ERROR, cell.matrix.object, message, conflict.fix)
+    )
+    context.evidence.traces[cell.id] = cell.trace(outcome, error)

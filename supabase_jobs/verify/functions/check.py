@@ -20,6 +20,7 @@ from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
 from supabase_jobs.verify.functions import AREA, scenarios
 from supabase_jobs.verify.functions.runner import (
     Deviation,
+    RefusedError,
     ScenarioProbe,
     ScenarioRunner,
     UncheckedError,
@@ -187,16 +188,14 @@ def _report(
 ) -> None:
     if not context.repeated:
         script_of = partial(scripts.of, scenario)
-        context.cases.append(
-            Case(
-                id=_id(scenario),
-                area=AREA,
-                object=scenario.subject,
-                name=scenario.name,
-                script=script_of,
-            )
-        )
-    if isinstance(outcome, UncheckedError):
+        context.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, script_of))
+    if isinstance(outcome, RefusedError):
+        context.refusing += outcome.refusing
+        id, subject = _id(scenario), scenario.subject
+        finding = Finding(id, AREA, Severity.ERROR, subject, str(outcome), outcome.fix)
+        context.findings.append(finding)
+        _add_trace(scenario, context)
+    elif isinstance(outcome, UncheckedError):
         context.mark_unchecked(
             AREA,
             scenario.subject,
@@ -209,14 +208,14 @@ def _report(
         finding = _deviation(scenario, outcome, context)
         context.findings.append(finding)
         if finding.severity is Severity.ERROR:
-            statements = (
-                scenario.subject,
-                *scenario.given,
-                *(step.call for step in scenario.steps),
-            )
-            context.evidence.traces[finding.id] = Trace(statements=statements)
+            _add_trace(scenario, context)
         if context.allowed.narrowings_unknown:
             context.equivalence.needed[_id(scenario)] = []
+
+
+def _add_trace(scenario: Scenario, context: Context) -> None:
+    statements = (scenario.subject, *scenario.given, *(step.call for step in scenario.steps))
+    context.evidence.traces[_id(scenario)] = Trace(statements)
 
 
 class _Scripts:

@@ -69,6 +69,10 @@ class UncheckedError(Exception):
         self.fix, self.refusing = fix, refusing
 
 
+class RefusedError(UncheckedError):
+    """A user object refuses what a managed function or foreign key writes."""
+
+
 @dataclass(frozen=True)
 class Deviation:
     """A difference from the declaration. `narrower`: the caller saw or changed less, and nothing
@@ -308,6 +312,8 @@ class ScenarioRunner(Runner):
         conflict = ownership.user_object_conflict(
             self.impersonation.connection, result.cause, self._managed
         )
+        if conflict is not None and conflict.of_managed:
+            raise RefusedError(f"{scenario.name}: {conflict.why}", conflict.fix, conflict.texts)
         if conflict is not None and not step.may_be_refused:
             why = f"{scenario.name}: {conflict.why}"
             raise UncheckedError(why, conflict.fix, conflict.texts)

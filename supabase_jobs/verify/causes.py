@@ -52,6 +52,7 @@ _TABLE = {
 # in declared statements, in definitions that the server prints, and in bodies of functions
 _NAME = re.compile(r'(?:"[^"]+"|\w+)\.(?:"[^"]+"|\w+)')
 _FAR = 9
+_PRIVILEGES = ("grant", "grant of column", "execute", "schema grant", "policy")
 # the object that a role may not use
 _REFUSED = re.compile(r'permission denied for \w+(?: \w+)? "?(\w+)')
 
@@ -166,7 +167,7 @@ class _Causes:
 
     @cached_property
     def _first_refused(self) -> Mapping[str, str]:
-        """What the server said → the first finding for which no change explains it."""
+        """The message of the server → the first finding that no change explains."""
         first: dict[str, str] = {}
         for id, trace in self._traces.items():
             if trace.raised not in first and not self._closest(trace):
@@ -234,7 +235,7 @@ class _Causes:
         """How far a change is from what a trace depends on; None if it cannot explain it."""
         if change.kind == "index":
             return _index_distance(change, trace)
-        refused = _refused(trace.raised)
+        refused = _refused(trace.raised) if change.kind in _PRIVILEGES else ""
         if refused and refused != _bare(change.object).rpartition(".")[2]:
             return None
         if change.kind == "schema grant":

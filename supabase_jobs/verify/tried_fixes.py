@@ -18,7 +18,7 @@ from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.database.limits import limits
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.findings import Finding, Verification, as_comment
+from supabase_jobs.findings import Finding, Severity, Verification, as_comment
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.savepoint import around, run_undone, undone
@@ -146,14 +146,27 @@ class _Trials:
                     self._left &= trial.left
             pending = [finding for finding in pending if finding.id in self._comments]
             if not pending or len(kept) == open_before:
-                return
+                break
+        self._try_rest(kept, pending)
+
+    def _try_rest(self, kept: Sequence[str], pending: Sequence[Finding]) -> None:
+        """Try fixes together that do not repair alone: each may need another."""
+        if len(pending) < 2:
+            return
+        ids = {finding.id for finding in pending}
+        trial = self._run([*kept, *(finding.fix for finding in pending)])
+        if not trial.refused and not trial.problem and not ids & trial.left:
+            self._comments.clear()
+            self._repairing |= ids
+            self._left &= trial.left
 
     def _explain(self, cause: str, left: frozenset[str]) -> None:
         """Name the fix that repairs the findings that are gone with it, as their cause."""
         self._repairing.add(cause)
         for finding in self._before.findings:
             is_known = finding.id in self._causes or finding.id in self._repairing
-            if finding.id not in left and not finding.cause and not is_known:
+            is_error = finding.severity is Severity.ERROR
+            if is_error and finding.id not in left and not finding.cause and not is_known:
                 self._causes[finding.id] = cause
 
     def _judged(self, finding: Finding) -> Finding:
@@ -217,7 +230,7 @@ class _Trials:
 
     def _signs_up(self) -> bool:
         """Whether Auth can create a user; False also if this role cannot act as Auth."""
-        user = sign_up.statements([NewUser(uuid.uuid4())])
+        user = sign_up.statements([NewUser(id=uuid.uuid4())])
         [result] = run_undone(self._connection, [[Statement(_BECOME_AUTH, (_AUTH_ROLE,)), *user]])
         return result.error is None
 

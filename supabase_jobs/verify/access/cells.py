@@ -87,7 +87,7 @@ class Cell:
 
     def trace(self, outcome: str, error: psycopg.Error | None) -> Trace:
         """The statements and privileges that its outcome depends on."""
-        of = Trace((self.action.sql,), expected=self.expected, actual=outcome)
+        of = Trace(statements=(self.action.sql,), expected=self.expected, actual=outcome)
         if served := self.row.served:  # whose statement may have failed
             return replace(of, statements=(served[-1].statement, self.action.sql))
         raised = "" if error is None else public_message(error)
@@ -435,6 +435,13 @@ def _add_conflict(
         return
     context.refusing += conflict.texts
     context.findings.append(
-        Finding(cell.id, AREA, Severity.ERROR, cell.matrix.object, message, conflict.fix)
+        Finding(
+            id=cell.id,
+            area=AREA,
+            severity=Severity.ERROR,
+            object=cell.matrix.object,
+            message=message,
+            fix=conflict.fix,
+        )
     )
     context.evidence.traces[cell.id] = cell.trace(outcome, error)

@@ -188,12 +188,27 @@ def _report(
 ) -> None:
     if not context.repeated:
         script_of = partial(scripts.of, scenario)
-        context.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, script_of))
+        context.cases.append(
+            Case(
+                id=_id(scenario),
+                area=AREA,
+                object=scenario.subject,
+                name=scenario.name,
+                script=script_of,
+            )
+        )
     if isinstance(outcome, RefusedError):
         context.refusing += outcome.refusing
-        id, subject = _id(scenario), scenario.subject
-        finding = Finding(id, AREA, Severity.ERROR, subject, str(outcome), outcome.fix)
-        context.findings.append(finding)
+        context.findings.append(
+            Finding(
+                id=_id(scenario),
+                area=AREA,
+                severity=Severity.ERROR,
+                object=scenario.subject,
+                message=str(outcome),
+                fix=outcome.fix,
+            )
+        )
         _add_trace(scenario, context)
     elif isinstance(outcome, UncheckedError):
         context.mark_unchecked(
@@ -208,14 +223,15 @@ def _report(
         finding = _deviation(scenario, outcome, context)
         context.findings.append(finding)
         if finding.severity is Severity.ERROR:
-            _add_trace(scenario, context)
+            raised = next((one.raised for one in outcome if one.raised), "")
+            _add_trace(scenario, context, raised)
         if context.allowed.narrowings_unknown:
             context.equivalence.needed[_id(scenario)] = []
 
 
-def _add_trace(scenario: Scenario, context: Context) -> None:
+def _add_trace(scenario: Scenario, context: Context, raised: str = "") -> None:
     statements = (scenario.subject, *scenario.given, *(step.call for step in scenario.steps))
-    context.evidence.traces[_id(scenario)] = Trace(statements)
+    context.evidence.traces[_id(scenario)] = Trace(statements=statements, raised=raised)
 
 
 class _Scripts:

@@ -76,11 +76,12 @@ class RefusedError(UncheckedError):
 @dataclass(frozen=True)
 class Deviation:
     """A difference from the declaration. `narrower`: the caller saw or changed less, and nothing
-    else.
+    else. `raised` is the server's message, if it refused the call.
     """
 
     text: str
     narrower: bool
+    raised: str = ""
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,9 @@ class ScenarioRunner(Runner):
                 wanted = step.error or format_rows(expected.rows)
                 narrower = result.error == VIOLATES or (not result.rows and result.error is None)
                 yield Deviation(
-                    f"{call} should result in {wanted}, but results in {result}", narrower
+                    f"{call} should result in {wanted}, but results in {result}",
+                    narrower,
+                    "" if result.cause is None else public_message(result.cause),
                 )
         yield from self._deviating_changes(before, after, scenario)
 

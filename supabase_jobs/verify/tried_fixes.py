@@ -7,7 +7,8 @@ sign up. Otherwise the report says why it does not repair, as a comment.
 
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -27,6 +28,8 @@ from supabase_jobs.session.sign_up import NewUser
 # a fix that cannot run in a transaction with others, needs longer or waits for others is not tried
 _NEED_SESSION = (psycopg.errors.ActiveSqlTransaction, psycopg.errors.ReadOnlySqlTransaction)
 _LIMITS = limits(statement_timeout=5_000, lock_timeout=500)
+# GRANT and REVOKE warn a role that may not do it: privilege_not_granted, privilege_not_revoked
+_WITHOUT_EFFECT = frozenset(("01007", "01006"))
 _AUTH_ROLE = "supabase_auth_admin"
 _BECOME_AUTH = "select set_config('role', %s, true)"
 _CONCURRENTLY = re.compile(r"\bindex concurrently\b", flags=re.IGNORECASE)
@@ -71,10 +74,26 @@ def try_fixes(
     statements = around(connection, _LIMITS)
     run_groups(connection, [statements.begin])[0].answer()
     try:
-        return _Trials(connection, before, check, deadline).findings()
+        with _noting(connection) as warnings:
+            return _Trials(connection, before, check, deadline, warnings).findings()
     finally:
         if not connection.broken:
             run_groups(connection, [statements.end])
+
+
+@contextmanager
+def _noting(connection: Connection) -> Iterator[list[str | None]]:
+    """The SQLSTATEs of the server's notices, as they come."""
+    found: list[str | None] = []
+
+    def note(notice: psycopg.errors.Diagnostic) -> None:
+        found.append(notice.sqlstate)
+
+    connection.add_notice_handler(note)
+    try:
+        yield found
+    finally:
+        connection.remove_notice_handler(note)
 
 
 def _is_tried(finding: Finding) -> bool:
@@ -94,12 +113,14 @@ class _Trials:
         before: Verification,
         check: Callable[[], Verification],
         deadline: Deadline,
+        warnings: list[str | None],
     ) -> None:
         self._connection, self._before = connection, before
         self._check, self._deadline = check, deadline
         self._ids = {finding.id for finding in before.findings}
         self._tried = [finding for finding in before.findings if _is_tried(finding)]
         self._can_sign_up = self._signs_up()
+        self._warnings = warnings
         self._repairing: set[str] = set()
         self._causes: dict[str, str] = {}
         self._comments: dict[str, str] = {}
@@ -185,11 +206,14 @@ class _Trials:
         except DeadlineError:
             return _Trial(refused=_NO_TIME)
         with undone(self._connection):
+            self._warnings.clear()
             for fix in fixes:
                 try:
                     self._connection.execute(_CONCURRENTLY.sub("index", fix).encode())
                 except psycopg.Error as error:
                     return self._of_error(error)
+            if not _WITHOUT_EFFECT.isdisjoint(self._warnings):
+                return _Trial(refused="this role may not grant or revoke it")
             if self._can_sign_up and not self._signs_up():
                 return _Trial(problem="users can no longer sign up after it")
             try:

@@ -134,8 +134,8 @@ def compare_database(
 ) -> "AccessDiff":
     """Compare a state of the migrations with a copy of the connected database."""
     from supabase_jobs.projects.copied import copied
+    from supabase_jobs.projects.exposed_schemas import served_schemas
     from supabase_jobs.projects.migrated import migrated
-    from supabase_jobs.projects.served import served_schemas
 
     major = connection.info.server_version // 10_000
     served = served_schemas(given.directory, given.db_url, connection)

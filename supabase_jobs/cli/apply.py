@@ -145,7 +145,7 @@ def command(
             {"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False}
         )
     elif not applied:
-        from supabase_jobs.report.wording import counted
+        from supabase_jobs.report.phrases import counted
 
         are = "is" if len(before) == 1 else "are"
         click.echo(f"Nothing to apply; {counted(len(before), 'migration')} {are} applied already.")
@@ -286,8 +286,8 @@ def _print_dry_run(run: "DryRun", access: "AccessDiff | None") -> None:
     if access is not None:
         _print_access(access)
     if run.verification is not None:
+        from supabase_jobs.report.phrases import counted
         from supabase_jobs.report.producers.verify import document, unchecked
-        from supabase_jobs.report.wording import counted
 
         if run.verification.ok:
             state = unchecked(run.verification)

@@ -196,7 +196,7 @@ def command(
     from supabase_jobs.database.connection import second_connection
     from supabase_jobs.findings import DefaultGrants
     from supabase_jobs.projects.default_grants import default_grants as is_exposed
-    from supabase_jobs.projects.served import served_schemas
+    from supabase_jobs.projects.exposed_schemas import served_schemas
     from supabase_jobs.report.producers.audit import document
     from supabase_jobs.report.producers.default_grants import document as default_grants_document
     from supabase_jobs.sources.config_toml import load_api_settings
@@ -385,7 +385,7 @@ def _other_grants(
 def _say_who_cannot_sign_in(given: "Settings", result: "Audit") -> None:
     """A note if the audit has acted as somebody whom the configuration does not let in."""
     from supabase_jobs.audit.callers import ANONYMOUS_SIGN_IN
-    from supabase_jobs.projects.served import project_ref
+    from supabase_jobs.projects.exposed_schemas import project_ref
     from supabase_jobs.sources.config_toml import load_auth_settings
 
     settings = load_auth_settings(given.directory, project_ref(given.db_url))

@@ -26,7 +26,7 @@ from supabase_jobs.cli.common import (
 from supabase_jobs.cli.reports import report
 from supabase_jobs.errors import VerificationError
 from supabase_jobs.exit_codes import passed
-from supabase_jobs.report.wording import counted
+from supabase_jobs.report.phrases import counted
 
 if TYPE_CHECKING:
     from supabase_jobs.database.connection import Connection

@@ -77,7 +77,7 @@ def _drift(given: "Settings", *, access: bool) -> "Drift":
     from supabase_jobs.projects.built import built
     from supabase_jobs.projects.catalog import read_facts
     from supabase_jobs.projects.drift import compare, printed_otherwise, try_out
-    from supabase_jobs.projects.served import served_schemas
+    from supabase_jobs.projects.exposed_schemas import served_schemas
     from supabase_jobs.sources.config_toml import bucket_names
 
     started = time.monotonic()

@@ -208,7 +208,7 @@ def _run_suite(
     from supabase_jobs.mutation.suite.faults import parse_kinds
     from supabase_jobs.mutation.suite.render import earlier_tests
     from supabase_jobs.mutation.suite.suite_run import SuiteOptions, SuiteRun
-    from supabase_jobs.projects.served import served_schemas
+    from supabase_jobs.projects.exposed_schemas import served_schemas
     from supabase_jobs.report.producers.suite_mutation import document
 
     given = settings(ctx)
@@ -269,7 +269,7 @@ def _run_suite(
 def _progress(plan: "Plan") -> Iterator[Callable[["SuiteMutant"], None]]:
     """Show the number of mutants and the time left: a bar on a terminal, otherwise ten lines."""
     total = len(plan.faults)
-    from supabase_jobs.report.wording import counted
+    from supabase_jobs.report.phrases import counted
 
     faults = counted(total, "fault")
     narrate(
@@ -306,7 +306,7 @@ def _managed(given: "Settings") -> frozenset[str]:
 def _write_tests(folder: Path, result: "SuiteMutation") -> None:
     """Add to a file for pytest, and to a pgTAP file for each object."""
     from supabase_jobs.mutation.suite.render import add_to
-    from supabase_jobs.report.wording import counted
+    from supabase_jobs.report.phrases import counted
 
     number = sum(bool(mutant.tests) for mutant in result.survivors)
     for name, text in add_to(folder, result.survivors).items():

@@ -124,7 +124,7 @@ def _access(
     from supabase_jobs.audit.audit import Options
     from supabase_jobs.cli.access import compare_pending_on_copy, named_by_project
     from supabase_jobs.projects.copied import ANNOUNCEMENT
-    from supabase_jobs.projects.served import served_schemas
+    from supabase_jobs.projects.exposed_schemas import served_schemas
     from supabase_jobs.sources.files import MigrationFiles
 
     narrate(f"plan --access {ANNOUNCEMENT}")

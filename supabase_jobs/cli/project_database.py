@@ -158,7 +158,7 @@ def _of_copy(target: "Connection", copy: "Copy") -> ProjectDatabase:
 
 def token_hook(given: "Settings") -> tuple[str, str] | None:
     """The function of the project that changes access tokens; a web service is not called."""
-    from supabase_jobs.projects.served import project_ref
+    from supabase_jobs.projects.exposed_schemas import project_ref
     from supabase_jobs.sources.config_toml import load_auth_settings
 
     settings = load_auth_settings(given.directory, project_ref(given.db_url))

@@ -13,7 +13,7 @@ from supabase_jobs.cli.common import JSON_HELP, write_file
 from supabase_jobs.cli.private import without_private
 from supabase_jobs.cli.terminal import terminal_width
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.report.wording import counted
+from supabase_jobs.report.phrases import counted
 
 if TYPE_CHECKING:
     from supabase_jobs.report.document import Document

@@ -78,7 +78,7 @@ def migrated(
 
 
 @contextmanager
-def served(directory: Path, files: MigrationFiles) -> Iterator[ServerInfo]:
+def migrated_server(directory: Path, files: MigrationFiles) -> Iterator[ServerInfo]:
     """An embedded server whose database `postgres` has the files.
 
     Raises MigrationError (6) with file and line for the first statement that fails.

@@ -2,7 +2,7 @@
 
 from supabase_jobs.findings import Severity
 from supabase_jobs.report.document import Document, Result
-from supabase_jobs.report.wording import counted
+from supabase_jobs.report.phrases import counted
 
 _LEVELS = {
     Severity.ERROR: "error",

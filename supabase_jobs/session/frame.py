@@ -16,7 +16,7 @@ from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.savepoint import Savepoint
 
 # the limits of a transaction that has fixture rows, with which other sessions may collide
-LIMITS = limits(statement_timeout=1_000, lock_timeout=500, transaction_timeout=5_000)
+TIMEOUTS = limits(statement_timeout=1_000, lock_timeout=500, transaction_timeout=5_000)
 # for the probes of a batch; the others follow in the next one
 SECONDS = 0.3
 # before the fixture rows of a batch that is part of a transaction
@@ -38,7 +38,7 @@ class Undo:
     @property
     def begin(self) -> tuple[Statement, ...]:
         """The statements before the first that writes: a transaction as short as the batch."""
-        return (*self.statements, LIMITS) if self.releases_locks else ()
+        return (*self.statements, TIMEOUTS) if self.releases_locks else ()
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def pytest_report_collectionfinish(
     """The database under test, if a test uses it."""
     if not any("supabase_db_url" in getattr(item, "fixturenames", ()) for item in items):
         return []
-    from supabase_jobs.testing.target import describe
+    from supabase_jobs.testing.database import describe
 
     option = config.getoption("--supabase-db-url")
     ini = config.getini("supabase_db_url")
@@ -80,7 +80,7 @@ def _allow_remote(config: pytest.Config) -> bool:
 
 
 def _guest_header(config: pytest.Config) -> str:
-    from supabase_jobs.testing.target import guest_header
+    from supabase_jobs.testing.database import guest_header
 
     return guest_header(config.getini("supabase_guest_header"), config.rootpath)
 
@@ -93,7 +93,7 @@ def supabase_db_url(pytestconfig: pytest.Config) -> Iterator[str]:
     server of the directory if it runs; otherwise a throwaway server (extra `local`), one per
     pytest-xdist worker, with the project's supabase/migrations.
     """
-    from supabase_jobs.testing.target import database
+    from supabase_jobs.testing.database import database
 
     with _short_errors():
         option, ini = (

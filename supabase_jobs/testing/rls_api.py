@@ -36,9 +36,9 @@ from supabase_jobs.session.sign_up import SignedUp, clean_up
 from supabase_jobs.settings import DB_URL_VARIABLE
 from supabase_jobs.testing import impersonation
 from supabase_jobs.testing.assertions import Outcome, hint, request_failure, row_count
+from supabase_jobs.testing.database import DatabaseUrl, require_embedded
 from supabase_jobs.testing.impersonation import DELETE_USER, CallerFactory, Result
 from supabase_jobs.testing.rls import run
-from supabase_jobs.testing.target import DatabaseUrl, require_embedded
 
 
 @contextmanager

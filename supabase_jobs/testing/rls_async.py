@@ -15,6 +15,7 @@ from supabase_jobs.session import caller as session_caller
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
+from supabase_jobs.testing.database import require_embedded, require_local
 from supabase_jobs.testing.impersonation import (
     CallerFactory,
     Execution,
@@ -24,7 +25,6 @@ from supabase_jobs.testing.impersonation import (
     UserStatement,
     is_aborted,
 )
-from supabase_jobs.testing.target import require_embedded, require_local
 
 T = TypeVar("T")
 

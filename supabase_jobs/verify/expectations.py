@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.projects.served import project_ref
+from supabase_jobs.projects.exposed_schemas import project_ref
 from supabase_jobs.settings import AllowedEntry, Settings, deviation
 from supabase_jobs.sources.config_toml import ApiSettings, load_api_settings
 from supabase_jobs.sources.project import rendered, variables
@@ -38,7 +38,7 @@ class Expectations:
 
     def all_exposed_schemas(self, rows: Iterable[Sequence[str]]) -> set[str]:
         """The schemas that the API exposes according to config.toml and to a database: the rows of
-        `projects.served.EXPOSED_SCHEMAS`.
+        `projects.exposed_schemas.EXPOSED_SCHEMAS`.
         """
         return {*self.exposed_schemas, *(schema for (schema,) in rows)}
 

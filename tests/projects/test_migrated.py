@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.errors import MigrationError
-from supabase_jobs.projects.migrated import before_and_after, migrated, served
+from supabase_jobs.projects.migrated import before_and_after, migrated, migrated_server
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 
 ROLES = "create role reporting;\nalter role authenticator set pgrst.db_aggregates_enabled = 'true';"
@@ -41,7 +41,7 @@ def test_a_statement_that_fails_is_an_error_where_everything_is_needed(project: 
     missing = 'relation "nowhere" does not exist'
     with (
         pytest.raises(MigrationError, match=missing) as caught,
-        served(project, files(project)),
+        migrated_server(project, files(project)),
     ):
         raise AssertionError
     assert (caught.value.file, caught.value.line) == (str(file), 2)

@@ -12,8 +12,8 @@ import pytest
 from supabase_jobs.findings import Audit, AuditFinding, Severity
 from supabase_jobs.report import FORMATS, write
 from supabase_jobs.report.formats import text
+from supabase_jobs.report.phrases import severities
 from supabase_jobs.report.producers.audit import MARKER, document
-from supabase_jobs.report.wording import severities
 from tests.audits import BAD, CHANGE, FIX, GOOD, LEAK, NOTE, large
 from tests.programs import sarif_multitool
 from tests.verifications import MARKUP

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.local import server
-from supabase_jobs.testing import target
+from supabase_jobs.testing.database import DatabaseUrl
 from tests.fix_db import Database
 from tests.testing.conftest import RunTests
 
@@ -328,7 +328,7 @@ def test_a_failed_test_does_not_show_the_password(run_tests: RunTests) -> None:
 
 
 def test_the_repr_of_an_invalid_url_shows_nothing_of_it() -> None:
-    assert repr(target.DatabaseUrl("postgresql://a:b@c:d@e/f")) == "'(a database URL)'"
+    assert repr(DatabaseUrl("postgresql://a:b@c:d@e/f")) == "'(a database URL)'"
 
 
 FAILING = """

@@ -21,7 +21,7 @@ from supabase_jobs.report.document import (
     Tables,
 )
 from supabase_jobs.report.markup import block, code, html, plain, table
-from supabase_jobs.report.wording import counted
+from supabase_jobs.report.phrases import counted
 
 
 def write(document: Document) -> str:

@@ -25,8 +25,8 @@ from supabase_jobs.report.document import (
     Outcomes,
     Tables,
 )
+from supabase_jobs.report.phrases import counted
 from supabase_jobs.report.terminal import Page
-from supabase_jobs.report.wording import counted
 
 _CELL = 8
 _LABEL = 26  # leaves space for six columns

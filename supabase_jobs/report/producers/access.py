@@ -27,8 +27,8 @@ from supabase_jobs.report.document import (
     Strong,
     default_location,
 )
+from supabase_jobs.report.phrases import counted, joined
 from supabase_jobs.report.producers import audit
-from supabase_jobs.report.wording import counted, joined
 
 # kinds of changes → heading, in the order of the report
 PARTS: Mapping[str, tuple[str, ...]] = {

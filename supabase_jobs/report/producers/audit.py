@@ -43,7 +43,7 @@ from supabase_jobs.report.document import (
     Strong,
     default_location,
 )
-from supabase_jobs.report.wording import counted, severities
+from supabase_jobs.report.phrases import counted, severities
 
 AREA = "audit"
 # GitHub accepts no comment above 65,536 characters

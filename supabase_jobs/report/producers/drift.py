@@ -25,8 +25,8 @@ from supabase_jobs.report.document import (
     Rules,
     Strong,
 )
+from supabase_jobs.report.phrases import counted
 from supabase_jobs.report.producers.access import sentences
-from supabase_jobs.report.wording import counted
 
 AREA = "drift"
 # how many sentences about the access a finding shows

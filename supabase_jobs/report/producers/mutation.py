@@ -17,8 +17,8 @@ from supabase_jobs.report.document import (
     Section,
     Tables,
 )
+from supabase_jobs.report.phrases import counted
 from supabase_jobs.report.producers.scores import Score, score_table
-from supabase_jobs.report.wording import counted
 
 _LIMIT = Limit(900_000, "part", "a job summary.", in_bytes=True)
 

@@ -20,8 +20,8 @@ from supabase_jobs.report.document import (
     Section,
     Tables,
 )
+from supabase_jobs.report.phrases import counted
 from supabase_jobs.report.producers.scores import Score, score_table
-from supabase_jobs.report.wording import counted
 
 # GitHub shows no job summary above 1 MiB; the rest is for other steps
 _SUMMARY = Limit(900_000, "part", "a job summary.", in_bytes=True)

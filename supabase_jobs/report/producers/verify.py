@@ -32,7 +32,7 @@ from supabase_jobs.report.document import (
     Tables,
     default_location,
 )
-from supabase_jobs.report.wording import counted, severities
+from supabase_jobs.report.phrases import counted, severities
 
 # GitHub shows no job summary above 1 MiB; the rest is for other steps
 _SUMMARY = Limit(900_000, "finding", "a job summary.", in_bytes=True)

@@ -26,7 +26,7 @@ from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script, sign_up
-from supabase_jobs.session.frame import LIMITS
+from supabase_jobs.session.frame import TIMEOUTS
 from supabase_jobs.session.savepoint import run_undone
 from supabase_jobs.session.sign_up import NewUser
 from supabase_jobs.verify.access import AREA
@@ -108,7 +108,7 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
         *_before_requests(found.get("function before requests", ())),
         *_logins(found.get("event trigger of logins", ()), as_auth=as_auth),
     ]
-    results = run_undone(connection, [[LIMITS, *trial.statements] for trial in trials])
+    results = run_undone(connection, [[TIMEOUTS, *trial.statements] for trial in trials])
     for trial, result in zip(trials, results, strict=True):
         case = Case(
             id=trial.id,

@@ -8,7 +8,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.outcomes import DENIED
-from supabase_jobs.projects.served import EXPOSED_SCHEMAS
+from supabase_jobs.projects.exposed_schemas import EXPOSED_SCHEMAS
 from supabase_jobs.verify.access import AREA, auth_functions, platform, reach
 from supabase_jobs.verify.access.matrix import AccessDeclaration
 from supabase_jobs.verify.allowed import pins

@@ -16,7 +16,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.projects.served import EXPOSED_SCHEMAS
+from supabase_jobs.projects.exposed_schemas import EXPOSED_SCHEMAS
 from supabase_jobs.sources.files import fingerprint
 from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Change, Context
@@ -25,9 +25,9 @@ from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.lints.check import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
 from supabase_jobs.verify.structure.catalog import Fact, Facts
-from supabase_jobs.verify.structure.difference import body_difference, text_difference
 from supabase_jobs.verify.structure.fixes import EXISTENCE, NOT_MOVED, Fixes, Moved
 from supabase_jobs.verify.structure.snapshot import FILE_NAME, Snapshot, load
+from supabase_jobs.verify.structure.text_difference import body_difference, text_difference
 
 _BYPASSES = (" that bypasses row level security", "copy without row level security")
 _POLICY = "policy"

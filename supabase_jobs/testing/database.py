@@ -144,12 +144,12 @@ def guest_header(ini: str | None, directory: Path) -> str:
 
 @contextmanager
 def _throwaway(directory: Path) -> Iterator[ServerInfo]:
-    from supabase_jobs.projects.migrated import served
+    from supabase_jobs.projects.migrated import migrated_server
 
     files = project.loadable_files(load_settings(directory, {}))
     with ExitStack() as stack:
         try:
-            info = stack.enter_context(served(directory, files))
+            info = stack.enter_context(migrated_server(directory, files))
         except (ConfigError, LocalServerError) as error:
             raise LocalServerError(
                 f"no database is configured, and a throwaway server cannot start: {error.message}",

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from supabase_jobs.projects.served import project_ref, served_schemas
+from supabase_jobs.projects.exposed_schemas import project_ref, served_schemas
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
 

@@ -81,7 +81,7 @@ def test_role_of_one_group_that_counts_in_another_is_an_error(teams: Connection)
     ]
     assert finding.severity is Severity.ERROR
     assert (
-        finding.message == "A viewer of one group who is owner of another can delete rows as owner"
+        finding.message == "A member of one group who is owner of another can delete rows as owner"
     )
     assert '"projects: owners of a team"' in finding.cause
 

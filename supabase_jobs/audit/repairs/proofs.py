@@ -298,15 +298,15 @@ class Proofs:
                     taking.append((lost, demand, text))
                 elif verdict := self._verdict(leak, demand, text, cells):
                     if verdict.is_proven:
-                        if demand not in self._chosen:
-                            self._chosen.append(demand)
-                        self._closed.append((leak, cells, demand))
-                        return Proven(_proof(verdict), is_proven=True, demand=demand)
+                        return self._choose(leak, demand, verdict, cells)
                     best = _better(best, text, verdict)
                 if ran == LIMITS.candidates:
                     break
             for _, demand, text in sorted(taking, key=lambda one: one[0]):
                 if best is None and (verdict := self._verdict(leak, demand, text, cells)):
+                    # a row that one may add without a column is not lost
+                    if verdict.is_proven:
+                        return self._choose(leak, demand, verdict, cells)
                     best = _better(best, text, verdict)
         except DeadlineError:
             return Proven("-- Not tried: the time of the audit is over.")
@@ -314,6 +314,15 @@ class Proofs:
             return Proven(advice or _NO_REPAIR)
         text, verdict = best
         return Proven(_question(text, verdict))
+
+    def _choose(
+        self, leak: AnyLeak, demand: Demand, verdict: Verdict, cells: Collection[Cell]
+    ) -> Proven:
+        """The proven repair, which is a part of each later trial."""
+        if demand not in self._chosen:
+            self._chosen.append(demand)
+        self._closed.append((leak, cells, demand))
+        return Proven(_proof(verdict), is_proven=True, demand=demand)
 
     def prove_topic(self, leak: ExplainedLeak) -> Proven:
         """The repair of a leak of a topic of Realtime, which changes policies of its messages."""

@@ -131,13 +131,15 @@ async def _serve(
             writer.write(b"".join(map(pipeline.answered, messages)))
             await writer.drain()
 
+    directions = [asyncio.ensure_future(ask()), asyncio.ensure_future(answer())]
     try:
-        await asyncio.wait(
-            [asyncio.ensure_future(ask()), asyncio.ensure_future(answer())],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
     finally:
         beyond_writer.close()
+        for direction in directions:
+            direction.cancel()
+        # asyncio prints the traceback of a task whose error nobody reads
+        await asyncio.gather(*directions, return_exceptions=True)
 
 
 async def _connect(target: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

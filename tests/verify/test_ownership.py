@@ -35,7 +35,9 @@ FOR_PROFILES = """
 create table public.profiles (id uuid primary key);
 alter table public.async_jobs add constraint has_profile foreign key (user_id) references public.profiles
 """
+# the first accepts other URLs that end with 810, and the second none
 FOR_POSTS = "alter table public.async_jobs add constraint chk_post check (url !~ '/810$')"
+FOR_NO_POSTS = "alter table public.async_jobs add constraint chk_post check (url !~ '810$')"
 OFF = "alter table public.async_jobs disable row level security"
 NO_CASCADE = """
 alter table public.async_jobs drop constraint async_jobs_user_id_fkey,
@@ -123,7 +125,9 @@ def test_a_delete_that_policies_should_have_refused_is_an_error_despite_a_user_t
     assert stopped
 
 
-@pytest.mark.parametrize(("sql", "name"), [(FOR_PROFILES, "has_profile"), (FOR_POSTS, "chk_post")])
+@pytest.mark.parametrize(
+    ("sql", "name"), [(FOR_PROFILES, "has_profile"), (FOR_NO_POSTS, "chk_post")]
+)
 def test_a_user_constraint_on_a_managed_table_is_a_warning(
     rolled_back: Connection, sql: str, name: str
 ) -> None:
@@ -137,6 +141,30 @@ def test_a_user_constraint_on_a_managed_table_is_a_warning(
         f'constraint "{name}" of public.async_jobs is a user object' in f.message for f in stopped
     )
     assert all(f'constraint "{name}" of public.async_jobs too' in f.fix for f in stopped)
+
+
+def test_a_constraint_that_refuses_one_write_leaves_only_its_cases_unchecked(
+    rolled_back: Connection,
+) -> None:
+    rolled_back.execute(FOR_NO_POSTS.encode())
+    result = verify(rolled_back, EXPECTATIONS, ("access", "functions"))
+    assert result.unchecked == ("access",)
+    assert {f.severity for f in result.findings} == {Severity.WARNING}
+    assert all(f.id.endswith((":insert own", ":insert forged")) for f in result.findings)
+    assert all("23514" in f.message for f in result.findings)
+
+
+def test_a_constraint_that_accepts_other_values_leaves_nothing_unchecked(
+    rolled_back: Connection,
+) -> None:
+    expected = verify(rolled_back, EXPECTATIONS)
+    rolled_back.execute(FOR_POSTS.encode())
+    result = verify(rolled_back, EXPECTATIONS)
+    [finding] = result.findings
+    assert finding.id == "structure:public.async_jobs:constraint:chk_post"
+    assert finding.severity is Severity.WARNING
+    assert (result.ok, result.unchecked) == (True, ())
+    assert [case.id for case in result.cases] == [case.id for case in expected.cases]
 
 
 def test_a_user_constraint_hides_no_broken_policy(rolled_back: Connection) -> None:

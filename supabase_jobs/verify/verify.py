@@ -61,7 +61,7 @@ TRIALS_LIMIT_S = 30
 
 _FEW_NUMBERS = sql_file(Path(__file__).with_name("few_numbers.sql"))
 
-_READ_ONLY = sql_file(Path(__file__).with_name("read_only.sql"))
+_DATABASE = sql_file(Path(__file__).with_name("database.sql"))
 _FOR_ALL = (
     "every session of this database is read-only by default, so Auth, requests and workers cannot"
     " write (Supabase does this when the disk is full)"
@@ -101,7 +101,8 @@ def verify(
     missing, its fixture rows cannot be inserted, the role lacks a privilege, the server is
     read-only, it takes too long) is listed in `unchecked`, and a warning gives the reason, unless
     the project accepts it. For `repeated`, see `Context`. Raises psycopg's errors if the connection
-    is lost, or if another session's lock blocks a statement. A `repeated` run finds no causes.
+    is lost, if another session's lock blocks a statement, or if the database has no Auth.
+    A `repeated` run finds no causes.
 
     With `tries_fixes`, the fixes of the findings are tried, see `tried_fixes`; each takes the time
     of these checks, and locks what it changes.
@@ -111,14 +112,14 @@ def verify(
     context.allowed.narrowings_unknown = STRUCTURE not in areas and pins.allows_policies(
         expectations.allowed
     )
-    with _rolled_back(connection, context) as (begin_area, read_only):
+    with _rolled_back(connection, context) as (begin_area, database):
         used = False
         for number, area in enumerate(areas, 1):
             if context.should_stop:
                 break
             advance(number, len(areas))
-            if area in _WRITING and read_only.is_read_only:
-                _mark_read_only(area, read_only, context)
+            if area in _WRITING and database.is_read_only:
+                _mark_read_only(area, database, context)
                 continue
             if used:  # no area sees the fixture rows of another
                 run_groups(connection, [begin_area])[0].answer()
@@ -129,7 +130,7 @@ def verify(
                 and _few_numbers(connection, area, expectations, context)
             ):
                 continue
-            _check(connection, area, expectations, context)
+            _check(connection, area, expectations, context, has_auth=database.has_auth)
     equivalence.downgrade(context)
     if not repeated:
         pins.report_unused(expectations.allowed, areas, context)
@@ -146,21 +147,22 @@ def verify(
 
 
 @dataclass(frozen=True)
-class _ReadOnly:
-    """The row of `read_only.sql`."""
+class _Database:
+    """The row of `database.sql`."""
 
     is_read_only: bool
     kind: str
     fix: str
+    has_auth: bool
 
 
-def _mark_read_only(area: str, read_only: _ReadOnly, context: Context) -> None:
+def _mark_read_only(area: str, database: _Database, context: Context) -> None:
     """Mark a writing area as unchecked; it is an error if the whole database is read-only."""
-    if read_only.fix:
+    if database.fix:
         severity = Severity.ERROR
-        context.mark_unchecked(area, "database", _FOR_ALL, read_only.fix, severity=severity)
+        context.mark_unchecked(area, "database", _FOR_ALL, database.fix, severity=severity)
         return
-    why = f"this is {read_only.kind}, and fixture rows cannot be inserted"
+    why = f"this is {database.kind}, and fixture rows cannot be inserted"
     context.mark_unchecked(area, "database", why, "Connect to the primary.")
 
 
@@ -191,17 +193,17 @@ def declared_cases(expectations: Expectations) -> Verification:
 @contextmanager
 def _rolled_back(
     connection: Connection, context: Context
-) -> Iterator[tuple[Sequence[Statement], _ReadOnly]]:
+) -> Iterator[tuple[Sequence[Statement], _Database]]:
     """A transaction, or a savepoint in an open one, that is rolled back. Yields the statements that
-    begin the next area, and whether rows can be inserted.
+    begin the next area, and the state of the database.
     """
     statements = around(connection, Statement(SETTINGS), of_transaction=[limits()])
     if statements.is_transaction:
         context.undo = Undo(statements.again, releases_locks=True)
     try:
-        [result] = run_groups(connection, [[*statements.begin, _READ_ONLY.statement()]])
+        [result] = run_groups(connection, [[*statements.begin, _DATABASE.statement()]])
         [row] = result.answer().rows
-        yield statements.again, _ReadOnly(*row)
+        yield statements.again, _Database(*row)
     finally:
         if not connection.broken:
             run_groups(connection, [statements.end])
@@ -226,7 +228,15 @@ def _verification(
     )
 
 
-def _check(connection: Connection, area: str, expectations: Expectations, context: Context) -> None:
+def _check(
+    connection: Connection,
+    area: str,
+    expectations: Expectations,
+    context: Context,
+    *,
+    has_auth: bool,
+) -> None:
+    """Run an area. Without Auth the database is no Supabase project, and errors end the run."""
     try:
         _CHECKS[area](connection, expectations, context)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
@@ -257,7 +267,7 @@ def _check(connection: Connection, area: str, expectations: Expectations, contex
         fix = "Fix the other findings, and run verify again when the server is idle."
         context.mark_unchecked(area, "database", why, fix)
     except (psycopg.Error, ValueError) as error:
-        if context.repeated or connection.broken or isinstance(error, LOCK_ERRORS):
+        if context.repeated or connection.broken or not has_auth or isinstance(error, LOCK_ERRORS):
             raise
         context.mark_unchecked(
             area,

@@ -9,7 +9,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.session import script
 from supabase_jobs.session.impersonation import Impersonation, Names, begin, make_names
 from supabase_jobs.verify import other_values, ownership
-from supabase_jobs.verify.access import AREA, privileges, reach
+from supabase_jobs.verify.access import AREA, platform, privileges, reach
 from supabase_jobs.verify.access.cells import Cell, run_matrices
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, load
 from supabase_jobs.verify.allowed import pins
@@ -56,22 +56,24 @@ def run(
     declared: AccessDeclaration,
     variables: Mapping[str, object],
     context: Context,
-    managed: Collection[str] = (),
-    reachable: tuple[Collection[str], Sequence[reach.Row]] = ((), ()),
+    managed: Collection[str],
+    found: privileges.Found,
 ) -> None:
-    """Insert the fixture rows and run every cell of every matrix.
+    """Insert the fixture rows and run every cell of every matrix; then try what the platform runs.
 
     `variables` fill the placeholders that are not ids (`$guest_header`). If an object that is not
-    among `managed` blocks a cell, the cell is unchecked. `reachable` are the exposed schemas, and
-    the rows of the query of `reach`. Each batch inserts the fixture rows, and undoes them.
+    among `managed` blocks a cell, the cell is unchecked. Each batch inserts the rows that it needs,
+    and undoes them.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
 
     def attempt(context: Context, texts: other_values.Texts) -> None:
         changed = other_values.replaced(declared, texts)
-        _run(impersonation, changed, context, managed, reachable)
+        _run(impersonation, changed, context, managed, found)
 
     other_values.until_none_refuses(context, declared.fixture.other_values, attempt)
+    if not context.should_stop:
+        platform.check(impersonation, found.of_platform, context)
     deviating = {finding.object for finding in context.findings if finding.area == AREA}
     context.equivalence.matching |= {matrix.object for matrix in declared.matrices} - deviating
 
@@ -81,7 +83,7 @@ def _run(
     declared: AccessDeclaration,
     context: Context,
     managed: Collection[str],
-    reachable: tuple[Collection[str], Sequence[reach.Row]],
+    found: privileges.Found,
 ) -> None:
     context.preambles[AREA] = _preamble(declared, impersonation)
     if (
@@ -93,7 +95,7 @@ def _run(
     run_matrices(impersonation, declared.matrices, managed, context, inserted.frame)
     users = declared.fixture.users
     if not context.should_stop:
-        reach.check(impersonation, reachable[1], reachable[0], users, inserted.frame, context)
+        reach.check(impersonation, found.reachable, found.exposed, users, inserted.frame, context)
 
 
 def _preamble(

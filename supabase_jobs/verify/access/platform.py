@@ -8,7 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import psycopg
 from psycopg import sql
 
 from supabase_jobs.database.batch import GroupResult, Statement
-from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import (
     INCONCLUSIVE_ERRORS,
     outermost_function,
@@ -26,9 +25,11 @@ from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script, sign_up
-from supabase_jobs.session.frame import TIMEOUTS
-from supabase_jobs.session.savepoint import run_undone
+from supabase_jobs.session.frame import Frame
+from supabase_jobs.session.impersonation import Impersonation
+from supabase_jobs.session.runner import Runner
 from supabase_jobs.session.sign_up import NewUser
+from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import catalog
@@ -41,6 +42,8 @@ _SESSION, _TOKEN, _LAST = (
 )
 _AUTH = "supabase_auth_admin"
 _LOGINS = ("authenticator", _AUTH)
+_SEARCH_PATH_OF_AUTH = {"search_path": "auth"}
+_SEARCH_PATH_OF_REQUESTS = {"search_path": "public, extensions"}
 _ROLES = ("anon", "authenticated", "service_role")
 _SERVICE = "service_role"
 _NO_FUNCTION = "alter role authenticator reset pgrst.db_pre_request; notify pgrst, 'reload config';"
@@ -72,14 +75,22 @@ class _Function:
         return dict.fromkeys([*_NAMES, *more, *self.literals], value)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Trial:
-    """Statements, and what their result says against them."""
+    """Statements, and what their result says against them; `problem` once it is known."""
 
     id: str
     object: str
     statements: Sequence[Statement]
     judge: Callable[[GroupResult], "_Problem | None"]
+    problem: "_Problem | None" = field(default=None, init=False)
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:  # noqa: ARG002  of the protocol
+        """The statements in one group."""
+        [result] = yield [self.statements]
+        if isinstance(result.error, INCONCLUSIVE_ERRORS):
+            raise result.error
+        self.problem = self.judge(result)
 
 
 @dataclass(frozen=True)
@@ -91,11 +102,12 @@ class _Problem:
     severity: Severity = Severity.ERROR
 
 
-def check(connection: Connection, rows: Sequence[Row], context: Context) -> None:
+def check(impersonation: Impersonation, rows: Sequence[Row], context: Context) -> None:
     """Add a case for each thing that the platform runs, and a finding for each that fails, or that
     makes somebody another caller.
 
-    `rows` are those of `QUERY`. Takes one round trip, and another one if a sign-up fails.
+    `rows` are those of `QUERY`. Comes after the fixture rows: the server names a function in errors
+    as the first search_path of the session under which it ran sees it, and that is PostgREST's.
     """
     found: dict[str, list[_Function]] = {}
     for kind, name, text, literals in rows:
@@ -108,8 +120,8 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
         *_before_requests(found.get("function before requests", ())),
         *_logins(found.get("event trigger of logins", ()), as_auth=as_auth),
     ]
-    results = run_undone(connection, [[TIMEOUTS, *trial.statements] for trial in trials])
-    for trial, result in zip(trials, results, strict=True):
+    Runner(impersonation, context.deadline, Frame(undo=context.undo)).run(trials)
+    for trial in trials:
         case = Case(
             id=trial.id,
             area=AREA,
@@ -118,10 +130,7 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
         )
         if case.id not in {known.id for known in context.cases}:
             context.cases.append(catalog.with_script(case, QUERY, trial.object, context))
-        if isinstance(result.error, INCONCLUSIVE_ERRORS):
-            raise result.error
-        answers = result.answers[1:]
-        problem = trial.judge(GroupResult(answers, result.error))
+        problem = trial.problem
         if problem is not None and case.id not in {f.id for f in context.findings}:
             context.findings.append(
                 Finding(
@@ -142,7 +151,7 @@ def _become(role: str, settings: Mapping[str, str] | None = None) -> Statement:
 def _signed_up(as_auth: bool, metadata: Mapping[str, object]) -> tuple[uuid.UUID, list[Statement]]:
     """The id of a new user, and the statements that create it as Auth does."""
     user = NewUser(id=uuid.uuid4(), metadata=metadata)
-    role = _become(_AUTH, {"search_path": "auth"}) if as_auth else _become("none")
+    role = _become(_AUTH if as_auth else "none", _SEARCH_PATH_OF_AUTH)
     return user.id, [role, *sign_up.statements([user])]
 
 
@@ -282,7 +291,7 @@ def _before_requests(functions: Sequence[_Function]) -> Iterator[_Trial]:
 def _before_request(function: _Function, role: str, headers: Mapping[str, str]) -> _Trial:
     user = str(uuid.uuid4())
     claims = {"role": role, "sub": user} if role == "authenticated" else {"role": role}
-    settings = {**request_settings(claims, headers), "search_path": "public, extensions"}
+    settings = {**request_settings(claims, headers), **_SEARCH_PATH_OF_REQUESTS}
     name = sql.Identifier(*_parts(function.name))
     statements = [
         _become(role, settings),
@@ -335,7 +344,7 @@ def _login(trigger: _Function, login: str) -> _Trial:
     statements = [
         Statement(script.setting(dict.fromkeys(REQUEST_SETTINGS, ""))),
         Statement(create + sql.Literal(body).as_string(None)),
-        _become(login),
+        _become(login, _SEARCH_PATH_OF_AUTH if login == _AUTH else _SEARCH_PATH_OF_REQUESTS),
         Statement(_CALLER),
         Statement("select pg_temp.verify_login()"),
         Statement(_CALLER),

@@ -1,6 +1,7 @@
-"""Undeclared privileges, exposed schemas, the functions of schema auth, and the platform."""
+"""Undeclared privileges, exposed schemas, and the functions of schema auth."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from supabase_jobs.database.batch import read
@@ -19,6 +20,17 @@ from supabase_jobs.verify.structure import catalog
 _PRIVILEGES = Path(__file__).with_name("privileges.sql")
 
 
+@dataclass(frozen=True)
+class Found:
+    """The results of catalog queries for the parts that act: the exposed schemas, and the rows of
+    the queries of `platform` and `reach`.
+    """
+
+    exposed: Collection[str]
+    of_platform: Sequence[platform.Row]
+    reachable: Sequence[reach.Row]
+
+
 def check(
     connection: Connection,
     declared: AccessDeclaration,
@@ -26,14 +38,12 @@ def check(
     expectations: Expectations,
     managed: Collection[str],
     context: Context,
-) -> tuple[Collection[str], Sequence[reach.Row]]:
+) -> Found:
     """Add a finding for each undeclared privilege on `tables`, and for each exposed schema that
     must not be exposed.
 
-    Also checks the functions of schema auth and what the platform runs, whose catalog queries share
-    the round trip.
-
-    Returns the exposed schemas, and what `reach` tries. `managed` are the names of all managed
+    Also checks the functions of schema auth. The catalog queries of the parts that act share the
+    round trip. `managed` are the names of all managed
     objects. An undeclared privilege is an error if a request can have it, and otherwise a warning.
     """
     privileges = declared.privileges
@@ -46,7 +56,6 @@ def check(
     ]
     actual, exposed_rows, functions, of_platform, reachable = read(connection, queries)
     auth_functions.check(connection, functions, context)
-    platform.check(connection, of_platform, context)
     for table, role, privilege, by_request, fix in actual:
         id = f"{AREA}:{table}:{role} may {privilege}"
         case = Case(id=id, area=AREA, object=table, name=f"{role} may {privilege}: declared")
@@ -86,4 +95,4 @@ def check(
                     fix=fix,
                 )
             )
-    return exposed, reachable
+    return Found(exposed, of_platform, reachable)

@@ -4,7 +4,8 @@ and rules of user tables.
 Each function is called with arguments that mean another user, a secret or a file; rows with such
 values are written to each table. A change of another user, or an answer that contains a secret, is
 an error, whatever the text says. Nothing is called that acts outside of its transaction or takes
-locks on tables.
+locks on tables, as far as its text shows. What it calls may do that, read all rows, lock rows or
+take numbers from sequences, so this happens on an embedded server only.
 """
 
 import re
@@ -20,6 +21,7 @@ from supabase_jobs.database.batch import GroupResult, Statement, read
 from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import Impersonation, own_role
@@ -127,12 +129,14 @@ def check(
     """Try each candidate in an `exposed` schema; add a finding for each that reaches another user.
 
     `rows` are those of `QUERY`. `users` are the names of the ids of the fixture's users: the first
-    one calls, the second one is the other.
+    one calls, the second one is the other. On a database in use nothing is tried.
     """
     found = [_Candidate(*row) for row in rows]
     tried = [one for one in found if one.schema in exposed and one.is_tried][:_MOST]
     scheduled = any(one.kind == "schedule" for one in found)
     if len(users) < 2 or not (tried or scheduled):
+        return
+    if not is_embedded(impersonation.connection):
         return
     trial = _Trial(impersonation, users, frame, context)
     trial.run([*tried, *(trial.jobs(exposed) if scheduled else ())])

@@ -136,6 +136,10 @@ def without_counts(output: str) -> str:
 def connection(shared_database: Callable[[int], Database]) -> Iterator[psycopg.Connection]:
     """A transaction on the version that the document names; rolled back after the test."""
     with superuser_session(shared_database(MAJOR)) as connection:
+        # databases with the schemas of the platform give it to the role, which the server's share
+        connection.execute("reset session authorization")
+        connection.execute("revoke supabase_auth_admin from postgres")
+        connection.execute("set local session authorization postgres")
         yield connection
 
 

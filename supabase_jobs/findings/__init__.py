@@ -27,6 +27,7 @@ from supabase_jobs.findings.finding import (
     Severity,
     as_comment,
     as_sql,
+    has_statement,
 )
 from supabase_jobs.findings.mutants import Fault, Mutant, MutationResult, SuiteMutant, SuiteMutation
 from supabase_jobs.findings.verification import Case, Grid, Verification
@@ -64,4 +65,5 @@ __all__ = [
     "Verification",
     "as_comment",
     "as_sql",
+    "has_statement",
 ]

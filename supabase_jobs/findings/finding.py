@@ -55,6 +55,11 @@ def as_comment(text: str) -> str:
     return "\n".join(f"-- {line}" for line in text.splitlines())
 
 
+def has_statement(text: str) -> bool:
+    """Whether the SQL of a fix has anything to run besides comments."""
+    return any(line.strip() and not line.startswith("--") for line in text.splitlines())
+
+
 @dataclass(frozen=True)
 class Location:
     """A line of a file, counted from 1. The path is relative to the top of the repository, with

@@ -16,10 +16,16 @@ import psycopg
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
-from supabase_jobs.database.hosts import is_local
 from supabase_jobs.database.limits import limits
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.findings import Finding, Severity, Verification, as_comment
+from supabase_jobs.findings import (
+    Finding,
+    Severity,
+    Verification,
+    as_comment,
+    has_statement,
+)
+from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.savepoint import around, run_undone, undone
@@ -60,13 +66,12 @@ def try_fixes(
     """The findings of `before`, each with a fix that repairs it, or a comment.
 
     `check` runs the same checks again. A finding that the fix of another repairs too has it as its
-    cause. On a server elsewhere nothing is tried, because fixes lock tables, and a comment says so.
+    cause. Only an embedded server tries fixes, because they lock tables; else a comment says so.
     Raises psycopg's errors if the connection is lost.
     """
     if not any(_is_tried(finding) for finding in before.findings):
         return list(before.findings)
-    info = connection.info
-    if not (is_local(info.host) and is_local(info.hostaddr)):
+    if not is_embedded(connection):
         return [
             replace(finding, fix=f"{_IN_USE}\n{finding.fix}") if _is_tried(finding) else finding
             for finding in before.findings
@@ -97,11 +102,7 @@ def _noting(connection: Connection) -> Iterator[list[str | None]]:
 
 
 def _is_tried(finding: Finding) -> bool:
-    return not finding.cause and _has_statement(finding.fix)
-
-
-def _has_statement(fix: str) -> bool:
-    return any(line.strip() and not line.startswith("--") for line in fix.splitlines())
+    return not finding.cause and has_statement(finding.fix)
 
 
 class _Trials:

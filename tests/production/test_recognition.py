@@ -87,3 +87,13 @@ def test_dry_run_on_a_forwarded_port_runs_the_files_alone(
     document = json.loads(ran.out)
     assert (ran.code, document["verify"], document["access"]) == (0, None, None), ran.err
     assert [file["name"] for file in document["applied"]] == ["add"]
+
+
+def test_verify_tries_no_fix_on_a_forwarded_port(cli: Run, in_use: Database) -> None:
+    with connect(in_use.superuser_url) as connection:
+        connection.execute('create policy "open" on public.async_jobs using (true)')
+    with distance(in_use.server.port, 0) as tunnel:
+        url = in_use.url.replace(str(in_use.server.port), str(tunnel.port))
+        ran = cli("verify", "--only", "structure", "--json", "--db-url", url)
+    [finding] = [f for f in ran.json["findings"] if "open" in f["message"]]
+    assert finding["fix"].startswith("-- Not tried: that would lock tables of a server in use.")

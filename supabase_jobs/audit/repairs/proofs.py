@@ -31,7 +31,7 @@ from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
 from supabase_jobs.audit.repairs.trials import Seen, Trials, place_of
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Tenant
-from supabase_jobs.findings import Repair, Repairs, as_comment
+from supabase_jobs.findings import Repair, Repairs, as_comment, has_statement
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 
@@ -288,7 +288,7 @@ class Proofs:
         try:
             for demand in self._tried(leak, candidates):
                 text = self._render(self._chosen, demand)
-                if not _has_statement(text):
+                if not has_statement(text):
                     advice = advice or text
                     continue
                 if not demand.is_trigger and self._still_reaches(leak, text):
@@ -327,7 +327,7 @@ class Proofs:
     def prove_topic(self, leak: ExplainedLeak) -> Proven:
         """The repair of a leak of a topic of Realtime, which changes policies of its messages."""
         text = leak.explanation.fix
-        if not _has_statement(text):
+        if not has_statement(text):
             return Proven(text)
         try:
             after = self._trials.topics(text)
@@ -496,10 +496,6 @@ _NO_REPAIR = (
     "-- No statement was found that closes it and leaves the access of others as it is. Decide who"
     "\n-- should have this access, and change the cause above."
 )
-
-
-def _has_statement(text: str) -> bool:
-    return any(line.strip() and not line.startswith("--") for line in text.splitlines())
 
 
 def _proof(verdict: Verdict) -> str:

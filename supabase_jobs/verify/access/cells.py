@@ -85,6 +85,17 @@ class Cell:
             script=lambda: self._script(names),
         )
 
+    def finding(self, message: str, fix: str, severity: Severity = Severity.ERROR) -> Finding:
+        """A finding about it."""
+        return Finding(
+            id=self.id,
+            area=AREA,
+            severity=severity,
+            object=self.matrix.object,
+            message=message,
+            fix=fix,
+        )
+
     def trace(self, outcome: str, error: psycopg.Error | None) -> Trace:
         """The statements and privileges that its outcome depends on."""
         of = Trace(statements=(self.action.sql,), expected=self.expected, actual=outcome)
@@ -312,15 +323,7 @@ class _MatrixRun:
                         f"{cell.name} is {outcome}, but this proves nothing: as the"
                         f" owner, the statement {failure}"
                     )
-                    finding = Finding(
-                        id=cell.id,
-                        area=AREA,
-                        severity=Severity.ERROR,
-                        object=self.matrix.object,
-                        message=message,
-                        fix=_FIX_CONTROL,
-                    )
-                    self._context.findings.append(finding)
+                    self._context.findings.append(cell.finding(message, _FIX_CONTROL))
                     self._context.evidence.traces[cell.id] = Trace(
                         statements=(action.control or action.sql,)
                     )
@@ -375,45 +378,19 @@ def _judge_cell(
     role, command = cell.row.identity.role, cell.action.command
     if policy := narrowing.of_cell(context, table, role, command, expected, outcome):
         message = f"{message}: {policy.explanation}"
-        context.findings.append(
-            Finding(
-                id=cell.id,
-                area=AREA,
-                severity=Severity.INFO,
-                object=cell.matrix.object,
-                message=message,
-                fix=narrowing.FIX,
-            )
-        )
+        context.findings.append(cell.finding(message, narrowing.FIX, Severity.INFO))
         return False
     if outcome in CLOSED and prober.ignores_legacy_settings(cell.row.identity):
         message = (
             f"{message}: auth.uid() ignores the settings of older versions of"
             " PostgREST, so this caller is nobody"
         )
-        finding = Finding(
-            id=cell.id,
-            area=AREA,
-            severity=Severity.INFO,
-            object=cell.matrix.object,
-            message=message,
-            fix=_FIX_LEGACY,
-        )
-        context.findings.append(finding)
+        context.findings.append(cell.finding(message, _FIX_LEGACY, Severity.INFO))
         return False
     if context.allowed.narrowings_unknown:
         context.equivalence.needed[cell.id] = []
     fix = _raised(error) or _FIXES.get(expected, _FIX_CONSTRAINT)
-    context.findings.append(
-        Finding(
-            id=cell.id,
-            area=AREA,
-            severity=Severity.ERROR,
-            object=cell.matrix.object,
-            message=message,
-            fix=fix,
-        )
-    )
+    context.findings.append(cell.finding(message, fix))
     context.evidence.traces[cell.id] = cell.trace(outcome, error)
     return False
 
@@ -434,14 +411,5 @@ def _add_conflict(
         )
         return
     context.refusing += conflict.texts
-    context.findings.append(
-        Finding(
-            id=cell.id,
-            area=AREA,
-            severity=Severity.ERROR,
-            object=cell.matrix.object,
-            message=message,
-            fix=conflict.fix,
-        )
-    )
+    context.findings.append(cell.finding(message, conflict.fix))
     context.evidence.traces[cell.id] = cell.trace(outcome, error)

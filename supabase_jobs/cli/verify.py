@@ -13,6 +13,7 @@ from supabase_jobs.cli.api_target import api_options, local_endpoint
 from supabase_jobs.cli.common import (
     advance,
     connected,
+    narrate,
     print_json,
     progress,
     settings,
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 _EFFECT = (
     "verify reads the catalogs, and inserts rows of its own that it rolls back within a second"
+)
+_IN_USE = (
+    "note: hooks, sign-in and functions of the project are called on an embedded server only;"
+    " verify the migrations there too"
 )
 
 
@@ -90,6 +95,7 @@ def command(
         return
 
     from supabase_jobs.database.connection import describe
+    from supabase_jobs.local.embedded import is_embedded
     from supabase_jobs.report.producers.verify import document
     from supabase_jobs.sources import project
     from supabase_jobs.verify.applicable import has_managed_relation
@@ -108,6 +114,8 @@ def command(
                 hint="Check its own tables: supabase-jobs audit. Add jobs tables: supabase-jobs"
                 " render.",
             )
+        if not is_embedded(connection):
+            narrate(_IN_USE)
         with progress("verifying", quiet=True):
             verification = verify(connection, expectations, areas, advance=advance)
         if endpoint is not None:

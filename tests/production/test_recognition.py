@@ -97,3 +97,25 @@ def test_verify_tries_no_fix_on_a_forwarded_port(cli: Run, in_use: Database) -> 
         ran = cli("verify", "--only", "structure", "--json", "--db-url", url)
     [finding] = [f for f in ran.json["findings"] if "open" in f["message"]]
     assert finding["fix"].startswith("-- Not tried: that would lock tables of a server in use.")
+    assert "functions of the project are called on an embedded server only" in ran.err
+
+
+def test_verify_calls_no_hook_on_a_forwarded_port(cli: Run, in_use: Database) -> None:
+    with connect(in_use.superuser_url) as connection:
+        connection.execute(
+            "create sequence public.calls;"
+            " create function public.check_request() returns void language sql"
+            " as $$ select nextval('public.calls') $$;"
+            " grant usage on sequence public.calls to anon, authenticated, service_role;"
+            " alter role authenticator set pgrst.db_pre_request = 'public.check_request'"
+        )
+    try:
+        with distance(in_use.server.port, 0) as tunnel:
+            url = in_use.url.replace(str(in_use.server.port), str(tunnel.port))
+            cli("verify", "--only", "access", "--json", "--db-url", url)
+        with connect(in_use.superuser_url) as connection:
+            called = connection.execute("select is_called from public.calls").fetchone()
+    finally:
+        with connect(in_use.superuser_url) as connection:
+            connection.execute("alter role authenticator reset pgrst.db_pre_request")
+    assert called == (False,)

@@ -112,11 +112,12 @@ def check(impersonation: Impersonation, rows: Sequence[Row], context: Context) -
     a database in use nothing is run: a sign-in locks what its triggers update for longer than
     others may wait, and what hooks write elsewhere is not undone.
     """
-    if not is_embedded(impersonation.connection):
-        return
     found: dict[str, list[_Function]] = {}
     for kind, name, text, literals in rows:
         found.setdefault(kind, []).append(_Function(name, text, literals))
+    [cluster] = found["cluster name"]
+    if not is_embedded(impersonation.connection, cluster.name):
+        return
     as_auth = "acts as Auth" in found
     tables = [table.name for table in found.get("table", ())]
     trials = [

@@ -109,8 +109,8 @@ def check(impersonation: Impersonation, rows: Sequence[Row], context: Context) -
 
     `rows` are those of `QUERY`. Comes after the fixture rows: the server names a function in errors
     as the first search_path of the session under which it ran sees it, and that is PostgREST's. On
-    a database in use nothing is run: a sign-in locks what its triggers update for longer than
-    others may wait, and what hooks write elsewhere is not undone.
+    a database in use nothing is run, because what hooks and triggers do outside the transaction
+    is not undone.
     """
     found: dict[str, list[_Function]] = {}
     for kind, name, text, literals in rows:

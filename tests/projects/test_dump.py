@@ -30,6 +30,8 @@ from tests.programs import unavailable
 PG_DUMP = binaries.embedded(max(binaries.EMBEDDED)).bin_dir / "pg_dump"
 DUMPING = "select pid from pg_stat_activity where application_name like 'supabase-jobs copy %'"
 
+DUMPING_AS = DUMPING.replace("select pid", "select application_name")
+
 LOCKED = f"select 1 from pg_locks where relation = 'public.notes'::regclass and pid in ({DUMPING})"
 
 
@@ -50,16 +52,20 @@ def without_keys(text: str) -> str:
     return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
 
 
-def pg_dumps() -> list[int]:
-    """The process ids of running programs that copy a schema."""
+def program_of(application_name: str) -> int:
+    """The process id of the program whose session has this name. Tests beside this one dump too."""
     if not Path("/proc/self").exists():
         unavailable("the test finds a process in /proc")
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if b"application_name='supabase-jobs copy" in (folder / "cmdline").read_bytes():
+            if (
+                f"application_name='{application_name}'".encode()
+                in (folder / "cmdline").read_bytes()
+            ):
                 found.append(int(folder.name))
-    return found
+    [program] = found
+    return program
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -96,7 +102,6 @@ def test_a_dump_whose_client_stands_still_is_ended_by_the_server(database: Datab
     port = int(psycopg.conninfo.conninfo_to_dict(database.url)["port"] or 0)
     with connect(database.superuser_url) as other, distance(port, 0.025) as proxy:
         errors: list[BaseException] = []
-        before = set(pg_dumps())
 
         def run() -> None:
             far = psycopg.conninfo.make_conninfo(database.url, port=proxy.port)
@@ -108,8 +113,9 @@ def test_a_dump_whose_client_stands_still_is_ended_by_the_server(database: Datab
 
         thread = threading.Thread(target=run)
         thread.start()
-        wait_for(lambda: other.execute(DUMPING).fetchone(), 30)
-        [program] = set(pg_dumps()) - before
+        wait_for(lambda: other.execute(DUMPING_AS).fetchone(), 30)
+        [(name,)] = other.execute(DUMPING_AS).fetchall()
+        program = program_of(str(name))
         os.kill(program, signal.SIGSTOP)
         try:
             wait_for(lambda: other.execute(DUMPING).fetchone() is None)

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from supabase_jobs.verify.expectations import Expectations
 
 _MISTAKE = Path(__file__).with_name("demo_mistake.sql")
-# the actions of the overview, of all those in the access matrix
-_ACTIONS = ("select", "insert own", "insert forged", "update", "delete")
 _REPORT = "report.html"
 # what this program writes into every HTML report
 _GENERATOR = '<meta name="generator" content="supabase-jobs">'
@@ -94,9 +92,8 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
         elif not result.ok:
             click.echo(report(document(result), "text", whole=False), nl=False)
         else:
-            if whole:
-                click.echo(report(document(result), "text", whole=False))
-            _show(result)
+            click.echo("Who can do what with the jobs of guests and users:")
+            click.echo(report(document(result), "text", whole=whole), nl=False)
             result = _make_and_fix_a_mistake(connection, expectations)
             write_report(command_settings.directory, result)
             click.echo(next_commands())
@@ -136,15 +133,6 @@ def _colour() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
-def _show(result: "Verification") -> None:
-    from supabase_jobs.report.overview import legend, overview
-
-    click.echo("Who can do what with the jobs of guests and users:")
-    click.echo(overview(result.grids[0], _ACTIONS, colour=_colour()), nl=False)
-    click.echo(legend(colour=_colour()), nl=False)
-    click.echo(click.style(f"ok: {result.checks} checks, every cell is as declared", fg="green"))
-
-
 def _make_and_fix_a_mistake(
     connection: "Connection", expectations: "Expectations"
 ) -> "Verification":
@@ -152,6 +140,7 @@ def _make_and_fix_a_mistake(
     after it.
     """
     from supabase_jobs.database.sql_files import sql_file
+    from supabase_jobs.report.formats import text
     from supabase_jobs.report.overview import overview
     from supabase_jobs.report.printable import sql
     from supabase_jobs.report.producers.verify import groups
@@ -164,9 +153,8 @@ def _make_and_fix_a_mistake(
     if broken.ok:
         raise VerificationError("verify does not report the mistake of the demo")
     click.echo("verify shows the cells that are wrong now:")
-    click.echo(
-        overview(broken.grids[0], _ACTIONS, colour=_colour(), only_mismatches=True), nl=False
-    )
+    wrong = overview(broken.grids[0], only_mismatches=True)
+    click.echo(text.matrix(wrong, colour=_colour()), nl=False)
     [group] = groups(broken.findings)
     fix = "\n".join(map(sql, group.fixes))
     click.echo(

@@ -5,6 +5,7 @@ A producer builds one Document; a format writes it. What differs between the com
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import ClassVar, TypeVar
 
 from supabase_jobs.findings import Case, Finding, Grid, Location, Severity
@@ -34,12 +35,19 @@ class Strong:
 Prose = tuple[str | Code | Strong, ...]
 
 
+class Extent(Enum):
+    """How much of a result a text shows."""
+
+    SHORT = "short"
+    WHOLE = "whole"
+
+
 @dataclass(frozen=True)
 class Line:
-    """A line of a text report. `only_short`: only if the report is shortened."""
+    """A line of a text report: in reports of one extent, or of both (None)."""
 
     text: str
-    only_short: bool = False
+    extent: Extent | None = None
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from supabase_jobs.findings import Verification
+from supabase_jobs.findings import Grid, Verification
 from supabase_jobs.report import write
 from supabase_jobs.report.formats import text
+from supabase_jobs.report.overview import overview
 from supabase_jobs.report.producers.verify import document
 from tests.verifications import BAD, FINDINGS, GOOD, MARKUP, MISMATCH
 
@@ -125,3 +126,41 @@ def test_markdown_stays_below_the_limit_and_reports_omitted_findings() -> None:
     assert len(shown.encode()) < document(BAD).limit.size + 1000
     assert " more findings do not fit" in shown
     assert "</details>" in shown
+
+
+def test_a_short_text_without_findings_has_a_part_of_the_first_matrix() -> None:
+    shown = text.write(document(replace(GOOD, grids=GOOD.grids * 2)), whole=False)
+    assert shown.splitlines()[-1] == "ok: 29 checks, 0 errors, 0 other findings, 0.3 s"
+    assert "action 4" in shown
+    assert "action 5" not in shown
+    assert shown.count("guest, its own thing") == 1
+    assert "passed: " not in shown
+    assert "\n--all prints every cell of the matrices.\n" in shown
+    assert "--all" not in written("text", GOOD)
+
+
+def test_the_rows_of_a_kind_with_equal_outcomes_are_one() -> None:
+    labels = ("guest, its own", "guest, of a user", "guest, of nobody", "user, its own", "user, x")
+    outcomes = (("rows",), ("hidden",), ("hidden",), ("rows",), ("violates",))
+    grid = Grid("t", ("select",), (*labels, *labels[:3]), (*outcomes, *[("denied",)] * 3))
+    folded = overview(grid)
+    assert folded.rows == (
+        "guest, its own",
+        "guest, of a user (+1)",
+        "user, its own",
+        "user, x",
+        "guest, 3 kinds of request",
+    )
+    wrong = overview(replace(grid, mismatches=frozenset({(2, 0)})), only_mismatches=True)
+    assert (wrong.rows, wrong.cells) == (("guest, of nobody",), (("hidden",),))
+    assert wrong.mismatches == {(0, 0)}
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_no_line_of_a_short_text_is_longer_than_the_terminal(width: int) -> None:
+    labels = tuple(f"guest, a thing of the {word} other" for word in ("first", "second"))
+    grid = replace(GOOD.grids[0], rows=(*labels, "service_role"))
+    lines = text.write(
+        document(replace(GOOD, grids=(grid,))), whole=False, width=width
+    ).splitlines()
+    assert max(map(len, lines)) <= width

@@ -1,7 +1,7 @@
 """Text for a terminal: matrices, findings by cause, and the verdict in the last line."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import indent
 
 from rich.table import Table as Columns
@@ -16,6 +16,7 @@ from supabase_jobs.report.document import (
     Detail,
     Document,
     Entry,
+    Extent,
     Findings,
     Legend,
     Line,
@@ -25,6 +26,7 @@ from supabase_jobs.report.document import (
     Outcomes,
     Tables,
 )
+from supabase_jobs.report.overview import overview
 from supabase_jobs.report.phrases import counted
 from supabase_jobs.report.terminal import Page
 
@@ -34,6 +36,7 @@ _LABEL = 26  # leaves space for six columns
 _SHOWN = 3
 _LISTED = 156
 _MESSAGE = 800
+_ONE_MORE = "(+1): and another one with the same outcomes"
 _SEVERITIES = {
     Severity.ERROR: "red",
     Severity.WARNING: "yellow",
@@ -74,6 +77,14 @@ def write(
     return writer.page.text()
 
 
+def matrix(grid: Grid, *, colour: bool = False, width: int = 80) -> str:
+    """One matrix, without a legend."""
+    page = Page(width, colour=colour)
+    for part in _parts(grid, width):
+        page.table(_outcomes(part))
+    return page.text()
+
+
 class _Writer:
     """Writes one document. `_printed` are the fixes and entries of supabase-jobs.toml so far."""
 
@@ -91,6 +102,9 @@ class _Writer:
         if not self._whole and self._document.results:
             return
         outcomes = self._document.of(Outcomes)
+        if outcomes and not self._whole:
+            self._overview(outcomes[0])
+            return
         for section in outcomes:
             for part in _parts(section.grid, self._width or 80):
                 self.page.table(_outcomes(part))
@@ -103,6 +117,17 @@ class _Writer:
         for legend in self._document.of(Legend):
             self._paragraph(_legend(legend), style="dim")
             self.page.line()
+
+    def _overview(self, first: Outcomes) -> None:
+        """The most important part of the first matrix."""
+        grid = overview(first.grid)
+        for part in _parts(grid, self._width or 80):
+            self.page.table(_outcomes(part))
+        outcomes = {outcome for cells in grid.cells for outcome in cells}
+        for legend in self._document.of(Legend):
+            known = {word: legend.words[word] for word in legend.words if word in outcomes}
+            words = known if len(known) == len(outcomes) else legend.words
+            self._paragraph(f"{_meanings(words)} · {_ONE_MORE}", style="dim")
 
     def tables(self) -> None:
         """The tables of numbers, each followed by an empty line."""
@@ -274,7 +299,9 @@ class _Writer:
 
     def _shown(self, lines: Sequence[Line]) -> list[str]:
         return [
-            printable.line(line.text) for line in lines if not (self._whole and line.only_short)
+            printable.line(line.text)
+            for line in lines
+            if line.extent is None or (line.extent is Extent.WHOLE) == self._whole
         ]
 
     def _paragraph(
@@ -303,8 +330,11 @@ def _omission(item: Omission) -> str:
 
 
 def _legend(legend: Legend) -> str:
-    words = [f"{word}: {meaning}" for word, meaning in legend.words.items()]
-    return " · ".join([*words, f"!: {legend.mark}"] if legend.mark else words)
+    return _meanings({**legend.words, "!": legend.mark} if legend.mark else legend.words)
+
+
+def _meanings(words: Mapping[str, str]) -> str:
+    return " · ".join(f"{word}: {meaning}" for word, meaning in words.items())
 
 
 # -------------------------------------------------------------------------------------------------

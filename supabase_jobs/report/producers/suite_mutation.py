@@ -10,6 +10,7 @@ from supabase_jobs.report.document import (
     Detail,
     Document,
     Entry,
+    Extent,
     Findings,
     Limit,
     Line,
@@ -169,11 +170,11 @@ def _closing(result: SuiteMutation, score: Score) -> Iterator[Line]:
         yield Line(
             "The SQL and the missing test of each survivor: --tests DIR writes the tests, --all"
             " prints both.",
-            only_short=True,
+            extent=Extent.SHORT,
         )
     if unclear := len(result.of("untested", "rejected")):
         faults = counted(unclear, "fault")
-        yield Line(f"--all also prints why {faults} could not be tested.", only_short=True)
+        yield Line(f"--all also prints why {faults} could not be tested.", extent=Extent.SHORT)
     yield Line(
         f"{verdict(result)}: score {score.percent} ({score.killed} of {score.total});"
         f" {counts(result)}; {result.seconds:.0f} s"

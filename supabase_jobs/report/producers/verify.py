@@ -15,6 +15,7 @@ from supabase_jobs.report.document import (
     Column,
     Document,
     Entry,
+    Extent,
     Findings,
     Legend,
     Limit,
@@ -45,9 +46,11 @@ prints, in their order.
 _HINTS = (
     Line("To see the SQL of a finding: supabase-jobs verify --explain ID (ids: --json)."),
     Line(
-        "To see every finding and the access matrix: supabase-jobs verify --all.", only_short=True
+        "To see every finding and the access matrix: supabase-jobs verify --all.",
+        extent=Extent.SHORT,
     ),
 )
+_WHOLE_MATRIX = Line("--all prints every cell of the matrices.", extent=Extent.SHORT)
 LEGEND = Legend(
     words={**OUTCOMES, "five digits": SQLSTATE_MEANING},
     items=(
@@ -89,7 +92,7 @@ def document(result: Verification) -> Document:
         unchecked=result.unchecked,
         default_location=default_location(result.locations),
         rules=_RULES,
-        hints=_HINTS if result.findings else (),
+        hints=_hints(result),
         instead=_NOT_APPLIED if result.not_applied else "",
         width=80,
         rest=(Code("supabase-jobs verify --all"), " prints all of them."),
@@ -168,6 +171,12 @@ def _lead(result: Verification) -> str:
     return text
 
 
+def _hints(result: Verification) -> tuple[Line, ...]:
+    if result.findings:
+        return _HINTS
+    return (_WHOLE_MATRIX,) if result.grids else ()
+
+
 def _closing(result: Verification, state: str) -> tuple[Line, ...]:
     errors = sum(finding.severity is Severity.ERROR for finding in result.findings)
     others = len(result.findings) - errors
@@ -178,8 +187,9 @@ def _closing(result: Verification, state: str) -> tuple[Line, ...]:
         f"{area.name} {area.passed}/{area.cases}{'' if area.checked else ' NOT CHECKED'}"
         for area in areas(result)
     )
+    all_passed = not result.findings and not result.unchecked
     return (
-        Line(f"passed: {passed}"),
+        Line(f"passed: {passed}", extent=Extent.WHOLE if all_passed else None),
         Line(
             f"{verdict}: {counted(result.checks, 'check')}, {counted(errors, 'error')},"
             f" {counted(others, 'other finding')}, {result.milliseconds / 1000:.1f} s"

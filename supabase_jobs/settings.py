@@ -37,7 +37,8 @@ class Settings:
     packaged sources are used. `allowed` maps `ALLOWED_SECTIONS` to their entries by name: user
     views and functions that bypass row level security on purpose, and intended policies and
     privileges on managed objects. `accepted_unchecked` maps each area or id of a case that `verify`
-    may leave unchecked to the reason for it. `db_url` is left out of the repr, because it may
+    may leave unchecked to the reason for it. `result_schemas` maps `result` and `metadata` to JSON
+    Schemas of the project. `db_url` is left out of the repr, because it may
     contain a password.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     variables: Mapping[str, object] = field(default_factory=dict)
     allowed: Mapping[str, Mapping[str, AllowedEntry]] = field(default_factory=dict)
     accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
+    result_schemas: Mapping[str, Path] = field(default_factory=dict)
     migrations: Path | None = None
     sql_dir: Path | None = None
     db_url: str | None = field(default=None, repr=False)
@@ -84,10 +86,16 @@ def load_settings(
         accepted_unchecked={
             name: entry.reason for name, entry in _entries(from_file, "accepted_unchecked").items()
         },
+        result_schemas=_result_schemas(directory, from_file.get("results", {})),
         migrations=found_migrations,
         sql_dir=_folder(directory, sql_dir, from_file.get("sql_dir"), "sql_dir"),
         db_url=_database_url(db_url, environ),
     )
+
+
+def _result_schemas(directory: Path, results: Mapping[str, str]) -> dict[str, Path]:
+    columns = {"schema": "result", "metadata_schema": "metadata"}
+    return {columns[key]: directory / value for key, value in results.items()}
 
 
 def _database_url(option: str | None, environ: Mapping[str, str]) -> str | None:

@@ -40,13 +40,16 @@ _MAX_SAMPLE = 10_000
 def command(ctx: click.Context, sample: int, strict: bool) -> None:
     """Sample completed jobs, and warn if result or metadata deviates from the documented format.
 
-    The format is advice, in two JSON Schemas of the package; the database accepts any JSON. Only
-    reads, and prints paths, counts and ids of jobs, never the values.
+    The format is advice, in two JSON Schemas of the package, or in those that [results] of
+    supabase-jobs.toml names; the database accepts any JSON. Only reads, and prints paths, counts
+    and ids of jobs, never the values.
     """
-    from supabase_jobs.operations.check_results import check
+    from supabase_jobs.operations.check_results import check, load_schemas
 
-    with connected(settings(ctx), _EFFECT) as connection:
-        result = check(connection, sample)
+    given = settings(ctx)
+    schemas = load_schemas(given.result_schemas)
+    with connected(given, _EFFECT) as connection:
+        result = check(connection, sample, schemas)
     if as_json(ctx):
         print_json(
             {

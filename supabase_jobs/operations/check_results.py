@@ -1,14 +1,13 @@
-"""Validate a sample of result and metadata against the JSON Schemas in `schemas/`, which are
-advice.
+"""Validate a sample of result and metadata against the JSON Schemas of the project, or those in
+`schemas/`, which are advice.
 
 The report holds paths, broken rules and numbers of rows, never a value.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from supabase_jobs.database.batch import read as read_rows
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.give_way import GiveWay, giving_way
 from supabase_jobs.database.limits import limits
+from supabase_jobs.errors import ConfigError
 from supabase_jobs.operations.statements import requires_migrations, statement
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -28,6 +28,16 @@ Problem = tuple[str, str]
 
 # JSON that PostgreSQL accepts and Python does not
 UNREADABLE = object()
+
+
+@dataclass(frozen=True)
+class ColumnSchema:
+    """The JSON Schema of a column. `names` are the properties that it names."""
+
+    column: str
+    file: Path
+    validator: Any
+    names: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,52 @@ class Sample:
     deviations: tuple[Deviation, ...]
 
 
-def check(connection: Connection, size: int) -> Sample:
+def load_schemas(files: Mapping[str, Path]) -> tuple[ColumnSchema, ...]:
+    """The schema of each column: a file of the project, or the packaged one.
+
+    Raises ConfigError for a file that cannot be read or is no JSON Schema.
+    """
+    packaged = {path.name.partition(".")[0]: path for path in sorted(SCHEMAS.glob("*.json"))}
+    return tuple(_load(column, path) for column, path in {**packaged, **files}.items())
+
+
+def _load(column: str, file: Path) -> ColumnSchema:
+    from jsonschema import Draft202012Validator  # a tenth of a second
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    try:
+        schema = json.loads(file.read_text(encoding="utf-8-sig"))
+        kind = validator_for(schema, default=Draft202012Validator)
+        kind.check_schema(schema)
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}", file=str(file)) from error
+    except ValueError as error:
+        raise ConfigError(f"{file.name} is not valid JSON: {error}", file=str(file)) from error
+    except SchemaError as error:
+        place = "/".join(map(str, error.absolute_path)) or "the document"
+        raise ConfigError(
+            f"{file.name} is no JSON Schema: {place}: {error.message}", file=str(file)
+        ) from error
+    # an empty registry: no reference is fetched from the network
+    validator = kind(schema, registry=Registry())
+    return ColumnSchema(column, file, validator, frozenset(_names(schema)))
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """The names of properties anywhere in a schema."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _names(part)
+    elif isinstance(schema, dict):
+        if isinstance(properties := schema.get("properties"), dict):
+            yield from properties
+        for part in schema.values():
+            yield from _names(part)
+
+
+def check(connection: Connection, size: int, schemas: Sequence[ColumnSchema]) -> Sample:
     """Check the `size` newest completed jobs, or all if there are fewer, in a read-only transaction
     of at most 10 s, which gives way to sessions that wait for it.
 
@@ -74,9 +129,9 @@ def check(connection: Connection, size: int) -> Sample:
         rows = giving_way(connection, "check-results", newest)
     parsed = []
     for row in rows:
-        values = {column: read(row[column]) for column in _validators()}
+        values = {schema.column: read(row[schema.column]) for schema in schemas}
         parsed.append({"id": row["id"], **values})
-    return compare(parsed)
+    return compare(parsed, schemas)
 
 
 def read(text: str | None) -> Any:
@@ -87,14 +142,14 @@ def read(text: str | None) -> Any:
         return UNREADABLE
 
 
-def compare(rows: Iterable[Mapping[str, Any]]) -> Sample:
+def compare(rows: Iterable[Mapping[str, Any]], schemas: Sequence[ColumnSchema]) -> Sample:
     """Validate rows (`id`, and a value for the column of each schema)."""
     counts: Counter[Problem] = Counter()
     examples: dict[Problem, str] = {}
     size = deviating = 0
     for row in rows:
         size += 1
-        problems = {p for column in _validators() for p in _problems(column, row[column])}
+        problems = {p for schema in schemas for p in _problems(schema, row[schema.column])}
         deviating += bool(problems)
         counts.update(problems)
         for problem in problems:
@@ -107,42 +162,48 @@ def compare(rows: Iterable[Mapping[str, Any]]) -> Sample:
     )
 
 
-@cache
-def _validators() -> dict[str, Any]:
-    """The validator of each column that has a schema."""
-    from jsonschema import Draft202012Validator  # a tenth of a second
+def _problems(schema: ColumnSchema, value: Any) -> Iterable[Problem]:
+    from referencing.exceptions import Unresolvable
 
-    return {
-        path.name.removesuffix(".schema.json"): Draft202012Validator(
-            json.loads(path.read_text(encoding="utf-8"))
-        )
-        for path in sorted(SCHEMAS.glob("*.schema.json"))
-    }
-
-
-def _problems(column: str, value: Any) -> Iterable[Problem]:
     if value is UNREADABLE:
-        yield column, "cannot be read: a number is too long, or the nesting too deep"
+        yield schema.column, "cannot be read: a number is too long, or the nesting too deep"
         return
-    for error in _validators()[column].iter_errors(value):
-        # The schemas descend only into properties that they name, so a path discloses no key of the
-        # data.
-        path = "".join(
-            "[]" if isinstance(step, int) else f".{step}" for step in error.absolute_path
-        )
-        rule, expected = error.validator, error.validator_value
-        if rule == "required":
-            yield from (
-                (f"{column}{path}.{name}", "is missing")
-                for name in expected
-                if name not in error.instance
-            )
-        else:
-            yield f"{column}{path}", _problem(rule, expected)
+    try:
+        for error in schema.validator.iter_errors(value):
+            yield from _deviations(schema, error)
+    except Unresolvable as error:
+        raise ConfigError(
+            f"{schema.file.name} refers to {error.ref}, which is not in it",
+            hint="Put it under $defs of the same file: nothing is fetched.",
+            file=str(schema.file),
+        ) from error
 
 
-def _problem(rule: str, expected: Any) -> str:
-    """Describe a broken rule from the schema alone; the library's message quotes the value."""
+def _deviations(schema: ColumnSchema, error: Any) -> Iterator[Problem]:
+    """The problems of an error of the validator, without a value or a key of the data."""
+    path = "".join(_step(step, schema.names) for step in error.absolute_path)
+    rule, expected = error.validator, error.validator_value
+    if rule != "required":
+        yield f"{schema.column}{path}", _problem(rule, expected)
+        return
+    for name in expected:
+        if name not in error.instance:
+            yield f"{schema.column}{path}.{name}", "is missing"
+
+
+def _step(step: str | int, names: frozenset[str]) -> str:
+    """A step of a path. A key that the schema does not name is data."""
+    if isinstance(step, int):
+        return "[]"
+    return f".{step}" if step in names else ".*"
+
+
+def _problem(rule: str | None, expected: Any) -> str:
+    """Describe a broken rule from the schema alone; the library's message quotes the value. A
+    schema that is `false` has no rule.
+    """
+    if rule is None:
+        return "has what is not allowed"
     if rule == "type":
         return f"is not {' or '.join([expected] if isinstance(expected, str) else expected)}"
     formats = {
@@ -150,4 +211,8 @@ def _problem(rule: str, expected: Any) -> str:
         "minLength": "is shorter than {}",
         "pattern": "does not match {}",
     }
-    return formats.get(rule, f"breaks the rule {rule}: {{}}").format(expected)
+    if rule in formats:
+        return formats[rule].format(expected)
+    if isinstance(expected, dict | list) and rule != "enum":
+        return f"breaks the rule {rule}"
+    return f"breaks the rule {rule}: {json.dumps(expected)}"

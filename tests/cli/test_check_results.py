@@ -1,5 +1,7 @@
 """`supabase-jobs check-results`: output and exit codes."""
 
+from pathlib import Path
+
 import psycopg
 
 from tests.fix_cli import Run
@@ -53,3 +55,16 @@ def test_invalid_sample_and_missing_migrations_exit_2(cli: Run, platform_url: st
         cli("check-results", "--json", "--db-url", platform_url).json["error"]["code"]
         == "not_applied"
     )
+
+
+def test_the_schemas_of_the_project(cli: Run, applied_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(applied_url) as connection:
+        insert_jobs(connection, {"pages": "none"})
+    (tmp_path / "own.json").write_text('{"properties": {"pages": {"type": "integer"}}}')
+    (tmp_path / "supabase-jobs.toml").write_text('[results]\nschema = "own.json"\n')
+    ran = cli("check-results", "--json", "--db-url", applied_url)
+    assert [one["path"] for one in ran.json["deviations"]] == ["result.pages"]
+    (tmp_path / "own.json").unlink()
+    missing = cli("check-results", "--db-url", applied_url)
+    assert missing.code == 2
+    assert "cannot read" in missing.err

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from psycopg.types.json import Jsonb
 
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.errors import PrivilegeError
+from supabase_jobs.errors import ConfigError, PrivilegeError
 from supabase_jobs.operations import check_results
 from supabase_jobs.operations.statements import NotAppliedError, statement
 from tests.fix_db import Make
@@ -26,11 +26,12 @@ DOCUMENTED = [
 ]
 RESULT, METADATA = DOCUMENTED
 NAMES = ("result", "metadata")
+PACKAGED = check_results.load_schemas({})
 
 
 def problems(result: Any = RESULT, metadata: Any = METADATA) -> dict[str, str]:
     """The deviations of one job: path and problem."""
-    sample = check_results.compare([{"id": "1", "result": result, "metadata": metadata}])
+    sample = check_results.compare([{"id": "1", "result": result, "metadata": metadata}], PACKAGED)
     assert sample.size == 1
     assert sample.deviating == bool(sample.deviations)
     return {deviation.path: deviation.problem for deviation in sample.deviations}
@@ -148,8 +149,8 @@ def test_the_sample_holds_the_newest_completed_jobs(make_database: Make, each_ma
             "update public.async_jobs set metadata = jsonb_build_object('last_check', now())"
         )
     with connect(url) as connection:
-        three = check_results.check(connection, 3)
-        everything = check_results.check(connection, 100)
+        three = check_results.check(connection, 3, PACKAGED)
+        everything = check_results.check(connection, 100, PACKAGED)
     assert (three.size, everything.size, everything.deviating) == (3, 5, 4)
     assert [(d.path, d.rows) for d in everything.deviations][:2] == [
         ("result.metrics", 2),
@@ -177,7 +178,7 @@ def test_json_that_python_cannot_parse_is_a_deviation(applied_url: str, unreadab
             " 'vision' = '1'"
         )
     with connect(applied_url) as connection:
-        sample = check_results.check(connection, 10)
+        sample = check_results.check(connection, 10, PACKAGED)
     assert (sample.size, sample.deviating) == (3, 1)
     metadata, vision = sample.deviations
     problems = {"cannot be read: a number is too long, or the nesting too deep"}
@@ -203,6 +204,67 @@ def test_missing_privileges_and_missing_migrations_raise(
         pytest.raises(PrivilegeError),
         connect(applied_url.replace("//postgres@", "//authenticator@")) as connection,
     ):
-        check_results.check(connection, 1)
+        check_results.check(connection, 1, PACKAGED)
     with pytest.raises(NotAppliedError), connect(platform_url) as connection:
-        check_results.check(connection, 1)
+        check_results.check(connection, 1, PACKAGED)
+
+
+OWN = {
+    "type": "object",
+    "required": ["pages"],
+    "properties": {"pages": {"type": "array", "items": {"$ref": "#/$defs/page"}}},
+    "additionalProperties": {"type": "integer"},
+    "$defs": {
+        "page": {"properties": {"number": {"enum": [1, 2]}}, "patternProperties": {"^x": False}}
+    },
+}
+
+
+def own_problems(tmp_path: Path, schema: Any, result: Any) -> dict[str, str]:
+    """The deviations of a result from a schema of the project."""
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps(schema))
+    schemas = check_results.load_schemas({"result": file})
+    sample = check_results.compare([{"id": "1", "result": result, "metadata": METADATA}], schemas)
+    return {deviation.path: deviation.problem for deviation in sample.deviations}
+
+
+def test_a_schema_of_the_project_takes_the_place_of_the_packaged_one(tmp_path: Path) -> None:
+    assert own_problems(tmp_path, OWN, {"pages": [{"number": 2}], "more": 1}) == {}
+    assert own_problems(tmp_path, OWN, {"pages": [{"number": 3}]}) == {
+        "result.pages[].number": "breaks the rule enum: [1, 2]"
+    }
+    assert own_problems(tmp_path, OWN, RESULT)["result.pages"] == "is missing"
+
+
+def test_a_key_that_the_schema_does_not_name_is_not_printed(tmp_path: Path) -> None:
+    result = {"pages": [{"x-ray of ana@example.com": 1}], "ana@example.com": "secret"}
+    assert own_problems(tmp_path, OWN, result) == {
+        "result.*": "is not integer",
+        "result.pages[]": "has what is not allowed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot read"),
+        ("{", "is not valid JSON"),
+        ('{"type": "texte"}', "is no JSON Schema: type: 'texte' is not valid"),
+        ("[]", "is no JSON Schema"),
+        ('{"pattern": "("}', "is no JSON Schema: pattern"),
+    ],
+)
+def test_a_file_that_is_no_schema(tmp_path: Path, text: str | None, message: str) -> None:
+    file = tmp_path / "own.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        check_results.load_schemas({"result": file})
+
+
+def test_a_reference_to_another_place_is_not_fetched(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"refers to https://example\.com/a\.json, which is not"):
+        ConfigError, match="refers to https://example.com/a.json, which is not in it"
+    ):
+        own_problems(tmp_path, {"$ref": "https://example.com/a.json"}, RESULT)

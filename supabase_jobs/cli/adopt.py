@@ -54,6 +54,7 @@ def command(ctx: click.Context, yes: bool, dry_run: bool, rows: bool) -> None:
     asked for on a terminal. Exit 4 if a difference is left.
     """
     from supabase_jobs.migrations import adopt, ledger
+    from supabase_jobs.migrations.locks import LockOptions
     from supabase_jobs.migrations.plan import plan
     from supabase_jobs.sources import project
 
@@ -75,7 +76,8 @@ def command(ctx: click.Context, yes: bool, dry_run: bool, rows: bool) -> None:
         undo = None
         if not dry_run and any(change.action != adopt.Action.KEEP for change in changes):
             undo = _undo_file(folder)
-            adopt.make_changes(connection, folder, found, changes, undo)
+            options = LockOptions(narrate=narrate)
+            adopt.make_changes(connection, folder, found, changes, undo, options)
     _print(ctx, changes, undo, dry_run=dry_run)
     if not adopt.agree_after(changes):
         ctx.exit(ExitCode.DRIFT)

@@ -124,7 +124,7 @@ def command(
     options: dict[str, Any] = {
         "to": to,
         "include_all": include_all,
-        "lock_options": LockOptions(lock_timeout_ms=lock_timeout, retries=retries),
+        "lock_options": LockOptions(lock_timeout_ms=lock_timeout, retries=retries, narrate=narrate),
     }
     if dry_run:
         _dry_run(ctx, given, files, options)

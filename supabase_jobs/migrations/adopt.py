@@ -242,7 +242,7 @@ def make_changes(
     found: Ledger,
     changes: Sequence[Change],
     undo: Path,
-    lock_options: LockOptions | None = None,
+    lock_options: LockOptions,
 ) -> None:
     """Change ledger rows and files in `folder`; write the SQL that restores the ledger to `undo`.
 
@@ -250,7 +250,6 @@ def make_changes(
     runner is active or ledger or files have changed since `found` was read, PrivilegeError (7), and
     MigrationError (6) if the ledger rejects a row. Nothing has changed then.
     """
-    lock_options = lock_options or LockOptions()
     rows = [change for change in changes if isinstance(change, WriteRow)]
     if rows and not found.is_complete:
         statements = "; ".join(statement.sql for statement in ledger.create_statements())

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -30,6 +30,9 @@ WITHOUT_LOCKS = (
 )
 _FIRST_PAUSE_SECONDS = 0.3
 _LONGEST_PAUSE_SECONDS = 5.0
+# of a wait: before the first line about it, and between two lines
+_SILENT_SECONDS = 1.0
+_TOLD_SECONDS = 5.0
 
 # The transaction is that which holds the runner lock: through a pooler the client does not know its
 # server process.
@@ -60,12 +63,13 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class LockOptions:
     """How long to wait for a lock, how often to retry after that, and how long to wait for another
-    runner.
+    runner. A wait of more than a second is narrated.
     """
 
     lock_timeout_ms: int = 500
     retries: int = 20
     runner_seconds: float = 30.0
+    narrate: Callable[[str], None] = lambda _line: None
 
 
 def lock_timeout_statement(lock_options: LockOptions) -> Statement:
@@ -90,7 +94,10 @@ def retry_while_locked(
     deadline: float | None = None
     gave_way = 0
     pauses = _growing_pauses(lock_options.retries)
+    waiting = _Waiting(lock_options.narrate)
+    tries = 0
     while True:
+        tries += 1
         blocking: list[BlockingSession] = []
         try:
             return attempt(blocking)
@@ -111,6 +118,7 @@ def retry_while_locked(
                     " --lock-timeout.",
                     sqlstate=error.sqlstate,
                 ) from None
+            waiting.tell(_waits(what, blocking, tries + 1, lock_options))
         except GaveWayError:
             gave_way += 1
             pause = next(pauses, None)
@@ -125,7 +133,33 @@ def retry_while_locked(
                     hint="Wait until it has finished; `supabase-jobs status` shows its progress.",
                 ) from None
             pause = _POLL_SECONDS * _jitter()
+            waiting.tell(
+                "another supabase-jobs is applying migrations; waiting for at most"
+                f" {lock_options.runner_seconds:.0f} s"
+            )
         time.sleep(pause)
+
+
+class _Waiting:
+    """Tells about a wait after a second, and again every five."""
+
+    def __init__(self, narrate: Callable[[str], None]) -> None:
+        self._narrate = narrate
+        self._next = time.monotonic() + _SILENT_SECONDS
+
+    def tell(self, line: str) -> None:
+        """Narrate the line if it is time."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._narrate(line)
+            self._next = now + _TOLD_SECONDS
+
+
+def _waits(
+    what: str, blocking: Sequence[BlockingSession], next_try: int, lock_options: LockOptions
+) -> str:
+    held = f", held by {blocking[0]}" if blocking else ""
+    return f"{what}: waiting for a lock{held}; try {next_try} of {lock_options.retries + 1}"
 
 
 def with_runner_lock(

@@ -8,12 +8,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from supabase_jobs.migrations import adopt
+from supabase_jobs.migrations import adopt, locks
 from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions
 from tests.fix_cli import Run, SupabaseCli
 from tests.fix_db import Make
@@ -310,9 +311,7 @@ def test_adopt_works_through_a_pooler(
 def test_beside_another_runner_nothing_changes(
     make_database: Make, tmp_path: Path, cli: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        adopt, "LockOptions", lambda: LockOptions(lock_timeout_ms=100, runner_seconds=0.1)
-    )
+    monkeypatch.setattr(locks, "LockOptions", partial(LockOptions, 100, runner_seconds=0.1))
     url = make_database("platform").url
     orphans = make(url, tmp_path / "project", count=2)
     with psycopg.connect(url) as other:

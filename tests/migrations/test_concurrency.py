@@ -2,6 +2,7 @@
 behind.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,24 @@ def test_a_dry_run_waits_for_another_runner(platform_url: str, files: Path, cli:
     ran = cli("apply", "--dry-run", "--db-url", platform_url, "--migrations", str(files))
     running.communicate(timeout=30)
     assert (running.returncode, ran.code) == (0, 0)
+    assert (
+        ran.err.count("another supabase-jobs is applying migrations; waiting for at most 30 s") == 1
+    )
+
+
+def test_a_wait_for_a_lock_names_its_holder(platform_url: str, files: Path, cli: Run) -> None:
+    write(files, "20260101000000_more.sql", "alter table public.waited_for add column more text")
+    with psycopg.connect(platform_url, application_name="the app") as other:
+        other.execute("create table public.waited_for (id integer primary key)")
+        other.commit()
+        other.execute("select * from public.waited_for")
+        options = ["--db-url", platform_url, "--migrations", str(files)]
+        ran = cli("apply", *options, "--lock-timeout", "400", "--retries", "3")
+    assert ran.code == 5
+    [line] = [line for line in ran.err.splitlines() if "waiting for a lock" in line]
+    assert line.startswith("20260101000000_more.sql: waiting for a lock, held by pid ")
+    assert "(the app, idle in transaction, for " in line
+    assert re.search(r"; try [34] of 4$", line)
 
 
 def test_a_ledger_that_push_creates_concurrently_is_used(platform_url: str, files: Path) -> None:

@@ -11,6 +11,15 @@ from supabase_jobs.errors import ConfigError
 
 FILE_NAME = "supabase-jobs.toml"
 DB_URL_VARIABLE = "SUPABASE_DB_URL"
+
+# `mutate --run` sets them for the pytest plugin
+LEARN_VARIABLE = "SUPABASE_JOBS_LEARN"
+"""The file that gets a line of JSON: the words of the SQL that each test file sends."""
+ORDER_VARIABLE = "SUPABASE_JOBS_ORDER"
+"""The test files that come first, as JSON, or REVERSED_ORDER. With a list, the first failed test
+ends the run.
+"""
+REVERSED_ORDER = "reversed"
 DEFAULT_MIGRATIONS = Path("supabase") / "migrations"
 
 ALLOWED_SECTIONS = ("allowed_bypasses", "allowed_privileges")

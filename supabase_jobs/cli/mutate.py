@@ -103,6 +103,12 @@ _NAMES = {"tables": "table", "tests_folder": "tests", "whole": "all"}
     " (default: none for the suite without a fault, then four times its time, and at least 10).",
 )
 @click.option(
+    "--select-tests",
+    type=click.Choice(("auto", "off")),
+    help="With --run and pytest: auto (the default) runs the files that use the faulty object"
+    " first, and ends a run at its first failed test; off runs all tests in their order.",
+)
+@click.option(
     "--tests",
     "tests_folder",
     metavar="DIR",
@@ -237,6 +243,7 @@ def _run_suite(
                 tables=options["tables"],
                 excluded=frozenset() if options["tables"] else _managed(given),
                 timeout=options["timeout"],
+                selects=options["select_tests"] != "off",
                 audit=hiding(audit_options, database.private, database.definitions),
             ),
         )

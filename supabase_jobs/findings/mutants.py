@@ -129,7 +129,8 @@ class SuiteMutation:
     because of Ctrl-C.
 
     `derived` is the number of faults before `--sample`, and `seed` its seed. The suite took
-    `suite_seconds` without a fault, and may take `timeout`.
+    `suite_seconds` without a fault, and may take `timeout`. `untouched` are objects that no test
+    names.
     """
 
     mutants: tuple[SuiteMutant, ...]
@@ -142,6 +143,7 @@ class SuiteMutation:
     jobs: int
     seconds: float
     database: str = ""
+    untouched: frozenset[str] = frozenset()
 
     def of(self, *states: str) -> tuple[SuiteMutant, ...]:
         """The mutants in these states."""

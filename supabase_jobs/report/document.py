@@ -156,7 +156,7 @@ class Entry:
     name the object. `is_graded`: Markdown shows the badge. `explained` are findings that exist only
     because of it. `accept` are entries for supabase-jobs.toml. `footer` is the last line on a page.
     `id` is in text reports only. `position` is its place there: they have the entries of all
-    sections in one list.
+    sections in one list. `brief` is the sentence of a shortened text, which entries may share.
     """
 
     severity: Severity
@@ -175,6 +175,7 @@ class Entry:
     footer: str = ""
     id: str = ""
     position: int = 0
+    brief: str = ""
 
     @property
     def findings(self) -> int:

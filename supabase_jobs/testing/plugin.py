@@ -2,6 +2,7 @@
 modules only on use.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -45,6 +46,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "supabase_guest_header",
         "request header with the guest id (default: guest_header of supabase-jobs.toml)",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell `mutate --run` which objects a test file uses, and follow the order that it sets."""
+    if not os.environ.keys().isdisjoint({"SUPABASE_JOBS_LEARN", "SUPABASE_JOBS_ORDER"}):
+        from supabase_jobs.testing.order import register
+
+        register(config)
 
 
 def pytest_report_collectionfinish(

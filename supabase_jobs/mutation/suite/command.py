@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import TemporaryFile
@@ -77,22 +78,28 @@ class Suite:
             start_new_session=True,
         )
 
-    def run(self, copy: Copy, mutant: str, timeout: float | None) -> SuiteOutcome:
-        """Run the command on a copy and wait for its end. What it has left in its process group is
-        killed.
+    def run(
+        self,
+        copy: Copy,
+        mutant: str,
+        timeout: float | None,
+        variables: Mapping[str, str] | None = None,
+    ) -> SuiteOutcome:
+        """Run the command on a copy, with more environment variables, and wait for its end. What it
+        has left running is killed, in its process group and, on Linux, elsewhere.
         """
         started = time.monotonic()
         with TemporaryFile() as output:
             process = subprocess.Popen(  # noqa: S602  the user's own command line
                 self.command,
                 shell=True,
-                env=_environment(copy, mutant),
+                env=_environment(copy, mutant, variables or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            self._add(process.pid)
+            self._add(process.pid, copy.name)
             code: int | None = None
             try:
                 code = process.wait(timeout)
@@ -100,6 +107,7 @@ class Suite:
                 pass
             finally:
                 _kill(process.pid)
+                guard.kill_all(copy.name)
                 process.wait()
                 self._remove(process.pid)
             seconds = time.monotonic() - started
@@ -127,10 +135,10 @@ class Suite:
             self._guard.stdin.close()
         self._guard.wait()
 
-    def _add(self, group: int) -> None:
+    def _add(self, group: int, copy: str) -> None:
         with self._lock:
             self._groups.add(group)
-            self._tell(f"+{group}")
+            self._tell(f"+{group} {copy}")
             if self._stopped:
                 _kill(group)
 
@@ -146,12 +154,13 @@ class Suite:
             self._guard.stdin.flush()
 
 
-def _environment(copy: Copy, mutant: str) -> dict[str, str | bytes]:
+def _environment(copy: Copy, mutant: str, variables: Mapping[str, str]) -> dict[str, str | bytes]:
     kept = {name: value for name, value in os.environ.items() if name not in _OTHER_SERVERS}
-    own = copy.variables | {
+    own = {**copy.variables, **variables} | {
         DB_URL_VARIABLE: copy.url,
         "DATABASE_URL": copy.url,
         "SUPABASE_JOBS_MUTANT": mutant,
+        guard.COPY_VARIABLE: copy.name,
     }
     # in UTF-8: the encoding of the locale may lack characters of a name
     return kept | {name: value.encode() for name, value in own.items()}

@@ -4,7 +4,7 @@ time.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from contextvars import copy_context
@@ -29,6 +29,7 @@ from supabase_jobs.mutation.suite.faults import (
     project_objects,
     sample,
 )
+from supabase_jobs.mutation.suite.learned import Learned, learning
 
 _LEAST_TIMEOUT, _TIMEOUT_FACTOR = 10.0, 4.0
 _SHOWN_LINES = 20
@@ -44,7 +45,8 @@ class SuiteOptions:
     `verify` covers.
 
     `timeout` in seconds replaces the one that follows from the run without a fault, and limits this
-    run too.
+    run too. `selects`: the test files that use the faulty object come first, and the first failed
+    test ends the run.
     """
 
     command: str
@@ -55,6 +57,7 @@ class SuiteOptions:
     tables: Sequence[str] = ()
     excluded: frozenset[str] = frozenset()
     timeout: float | None = None
+    selects: bool = True
     audit: AuditOptions = field(default_factory=AuditOptions)
 
 
@@ -77,6 +80,7 @@ class SuiteRun:
         self._plan: Plan | None = None
         self._mutants: dict[str, SuiteMutant] = {}
         self._lock = threading.Lock()
+        self._learned = Learned()
         # more threads than runs of the suite: another copy is made or audited meanwhile
         self._slots = threading.Semaphore(options.jobs)
         self.notes: list[str] = []
@@ -111,6 +115,8 @@ class SuiteRun:
             copies.start()
             slowest = self._check_suite(suite, copies, checking)
             timeout = options.timeout or max(_LEAST_TIMEOUT, _TIMEOUT_FACTOR * slowest)
+            # stable: the most dangerous faults of the objects with tests come first
+            faults.sort(key=lambda fault: not self._learned.files(fault.object))
             self._plan = Plan(faults, len(derived), slowest, timeout)
             for statement in sorted(copies.missing_settings):
                 self.notes.append(
@@ -134,9 +140,17 @@ class SuiteRun:
             suite_seconds=plan.suite_seconds,
             timeout=plan.timeout,
             jobs=options.jobs,
+            untouched=self._untouched(plan),
             seconds=time.monotonic() - self._started,
             database=database,
         )
+
+    def _untouched(self, plan: Plan) -> frozenset[str]:
+        """The objects that no test names, if the suite told which it names."""
+        if not self._learned:
+            return frozenset()
+        faults = [fault for fault in plan.faults if not self._learned.files(fault.object)]
+        return frozenset(fault.fault.object for fault in faults)
 
     def _derive(self) -> list[SuiteFault]:
         options = self._options
@@ -165,8 +179,10 @@ class SuiteRun:
     ) -> float:
         """The seconds of the slowest run without a fault. Raises ConfigError if one fails."""
         checking(1, 2)
-        with copies.copy() as copy:
-            first = suite.run(copy, "", self._options.timeout)
+        with copies.copy() as copy, learning() as learned:
+            variables = learned.variables if self._options.selects else {}
+            first = suite.run(copy, "", self._options.timeout, variables)
+            self._learned = learned.result()
             if not first.passed:
                 raise _failed(suite.command, first, "fails without a fault")
             if not copies.sessions([copy]):
@@ -178,7 +194,16 @@ class SuiteRun:
                 )
         checking(2, 2)
         jobs = self._options.jobs
-        outcomes = _parallel(suite, jobs, self._run_unmodified, [(suite, copies)] * jobs)
+        runs: list[tuple[object, ...]] = [(suite, copies, {})] * jobs
+        if len(self._learned.words) > 1:
+            runs.append((suite, copies, self._learned.reversed))
+        outcomes = _parallel(suite, jobs, self._run_unmodified, runs)
+        if len(outcomes) > jobs and not outcomes.pop().passed:
+            self._learned = Learned()
+            self.notes.append(
+                "the suite fails if its files run in another order, so each run has all tests in"
+                " the order of the suite"
+            )
         for outcome in outcomes:
             if not outcome.passed:
                 what = "passes once, and fails when it runs again" + (
@@ -187,9 +212,11 @@ class SuiteRun:
                 raise _failed(suite.command, outcome, what)
         return max(outcome.seconds for outcome in [first, *outcomes])
 
-    def _run_unmodified(self, suite: Suite, copies: Copies) -> SuiteOutcome:
+    def _run_unmodified(
+        self, suite: Suite, copies: Copies, variables: Mapping[str, str]
+    ) -> SuiteOutcome:
         with copies.copy() as copy:
-            return suite.run(copy, "", self._options.timeout)
+            return suite.run(copy, "", self._options.timeout, variables)
 
     def _run_all(
         self,
@@ -219,7 +246,8 @@ class SuiteRun:
             if error is not None:
                 return _describe(fault, "rejected", (error,), started)
             with self._slots:
-                outcome = suite.run(copy, fault.fault.id, timeout)
+                order = self._learned.order(fault.object)
+                outcome = suite.run(copy, fault.fault.id, timeout, order)
         if not outcome.passed:
             return _describe(fault, "killed", outcome.failed_tests, started)
         with copies.copy() as copy:  # the suite may have committed something

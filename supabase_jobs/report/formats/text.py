@@ -166,11 +166,16 @@ class _Writer:
 
     def _sentences(self, entries: Sequence[Entry]) -> None:
         """A line for each entry; equal ones, such as the two ORs of a policy, share a line."""
-        places = Counter(
-            f"{entry.label}{printable.line(entry.messages[0].text)}" for entry in entries
+        briefs = {f"{entry.label}{entry.brief}" for entry in entries if entry.brief}
+        lines = Counter(
+            f"{entry.label}{printable.line(entry.brief or entry.messages[0].text)}"
+            for entry in entries
         )
-        for sentence, number in places.items():
-            self.page.line(f"{sentence} ({number} places)" if number > 1 else sentence)
+        for line, number in lines.items():
+            if line in briefs:
+                self.page.line(f"{line} ({counted(number, self._document.noun)})")
+            else:
+                self.page.line(f"{line} ({number} places)" if number > 1 else line)
         self.page.line()
 
     def _entry(self, entry: Entry) -> None:

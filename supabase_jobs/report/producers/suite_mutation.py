@@ -1,7 +1,7 @@
 """The document of `mutate --run`: scores, and the faults that no test detected."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 
 from supabase_jobs.findings import Severity, SuiteMutant, SuiteMutation
@@ -81,6 +81,7 @@ def contract(result: SuiteMutation) -> Mapping[str, object]:
             "seconds": round(result.suite_seconds, 2),
             "timeout": round(result.timeout, 2),
             "jobs": result.jobs,
+            "untouched": sorted(result.untouched),
         },
         "seconds": round(result.seconds, 2),
     }
@@ -192,7 +193,7 @@ def _sections(result: SuiteMutation) -> Iterator[Section]:
     )
     yield Tables("Scores", "scores", tuple(table for table in tables if table.rows))
     if result.survivors:
-        entries = tuple(map(_entry, result.survivors))
+        entries = tuple(_entry(mutant, result.untouched) for mutant in result.survivors)
         yield Findings(title="", entries=entries, anchor="survivors", heading="Survivors")
     if rejected := result.of("rejected"):
         items = tuple(Omission(m.id, "; ".join(m.by)) for m in rejected)
@@ -202,7 +203,7 @@ def _sections(result: SuiteMutation) -> Iterator[Section]:
         yield Omissions(title="Not tested", label="not tested: ", items=items, anchor="untested")
 
 
-def _entry(mutant: SuiteMutant) -> Entry:
+def _entry(mutant: SuiteMutant, untouched: Collection[str]) -> Entry:
     details = [Detail("", mutant.sql, "sql")]
     if mutant.note:
         details.append(Detail("no test", mutant.note))
@@ -213,6 +214,7 @@ def _entry(mutant: SuiteMutant) -> Entry:
         severity=Severity.ERROR,
         object=mutant.object,
         messages=(Message(mutant.sentence),),
+        brief=f"No test names {mutant.object}" if mutant.object in untouched else "",
         label="SURVIVED  ",
         badge="survived",
         is_named=False,

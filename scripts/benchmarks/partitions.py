@@ -27,9 +27,10 @@ from benchmarks.queries import (
     interleaved,
     latency_limit,
 )
+from supabase_jobs.database import query_plan
 from supabase_jobs.database.connection import connect
-from supabase_jobs.verify.plans import queries, query_plan
-from supabase_jobs.verify.plans.query_plan import QueryPlan
+from supabase_jobs.database.query_plan import QueryPlan
+from supabase_jobs.verify.plans import queries
 
 SHARE = 10  # the smaller tables have this part of the rows
 

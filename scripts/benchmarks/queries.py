@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 from benchmarks.databases import GUEST, HERE, SETTINGS, USER, Databases
 from benchmarks.figures import Figure, holds
+from supabase_jobs.database import query_plan
 from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.database.query_plan import QueryPlan
 from supabase_jobs.session import impersonation
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify.expectations import load_expectations
-from supabase_jobs.verify.plans import queries, query_plan
+from supabase_jobs.verify.plans import queries
 from supabase_jobs.verify.plans.queries import Query
-from supabase_jobs.verify.plans.query_plan import QueryPlan
 
 SMALL = 50_000
 RATIO, ALLOWANCE_MS, SHORT_MS = 1.3, 0.2, 1.0

@@ -29,6 +29,10 @@ from supabase_jobs.audit.leaks.leak import (
     shown,
 )
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.performance import kinds as performance
+from supabase_jobs.audit.performance.context import Context
+from supabase_jobs.audit.performance.plans import Planner
+from supabase_jobs.audit.performance.proofs import findings as proven
 from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import add_states
@@ -54,6 +58,7 @@ from supabase_jobs.findings import (
     Audit,
     AuditCell,
     AuditedRelation,
+    AuditFinding,
     Explanation,
     NotTested,
     Severity,
@@ -91,7 +96,7 @@ class Options:
     database with copied rows, and `hide` gets the values that were computed from them. `token_hook`
     is the schema and the name of the function that changes access tokens. `seconds` limits the
     probes. `advance` gets the number of the part that begins, and of all: rows, tables, views and
-    functions, topics, causes.
+    functions, topics, causes. `performance`: look for what makes requests slow, too.
     """
 
     served: Sequence[str] = ("public",)
@@ -114,6 +119,7 @@ class Options:
     token_hook: tuple[str, str] | None = None
     seconds: float = LIMITS.seconds
     advance: Callable[[int, int], None] = lambda _number, _total: None
+    performance: bool = False
 
 
 def audit(connection: Connection, options: Options) -> Audit:
@@ -262,6 +268,13 @@ def audit(connection: Connection, options: Options) -> Audit:
             )
         findings = [one.finding(proofs) for one in repaired]
         explained = {key: one.explanation(proofs) for key, one in beyond_baseline.items()}
+        slow: tuple[AuditFinding, ...] = ()
+        if options.performance:
+            trials.extend(Deadline(time.monotonic() + LIMITS.repair_seconds))
+            own = [relation for relation in found.tables if selected(relation, options)]
+            context = Context(found, own, everyone, Planner(acting))
+            leaking = [one for one in repaired if one.leak.id not in options.intended]
+            slow = tuple(proven(trials, performance.find(context), _policies(leaking)))
     explained |= by_grant
     findings += fixes.of_policies(
         plan, [leak for leak in found_leaks if isinstance(leak, PolicyLeak)]
@@ -293,7 +306,18 @@ def audit(connection: Connection, options: Options) -> Audit:
         },
         tested={**access.tested(probes.attempts, tried), **access.tested_topics(channels)},
         repairs=together,
+        performance=slow,
     )
+
+
+def _policies(leaking: Iterable[Repaired]) -> set[tuple[str, str]]:
+    """The tables and names of the policies that errors and warnings are about."""
+    return {
+        (one.leak.object.partition(" (")[0], policy)
+        for one in leaking
+        if one.leak.severity.is_problem
+        for policy in one.policies
+    }
 
 
 def _repaired(

@@ -95,7 +95,8 @@ EMITTED = ("pgtap", "pytest")
 @click.option(
     "--strict",
     is_flag=True,
-    help="With a baseline or --migrations-from: narrower access is an error too.",
+    help="With a baseline or --migrations-from: narrower access is an error too; with"
+    " --performance: a warning of it.",
 )
 @click.option(
     "--emit",
@@ -153,6 +154,12 @@ EMITTED = ("pgtap", "pytest")
     help="Also call functions that may change something. What they do outside of the database"
     " remains.",
 )
+@click.option(
+    "--performance",
+    is_flag=True,
+    help="Also report what makes requests slow, with SQL that was tried: calls in policies that run"
+    " for each row, missing and duplicate indexes. It fails nothing, with --strict a warning does.",
+)
 @report_options(FORMATS)
 @api_options("Send the cells of tables also as requests")
 @shared_options
@@ -176,6 +183,7 @@ def command(
     no_rows: bool,
     in_place: bool,
     call_functions: bool,
+    performance: bool,
     forms: tuple[str, ...],
     as_json: bool,
     files: tuple[Path, ...],
@@ -224,6 +232,7 @@ def command(
         "--fix": fix is not None,
         "--seed": seed,
         "--default-grants": default_grants is not None,
+        "--performance": performance,
     }
     if migrations_from is not None and any(beside_diff.values()):
         other = next(option for option, is_given in beside_diff.items() if is_given)
@@ -262,6 +271,7 @@ def command(
         stable=bool(emitted),
         token_hook=token_hook(given),
         advance=advance,
+        performance=performance,
     )
     if migrations_from is not None:
         diff = _diff(given, migrations_from, options, known, strict=strict)
@@ -313,6 +323,8 @@ def command(
             else:
                 result = audit(connection, options)
         _say_who_cannot_sign_in(given, result)
+        if strict:
+            result = _strict_about_performance(result)
         result = _with_lacking(_fail_if_nothing_is_reached(result, options), database, options)
         if endpoint is not None and database.target is not None:
             from supabase_jobs.audit.http import compare
@@ -394,6 +406,19 @@ def _say_who_cannot_sign_in(given: "Settings", result: "Audit") -> None:
             "note: [auth] enable_anonymous_sign_ins is off; what people could do after an anonymous"
             " sign-in is tested all the same"
         )
+
+
+def _strict_about_performance(result: "Audit") -> "Audit":
+    """The warnings of --performance as errors."""
+    from supabase_jobs.findings import Severity
+
+    graded = (
+        replace(finding, severity=Severity.ERROR)
+        if finding.severity is Severity.WARNING
+        else finding
+        for finding in result.performance
+    )
+    return replace(result, performance=tuple(graded))
 
 
 def _with_lacking(result: "Audit", database: "ProjectDatabase", options: "Options") -> "Audit":

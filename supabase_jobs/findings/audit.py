@@ -155,7 +155,8 @@ class Audit:
     caller) to the kinds of actions that were tried with a certain outcome. `api_cells` is the
     number of cells that were also sent to an API, if one was given. `default_grants` is the state
     of the default privileges, "on" or "off", if it is known. `repairs` are the
-    proven ones together, if they were asked for.
+    proven ones together, if they were asked for. `performance` is what makes requests slow; its
+    warnings fail nothing.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -177,11 +178,13 @@ class Audit:
     api_cells: int | None = None
     default_grants: str | None = None
     repairs: Repairs | None = None
+    performance: tuple[AuditFinding, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether no finding is an error, and everything was tested or its omission accepted."""
-        return not any(f.severity is Severity.ERROR for f in self.findings) and not self.unchecked
+        found = (*self.findings, *self.performance)
+        return not any(f.severity is Severity.ERROR for f in found) and not self.unchecked
 
     @property
     def unchecked(self) -> tuple[str, ...]:

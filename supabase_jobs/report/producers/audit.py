@@ -97,7 +97,8 @@ def document(result: Audit) -> Document:
     """The matrix with what was tried, the leaks, the changes since the baseline, and what was not
     tested.
     """
-    found = tuple(results(result.findings, result.not_tested, result.locations))
+    every = (*result.findings, *result.performance)
+    found = tuple(results(every, result.not_tested, result.locations))
     return Document(
         command=AREA,
         title="audit",
@@ -120,13 +121,13 @@ def document(result: Audit) -> Document:
         hints=(Line(_ACCEPT),) if set(result.unchecked) - {"database"} else (),
         width=100,
         marker=MARKER,
-        counts=_by_severity(result),
+        counts=_by_severity(every),
         has_contents=True,
     )
 
 
-def _by_severity(result: Audit) -> dict[Severity, int]:
-    found = Counter(finding.severity for finding in result.findings)
+def _by_severity(findings: Iterable[AuditFinding]) -> dict[Severity, int]:
+    found = Counter(finding.severity for finding in findings)
     return {severity: found[severity] for severity in Severity}
 
 
@@ -136,7 +137,7 @@ def _chosen(item: object, keys: Iterable[str]) -> dict[str, object]:
 
 def contract(result: Audit) -> Mapping[str, object]:
     """`{"ok", "findings", "matrix", "coverage", "summary"}`, the contract of the CLI."""
-    counts = {severity.value: number for severity, number in _by_severity(result).items()}
+    counts = {severity.value: number for severity, number in _by_severity(result.findings).items()}
     return {
         "ok": result.ok,
         "findings": [
@@ -156,6 +157,7 @@ def contract(result: Audit) -> Mapping[str, object]:
         },
         "default_grants": result.default_grants,
         **_repairs(result),
+        **_performance(result),
         "summary": {**counts, "ms": round(result.milliseconds, 1)},
     }
 
@@ -166,6 +168,18 @@ def _place(finding: AuditFinding, locations: Mapping[str, Location]) -> dict[str
     if location is None:
         return {"file": None, "line": None}
     return {"file": location.file, "line": location.line}
+
+
+def _performance(result: Audit) -> Mapping[str, object]:
+    """The findings of `--performance`."""
+    if not result.performance:
+        return {}
+    return {
+        "performance": [
+            {**_chosen(finding, _KEYS), **_place(finding, result.locations)}
+            for finding in result.performance
+        ]
+    }
 
 
 def _repairs(result: Audit) -> Mapping[str, object]:
@@ -210,6 +224,8 @@ def _lead(result: Audit) -> str:
 
 def _closing(result: Audit) -> str:
     text = f"{'ok' if result.ok else 'FAILED'}: {_totals(result)}"
+    if result.performance:
+        text += f"; performance: {severities(result.performance)}"
     if result.unchecked:
         text += f", {counted(len(set(result.unchecked)), 'object')} not tested"
     return f"{text}; {coverage(result)}, {result.milliseconds / 1000:.1f} s"
@@ -300,7 +316,8 @@ def _counts_as_leak(finding: AuditFinding) -> bool:
 
 def _entries(result: Audit, findings: Iterable[AuditFinding]) -> tuple[Entry, ...]:
     """Findings with the same object, severity, cause and fix together, in their order."""
-    positions = {id(finding): number for number, finding in enumerate(result.findings)}
+    every = (*result.findings, *result.performance)
+    positions = {id(finding): number for number, finding in enumerate(every)}
     return tuple(_entry(result, group, positions[id(group[0])]) for group in by_cause(findings))
 
 
@@ -511,6 +528,12 @@ def _sections(result: Audit) -> Iterator[Section]:
             entries=tuple(map(_question, _questions(result))),
             anchor="questions",
             is_checklist=True,
+        ),
+        Findings(
+            title="Performance",
+            entries=_entries(result, result.performance),
+            anchor="performance",
+            folded=counted(len(result.performance), "suggestion") + " for performance",
         ),
     )
     yield from (part for part in parts if part.entries)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from supabase_jobs.database import query_plan
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.query_plan import QueryPlan
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import impersonation, script
 from supabase_jobs.session.caller import Caller
@@ -19,7 +21,7 @@ from supabase_jobs.verify import structure
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.lints.check import run_lints
-from supabase_jobs.verify.plans import AREA, queries, query_plan
+from supabase_jobs.verify.plans import AREA, queries
 from supabase_jobs.verify.plans.planner import (
     Check,
     Explain,
@@ -27,7 +29,6 @@ from supabase_jobs.verify.plans.planner import (
     Planner,
 )
 from supabase_jobs.verify.plans.queries import FastQueries, Query
-from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.structure import snapshot as structure_snapshot
 
 # An index is usable if the planner chooses it under one of these settings. The second makes it

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from supabase_jobs.database import query_plan
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
+from supabase_jobs.database.query_plan import QueryPlan
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
@@ -23,8 +25,6 @@ from supabase_jobs.session.impersonation import (
 from supabase_jobs.session.runner import Runner, Task
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.plans import query_plan
-from supabase_jobs.verify.plans.query_plan import QueryPlan
 
 Settings = Mapping[str, str]
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.query_plan import QueryPlan
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.mutate import derive
 from supabase_jobs.session import batch_limit
@@ -16,7 +17,6 @@ from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.plans import queries
 from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner
-from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.structure import snapshot
 from supabase_jobs.verify.verify import parse, verify
 from tests.fix_db import EXPECTATIONS, Make

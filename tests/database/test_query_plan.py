@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from supabase_jobs.verify.plans import query_plan
+from supabase_jobs.database import query_plan
 
 
 def scan(condition: str, *children: dict[str, Any], key: str = "Filter") -> dict[str, Any]:

@@ -6,6 +6,7 @@ pg_catalog.
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -85,6 +86,20 @@ def per_row(plan: QueryPlan) -> dict[str, str]:
                 for call in _calls(condition):
                     calls.setdefault(call, condition)
     return calls
+
+
+def repeated_calls(plan: QueryPlan) -> Counter[str]:
+    """The calls that may run more than once, as `per_row` finds them: in the conditions and outputs
+    of all nodes but those of an InitPlan, which runs once.
+    """
+    found = Counter[str]()
+    for key in (*_CONDITIONS, "Output"):
+        for text in _texts(plan.get(key)):
+            found.update(call for call in _calls(text) if call.endswith("()"))
+    for child in plan.get("Plans", ()):
+        if child.get("Parent Relationship") != "InitPlan":
+            found.update(repeated_calls(child))
+    return found
 
 
 def conditions(plan: QueryPlan, relations: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,62 @@
+"""Helpers in policies that run for each row, because they get a column of it."""
+
+from collections.abc import Iterable, Iterator
+
+from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.performance.context import Context
+from supabase_jobs.audit.performance.plans import Planning
+from supabase_jobs.audit.performance.suggestion import Suggestion
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
+from supabase_jobs.database.query_plan import repeated_calls
+from supabase_jobs.findings import Severity
+
+KIND = "row-function"
+
+
+def find(context: Context) -> Iterator[Suggestion]:
+    """A suggestion for each such helper of a table, if a plan of its callers has the call."""
+    for relation in context.tables:
+        called: dict[str, list[Policy]] = {}
+        for policy in relation.policies if relation.rls else ():
+            for name in _called(context, policy):
+                called.setdefault(name, []).append(policy)
+        for name in called.keys() & _repeated(context, relation, called.values()):
+            yield _suggestion(relation, name, called[name])
+
+
+def _called(context: Context, policy: Policy) -> set[str]:
+    """The project's functions whose arguments have a column, as plans name them."""
+    texts = [text for text in (policy.visible, policy.checked) if text]
+    trees = [expressions.expression_tree(text) for text in texts]
+    found = set()
+    for call in expressions.nodes(trees, "FuncCall"):
+        name = expressions.name_of(call)
+        if context.functions.is_own(name) and any(expressions.nodes(call, "ColumnRef")):
+            found.add(f"{'.'.join(name)}()")
+    return found
+
+
+def _repeated(context: Context, relation: Relation, policies: Iterable[list[Policy]]) -> set[str]:
+    """The calls that the plans of callers repeat."""
+    queries = []
+    for policy in dict.fromkeys(policy for some in policies for policy in some):
+        queries += context.reads(relation, (SELECT, UPDATE, DELETE), policy)
+    plans = context.planner.plans(list(dict.fromkeys(queries)), Planning.ROW_BY_ROW)
+    calls = [call for plan in plans if plan is not None for call in repeated_calls(plan)]
+    return {call.replace('"', "") for call in calls}
+
+
+def _suggestion(relation: Relation, name: str, policies: list[Policy]) -> Suggestion:
+    count = "a policy calls" if len(policies) == 1 else f"{len(policies)} policies call"
+    return Suggestion(
+        kind=KIND,
+        severity=Severity.INFO,
+        relation=relation,
+        name=name.removesuffix("()"),
+        message=f"{count} {name} with a column of each row",
+        cause=", ".join(f'policy "{policy.name}"' for policy in policies),
+        gain="No rewrite is known. A function that returns the ids of all rows of the caller runs"
+        " once: column in (select private.ids_of_the_caller()).",
+        policies=tuple(policies),
+    )

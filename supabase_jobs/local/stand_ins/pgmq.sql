@@ -1,14 +1,12 @@
 -- Stands in for the extension pgmq: a queue is a table, and a message that was read is invisible for a time.
 
 create schema if not exists pgmq;
-grant usage, create on schema pgmq to postgres;
 create table if not exists pgmq.meta (
   queue_name text not null unique,
   is_partitioned boolean not null,
   is_unlogged boolean not null,
   created_at timestamptz not null default now()
 );
-grant all on pgmq.meta to postgres with grant option;
 
 do $$
 begin
@@ -153,3 +151,18 @@ $$;
 create or replace function pgmq.list_queues() returns setof pgmq.queue_record
 language sql stable
 as 'select queue_name, is_partitioned, is_unlogged, created_at from pgmq.meta';
+
+-- A hosted project gives postgres what the extension has, so that migrations can grant it to the API roles.
+alter schema pgmq owner to postgres;
+alter table pgmq.meta owner to postgres;
+alter type pgmq.message_record owner to postgres;
+alter type pgmq.queue_record owner to postgres;
+do $$
+declare
+  given regprocedure;
+begin
+  for given in select p.oid from pg_proc as p where p.pronamespace = to_regnamespace('pgmq') loop
+    execute format('alter function %s owner to postgres', given);
+  end loop;
+end;
+$$;

@@ -41,7 +41,8 @@ create trigger tell_the_webhook after insert on public.articles
 select pgmq.create('indexing');
 alter table pgmq.q_indexing enable row level security;
 create schema if not exists pgmq_public;
-grant usage on schema pgmq_public to service_role;
+grant usage on schema pgmq_public, pgmq to service_role;
+grant all on all tables in schema pgmq to service_role;
 create or replace function pgmq_public.read(queue_name text, sleep_seconds integer, n integer)
 returns setof pgmq.message_record
 language sql set search_path = ''

@@ -147,6 +147,7 @@ USED = """
 create table a (id uuid, days daterange, at timestamptz, name text, exclude using gist (id with =, days with &&));
 create trigger touched before update on a for each row execute function moddatetime(at);
 create index on a using gin (name gin_trgm_ops);
+create index on a using gist (lower(name) extensions.gist_trgm_ops (siglen = 32));
 """
 
 

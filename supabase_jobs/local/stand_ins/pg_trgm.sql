@@ -1,4 +1,4 @@
--- Stands in for the extension pg_trgm, which this installation of PostgreSQL lacks. Its only class of operators is that of GIN.
+-- Stands in for the extension pg_trgm, which this installation of PostgreSQL lacks. Its classes of operators have no operators.
 
 create or replace function extensions.show_trgm(text) returns text []
 language sql immutable strict parallel safe
@@ -39,7 +39,14 @@ begin
   if to_regoperator('extensions.%(text,text)') is null then
     create operator extensions.% (leftarg = text, rightarg = text, function = extensions.similarity_op);
     create operator extensions.<% (leftarg = text, rightarg = text, function = extensions.similarity_op);
+    create operator extensions.%> (leftarg = text, rightarg = text, function = extensions.similarity_op);
+    create operator extensions.<<% (leftarg = text, rightarg = text, function = extensions.similarity_op);
+    create operator extensions.%>> (leftarg = text, rightarg = text, function = extensions.similarity_op);
     create operator extensions.<-> (leftarg = text, rightarg = text, function = extensions.similarity_dist);
+    create operator extensions.<<-> (leftarg = text, rightarg = text, function = extensions.similarity_dist);
+    create operator extensions.<->> (leftarg = text, rightarg = text, function = extensions.similarity_dist);
+    create operator extensions.<<<-> (leftarg = text, rightarg = text, function = extensions.similarity_dist);
+    create operator extensions.<->>> (leftarg = text, rightarg = text, function = extensions.similarity_dist);
   end if;
 end;
 $$;
@@ -64,6 +71,35 @@ begin
         internal, smallint, text, integer, internal, internal, internal, internal
       ),
       storage integer;
+  end if;
+end;
+$$;
+
+-- The keys of GiST are numbers, as those of the class tsquery_ops, whose functions only compare bits. No function makes a number
+-- of a text, so its address is stored: which page has a row means nothing, and no query asks.
+do $$
+begin
+  if to_regprocedure('extensions.gtrgm_union(internal,internal)') is null then
+    create function extensions.gtrgm_consistent(internal, text, smallint, oid, internal) returns boolean
+    language internal immutable strict parallel safe as 'void_in';
+    create function extensions.gtrgm_union(internal, internal) returns bigint
+    language internal immutable strict parallel safe as 'gtsquery_union';
+    create function extensions.gtrgm_penalty(internal, internal, internal) returns internal
+    language internal immutable strict parallel safe as 'gtsquery_penalty';
+    create function extensions.gtrgm_picksplit(internal, internal) returns internal
+    language internal immutable strict parallel safe as 'gtsquery_picksplit';
+    create function extensions.gtrgm_same(bigint, bigint, internal) returns internal
+    language internal immutable strict parallel safe as 'gtsquery_same';
+    create function extensions.gtrgm_options(internal) returns void
+    language internal immutable parallel safe as 'gtsvector_options';
+    create operator class extensions.gist_trgm_ops for type text using gist as
+      function 1 extensions.gtrgm_consistent(internal, text, smallint, oid, internal),
+      function 2 extensions.gtrgm_union(internal, internal),
+      function 5 extensions.gtrgm_penalty(internal, internal, internal),
+      function 6 extensions.gtrgm_picksplit(internal, internal),
+      function 7 extensions.gtrgm_same(bigint, bigint, internal),
+      function 10 (text) extensions.gtrgm_options(internal),
+      storage bigint;
   end if;
 end;
 $$;

@@ -1,6 +1,7 @@
 """Repairs that prove themselves: each candidate is tried, and what it closes and takes is seen."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from textwrap import wrap
@@ -360,30 +361,39 @@ class Proofs:
 
     def together(self, found: Mapping[str, Proven], deadline: Deadline) -> Repairs:
         """The proven repairs of findings, by their ids, tried together on all objects until this
-        time. Those that take something beside the others are left out; so are all, if it is over.
+        time. Those that take something beside the others are left out, as few as possible.
         """
         self._trials.extend(deadline)
         demands: dict[Demand, list[str]] = {}
         for name, proven in found.items():
             if proven.demand is not None:
                 demands.setdefault(proven.demand, []).append(name)
-        while demands:
-            texts: dict[str, list[str]] = {}
+        made = Repairs((), 0)
+        with suppress(DeadlineError):
+            for some in _without_one(demands):
+                if (most := self._made(some)) is not None:
+                    return most
+            kept: dict[Demand, list[str]] = {}
             for demand, names in demands.items():
-                texts.setdefault(self._render(list(demands), demand), []).extend(names)
-            scope = self._trials.all
-            try:
-                after = self._trials.run("\n".join(texts), scope, writes=self._opening(()))
-            except DeadlineError:
-                return Repairs((), 0)
-            if after is not None:
-                before = self._trials.seen_before(scope)
-                verdict = self._judge.verdict(before, after, is_open=False)
-                if not verdict.takes and not verdict.opens:
-                    made = tuple(Repair(tuple(names), text) for text, names in texts.items())
-                    return Repairs(made, verdict.closes, verdict.takes, verdict.gives)
-            demands.popitem()
-        return Repairs((), 0)
+                some = {**kept, demand: names}
+                if (more := self._made(some)) is not None:
+                    kept, made = some, more
+        return made
+
+    def _made(self, demands: Mapping[Demand, Sequence[str]]) -> Repairs | None:
+        """These repairs, if together they take and open nothing. Raises DeadlineError."""
+        texts: dict[str, list[str]] = {}
+        for demand, names in demands.items():
+            texts.setdefault(self._render(list(demands), demand), []).extend(names)
+        scope = self._trials.all
+        after = self._trials.run("\n".join(texts), scope, writes=self._opening(()))
+        if after is None:
+            return None
+        verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=False)
+        if verdict.takes or verdict.opens:
+            return None
+        made = tuple(Repair(tuple(names), text) for text, names in texts.items())
+        return Repairs(made, verdict.closes, verdict.takes, verdict.gives)
 
     def _tried(self, leak: AnyLeak, candidates: Iterable[Demand]) -> Iterator[Demand]:
         """Those that were chosen for other leaks first: one change may close several."""
@@ -463,6 +473,17 @@ class Proofs:
             return is_found or _is_kept(leak, after)
         now = dict.fromkeys(wider(after.granted, self._accepted))
         return any(cell in now for cell in cells)
+
+
+def _without_one(demands: dict[Demand, list[str]]) -> Iterator[Mapping[Demand, list[str]]]:
+    """All demands, and all but one of them, the later ones first."""
+    if not demands:
+        return
+    yield demands
+    for left_out in reversed(demands):
+        rest = {demand: names for demand, names in demands.items() if demand is not left_out}
+        if rest:
+            yield rest
 
 
 def _better(

@@ -1,5 +1,5 @@
-"""Apply a file that cannot run in a transaction (`--! transaction:false`): one statement, then its
-ledger row.
+"""Apply a file that cannot run in a transaction (`--! transaction:false`): one statement, or
+several that create and drop indexes, then its ledger row.
 
 The runner lock belongs to a transaction of a second connection, which stays open meanwhile: a
 session lock would be lost in a transaction-mode pooler, and the connection that runs the statement
@@ -75,14 +75,14 @@ def apply_nontransactional(
     lock_options: LockOptions,
     narrate: Callable[[str], None],
 ) -> None:
-    """Apply a file of one statement outside a transaction.
+    """Apply a file outside a transaction.
 
     A second run resumes: it drops the INVALID index that a failed `create index concurrently` has
-    left, and only records a valid one whose run was interrupted before the ledger row. Raises
+    left, and does not build a valid one again. Raises
     LedgerChangedError if the ledger no longer has these `digests`, BusyError (5), ConnectError (7),
     and MigrationError (6), which names the indexes left INVALID.
     """
-    [statement] = [s for s in migration.statements if syntax.parse(s.text) != []]
+    statements = [s for s in migration.statements if syntax.parse(s.text) != []]
 
     def work() -> None:
         lock_holder.execute(_DISABLE_TIMEOUTS)
@@ -91,9 +91,10 @@ def apply_nontransactional(
         if current != digests:
             raise LedgerChangedError
         with _explain_half_done(connection, migration, narrate):
-            connection.execute("reset all")
-            if not _built_before(connection, statement, narrate):
-                _run(connection, migration, statement)
+            for statement in statements:
+                connection.execute("reset all")
+                if not _built_before(connection, statement, narrate):
+                    _run(connection, migration, statement)
             connection.execute("reset all")
             ledger.insert(connection, migration)
 
@@ -150,10 +151,7 @@ def _built_before(
                 connection.execute(sql.SQL("drop index concurrently {}").format(index.identifier))
                 narrate(f"dropped {index}, which an earlier run had left INVALID")
             elif syntax.same_index(statement.text, definition):
-                narrate(
-                    f"{index} exists already: an interrupted run has built it; it is recorded as"
-                    " applied"
-                )
+                narrate(f"{index} exists already: an earlier run has built it")
                 return True
     return False
 

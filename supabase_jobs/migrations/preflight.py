@@ -116,23 +116,32 @@ def _check_statements(migration: Migration, trees: Trees) -> Iterator[Refusal]:
                 yield _refuse(
                     migration,
                     statement,
-                    f"{what} cannot run in a transaction; move it to a file of its own that starts"
-                    f" with {HEADER}",
+                    f"{what} cannot run in a transaction, and without one a failure would leave a"
+                    f" half of this file; move it to a file of its own that starts with {HEADER}",
                 )
 
 
 def _check_single(
     migration: Migration, statements: Sequence[FileStatement], trees: Trees
 ) -> Iterator[Refusal]:
-    if len(statements) != 1:
+    several = len(statements) > 1
+    if not statements or (
+        several and not syntax.are_concurrent_indexes([s.text for s in statements])
+    ):
         yield _refuse(
             migration,
-            statements[1] if len(statements) > 1 else None,
-            f"a file with {HEADER} must contain one statement, not {len(statements)}: after a"
-            " failure it"
+            statements[1] if several else None,
+            f"a file with {HEADER} must contain one statement, not {len(statements)}, or only"
+            " indexes that are created and dropped concurrently: after a failure it"
             " would be unknown which of them have run; give each statement a file of its own",
         )
     for statement, nodes in trees:
+        if several and any(map(syntax.drops_only_once, nodes)):
+            yield _refuse(
+                migration,
+                statement,
+                "add if exists, so that a run after a failure of another statement goes on",
+            )
         if any(syntax.ends_transaction(node) for node in nodes):
             yield _refuse(migration, statement, "begins or ends a transaction; remove it")
         if any((index := syntax.concurrent_index(node)) and index[2] is None for node in nodes):

@@ -31,8 +31,6 @@ _NOT_FORWARD = re.compile(r".*\.(down|undo|revert|rollback|verify|test)", re.IGN
 _DIRECTIVE = re.compile(r"--! *([a-z_]+) *: *(.*)")
 # the Supabase CLI's own directive for the same, on the first line only
 _CLI_DIRECTIVE = "-- pg-delta: transaction=false"
-# an index that is half done can be found, so the next run goes on
-_CONCURRENT = ("create index concurrently", "drop index concurrently")
 # with a byte order mark and CRLF too: an editor may have added them, and the file then counts as
 # edited
 _ORIGIN = re.compile(r"\ufeff?-- supabase-jobs: (\S+) sha256:([0-9a-f]{64})\r?\n")
@@ -143,7 +141,7 @@ class Migration:
 
     @cached_property
     def transactional(self) -> bool:
-        """False if the header contains `--! transaction:false`; without such a line, if the only
+        """False if the header contains `--! transaction:false`; without such a line, if every
         statement creates or drops an index concurrently.
         """
         stated = [value for _, name, value in self.directives if name == "transaction"]
@@ -151,9 +149,7 @@ class Migration:
             return "false" not in stated
         if "concurrently" not in self.text.lower():
             return True
-        trees = [nodes for s in self.statements if (nodes := syntax.parse(s.text)) != []]
-        only = trees[0] if len(trees) == 1 else None
-        return not any(syntax.needs_no_transaction(node) in _CONCURRENT for node in only or ())
+        return not syntax.are_concurrent_indexes([s.text for s in self.statements])
 
     @property
     def undoes_or_checks(self) -> bool:

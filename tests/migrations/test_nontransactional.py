@@ -52,6 +52,37 @@ def test_a_file_of_one_concurrent_index_needs_no_header(
     assert rows(applied_url, VALID) == [(True,)]
 
 
+SEVERAL = """
+create unique index concurrently once on public.t (id);
+drop index concurrently if exists public.other;
+create unique index concurrently negative on public.t ((-id));
+"""
+
+
+def test_a_file_of_several_concurrent_indexes_is_applied_and_resumed(
+    applied_url: str, files: Path, cli: Run
+) -> None:
+    table(applied_url, 1, 2)
+    with psycopg.connect(applied_url) as connection:
+        connection.execute("create index other on public.t (id)")
+    text = SEVERAL.replace("((-id))", "((id > 0))")
+    write(files, "20260101000000_i.sql", text)
+    there = ("--db-url", applied_url, "--migrations", str(files))
+    ran = cli("apply", "--json", *there)
+    assert (ran.code, ran.json["error"]["line"]) == (6, 4)
+    assert 'left INVALID: "public"."negative"' in ran.json["error"]["message"]
+    assert rows(applied_url, LEDGER)[-1][0] != "20260101000000"
+    write(files, "20260101000000_i.sql", SEVERAL)
+    again = cli("apply", *there)
+    assert again.code == 0, again.err
+    assert '"public"."once" exists already' in again.err
+    assert 'dropped "public"."negative"' in again.err
+    indexes = "select relname, indisvalid from pg_index join pg_class on oid = indexrelid where indrelid = 'public.t'::regclass"
+    assert sorted(rows(applied_url, indexes)) == [("negative", True), ("once", True)]
+    count = "select cardinality(statements) from supabase_migrations.schema_migrations"
+    assert rows(applied_url, f"{count} where version = '20260101000000'") == [(3,)]
+
+
 def test_a_failure_names_the_invalid_index_and_the_next_run_resumes(
     applied_url: str, files: Path, cli: Run
 ) -> None:

@@ -33,6 +33,8 @@ PUSHED_BY_BOTH = {
     "byte_order_mark": "\ufeffcreate table public.t9 ();\n",
     "comment": "-- nothing; yet\n",
     "empty": "",
+    "indexes": "create index concurrently i1 on public.t1 (a);\n-- too\n"
+    "create index concurrently i2 on public.t1 (lower(a));\n",
 }
 # files that version 2 splits inside a statement, so that the server refuses them
 PUSHED_BY_3 = {

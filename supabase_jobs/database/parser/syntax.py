@@ -4,7 +4,7 @@ The grammar is that of PostgreSQL 17. A statement that it cannot parse (newer sy
 command, a syntax error) has no properties; the server judges it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
@@ -27,6 +27,8 @@ _NAMED_PARTS = {
     "CreatePolicyStmt": "policy_name",
     "CreateTrigStmt": "trigname",
 }
+_DROP_INDEX = "drop index concurrently"
+_CONCURRENT_INDEXES = ("create index concurrently", _DROP_INDEX)
 _POSITIONS = {"stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"}
 
 
@@ -96,7 +98,7 @@ def needs_no_transaction(node: Node) -> str | None:
     kind, fields = next(iter(node.items()))
     concurrently = {
         "IndexStmt": "create index concurrently",
-        "DropStmt": "drop index concurrently",
+        "DropStmt": _DROP_INDEX,
     }
     always = {
         "CreatedbStmt": "create database",
@@ -158,6 +160,22 @@ def role_change(node: Node) -> tuple[str, bool] | None:
         if name in _ROLES:
             return name, value[:1] not in (["none"], ["default"])
     return None
+
+
+def are_concurrent_indexes(texts: Iterable[str]) -> bool:
+    """Whether every statement creates or drops an index concurrently: an index that is half done
+    can be found, so that the next run goes on.
+    """
+    kinds: list[str | None] = []
+    for text in texts:
+        nodes = parse(text)
+        kinds += [None] if nodes is None else map(needs_no_transaction, nodes)
+    return bool(kinds) and all(kind in _CONCURRENT_INDEXES for kind in kinds)
+
+
+def drops_only_once(node: Node) -> bool:
+    """Whether a statement drops an index, and fails if it is gone."""
+    return needs_no_transaction(node) == _DROP_INDEX and not node["DropStmt"].get("missing_ok")
 
 
 def concurrent_index(node: Node) -> tuple[str | None, str, str | None] | None:

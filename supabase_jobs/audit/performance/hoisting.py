@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from supabase_jobs.audit.catalog import Policy
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.database.parser import syntax
 
@@ -49,6 +50,14 @@ def hoisted(text: str, functions: Functions) -> str:
     return found.decode()
 
 
+def names(policy: Policy, functions: Functions) -> list[str]:
+    """The calls of a policy that may run once: `auth.uid()`."""
+    texts = [text for text in (policy.visible, policy.checked) if text]
+    trees = [expressions.expression_tree(text) for text in texts]
+    found = [".".join(expressions.name_of(call)) for call in _calls(trees, functions)]
+    return [f"{name}()" for name in dict.fromkeys(found)]
+
+
 def _spans(tree: Any, text: bytes, functions: Functions) -> Iterator[tuple[int, int]]:
     """The places of the outermost calls that may run once, in bytes, in their order."""
     found = []
@@ -71,7 +80,7 @@ def _end(text: bytes, start: int) -> int | None:
     return None
 
 
-def _calls(tree: Any, functions: Functions) -> Iterator[Mapping[str, Any]]:
+def _calls(tree: Any, functions: Functions) -> Iterator[syntax.Node]:
     if isinstance(tree, list):
         for part in tree:
             yield from _calls(part, functions)
@@ -87,7 +96,7 @@ def _calls(tree: Any, functions: Functions) -> Iterator[Mapping[str, Any]]:
             yield from _calls(part, functions)
 
 
-def _may_run_once(call: Mapping[str, Any], functions: Functions) -> bool:
+def _may_run_once(call: syntax.Node, functions: Functions) -> bool:
     """Whether a call depends on no row, and is worth a sub-select."""
     names = [
         expressions.name_of(inner) for inner in expressions.nodes([{"FuncCall": call}], "FuncCall")

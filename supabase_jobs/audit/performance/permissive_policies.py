@@ -122,9 +122,16 @@ def any_of(texts: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(operands))
     if "true" in distinct:
         return "(true)"
-    conditions = {text: set(expressions.operands(text, "AND")) for text in distinct}
+    conditions = {text: _conditions(text) for text in distinct}
     kept = []
     for text, needed in conditions.items():
         if not any(fewer < needed for fewer in conditions.values()):
             kept.append(f"({text})")
     return " or ".join(kept)
+
+
+def _conditions(text: str) -> set[frozenset[str]]:
+    """The operands of an AND, each as the operands of an OR."""
+    return {
+        frozenset(expressions.operands(part, "OR")) for part in expressions.operands(text, "AND")
+    }

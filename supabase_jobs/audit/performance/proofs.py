@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from supabase_jobs.audit.performance.suggestion import Effect, Suggestion
-from supabase_jobs.audit.probes.attempt import SELECT
-from supabase_jobs.audit.repairs.trials import Seen, Trials
+from supabase_jobs.audit.probes.known import Altered
+from supabase_jobs.audit.repairs.trials import Trials
 from supabase_jobs.findings import AuditFinding, as_comment
 from supabase_jobs.session.deadline import DeadlineError
 
@@ -26,7 +26,8 @@ def findings(
         refused = "-- Not tried: the time of the audit is over."
     for one in suggestions:
         if one in kept:
-            text = f"-- Tried: access is the same, and {one.gain}.\n{_statements(one)}"
+            same = "access is the same, and " if one.altered else ""
+            text = f"-- Tried: {same}{one.gain}.\n{_statements(one)}"
         elif one not in free:
             text = "-- A leak has to do with this policy: repair it, and audit again."
         elif one in tried:
@@ -39,31 +40,18 @@ def findings(
 
 
 def _keeping_access(trials: Trials, tried: Sequence[Suggestion]) -> list[Suggestion]:
-    """Those with which all cells are as before: all of them at once, or each half alone."""
+    """Those with which each caller's actions have the outcomes that they had: all of them at once,
+    or each half alone.
+    """
     if not tried:
         return []
-    tables = {one.relation.oid for one in tried}
-    scope = trials.scope(tables, ())
-    actions = {(one.relation.oid, SELECT) for one in tried}
-    altered = actions.union(*(one.altered for one in tried))
-    text = "\n".join(map(_statements, tried))
-    after = trials.run(text, scope, altered, frozenset())
-    if after is not None and _is_same(trials.seen_before(scope), after):
+    altered = frozenset[Altered]().union(*(one.altered for one in tried))
+    if trials.keeps_outcomes("\n".join(map(_statements, tried)), altered):
         return list(tried)
     if len(tried) == 1:
         return []
     half = len(tried) // 2
     return [*_keeping_access(trials, tried[:half]), *_keeping_access(trials, tried[half:])]
-
-
-def _is_same(before: Seen, after: Seen) -> bool:
-    """Whether each caller reaches the same rows, views and functions, with the same leaks."""
-    return (
-        before.cells.keys() == after.cells.keys()
-        and before.granted == after.granted
-        and before.uses == after.uses
-        and before.faults.keys() == after.faults.keys()
-    )
 
 
 def _names(one: Suggestion) -> set[tuple[str, str]]:

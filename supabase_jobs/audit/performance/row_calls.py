@@ -2,13 +2,13 @@
 `current_setting()`, helpers.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.performance.context import Context, altered
+from supabase_jobs.audit.performance.hoisting import names
 from supabase_jobs.audit.performance.plans import Compared, Planning, Query
 from supabase_jobs.audit.performance.suggestion import Effect, Suggestion
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
@@ -43,20 +43,19 @@ def _try(
     every = list(dict.fromkeys(query for some in queries.values() for query in some))
     compared = context.planner.compare(rewrites, every, Planning.ROW_BY_ROW) or {}
     for (old, _), rewrite in zip(changed, rewrites, strict=True):
-        saved = _saved([compared[query] for query in queries[old.name] if query in compared])
-        if saved:
-            yield _suggestion(relation, old, rewrite, saved)
+        if _saves([compared[query] for query in queries[old.name] if query in compared]):
+            yield _suggestion(relation, old, rewrite, names(old, context.functions))
 
 
 def _suggestion(
-    relation: Relation, policy: Policy, rewrite: str, saved: Collection[str]
+    relation: Relation, policy: Policy, rewrite: str, calls: Sequence[str]
 ) -> Suggestion:
     return Suggestion(
         kind=KIND,
         severity=Severity.WARNING,
         relation=relation,
         name=policy.name,
-        message=f"a policy calls {', '.join(sorted(saved))} again for each row of a statement",
+        message=f"a policy calls {', '.join(calls)} again for each row of a statement",
         cause=f'policy "{policy.name}"',
         gain="each call runs once in a statement",
         rewrite=(rewrite,),
@@ -75,12 +74,12 @@ def _values(relation: Relation, old: str, new: str) -> Query:
     return Query(before, then=after)
 
 
-def _saved(compared: Sequence[Compared]) -> Counter[str]:
-    """The calls that a rewrite saves; none if it adds others."""
-    saved = Counter[str]()
+def _saves(compared: Sequence[Compared]) -> bool:
+    """Whether plans have fewer calls for each row after a change, and none has others."""
+    saved = 0
     for one in compared:
         before, after = repeated_calls(one.before), repeated_calls(one.after)
         if after - before:
-            return Counter()
-        saved += before - after
-    return saved
+            return False
+        saved += (before - after).total()
+    return saved > 0

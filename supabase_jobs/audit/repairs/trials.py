@@ -373,15 +373,37 @@ class Trials:
         """The number of attempts that reach their target with these statements, too: a short look
         before a trial. Raises DeadlineError.
         """
+        return sum(one.reached for one in self._again(text, attempts) or ())
+
+    def keeps_outcomes(self, text: str, altered: Collection[Altered]) -> bool:
+        """Whether the attempts whose outcome may differ have the same one with these statements: of
+        each caller, row, action and outcome the first.
+
+        `altered` are the actions whose policies they change. Raises DeadlineError.
+        """
+        reach = Reach(self._world.plan.usage, altered)
+        found: dict[Hashable, Attempt] = {}
+        for one in self.before.attempts:
+            is_reached = any(reach.has(*target) for target in one.targets)
+            if one.sent is not None and is_reached:
+                found.setdefault((place_of(one), one.outcome), one)
+        attempts = list(found.values())
+        again = self._again(text, attempts)
+        if again is None:
+            return False
+        return [one.outcome for one in again] == [one.outcome for one in attempts]
+
+    def _again(self, text: str, attempts: Sequence[Attempt]) -> list[Attempt] | None:
+        """Attempts with the outcomes that they have with these statements; None if these fail."""
         self._deadline.check()
         with self._changed(text) as is_valid:
             if not is_valid:
-                return 0
+                return None
             run_groups(self._impersonation.connection, [self._cursors])[0].answer()
             again = [replace(one, outcome="", error=None, answers=()) for one in attempts]
             runner = Runner(self._impersonation, self._deadline)
             runner.run(probes_of(again, LIMITS.attempts_in_batch))
-        return sum(one.reached for one in again)
+        return again
 
     def still_reaches(self, text: str, number: int) -> bool:
         """Whether an attempt, by its number, reaches its target with these statements: a short look

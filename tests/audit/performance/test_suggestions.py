@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from supabase_jobs.audit import catalog
 from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.performance import kinds
+from supabase_jobs.audit.performance.suggestion import Effect, Suggestion
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.findings import AuditFinding
+from supabase_jobs.findings import AuditFinding, Severity
 from tests.audit.catalogue import names
 from tests.fix_db import Make
 
@@ -71,3 +74,104 @@ def test_rewrites_of_the_examples_keep_the_access_and_improve_the_plans(
     assert after.access == before.access
     assert [finding.id for finding in after.findings] == [finding.id for finding in before.findings]
     assert [finding.id for finding in after.performance if finding.proven] == []
+
+
+def _rewriting(connection: Connection, table: str, rewrite: str) -> Suggestion:
+    """A suggestion whose plan is said to be better."""
+    found = catalog.read(connection, ["public"])
+    [relation] = [one for one in found.tables if one.label == table]
+    return Suggestion(
+        kind="planted",
+        severity=Severity.WARNING,
+        relation=relation,
+        name=rewrite,
+        message="",
+        cause="",
+        gain="it is better",
+        rewrite=(rewrite,),
+        effect=Effect.BETTER,
+        altered=frozenset((relation.oid, action) for action in ("select", "update")),
+    )
+
+
+OPENING = 'alter policy "readers: own" on public.readers using (true)'
+TAKING = (
+    'alter policy "loans: own" on public.loans using (reader_id = auth.uid() and title is null)'
+)
+FAILING = "alter policy lost on public.loans using (true)"
+HARMLESS = 'alter policy "loans: own" on public.loans using (auth.uid() = reader_id)'
+
+
+def test_rewrites_that_change_the_access_or_fail_are_no_fixes(
+    library: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = [
+        _rewriting(library, text.split(" on ")[1].split()[0], f"{text};")
+        for text in (OPENING, TAKING, HARMLESS, FAILING)
+    ]
+    monkeypatch.setattr(kinds, "find", lambda _context: planted)
+    found = audit(library, Options(repairs=False, performance=True)).performance
+    assert {finding.fix for finding in found if not finding.proven} == {
+        "-- Tried: it would change who can do what."
+    }
+    [proven] = [finding for finding in found if finding.proven]
+    assert proven.fix.splitlines()[1:] == [f"{HARMLESS};"]
+
+
+def test_a_policy_with_a_leak_is_repaired_first(library: Connection) -> None:
+    library.execute(
+        'create policy "loans: renew" on public.loans for update to authenticated'
+        " using (auth.uid() is not null and reader_id is not null)"
+    )
+    fix = suggestions(library)["row-call:public.loans:loans: renew"].fix
+    assert fix == "-- A leak has to do with this policy: repair it, and audit again."
+
+
+def test_only_calls_that_run_for_each_row_are_reported(library: Connection) -> None:
+    """A condition of a policy runs for each row also if it has no column."""
+    library.execute(
+        'alter policy "loans: own" on public.loans using (reader_id = (select auth.uid()));'
+        'drop policy "loans: librarians" on public.loans;'
+        'drop policy "loans: borrow" on public.loans;'
+        'alter policy "readers: own" on public.readers using (auth.uid() is not null)'
+    )
+    calls = [name for name in suggestions(library) if name.startswith("row-call:")]
+    assert calls == [
+        "row-call:public.librarians:librarians: own",
+        "row-call:public.readers:readers: own",
+    ]
+
+
+def test_a_helper_that_changes_rows_is_called_as_often_as_before(library: Connection) -> None:
+    library.execute(
+        "create or replace function public.is_librarian() returns boolean language plpgsql"
+        " security definer set search_path = '' as $$ begin update public.branches set name = name"
+        " where false; return exists (select from public.librarians where user_id = auth.uid());"
+        " end $$"
+    )
+    assert "row-call:public.loans:loans: librarians" not in suggestions(library)
+
+
+def test_indexes_of_columns_that_have_one_are_not_missing(library: Connection) -> None:
+    library.execute(
+        "create index on public.loans (reader_id, due);"
+        "create index on public.readers (branch_id) where branch_id is not null;"
+        "create index on public.notices (author) where body <> ''"
+    )
+    missing = [
+        name for name in suggestions(library) if name.startswith(("foreign-key:", "policy-column:"))
+    ]
+    assert missing == ["policy-column:public.notices:author"]
+
+
+def test_partitions_get_the_index_of_their_table(library: Connection) -> None:
+    library.execute(
+        "create table public.visits (reader_id uuid not null references public.readers, at date not"
+        " null) partition by range (at);"
+        "create table public.visits_2025 partition of public.visits for values from ('2025-01-01')"
+        " to ('2026-01-01');"
+        "alter table public.visits enable row level security;"
+        'create policy "visits: own" on public.visits for select to authenticated'
+        " using (reader_id = (select auth.uid()))"
+    )
+    assert suggestions(library)["foreign-key:public.visits:visits_reader_id_fkey"].proven

@@ -7,7 +7,7 @@ from typing import Any
 from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.insert import claims_of, place
+from supabase_jobs.audit.rows.insert import claims_of, place, remove
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Tenant, User
 from supabase_jobs.session.caller import Caller
@@ -307,7 +307,7 @@ def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:
     if chosen:
         claims = claims_of(b, b.owner)
         for path, value in chosen.items():
-            place(claims, path, value)
+            _choose(world, claims, path, value)
         label = "stranger with the row's user_metadata"
         yield replace(stranger, label=label, kind=FORGER, claims=claims)
     for path, literals in world.plan.usage.claim_literals.items():
@@ -315,9 +315,17 @@ def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:
             continue
         for literal in literals:
             claims = claims_of(b, b.owner)
-            place(claims, path, _parsed(literal))
+            _choose(world, claims, path, _parsed(literal))
             label = f"stranger with {'.'.join(path)} = {literal}"
             yield replace(stranger, label=label, kind=FORGER, claims=claims)
+
+
+def _choose(world: World, claims: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    """Set a claim of user_metadata. Those that count before it are not given to everybody."""
+    place(claims, path, value)
+    for before in world.plan.usage.preferred.get(path, ()):
+        if before not in _FIXED_CLAIMS:
+            remove(claims, before)
 
 
 def _with_claims(world: World) -> Iterator[Persona]:

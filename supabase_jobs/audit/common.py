@@ -62,6 +62,9 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         user_functions=own.user_functions,
         asking=own.asking,
         arguments=own.arguments,
+        demands=own.demands,
+        adds=own.adds,
+        sets=own.sets,
         policy_functions=own.policy_functions,
     )
     for source, found in known:

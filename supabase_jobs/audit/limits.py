@@ -68,6 +68,8 @@ class AuditLimits:
     calls: int = 6
     # all calls of a function by a caller, other values for special arguments included
     calls_in_all: int = 16
+    # calls with one argument of another's and the others of one's own
+    mixed_calls: int = 3
     # calls for which an identity is set, and other worlds are made, once
     calls_in_batch: int = 50
     # topics of private channels

@@ -65,6 +65,7 @@ class Words:
     staff_tables: WordList
     membership_tables: WordList
     ending_columns: WordList
+    expiry_columns: WordList
     valid_columns: WordList
     valid_memberships: WordList
     accepted_memberships: WordList

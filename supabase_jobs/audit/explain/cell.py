@@ -201,7 +201,7 @@ def _used(plan: Plan, relation: Relation, policies: Iterable[Policy]) -> Iterato
         found = expressions.request_values(trees)
         for one in sorted(found, key=str):
             if isinstance(one, Claim):
-                yield f"claim {'.'.join(one.path)}"
+                yield from (f"claim {'.'.join(path)}" for path in one.paths)
             else:
                 yield f"header {one.name}"
         yield from plan.usage.policy_functions.get((relation.oid, policy.name), ())

@@ -7,6 +7,14 @@ from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
 from supabase_jobs.findings import Explanation, Severity, as_comment
 
+# of guards: insufficient_privilege, raise exception, and statuses of the API such as PT403
+_GUARDS = ("42501", "P0001", "PT4")
+
+
+def is_refused(called: Called) -> bool:
+    """Whether a guard has refused a call."""
+    return called.sqlstate.startswith(_GUARDS)
+
 
 def asked(facts: Facts) -> list[Called]:
     """The calls, by the most general caller first; without those of members with the strongest role

@@ -32,13 +32,16 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
-from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall, ViewWrite
+from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall, PreparedCall, ViewWrite
+from supabase_jobs.audit.probes.ended_calls import EndedCall
+from supabase_jobs.audit.probes.number_calls import NumberCall
 from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.words import Words
 from supabase_jobs.outcomes import DENIED, ROWS
+from supabase_jobs.session.action import Call, Constant
 
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 # the roles of requests that anyone can make
@@ -266,7 +269,12 @@ class Called(Answered):
     that is refused to the caller is among them. `runs_sql`: an argument was run as SQL.
     `is_helper`: a policy calls it, so those whom the policy limits may call it, too. `asks`: its
     body names the caller. `touched` are the tables that it names and whose rows are refused to the
-    caller, `secrets` the arguments that hold a secret.
+    caller, `secrets` the arguments that hold a secret. `is_pair`: the arguments identify rows of
+    the caller, too, and none of the rows belongs to another one than that which they identify.
+    `texts` are the arguments that got a text, `nulls` those that got NULL. `ended`
+    says how the row has ended that the call finds by a secret, and `remedy` which rows the function
+    must ignore; '' if it has not. `raised` are the columns of the caller's own rows whose number is
+    larger after the call with a negative number.
     """
 
     function: str
@@ -286,6 +294,12 @@ class Called(Answered):
     asks: bool = True
     touched: Sequence[str] = ()
     secrets: Sequence[str] = ()
+    is_pair: bool = False
+    texts: Sequence[str] = ()
+    nulls: Sequence[str] = ()
+    ended: str = ""
+    remedy: str = ""
+    raised: Sequence[str] = ()
 
     @property
     def object(self) -> str:
@@ -729,6 +743,7 @@ class _Reader:
     def _called(self, bypass: Bypass) -> Called:
         function = bypass.object
         assert not isinstance(function, Relation)  # noqa: S101  filtered above
+        ended = bypass.ended if isinstance(bypass, EndedCall) else None
         return Called(
             actor=self._actor(bypass.caller),
             has_secret=_has_secret(bypass),
@@ -753,6 +768,12 @@ class _Reader:
             is_helper=function.signature in self._helpers,
             asks=function.oid in self._plan.usage.asking,
             touched=self._touched(bypass),
+            texts=[name for name, given in _given(bypass) if _is_text(given)],
+            nulls=[name for name, given in _given(bypass) if given.text is None],
+            ended="" if ended is None else ended.state,
+            remedy="" if ended is None else ended.advice,
+            raised=self._raised(bypass),
+            is_pair=isinstance(bypass, PreparedCall) and bypass.is_mixed and not bypass.is_apart,
             secrets=[
                 name
                 for name in function.argument_names[: len(function.argument_types)]
@@ -774,6 +795,11 @@ class _Reader:
             if column not in keys and (is_random or secrets.matches(column)):
                 return True
         return False
+
+    def _raised(self, bypass: Bypass) -> list[str]:
+        """The columns, with their tables, of numbers that a call has raised."""
+        raised = bypass.raised if isinstance(bypass, NumberCall) else ()
+        return [f"{self._catalog.by_oid[oid].label}.{name}" for oid, name in sorted(raised)]
 
     def _touched(self, bypass: Bypass) -> list[str]:
         """The tables that a function names and whose rows are refused to its caller."""
@@ -974,6 +1000,18 @@ def _arguments(bypass: Bypass) -> str:
         return ""
     [call, *_] = bypass.sent
     return call.statement.sql
+
+
+def _given(bypass: Bypass) -> Iterator[tuple[str, Constant]]:
+    """The names and values of the arguments of a call."""
+    if isinstance(bypass, FunctionCall) and not isinstance(bypass.object, Relation):
+        [call, *_] = bypass.sent
+        values = call.arguments if isinstance(call, Call) else ()
+        yield from zip(bypass.object.argument_names, values, strict=False)
+
+
+def _is_text(given: Constant) -> bool:
+    return given.text is not None and given.type in ("text", "character varying")
 
 
 def _own_topic(topic: Topic) -> sql.Composable:

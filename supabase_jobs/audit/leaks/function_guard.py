@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import NEWCOMER, STRANGER
 from supabase_jobs.audit.leaks.answers import question
-from supabase_jobs.audit.leaks.calls import asked, leak_of_function
-from supabase_jobs.audit.leaks.facts import Called, Facts
+from supabase_jobs.audit.leaks.calls import asked, is_refused, leak_of_function
+from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -16,8 +16,6 @@ KIND = Kind(
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="The guard of a function lets an outsider pass with ids of others.",
 )
-# of guards: insufficient_privilege, raise exception, and statuses of the API such as PT403
-_GUARDS = ("42501", "P0001", "PT4")
 # of data: data exceptions, and violated constraints
 _DATA = ("22", "23")
 
@@ -44,10 +42,6 @@ def _refused(facts: Facts) -> dict[tuple[str, str], set[str]]:
     """Function and arguments → the kinds of callers whom its guard refuses."""
     found: dict[tuple[str, str], set[str]] = {}
     for called in facts.calls:
-        if _is_refused(called):
+        if is_refused(called):
             found.setdefault((called.function, called.arguments), set()).add(called.actor.kind)
     return found
-
-
-def _is_refused(called: Called) -> bool:
-    return called.sqlstate.startswith(_GUARDS)

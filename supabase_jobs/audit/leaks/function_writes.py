@@ -17,15 +17,20 @@ KIND = Kind(
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each function. Questions are numbers of rows that the caller may read, such as
-    likes, functions that ask their caller, such as approvals, and links of e-mails.
+    likes, functions that ask their caller, such as approvals, links of e-mails, and pairs of a row
+    of the caller and one of another, such as a free hour for one's own dog.
     """
     known = {called.function for called in facts.calls if called.changed}
+    certain = {called.function for called in facts.calls if called.changed and not called.is_pair}
     for called in asked(facts):
         if called.changed and refuses_insiders(facts, called.function):
             yield question(KIND, called, "change or delete rows of others by")
         elif called.changed and facts.are_found_by_id_only(called):
             does = "change or delete rows of nobody, with an id that only the staff can read, by"
             yield question(KIND, called, does)
+        elif called.changed and called.is_pair:
+            if called.function not in certain:
+                yield question(KIND, called, "change rows of others, with an id of their own, by")
         elif called.changed:
             effect = "change or delete rows of others"
             yield leak(KIND, Severity.ERROR, called, effect, called.changed)

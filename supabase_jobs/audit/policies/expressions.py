@@ -20,10 +20,16 @@ Node = dict[str, Any]
 @dataclass(frozen=True)
 class Claim:
     """A value of the JWT: `("app_metadata", "org_id")`; `("sub",)` is the user's id, `()` all
-    claims.
+    claims. `otherwise` are the paths of the values that COALESCE takes if there is none.
     """
 
     path: tuple[str, ...]
+    otherwise: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """The path, and those of the other values."""
+        return (self.path, *self.otherwise)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Operation:
 
 Value = Claim | Header | Operation | Reference | Literal | Selected
 USER_ID = Claim(("sub",))
+# the claims that users choose themselves
+CHOSEN = "user_metadata"
 # the operators of comparisons with null, as the parser names them
 IS_NULL, IS_NOT_NULL = "IS_NULL", "IS_NOT_NULL"
 
@@ -179,9 +187,7 @@ def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
         case "TypeCast":
             return value(fields["arg"], lookup)
         case "CoalesceExpr":
-            return next(
-                (found for arg in fields["args"] if (found := value(arg, lookup)) is not None), None
-            )
+            return _first([value(arg, lookup) for arg in fields["args"]])
         case "SubLink" if fields.get("subLinkType") == "EXPR_SUBLINK":
             select = fields["subselect"].get("SelectStmt", {})
             targets = select.get("targetList", [])
@@ -204,6 +210,19 @@ def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
         case "FuncCall":
             return _call(fields, lookup)
     return None
+
+
+def _first(values: Sequence[Value | None]) -> Value | None:
+    """The first value that is known. A claim has the others which its user, or the user of another
+    one, chooses.
+    """
+    known = [found for found in values if found is not None]
+    if not known or not isinstance(known[0], Claim) or known[0] == USER_ID:
+        return known[0] if known else None
+    claims = [path for claim in known if isinstance(claim, Claim) for path in claim.paths]
+    paths = list(dict.fromkeys(claims))
+    is_chosen = any(path[:1] == (CHOSEN,) for path in paths)
+    return Claim(paths[0], tuple(paths[1:])) if is_chosen else known[0]
 
 
 def always_true(tree: Any, role: str) -> bool:
@@ -293,7 +312,7 @@ def _member(fields: Node, lookup: Lookup) -> Value | None:
         return None
     names = tuple(right.text.strip("{}").split(",")) if operator.startswith("#") else (right.text,)
     if isinstance(left, Claim):
-        return Claim(left.path + names)
+        return Claim(left.path + names, tuple(path + names for path in left.otherwise))
     if isinstance(left, Header) and left.name is None:
         return Header(names[0].lower())
     return None
@@ -518,6 +537,22 @@ def inserted(tree: Any) -> Iterator[tuple[str, str, Node]]:
         [label] = _tables({"RangeVar": {**statement["relation"], "alias": {}}}).values()
         for name, expression in zip(names, values, strict=False):
             yield label, name, expression
+
+
+def updated(tree: Any) -> Iterator[tuple[str, str]]:
+    """The table and the column of each value that a tree sets by UPDATE."""
+    for statement in nodes(tree, "UpdateStmt"):
+        [label] = _tables({"RangeVar": {**statement["relation"], "alias": {}}}).values()
+        for target in statement.get("targetList", []):
+            yield label, target["ResTarget"]["name"]
+
+
+def conditions(tree: Any) -> Iterator[Node]:
+    """Each query, UPDATE and DELETE of a tree with its tables and its condition only."""
+    kept = ("fromClause", "usingClause", "relation", "whereClause")
+    for kind in ("SelectStmt", "UpdateStmt", "DeleteStmt"):
+        for statement in nodes(tree, kind):
+            yield {kind: {name: statement[name] for name in kept if name in statement}}
 
 
 def name_of(call: Node) -> tuple[str, ...]:

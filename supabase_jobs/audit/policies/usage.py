@@ -46,15 +46,19 @@ class Usage:
     with the caller, `updating` those that one for UPDATE compares in the old row. `owners` are
     those that any policy of their own table compares with the caller, `compared` those that any
     policy or function does. `claims` and `headers` map each claim and header to the columns that it
-    is compared with, `claim_literals` and `header_literals` to the constants. `literals` maps
+    is compared with, `claim_literals` and `header_literals` to the constants. `preferred` maps
+    each claim to those that COALESCE takes before it. `literals` maps
     columns to constants, `selected` to those that only the result of a function is compared with,
     `equal` to those that a condition demands, and `inserted` to those that functions insert, such
     as the role of who founds a group. `hashing` maps columns that hold a hash of a header to the
     functions, as in `Header`. `reads` maps each relation to the tables that its policies, functions
     or view definition read, directly or not. `function_reads` maps each function to the tables that
     its body names, directly or by other functions. `arguments` maps (function, name of an argument)
-    to the columns that the body compares with it. `user_functions` are the functions that name
-    auth.users, directly or by other functions, `asking` those that name their caller.
+    to the columns that the body compares with it, directly or by other functions, and to those by
+    which a row that it inserts refers to another. `demands` maps each function to the columns that
+    its queries compare with a constant or NULL, and to that; `adds` to the tables that its body
+    inserts into, and `sets` to the columns that it updates. `user_functions` are the functions
+    that name auth.users, directly or by other functions, `asking` those that name their caller.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that
     it calls. `words` are all words of policies and functions, so a column that is not among them
     cannot change an access. `mentioned` are the columns whose names policies contain that read
@@ -71,6 +75,7 @@ class Usage:
     owners: set[ColumnKey] = field(default_factory=set)
     compared: set[ColumnKey] = field(default_factory=set)
     claims: dict[tuple[str, ...], set[ColumnKey]] = field(default_factory=dict)
+    preferred: dict[tuple[str, ...], set[tuple[str, ...]]] = field(default_factory=dict)
     claim_literals: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     headers: dict[str, set[ColumnKey]] = field(default_factory=dict)
     hashing: dict[ColumnKey, tuple[str, ...]] = field(default_factory=dict)
@@ -82,6 +87,9 @@ class Usage:
     reads: dict[int, set[int]] = field(default_factory=dict)
     function_reads: dict[int, set[int]] = field(default_factory=dict)
     arguments: dict[tuple[int, str], list[ColumnKey]] = field(default_factory=dict)
+    demands: dict[int, dict[ColumnKey, str | None]] = field(default_factory=dict)
+    adds: dict[int, set[int]] = field(default_factory=dict)
+    sets: dict[int, set[ColumnKey]] = field(default_factory=dict)
     user_functions: set[int] = field(default_factory=set)
     asking: set[int] = field(default_factory=set)
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
@@ -159,6 +167,8 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
             found.together.setdefault(key, set()).update(keys(others))
     for path, columns in other.claims.items():
         found.claims.setdefault(path, set()).update(keys(columns))
+    for path, before in other.preferred.items():
+        found.preferred.setdefault(path, set()).update(before)
     for header, columns in other.headers.items():
         found.headers.setdefault(header, set()).update(keys(columns))
     for column, functions in other.hashing.items():
@@ -282,6 +292,7 @@ class _Reader:
                         direct[relation.oid] |= self._note_policy(relation, policy, text)
         for function in self._catalog.functions:
             self._note_function(function)
+        self._note_passed_on()
         self._note_passed()
         self._usage.reads = _closed(direct)
         self._note_flags()
@@ -359,8 +370,10 @@ class _Reader:
         body = self._bodies[function.oid]
         self._usage.words |= self._words[function.signature]
         self._note(body, None)
-        self._note_inserted(body)
+        self._note_inserted(function)
+        self._note_updated(function)
         self._note_arguments(function)
+        self._note_demands(function)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
         self._usage.function_reads[function.oid] = tables
         if self._names(function, _AUTH_USERS, {function.oid}):
@@ -368,13 +381,23 @@ class _Reader:
         if self._names(function, _CALLER, {function.oid}):
             self._usage.asking.add(function.oid)
 
-    def _note_inserted(self, body: Any) -> None:
-        """Note the constants of the rows that a body inserts."""
-        for target, column, node in expressions.inserted(body):
+    def _note_inserted(self, function: Function) -> None:
+        """Note the tables and the constants of the rows that a body inserts."""
+        adds = self._usage.adds.setdefault(function.oid, set())
+        for target, column, node in expressions.inserted(self._bodies[function.oid]):
             relation, constant = self._by_name.get(target), expressions.value(node)
-            if relation is not None and isinstance(constant, Literal):
+            if relation is None:
+                continue
+            adds.add(relation.oid)
+            if isinstance(constant, Literal):
                 known = self._usage.inserted.setdefault((relation.oid, column), [])
                 _extend(known, [constant.text])
+
+    def _note_updated(self, function: Function) -> None:
+        """Note the columns that a body updates."""
+        named = expressions.updated(self._bodies[function.oid])
+        found = ((self._by_name.get(target), column) for target, column in named)
+        self._usage.sets[function.oid] = {(r.oid, column) for r, column in found if r is not None}
 
     def _note_flags(self) -> None:
         """Note the values of user_metadata that are conditions by themselves: flags."""
@@ -382,10 +405,10 @@ class _Reader:
         texts = [text for p in policies for text in (p.visible, p.checked) if text is not None]
         trees = [*map(expressions.expression_tree, texts), *self._bodies.values()]
         claims = [v for v in expressions.request_values(trees) if isinstance(v, Claim)]
-        for claim in sorted(claims, key=lambda claim: claim.path):
-            is_of_user = claim.path[0] == "user_metadata" and len(claim.path) > 1
-            if is_of_user and claim.path not in self._usage.claims:
-                self._usage.claim_literals.setdefault(claim.path, ["true"])
+        for path in sorted(path for claim in claims for path in claim.paths):
+            is_of_user = path[0] == expressions.CHOSEN and len(path) > 1
+            if is_of_user and path not in self._usage.claims:
+                self._usage.claim_literals.setdefault(path, ["true"])
 
     def _has_target(self, relation: Relation, column: str) -> bool:
         return any(
@@ -416,6 +439,43 @@ class _Reader:
                 if key is not None:
                     known = self._usage.arguments.setdefault((function.oid, name), [])
                     _extend(known, [key])
+        for target, column, node in expressions.inserted(self._bodies[function.oid]):
+            relation, name = self._by_name.get(target), _argument(function, node)
+            if relation is None or not name:
+                continue
+            if any(column in key.columns for key in relation.foreign_keys):
+                known = self._usage.arguments.setdefault((function.oid, name), [])
+                _extend(known, [(relation.oid, column)])
+
+    def _note_demands(self, function: Function) -> None:
+        """Note the constants that the queries of a function ask for; the first of each column."""
+        found: dict[ColumnKey, str | None] = {}
+        for query in expressions.conditions(self._bodies[function.oid]):
+            for comparison in expressions.comparisons(query, self._lookup):
+                column, other = comparison.left, comparison.right
+                is_null = comparison.operator == expressions.IS_NULL
+                if not isinstance(column, Reference) or not isinstance(other, Literal):
+                    continue
+                key = self._column(column, comparison.scopes, None)
+                if key is not None and (is_null or comparison.operator == "="):
+                    found.setdefault(key, None if is_null else other.text)
+        self._usage.demands[function.oid] = found
+
+    def _note_passed_on(self) -> None:
+        """Note the columns with which a function compares the argument of another one."""
+        passed = [
+            ((function.oid, own), (called.oid, name))
+            for function in self._catalog.functions
+            for call in expressions.nodes(self._bodies[function.oid], "FuncCall")
+            for called in self._named(expressions.name_of(call))
+            for name, node in self._passed(called, call)
+            if (own := _argument(function, node))
+        ]
+        known, size = self._usage.arguments, -1
+        while size != sum(map(len, known.values())):
+            size = sum(map(len, known.values()))
+            for passing, taking in passed:
+                _extend(known.setdefault(passing, []), known.get(taking, ()))
 
     def _note_passed(self) -> None:
         """Note the constants that policies and functions pass to a function which compares a column
@@ -476,7 +536,9 @@ class _Reader:
                     found.selected.setdefault(key, []).append(right.text)
                 self._note_column(key, comparison.operator, right)
         elif isinstance(left, Claim) and left.path and isinstance(right, Literal):
-            _extend(found.claim_literals.setdefault(left.path, []), [right.text])
+            self._note_preferred(left)
+            for path in left.paths:
+                _extend(found.claim_literals.setdefault(path, []), [right.text])
         elif isinstance(left, Header) and left.name and isinstance(right, Literal):
             _extend(found.header_literals.setdefault(left.name, []), [right.text])
         elif isinstance(left, Operation) and isinstance(right, Literal):
@@ -489,7 +551,9 @@ class _Reader:
             found.users.add(key)
             found.compared.add(key)
         elif isinstance(other, Claim) and other.path:
-            found.claims.setdefault(other.path, set()).add(key)
+            self._note_preferred(other)
+            for path in other.paths:
+                found.claims.setdefault(path, set()).add(key)
         elif isinstance(other, Header) and other.name:
             found.headers.setdefault(other.name, set()).add(key)
             if other.hashing:
@@ -504,6 +568,11 @@ class _Reader:
                 _extend(known, [other.text])
             if operator == "=":
                 _extend(found.equal.setdefault(key, []), [other.text])
+
+    def _note_preferred(self, claim: Claim) -> None:
+        """Note in which order COALESCE takes the values of a claim."""
+        for number, path in enumerate(claim.otherwise, 1):
+            self._usage.preferred.setdefault(path, set()).update(claim.paths[:number])
 
     def _column(
         self, reference: Reference, scopes: Mapping[str, str], relation: Relation | None
@@ -607,6 +676,14 @@ class _Reader:
         """The tables that a body mentions as words, for what the parser does not see."""
         words = set(_words(function.body))
         return {r.oid for r in self._catalog.relations if r.name in words}
+
+
+def _argument(function: Function, node: Node) -> str:
+    """The argument that an expression of a body is, or ''."""
+    named = expressions.value(node)
+    if not isinstance(named, Reference) or named.table not in (None, function.name):
+        return ""
+    return function.argument(named.column)
 
 
 def _both_ways(comparison: Comparison) -> Iterator[tuple[Value, Value]]:

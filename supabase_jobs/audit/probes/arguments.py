@@ -4,7 +4,7 @@ row, and values at the edge of a type.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
@@ -14,12 +14,14 @@ from supabase_jobs.audit.catalog import Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.check_constraints import Limits
+from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.rows import patterns, values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row, Tenant
 from supabase_jobs.session.action import Constant
 
 _INTEGERS = ("bigint", "integer", "smallint")
+NUMBERS = (*_INTEGERS, "numeric", "double precision", "real")
 _IDS, _TEXTS = ("uuid", "bigint", "integer"), ("text", "character varying")
 _DOCUMENTS = ("json", "jsonb")
 _TIMES = ("date", "timestamp with time zone", "timestamp without time zone")
@@ -66,6 +68,18 @@ class Argument:
     known: list[str | None] = field(default_factory=list)
     anything: list[str | None] = field(default_factory=list)
     edges: list[str | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Arguments of which some identify rows of the caller, and the others rows of tenant A. `rows`
+    are all of these. `is_apart`: one of them belongs to another row of the same table as one that
+    is given.
+    """
+
+    arguments: list[Constant]
+    rows: Sequence[Row]
+    is_apart: bool
 
 
 @dataclass(frozen=True)
@@ -120,8 +134,113 @@ class Arguments:
             for variants in ([c.anything[:2] for c in choices], [c.edges for c in choices]):
                 found += _one_changed(first, variants)
         types = [choice.type for choice in choices]
-        typed = [tuple(map(Constant, chosen, types)) for chosen in found]
-        return [list(chosen) for chosen in dict.fromkeys(typed)][: LIMITS.calls_in_all]
+        typed = dict.fromkeys(tuple(map(Constant, chosen, types)) for chosen in found)
+        chosen = list(islice(typed, LIMITS.calls_in_all))
+        if function.definer and choices:  # a guard may compare with <>, which is not true for NULL
+            nulls = [[None] if c.type in _TEXTS else [] for c in choices]
+            chosen += (tuple(map(Constant, one, types)) for one in _one_changed(first, nulls))
+        return list(map(list, dict.fromkeys(chosen)))
+
+    def mixed(self, function: Function, caller: Persona) -> Iterator[Mixed]:
+        """Arguments that identify a row of the caller each but for one, which identifies a row of
+        tenant A: a guard may look at another one than the statement behind it.
+        """
+        if caller.tenant is not self._world.b or caller.user is None:
+            return
+        choices = self.choices(function, caller)
+        own: dict[int, tuple[Row, str]] = {}
+        others: dict[int, tuple[Row, str]] = {}
+        for number, choice in enumerate(choices):
+            relation = self._identified(function, choice.name)
+            if relation is None:
+                continue
+            [key] = relation.primary_key
+            mine = caller.tenant.row(relation.oid, caller.user)
+            other = self._world.a.rows.get(relation.oid)
+            if mine is not None and other is not None:
+                own[number] = mine, mine.values[key] or ""
+                others[number] = other, other.values[key] or ""
+        for number in islice(others if len(own) > 1 else (), LIMITS.mixed_calls):
+            chosen = {**own, number: others[number]}
+            values_ = [
+                chosen[at][1] if at in chosen else choice.known[0]
+                for at, choice in enumerate(choices)
+            ]
+            given = [row for row, _ in chosen.values()]
+            yield Mixed(
+                arguments=[Constant(v, c.type) for v, c in zip(values_, choices, strict=True)],
+                rows=given,
+                is_apart=self._is_apart(function, given),
+            )
+
+    def of_caller(self, function: Function, caller: Persona) -> list[Constant]:
+        """The arguments that identify rows of the caller, and the likeliest of the others."""
+        assert caller.tenant is not None  # noqa: S101  who has rows
+        assert caller.user is not None  # noqa: S101
+        found = []
+        for choice in self.choices(function, caller):
+            value = caller.user.id if caller.user.id in choice.known else choice.known[0]
+            relation = self._identified(function, choice.name)
+            row = None if relation is None else caller.tenant.row(relation.oid, caller.user)
+            if relation is not None and row is not None:
+                value = row.values.get(relation.primary_key[0])
+            found.append(Constant(value, choice.type))
+        return found
+
+    def _identified(self, function: Function, name: str) -> Relation | None:
+        """The table of whose rows an argument identifies one: that of the column which the body
+        compares with it, or the one to which this column refers.
+        """
+        catalog = self._plan.catalog
+        for oid, column in self._columns(function, name):
+            relation, seen = catalog.by_oid[oid], {oid}
+            while True:
+                keys = [k for k in relation.foreign_keys if k.columns == (column,)]
+                key = next((k for k in keys if k.target in catalog.by_oid.keys() - seen), None)
+                if key is None:
+                    break
+                relation, [column] = catalog.by_oid[key.target or 0], key.target_columns
+                seen.add(relation.oid)
+            if relation.primary_key == (column,):
+                return relation
+        return None
+
+    def _is_apart(self, function: Function, rows: Sequence[Row]) -> bool:
+        """Whether one of some rows belongs, directly or not, to another row of the same table as
+        another one of them. A table of persons does not count: rows of others are there to be
+        answered.
+        """
+        usage = self._plan.usage
+        chosen = {*usage.sets[function.oid], *usage.demands[function.oid]}
+        for row in rows:
+            above = self._above(row, chosen)
+            for other in rows:
+                oid = other.relation.oid
+                is_group = oid not in self._plan.per_user | self._plan.memberships.keys()
+                if other is not row and is_group and above.get(oid, other) is not other:
+                    return True
+        return False
+
+    def _above(self, row: Row, chosen: Collection[ColumnKey]) -> dict[int, Row]:
+        """Table → the row to which a row refers, directly or not, by columns that are not `chosen`
+        by a function.
+        """
+        found: dict[int, Row] = {}
+        waiting = [row]
+        while waiting:
+            below = waiting.pop()
+            for key in below.relation.foreign_keys:
+                if any((below.relation.oid, name) in chosen for name in key.columns):
+                    continue
+                for tenant in (self._world.a, self._world.b):
+                    target = tenant.rows.get(key.target or 0)
+                    if target is None or target.relation.oid in found:
+                        continue
+                    pairs = zip(key.columns, key.target_columns, strict=True)
+                    if all(below.values.get(own) == target.values.get(at) for own, at in pairs):
+                        found[target.relation.oid] = target
+                        waiting.append(target)
+        return found
 
     def injections(self, function: Function, caller: Persona) -> Iterator[list[Constant]]:
         """Arguments with SQL that fails with an error of its own if it runs."""
@@ -249,6 +368,28 @@ class Arguments:
             state = tuple(v for name, v in row.values.items() if (oid, name) in usage.literals)
             order[id(row)] = seen[state] = seen.get(state, -1) + 1
         return sorted(found, key=lambda row: order[id(row)])
+
+    def found_by_secret(self, function: Function) -> list[int]:
+        """The tables in which the body looks a row up by a value that others do not know."""
+        found: dict[int, None] = {}
+        for name in function.argument_names[: len(function.argument_types)]:
+            for oid, column in self._plan.usage.arguments.get((function.oid, name), ()):
+                relation = self._plan.catalog.by_oid[oid]
+                is_random = relation.by_name[column].differs_in_each_run
+                secrets = self._plan.words.unknown_values
+                if not _is_id(relation, column) and (is_random or secrets.matches(column)):
+                    found.setdefault(oid)
+        return list(found)
+
+    def of_row(self, function: Function, caller: Persona, row: Row) -> list[Constant]:
+        """The arguments that find a row: its values, and the likeliest of the others."""
+        compared = self._plan.usage.arguments
+        found = []
+        for choice in self.choices(function, caller):
+            columns = compared.get((function.oid, choice.name), ())
+            same = [row.values.get(name) for oid, name in columns if oid == row.relation.oid]
+            found.append(Constant(same[0] if same else choice.known[0], choice.type))
+        return found
 
     def _is_unknown(self, oid: int, column: str) -> bool:
         """Whether only those who may read a column know its values: a random value or a secret

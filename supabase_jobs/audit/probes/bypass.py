@@ -24,13 +24,17 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.comparison import Answer, Flow
 from supabase_jobs.audit.probes.effects import Snapshot, Watch
 from supabase_jobs.audit.probes.interference import answer_of
+from supabase_jobs.audit.probes.statements import exists
 from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.database import batch
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session import script
 from supabase_jobs.session.action import Action, Call, Constant, Select
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 
+# a query without an answer
+NOTHING = Statement("select")
 # the actions of a call, and of a call with SQL as an argument
 CALL, SQL = "call", "sql"
 
@@ -143,6 +147,11 @@ class Bypass:
                 found.append(row)
         return found
 
+    def _copied(self, copies: "Copies", answer: batch.Answer, given: str) -> list[Row]:
+        """The hidden rows whose contents the caller reads in other rows after a call."""
+        found = self._shown_in(_text(answer), f"{given} {copies.before}")
+        return [row for row in found if row not in self.shown]
+
 
 @dataclass(eq=False, kw_only=True)
 class Inquiry(Bypass):
@@ -239,21 +248,51 @@ class ViewWrite(Bypass):
         self.outcome = outcome_of_count(any(answer.count for answer in answers))
 
 
+@dataclass(eq=False)
+class Copies:
+    """The rows of some tables, as text, that a caller reads `before` a call: a function may copy
+    rows of others into them. `query` shows them.
+    """
+
+    caller: Persona
+    query: Statement
+    before: str = ""
+    is_known: bool = False
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The query."""
+        return [self.query]
+
+    @property
+    def statement(self) -> Statement:
+        """The query after a call; without rows if it has failed before."""
+        return self.query if self.is_known else NOTHING
+
+    def read(self, result: GroupResult) -> None:
+        """Read what the caller sees before any call."""
+        self.is_known = result.error is None
+        if self.is_known:
+            self.before = _text(result.answers[0])
+
+
 @dataclass(eq=False, kw_only=True)
 class FunctionCall(Inquiry):
     """A call, and its effects: on what is watched, with a snapshot from `before`, and on the rows
-    that the caller `rereads`. The statements `afterwards` show both.
+    that the caller `rereads`. The statements `afterwards` show both. The result also has the
+    contents of rows that it copies to where the caller reads them.
     """
 
     watch: Watch = field(default_factory=Watch)
     before: Snapshot = field(default_factory=dict)
     rereads: Sequence[Row] = ()
     afterwards: Sequence[Statement] = ()
+    copies: Copies
 
     @property
     def statements(self) -> list[Statement]:
         """The statements that run in order as the caller."""
-        return [*super().statements, *self.afterwards]
+        return [*super().statements, self.copies.statement, *self.afterwards]
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -281,8 +320,10 @@ class FunctionCall(Inquiry):
         answers = result.answers
         self.answer = answer_of(replace(result, error=None))
         self.shown = self._shown_in(self.answer.text, given)
-        if self.rereads and len(answers) > 1:
-            reread = zip(self.rereads, answers[1].rows[0], strict=True)
+        if len(answers) > 1:
+            self.shown += self._copied(self.copies, answers[1], given)
+        if self.rereads and len(answers) > 2:
+            reread = zip(self.rereads, answers[2].rows[0], strict=True)
             self.opened = [row for row, now in reread if now]
         if self.before and result.error is None:
             after = self.watch.snapshot(answers[-1].rows[0])
@@ -308,28 +349,56 @@ class FunctionCall(Inquiry):
 
 
 @dataclass(eq=False, kw_only=True)
-class AgedCall(Bypass):
-    """A call after the owner has made rows old.
+class PreparedCall(Bypass):
+    """A call after the owner has `prepared` rows, such as made them old.
 
-    The last but one statement `before` it shows what is watched; so does the last one `afterwards`.
+    `own` and `become` set the role of the owner and that of the caller. Rows that the caller can
+    read once they are prepared are none that the tables refuse: those are the `known`. `copies` are
+    as in `FunctionCall`. `is_mixed`: some arguments identify rows of the caller. `is_apart`: one of
+    the rows that they identify belongs to another row than that which another one identifies.
     """
 
     watch: Watch
-    before: Sequence[Statement]
-    afterwards: Sequence[Statement]
+    prepared: Sequence[Statement]
+    own: Statement
+    become: Statement
+    copies: Copies
+    known: Sequence[Row] = ()
+    is_mixed: bool = False
+    is_apart: bool = False
+
+    @property
+    def given(self) -> str:
+        """The texts of the arguments."""
+        [call] = self.sent
+        values = call.arguments if isinstance(call, Call) else ()
+        return " ".join(value.text or "" for value in values)
+
+    @property
+    def _show(self) -> Statement:
+        return self.watch.statement or NOTHING
 
     @property
     def statements(self) -> list[Statement]:
         """The statements of the owner and of the caller, in order."""
-        return [*self.before, *super().statements, *self.afterwards]
+        reads = exists((row, self.caller.role) for row in self.known)
+        before = [self.own, *self.prepared, self._show, self.become, reads]
+        return [*before, *super().statements, self.copies.statement, self.own, self._show]
 
     def read(self, result: GroupResult) -> None:
-        """Read which of the old rows have changed."""
-        if result.error is None:
-            before = self.watch.snapshot(result.answers[len(self.before) - 2].rows[0])
-            after = self.watch.snapshot(result.answers[-1].rows[0])
-            self.changed = list(self.watch.effects(before, after).changed)
-            self.outcome = outcome_of_count(len(self.changed))
+        """Read which of the rows have changed, and which the result shows."""
+        self.error = result.error
+        if result.error is not None:
+            return
+        shown, _, reads, call, copied, _, after = result.answers[1 + len(self.prepared) :]
+        known = [row for row, is_read in zip(self.known, reads.rows[0], strict=True) if is_read]
+        before = self.watch.snapshot(shown.rows[0])
+        effects = self.watch.effects(before, self.watch.snapshot(after.rows[0]))
+        self.changed = [row for row in effects.changed if row not in known]
+        shows = self._shown_in(_text(call), self.given)
+        shows += self._copied(self.copies, copied, self.given)
+        self.shown = [row for row in shows if row not in known]
+        self.outcome = outcome_of_count(len([*self.changed, *self.shown]))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -346,6 +415,11 @@ def call_of(function: Function, arguments: Sequence[Constant]) -> Call:
     """A call with these arguments; those with a default may be left out."""
     is_variadic = function.takes_any_number and len(arguments) == len(function.argument_types)
     return Call(function.identifier, tuple(arguments), variadic=is_variadic)
+
+
+def _text(answer: batch.Answer) -> str:
+    """The only value of an answer as text."""
+    return str(answer.rows[0][0] or "") if answer.rows and answer.rows[0] else ""
 
 
 def _contains(text: str, parts: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ from supabase_jobs.session.runner import Runner, probes_of
 
 FUNCTIONS = "functions"
 # rows that the transaction has written so far, also those of savepoints that were undone
-_WRITTEN = Statement(
+WRITTEN = Statement(
     "select sum(n_tup_ins + n_tup_upd + n_tup_del)::text from pg_stat_xact_all_tables"
 )
 # rows without values, as text
@@ -36,7 +36,7 @@ class ControlCall(Bypass):
     @property
     def statements(self) -> list[Statement]:
         """The call, between two numbers of written rows."""
-        return [_WRITTEN, *super().statements, _WRITTEN]
+        return [WRITTEN, *super().statements, WRITTEN]
 
     def read(self, result: GroupResult) -> None:
         """Read whether it got through."""

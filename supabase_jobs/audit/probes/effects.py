@@ -104,6 +104,17 @@ class Watch:
                 found.add(f"{row.relation.label} {row.token} added by {column}")
         return found
 
+    def raised(self, before: Snapshot, after: Snapshot) -> set[tuple[int, str]]:
+        """The columns with numbers, and their tables, that are larger in the later snapshot."""
+        found = set[tuple[int, str]]()
+        for row in self.rows:
+            was, now = (_columns(seen[id(row), ""]) for seen in (before, after))
+            for name, value in now.items():
+                old = was.get(name)
+                if _is_number(value) and _is_number(old) and value > old:
+                    found.add((row.relation.oid, name))
+        return found
+
     def _is_permitted(self, row: Row, before: str | None, after: str | None) -> bool:
         """Whether the tables let the caller change all that differs between two versions of a row,
         besides what a trigger sets.
@@ -145,9 +156,9 @@ def _changed(before: str | None, after: str | None, restored: Collection[str]) -
     """The columns in which two versions of a row differ, besides what a trigger sets, with their
     new values; none if the row was deleted.
     """
+    old, new = _columns(before), _columns(after)
     if before is None or after is None:
         return {}
-    [_, old], [_, new] = json.loads(before), json.loads(after)
     return {
         name: value
         for name, value in new.items()
@@ -155,8 +166,19 @@ def _changed(before: str | None, after: str | None, restored: Collection[str]) -
     }
 
 
+def _columns(version: str | None) -> Mapping[str, Any]:
+    """The columns of a version of a row; none if it is deleted."""
+    if version is None:
+        return {}
+    [_, columns] = json.loads(version)
+    return dict(columns)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _are_numbers(before: str | None, after: str | None, restored: Collection[str]) -> bool:
     """Whether two versions of a row differ in numbers only, besides what a trigger sets."""
     changed = _changed(before, after, restored).values()
-    is_number = [isinstance(value, int | float) and value is not True for value in changed]
-    return bool(changed) and all(is_number)
+    return bool(changed) and all(map(_is_number, changed))

@@ -37,6 +37,13 @@ def exists(rows: Iterable[tuple[Row, str]]) -> Statement:
     return _statement(sql.SQL("select {}").format(sql.SQL(", ").join(parts)))
 
 
+def all_texts(relation: Relation) -> sql.Composable:
+    """The rows of a table as one text."""
+    return sql.SQL("(select string_agg(copied::text, ' ') from {} as copied)").format(
+        relation.identifier
+    )
+
+
 def readable_condition(row: Row, role: str) -> sql.Composable:
     """A condition that identifies the row with columns that a role may read."""
     if may_read(row, row.key, role):

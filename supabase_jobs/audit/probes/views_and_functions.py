@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from supabase_jobs.audit.callers import (
     ANON,
@@ -21,7 +21,7 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.probes import control_calls, statements
+from supabase_jobs.audit.probes import control_calls, ended_calls, number_calls, statements
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -32,12 +32,14 @@ from supabase_jobs.audit.probes.attempt import (
 )
 from supabase_jobs.audit.probes.bypass import (
     CALL,
+    NOTHING,
     SQL,
-    AgedCall,
     Bypass,
+    Copies,
     FunctionCall,
     Injection,
     Inquiry,
+    PreparedCall,
     ViewRead,
     ViewWrite,
     call_of,
@@ -103,6 +105,7 @@ class Bypasses:
         self._secrets = [_secret_row(value) for value in world.secrets]
         self._worlds = Worlds(world, self._users, self._prober, compares=compares)
         self._arguments = Arguments(world)
+        self._copied: dict[tuple[int, tuple[str, ...]], Copies] = {}
         self._found = found
         self.writes_to_users: list[ViewWrite] = []
 
@@ -124,12 +127,38 @@ class Bypasses:
             tried += [bypass for f in functions for bypass in self._of_function(caller, f)]
         users = [b for c in self._callers for v in views for b in self._to_users(c, v)]
         self._snapshot([*tried, *users])
+        copies = [one for one in self._copied.values() if one.query is not NOTHING]
+        self._prober.run([*probes_of(copies, LIMITS.calls_in_batch)])
         try:
             self._send([*tried, *users])
             self._judge_unmarked(tried)
+            tried += self._with_ended_rows(functions)
+            tried += self._with_numbers(functions)
         finally:
             self._found += [bypass for bypass in tried if bypass.outcome]
             self.writes_to_users = [bypass for bypass in users if bypass.changed]
+
+    def _with_ended_rows(self, functions: Sequence[Function]) -> list[Bypass]:
+        """The calls with the secret of a row that has ended which do the same as before."""
+        return ended_calls.find(
+            self._world,
+            self._worlds,
+            self._impersonation,
+            functions,
+            self._everyone,
+            self._prober,
+        )
+
+    def _with_numbers(self, functions: Sequence[Function]) -> list[Bypass]:
+        """The calls with a negative number that raise numbers of the caller."""
+        return number_calls.find(
+            self._world,
+            self._impersonation,
+            functions,
+            self._everyone,
+            lambda caller, row: self._updated.get((id(caller), id(row)), ()),
+            self._prober,
+        )
 
     def not_tested(self, functions: Sequence[Function]) -> list[NotTested]:
         """Why some answers were not compared, and the functions that nobody got through."""
@@ -154,6 +183,28 @@ class Bypasses:
         ]
         others = [one for one in sent if not isinstance(one, Inquiry)]
         self._prober.run([*chunks, *probes_of(others, LIMITS.calls_in_batch)])
+        prepared = [one for one in others if isinstance(one, PreparedCall)]
+        again = [one for one in prepared if self._removes_conflict(one)]
+        self._prober.run([*probes_of(again, LIMITS.calls_in_batch)])
+
+    def _removes_conflict(self, call: PreparedCall) -> bool:
+        """Whether a call has passed the guard of a function, and only a generated row refuses the
+        row that it adds; the next time, the generated one is absent.
+        """
+        if not isinstance(call.error, errors.UniqueViolation):
+            return False
+        label = f"{call.error.diag.schema_name}.{call.error.diag.table_name}"
+        given = call.given.split()
+        users = (*self._world.a.users, *self._world.b.users)
+        rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
+        found = [
+            row
+            for row in rows
+            if row.relation.label == label
+            and not any(row.values.get(name) in given for name in row.key)
+        ]
+        call.prepared = [*call.prepared, *self._worlds.absent(found)]
+        return bool(found) and self._worlds.is_possible
 
     def _hidden(self, caller: Persona, oids: Collection[int]) -> list[Row]:
         """Rows of tenant A, of these tables, that are refused to the caller; and secrets."""
@@ -364,8 +415,11 @@ class Bypasses:
             for key in self._plan.usage.arguments.get((function.oid, name), ())
         ]
         lists = self._arguments.lists(function, caller)
+        copies = self._copies(caller, function)
         if function.definer and is_volatile and caller.is_outsider:
-            yield from self._aged_call(caller, function, watch, lists[0])
+            yield from self._aged_call(caller, function, watch, lists[0], copies)
+        if function.definer:
+            yield from self._mixed_calls(caller, function, watch, hidden, copies)
         for arguments in lists:
             yield FunctionCall(
                 caller=caller,
@@ -379,26 +433,80 @@ class Bypasses:
                 watch=watch,
                 rereads=rereads,
                 afterwards=afterwards,
+                copies=copies,
             )
 
     def _aged_call(
-        self, caller: Persona, function: Function, watch: Watch, arguments: Sequence[Constant]
-    ) -> Iterator[AgedCall]:
+        self,
+        caller: Persona,
+        function: Function,
+        watch: Watch,
+        arguments: Sequence[Constant],
+        copies: Copies,
+    ) -> Iterator[PreparedCall]:
         """A call of a function that compares times, on old rows."""
         compares = re.search(r"\b(interval|now|current_\w+|age)\b", function.body, re.IGNORECASE)
         older = self._worlds.older(watch.rows)
-        showing = self._showing(watch)
-        if compares and older and showing and self._worlds.is_possible:
-            own, show = showing
-            yield AgedCall(
+        if compares and older and watch.statement is not None and self._worlds.is_possible:
+            yield PreparedCall(
                 caller=caller,
                 object=function,
                 action=CALL,
                 sent=[call_of(function, arguments)],
                 watch=watch,
-                before=[own, *older, show, Statement(SET, ("role", caller.role))],
-                afterwards=showing,
+                prepared=older,
+                own=own_role(self._impersonation),
+                become=Statement(SET, ("role", caller.role)),
+                copies=copies,
             )
+
+    def _mixed_calls(
+        self,
+        caller: Persona,
+        function: Function,
+        watch: Watch,
+        hidden: Sequence[Row],
+        copies: Copies,
+    ) -> Iterator[PreparedCall]:
+        """Calls with an id of a row of the caller beside one of tenant A, whose rows are in the
+        state that the function asks for.
+        """
+        demanded = self._plan.usage.demands[function.oid]
+        for mixed in self._arguments.mixed(function, caller):
+            prepared = self._worlds.in_state(mixed.rows, demanded)
+            if prepared and not self._worlds.is_possible:
+                continue
+            unique = {id(row): row for row in (*watch.rows, *mixed.rows)}
+            rows = [row for row in unique.values() if row.relation.may(caller.role, "SELECT")]
+            yield PreparedCall(
+                caller=caller,
+                object=function,
+                action=CALL,
+                sent=[call_of(function, mixed.arguments)],
+                hidden=hidden,
+                watch=Watch(watch.rows, (), watch.restored, watch.permitted),
+                prepared=prepared,
+                own=own_role(self._impersonation),
+                become=Statement(SET, ("role", caller.role)),
+                copies=copies,
+                known=rows,
+                is_mixed=True,
+                is_apart=mixed.is_apart,
+            )
+
+    def _copies(self, caller: Persona, function: Function) -> Copies:
+        """The rows that a caller reads in the tables into which a function inserts."""
+        tables = [self._catalog.by_oid[oid] for oid in self._plan.usage.adds[function.oid]]
+        read = [t for t in tables if t.is_table and t.may(caller.role, "SELECT")]
+        labels = tuple(sorted(t.label for t in read if function.definer))
+        known = self._copied.get((id(caller), labels))
+        if known is None:
+            texts = [statements.all_texts(t) for t in read if t.label in labels]
+            query = _statement(
+                sql.SQL("select concat_ws(' ', {})").format(sql.SQL(", ").join(texts))
+            )
+            known = self._copied[id(caller), labels] = Copies(caller, query if texts else NOTHING)
+        return known
 
     def _builds_sql(self, function: Function) -> bool:
         executes = re.search(r"\bexecute\b", function.body, re.IGNORECASE) is not None

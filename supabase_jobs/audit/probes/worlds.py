@@ -204,6 +204,31 @@ class Worlds:
             aged += [_update(group, changes)] if changes else []
         return [_WITHOUT_TRIGGERS, *aged, _WITH_TRIGGERS] if aged else []
 
+    def in_state(
+        self, rows: Sequence[Row], values: Mapping[ColumnKey, str | None]
+    ) -> list[Statement]:
+        """The statements of the owner after which rows have these values, except in their keys;
+        none if they have them.
+        """
+        changed = []
+        for row in rows:
+            wanted = {
+                name: value for (oid, name), value in values.items() if oid == row.relation.oid
+            }
+            differing = {
+                name: value
+                for name, value in wanted.items()
+                if name not in row.key and value != row.values.get(name)
+            }
+            if differing:
+                changed.append(statements.update(row, differing).statement)
+        return [_WITHOUT_TRIGGERS, *changed, _WITH_TRIGGERS] if changed else []
+
+    def absent(self, rows: Sequence[Row]) -> list[Statement]:
+        """The statements of the owner after which rows are absent."""
+        deleted = [_delete(group) for group in _by_table(rows)]
+        return [_WITHOUT_TRIGGERS, *deleted, _WITH_TRIGGERS] if deleted else []
+
     def contents(self, refused: Refused) -> dict[str, set[ColumnKey]]:
         """The contents of the refused rows that differ in the other world, and their columns."""
         found: dict[str, set[ColumnKey]] = {}

@@ -247,6 +247,12 @@ class _Builder:
             "asks": True,
             "touched": [],
             "secrets": [],
+            "is_pair": False,
+            "texts": [],
+            "nulls": [],
+            "ended": "",
+            "remedy": "",
+            "raised": [],
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

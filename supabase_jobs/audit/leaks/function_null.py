@@ -1,0 +1,47 @@
+"""Functions whose guard lets NULL pass: `p_signature <> expected` is not true for it."""
+
+from collections.abc import Iterator, Sequence
+
+from supabase_jobs.audit.leaks.answers import question
+from supabase_jobs.audit.leaks.calls import asked, is_refused, leak_of_function
+from supabase_jobs.audit.leaks.facts import Called, Facts
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    code="function-null",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="The guard of a function lets NULL pass, and refuses every other text.",
+)
+
+_ADVICE = "Compare with IS DISTINCT FROM: with NULL, <> is neither true nor false."
+# insufficient_privilege, which no check of a format raises
+_PRIVILEGE = "42501"
+# texts that are refused before the difference says anything
+_LEAST = 3
+
+
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each function, and one question about those whose error may be that of a
+    format.
+    """
+    by_caller: dict[tuple[str, str], list[Called]] = {}
+    for called in asked(facts):
+        if called.is_definer:
+            by_caller.setdefault((called.function, called.actor.label), []).append(called)
+    for calls in by_caller.values():
+        refused = [called for called in calls if called.texts and not called.nulls]
+        if len(refused) < _LEAST or not all(map(is_refused, refused)):
+            continue
+        texts = {name for called in refused for name in called.texts}
+        passed = [c for c in calls if texts.intersection(c.nulls) and not is_refused(c)]
+        if passed:
+            yield _found(passed, refused)
+
+
+def _found(passed: Sequence[Called], refused: Sequence[Called]) -> AnyLeak:
+    if any(called.sqlstate == _PRIVILEGE for called in refused):
+        names = dict.fromkeys(name for called in passed for name in called.nulls)
+        effect = f"pass its guard with NULL as {' or '.join(names)}, which refuses every other text"
+        return leak_of_function(KIND, Severity.WARNING, passed[0], effect, _ADVICE)
+    return question(KIND, passed[0], "pass with NULL, and no other text, the guard of")

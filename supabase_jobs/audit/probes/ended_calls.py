@@ -1,0 +1,151 @@
+"""Calls with the secret of a row, such as an invitation, that has ended: do they do the same as
+before?
+
+The first caller for whom a call works calls again after the owner has ended the row, in one column
+at a time. Who tests the column answers otherwise, or fails.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from supabase_jobs.audit.callers import Persona
+from supabase_jobs.audit.catalog import Column, Function, Relation
+from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.probes.arguments import Arguments
+from supabase_jobs.audit.probes.bypass import CALL, Bypass, call_of
+from supabase_jobs.audit.probes.control_calls import WRITTEN
+from supabase_jobs.audit.probes.worlds import Worlds
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import Ended, Row
+from supabase_jobs.audit.rows.values import TIMES
+from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.outcomes import ROWS
+from supabase_jobs.session.impersonation import SET, Impersonation, own_role
+from supabase_jobs.session.outcome import outcome_of_count
+from supabase_jobs.session.runner import Runner, probes_of
+
+# what differs in each call: ids and numbers
+_DRAWN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+")
+# before each time of the world
+_PAST = "1970-01-01"
+
+
+@dataclass(eq=False, kw_only=True)
+class EndedCall(Bypass):
+    """A call with the secret of a `row` after the owner has `prepared` it. `ended` is how the row
+    has ended; None if it is valid. `did` is what the call has done: its answer, and the number of
+    rows that it has written; '' for nothing.
+    """
+
+    row: Row
+    prepared: Sequence[Statement]
+    own: Statement
+    ended: Ended | None = None
+    did: str = ""
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements of the owner and of the caller, in order."""
+        become = Statement(SET, ("role", self.caller.role))
+        return [self.own, *self.prepared, become, WRITTEN, *super().statements, WRITTEN]
+
+    def read(self, result: GroupResult) -> None:
+        """Read what the call has done."""
+        if result.error is not None:
+            return
+        before, call, after = result.answers[-3:]
+        written = int(after.rows[0][0] or 0) - int(before.rows[0][0] or 0)
+        answer = _DRAWN.sub("#", str(call.rows[0][0] or "")) if call.rows else ""
+        if written or re.search(r"\w", answer):
+            self.did = f"{written} {answer}"
+
+
+def find(
+    world: World,
+    worlds: Worlds,
+    impersonation: Impersonation,
+    functions: Sequence[Function],
+    callers: Sequence[Persona],
+    runner: Runner,
+) -> list[Bypass]:
+    """The calls with the secret of a row that has ended which do the same as before."""
+    if not worlds.is_possible:
+        return []
+    arguments = Arguments(world, knows_secrets=True)
+    own = own_role(impersonation)
+    valid: list[EndedCall] = []
+    for function in functions:
+        for row in _rows(world, arguments, function):
+            prepared = worlds.in_state([row], world.plan.usage.demands[function.oid])
+            valid += [
+                EndedCall(
+                    caller=caller,
+                    object=function,
+                    action=CALL,
+                    sent=[call_of(function, arguments.of_row(function, caller, row))],
+                    row=row,
+                    prepared=prepared,
+                    own=own,
+                )
+                for caller in callers
+                if caller.role in function.callers
+            ]
+    if not valid:
+        return []
+    valid.sort(key=lambda one: callers.index(one.caller))
+    runner.run([*probes_of(valid, LIMITS.calls_in_batch)])
+    working: dict[int, EndedCall] = {}
+    for one in valid:
+        if one.did:
+            working.setdefault(one.object.oid, one)
+    ended = [
+        (
+            one,
+            replace(
+                one, prepared=[*one.prepared, *_ending(worlds, end, one.row)], ended=end, did=""
+            ),
+        )
+        for one in working.values()
+        for end in _ends(world, one.row)
+    ]
+    runner.run([*probes_of([again for _, again in ended], LIMITS.calls_in_batch)])
+    for one, again in ended:
+        again.outcome = outcome_of_count(again.did == one.did)
+    return [again for _, again in ended if again.outcome == ROWS]
+
+
+def _rows(world: World, arguments: Arguments, function: Function) -> Iterator[Row]:
+    """A row of tenant A that a function finds by a secret."""
+    for oid in arguments.found_by_secret(function):
+        row = world.a.rows.get(oid)
+        if row is not None and function.definer:
+            yield row
+
+
+def _ending(worlds: Worlds, end: Ended, row: Row) -> list[Statement]:
+    return worlds.in_state([row], {(row.relation.oid, end.column): end.value})
+
+
+def _ends(world: World, row: Row) -> Iterator[Ended]:
+    """The ways in which a row can end, by the names of its columns."""
+    for column in row.relation.columns:
+        value = _end(world, row.relation, column)
+        if value is not None and value != row.values.get(column.name):
+            yield Ended(row.relation, column.name, value)
+
+
+def _end(world: World, relation: Relation, column: Column) -> str | None:
+    """The value of a column that ends a row; None if it ends none."""
+    words = world.plan.words
+    is_end = words.ending_columns.matches(column.name)
+    if column.base in TIMES:
+        return _PAST if is_end or words.expiry_columns.matches(column.name) else None
+    if column.base == "bool":
+        is_valid = words.valid_columns.matches(column.name)
+        return ("true" if is_end else "false") if is_end or is_valid else None
+    if not words.state_columns.matches(column.name):
+        return None
+    limits = world.plan.limits.get(relation.oid, {}).get(column.name)
+    known = [*column.labels, *(limits.allowed if limits else ())]
+    return next((label for label in known if words.ended_states.matches(label)), None)

@@ -143,7 +143,7 @@ def _end(world: World, relation: Relation, column: Column) -> str | None:
         return _PAST if is_end or words.expiry_columns.matches(column.name) else None
     if column.base == "bool":
         is_valid = words.valid_columns.matches(column.name)
-        return ("true" if is_end else "false") if is_end or is_valid else None
+        return {(True, False): "true", (False, True): "false"}.get((is_end, is_valid))
     if not words.state_columns.matches(column.name):
         return None
     limits = world.plan.limits.get(relation.oid, {}).get(column.name)

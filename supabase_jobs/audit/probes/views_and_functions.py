@@ -194,15 +194,11 @@ class Bypasses:
         if not isinstance(call.error, errors.UniqueViolation):
             return False
         label = f"{call.error.diag.schema_name}.{call.error.diag.table_name}"
-        given = call.given.split()
+        given = set[str | None](call.given.split())
         users = (*self._world.a.users, *self._world.b.users)
         rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
-        found = [
-            row
-            for row in rows
-            if row.relation.label == label
-            and not any(row.values.get(name) in given for name in row.key)
-        ]
+        same = [row for row in rows if row.relation.label == label]
+        found = [row for row in same if given.isdisjoint(map(row.values.get, row.key))]
         call.prepared = [*call.prepared, *self._worlds.absent(found)]
         return bool(found) and self._worlds.is_possible
 

@@ -71,14 +71,15 @@ class Argument:
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """Arguments of which some identify rows of the caller, and the others rows of tenant A. `rows`
-    are all of these. `is_apart`: one of them belongs to another row of the same table as one that
-    is given.
+class Identifying:
+    """Arguments that identify `rows` of tenant A. `is_mixed`: some of them identify rows of the
+    caller. `is_apart`: one of the rows belongs to another row of the same table as one that is
+    given.
     """
 
     arguments: list[Constant]
     rows: Sequence[Row]
+    is_mixed: bool
     is_apart: bool
 
 
@@ -141,35 +142,34 @@ class Arguments:
             chosen += (tuple(map(Constant, one, types)) for one in _one_changed(first, nulls))
         return list(map(list, dict.fromkeys(chosen)))
 
-    def mixed(self, function: Function, caller: Persona) -> Iterator[Mixed]:
-        """Arguments that identify a row of the caller each but for one, which identifies a row of
-        tenant A: a guard may look at another one than the statement behind it.
+    def identifying(self, function: Function, caller: Persona) -> Iterator[Identifying]:
+        """Arguments that identify rows of tenant A, and those that identify a row of the caller
+        each but for one: a guard may look at another one than the statement behind it.
         """
-        if caller.tenant is not self._world.b or caller.user is None:
-            return
         choices = self.choices(function, caller)
         own: dict[int, tuple[Row, str]] = {}
         others: dict[int, tuple[Row, str]] = {}
         for number, choice in enumerate(choices):
             relation = self._identified(function, choice.name)
-            if relation is None:
+            other = None if relation is None else self._world.a.rows.get(relation.oid)
+            if relation is None or other is None:
                 continue
             [key] = relation.primary_key
-            mine = caller.tenant.row(relation.oid, caller.user)
-            other = self._world.a.rows.get(relation.oid)
-            if mine is not None and other is not None:
-                own[number] = mine, mine.values[key] or ""
-                others[number] = other, other.values[key] or ""
-        for number in islice(others if len(own) > 1 else (), LIMITS.mixed_calls):
-            chosen = {**own, number: others[number]}
+            others[number] = other, other.values[key] or ""
+            if caller.tenant is self._world.b and caller.user is not None:
+                mine = caller.tenant.row(relation.oid, caller.user)
+                own |= {} if mine is None else {number: (mine, mine.values[key] or "")}
+        mixed = [{**own, number: others[number]} for number in own if len(own) > 1]
+        for chosen in (others, *mixed[: LIMITS.mixed_calls]):
             values_ = [
                 chosen[at][1] if at in chosen else choice.known[0]
                 for at, choice in enumerate(choices)
             ]
             given = [row for row, _ in chosen.values()]
-            yield Mixed(
+            yield Identifying(
                 arguments=[Constant(v, c.type) for v, c in zip(values_, choices, strict=True)],
                 rows=given,
+                is_mixed=chosen is not others,
                 is_apart=self._is_apart(function, given),
             )
 
@@ -375,9 +375,12 @@ class Arguments:
         for name in function.argument_names[: len(function.argument_types)]:
             for oid, column in self._plan.usage.arguments.get((function.oid, name), ()):
                 relation = self._plan.catalog.by_oid[oid]
-                is_random = relation.by_name[column].differs_in_each_run
-                secrets = self._plan.words.unknown_values
-                if not _is_id(relation, column) and (is_random or secrets.matches(column)):
+                known = relation.by_name[column]
+                refers = any(column in key.columns for key in relation.foreign_keys)
+                is_secret = self._plan.words.unknown_values.matches(column)
+                is_secret &= known.base in ("text", "varchar")  # also as a key
+                is_random = known.differs_in_each_run and not _is_id(relation, column)
+                if not refers and (is_secret or is_random):
                     found.setdefault(oid)
         return list(found)
 

@@ -16,6 +16,7 @@ from supabase_jobs.audit.callers import (
     GENERAL,
     NEWCOMER,
     OWNER,
+    STRANGER,
     Persona,
 )
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation, plain_column
@@ -73,6 +74,8 @@ _GENERAL_TYPES = (
     *("timestamp with time zone", "timestamp without time zone"),
 )
 UPDATABLE, DELETABLE = 4, 16
+# those who call functions on rows in the state that these ask for
+_GENERAL_OUTSIDERS = (ANON, NEWCOMER, STRANGER)
 
 
 class Bypasses:
@@ -415,7 +418,7 @@ class Bypasses:
         if function.definer and is_volatile and caller.is_outsider:
             yield from self._aged_call(caller, function, watch, lists[0], copies)
         if function.definer:
-            yield from self._mixed_calls(caller, function, watch, hidden, copies)
+            yield from self._calls_in_state(caller, function, watch, hidden, copies)
         for arguments in lists:
             yield FunctionCall(
                 caller=caller,
@@ -456,7 +459,7 @@ class Bypasses:
                 copies=copies,
             )
 
-    def _mixed_calls(
+    def _calls_in_state(
         self,
         caller: Persona,
         function: Function,
@@ -464,30 +467,33 @@ class Bypasses:
         hidden: Sequence[Row],
         copies: Copies,
     ) -> Iterator[PreparedCall]:
-        """Calls with an id of a row of the caller beside one of tenant A, whose rows are in the
-        state that the function asks for.
+        """Calls with ids of rows that are in the state that the function asks for: with one of
+        tenant A beside others of the caller; and with all of tenant A, if its rows are in no such
+        state by themselves.
         """
         demanded = self._plan.usage.demands[function.oid]
-        for mixed in self._arguments.mixed(function, caller):
-            prepared = self._worlds.in_state(mixed.rows, demanded)
+        for chosen in self._arguments.identifying(function, caller):
+            prepared = self._worlds.in_state(chosen.rows, demanded)
             if prepared and not self._worlds.is_possible:
                 continue
-            unique = {id(row): row for row in (*watch.rows, *mixed.rows)}
+            if not chosen.is_mixed and not (prepared and caller.kind in _GENERAL_OUTSIDERS):
+                continue
+            unique = {id(row): row for row in (*watch.rows, *chosen.rows)}
             rows = [row for row in unique.values() if row.relation.may(caller.role, "SELECT")]
             yield PreparedCall(
                 caller=caller,
                 object=function,
                 action=CALL,
-                sent=[call_of(function, mixed.arguments)],
-                hidden=hidden,
+                sent=[call_of(function, chosen.arguments)],
+                hidden=hidden if chosen.is_mixed else (),
                 watch=Watch(watch.rows, (), watch.restored, watch.permitted),
                 prepared=prepared,
                 own=own_role(self._impersonation),
                 become=Statement(SET, ("role", caller.role)),
                 copies=copies,
                 known=rows,
-                is_mixed=True,
-                is_apart=mixed.is_apart,
+                is_mixed=chosen.is_mixed,
+                is_apart=chosen.is_apart,
             )
 
     def _copies(self, caller: Persona, function: Function) -> Copies:

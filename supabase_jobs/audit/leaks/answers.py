@@ -28,15 +28,17 @@ def saying(answers: Sequence[_Answer], what: str) -> Iterator[_Answer]:
             yield answer
 
 
-def question(kind: Kind, answer: _Answer, does: str) -> Question:
-    """One question about all views or functions by which a caller does something."""
+def question(kind: Kind, answer: _Answer, does: str, topic: str = "") -> Question:
+    """One question about all views or functions by which a caller does something. `topic` names
+    one with what else is to be said about it.
+    """
     return Question(
         kind=kind,
         severity=Severity.QUESTION,
         object=answer.object,
         message=f"{who(answer.actor)} {does} {{}}. Is that intended?",
         decides="anyone" if answer.actor.kind == ANON else "signed-in users",
-        topics=(answer.object,),
+        topics=(topic or answer.object,),
     )
 
 

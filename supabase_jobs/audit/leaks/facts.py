@@ -271,10 +271,10 @@ class Called(Answered):
     body names the caller. `touched` are the tables that it names and whose rows are refused to the
     caller, `secrets` the arguments that hold a secret. `is_pair`: the arguments identify rows of
     the caller, too, and none of the rows belongs to another one than that which they identify.
-    `texts` are the arguments that got a text, `nulls` those that got NULL. `ended`
-    says how the row has ended that the call finds by a secret, and `remedy` which rows the function
-    must ignore; '' if it has not. `raised` are the columns of the caller's own rows whose number is
-    larger after the call with a negative number.
+    `texts` are the arguments that got a text, `nulls` those that got NULL. `ended` says how the row
+    has ended that the call finds by a secret, and `remedy` which rows the function must ignore; ''
+    if it has not. `writes`: such a call writes rows. `raised` are the columns of the caller's own
+    rows whose number is larger after the call with a negative number.
     """
 
     function: str
@@ -299,6 +299,7 @@ class Called(Answered):
     nulls: Sequence[str] = ()
     ended: str = ""
     remedy: str = ""
+    writes: bool = False
     raised: Sequence[str] = ()
 
     @property
@@ -772,6 +773,7 @@ class _Reader:
             nulls=[name for name, given in _given(bypass) if given.text is None],
             ended="" if ended is None else ended.state,
             remedy="" if ended is None else ended.advice,
+            writes=isinstance(bypass, EndedCall) and bypass.written > 0,
             raised=self._raised(bypass),
             is_pair=isinstance(bypass, PreparedCall) and bypass.is_mixed and not bypass.is_apart,
             secrets=[

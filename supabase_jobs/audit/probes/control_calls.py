@@ -22,6 +22,8 @@ WRITTEN = Statement(
 )
 # rows without values, as text
 _EMPTY = re.compile(r'[\s(),"]*')
+# of constraints that a call violates, which come behind the guard of a function
+_CONSTRAINT = "23"
 _NO_EFFECT = "no effect and no result"
 _HELP = (
     "Describe a caller who may call them under [callers] in supabase/audit.toml, or a row in the"
@@ -112,6 +114,7 @@ def _says(answer: str | None) -> bool:
 
 
 def _reason(calls: Collection[Bypass]) -> str:
-    """The SQLSTATE of the first call that failed."""
-    states = [one.error.sqlstate for one in calls if one.error is not None]
-    return next((state for state in states if state), _NO_EFFECT)
+    """The SQLSTATE of the first call that failed, if possible behind the guard."""
+    states = [one.error.sqlstate or "" for one in calls if one.error is not None]
+    known = sorted(filter(None, states), key=lambda state: not state.startswith(_CONSTRAINT))
+    return known[0] if known else _NO_EFFECT

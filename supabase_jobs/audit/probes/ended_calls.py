@@ -35,7 +35,7 @@ _PAST = "1970-01-01"
 class EndedCall(Bypass):
     """A call with the secret of a `row` after the owner has `prepared` it. `ended` is how the row
     has ended; None if it is valid. `did` is what the call has done: its answer, and the number of
-    rows that it has written; '' for nothing.
+    rows that it has `written`; '' for nothing.
     """
 
     row: Row
@@ -43,6 +43,7 @@ class EndedCall(Bypass):
     own: Statement
     ended: Ended | None = None
     did: str = ""
+    written: int = 0
 
     @property
     def statements(self) -> list[Statement]:
@@ -55,10 +56,10 @@ class EndedCall(Bypass):
         if result.error is not None:
             return
         before, call, after = result.answers[-3:]
-        written = int(after.rows[0][0] or 0) - int(before.rows[0][0] or 0)
+        self.written = int(after.rows[0][0] or 0) - int(before.rows[0][0] or 0)
         answer = _DRAWN.sub("#", str(call.rows[0][0] or "")) if call.rows else ""
-        if written or re.search(r"\w", answer):
-            self.did = f"{written} {answer}"
+        if self.written or re.search(r"\w", answer):
+            self.did = f"{self.written} {answer}"
 
 
 def find(

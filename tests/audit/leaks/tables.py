@@ -252,6 +252,7 @@ class _Builder:
             "nulls": [],
             "ended": "",
             "remedy": "",
+            "writes": False,
             "raised": [],
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))

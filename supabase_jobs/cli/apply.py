@@ -1,6 +1,7 @@
 """`supabase-jobs apply`."""
 
 import re
+import sys
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from supabase_jobs.cli.common import (
     shared_options,
 )
 from supabase_jobs.cli.reports import show_report
+from supabase_jobs.cli.terminal import terminal_width
 from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 # the time limit of each audit of a dry run, which is no reason to wait
 _AUDIT_SECONDS = 10
+_INDENT = "  "  # of the changes of access
 _DO_BLOCK = "PL/pgSQL function inline_code_block"
 _APPLY = "apply commits the pending files to this database, each in a transaction"
 _DRY_RUN_EMBEDDED = (
@@ -163,7 +166,7 @@ def _narrate_notice(notice: "Diagnostic") -> None:
         return
     narrate(f"{severity}: {notice.message_primary}")
     if notice.message_hint:
-        narrate(f"hint: {notice.message_hint}")
+        narrate(f"hint: {notice.message_hint}", is_pasted=True)
 
 
 def _print_applied(migration: "AppliedMigration", write_errors: list[OSError]) -> None:
@@ -264,8 +267,9 @@ def _print_access(access: "AccessDiff") -> None:
 
     click.echo(f"access       {counts(access)}")
     changes = replace(document(access), closing=())
-    for line in text.write(changes, whole=False).splitlines():
-        click.echo(f"  {line}" if line else "")
+    width = terminal_width() - len(_INDENT) if sys.stdout.isatty() else None
+    for line in text.write(changes, whole=False, width=width).splitlines():
+        click.echo(f"{_INDENT}{line}" if line else "")
 
 
 def _print_dry_run(run: "DryRun", access: "AccessDiff | None") -> None:

@@ -316,10 +316,12 @@ def command(
             _show_explanation(without_private(text), files)
             return
         with progress("auditing"):
+            written: list[str] = []  # told after the report, so that they are not overlooked
             if emitted:
-                result = _emit(connection, options, emitted)
+                result, written = _emit(connection, options, emitted)
             elif fix is not None:
-                result = audit_and_fix(connection, options, fix, only, compared)
+                result, line = audit_and_fix(connection, options, fix, only, compared)
+                written.append(line)
             else:
                 result = audit(connection, options)
         _say_who_cannot_sign_in(given, result)
@@ -346,7 +348,7 @@ def command(
                 difference = _other_grants(given, connection, changed.connection, options, exposed)
     if update_baseline is not None and file is not None:
         write_file(file, without_private(render(result, known)))
-        narrate(f"wrote {file}")
+        written.append(f"wrote {file}")
     else:
         result = compared(result)
     if unknown := set(only) - {finding.id for finding in result.findings}:
@@ -356,6 +358,8 @@ def command(
     else:
         report = default_grants_document(DefaultGrants(result, difference))
     show_reports(report, reports)
+    for line in written:
+        narrate(line)
     annotate_findings(report, with_infos=False)
     ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
 
@@ -457,8 +461,8 @@ def _fail_if_nothing_is_reached(result: "Audit", options: "Options") -> "Audit":
 
 def _emit(
     connection: "Connection", options: "Options", emitted: Sequence[tuple[str, Path]]
-) -> "Audit":
-    """Audit, and write the access as tests."""
+) -> tuple["Audit", list[str]]:
+    """Audit, and write the access as tests. Returns the lines that say which files they are."""
     from supabase_jobs.audit.audit import audit
     from supabase_jobs.audit.emit import folder, render
     from supabase_jobs.audit.emit.cases import suites
@@ -473,21 +477,22 @@ def _emit(
     result = audit(connection, replace(options, record=recorder))
     found = suites(connection, recordings[0])
     omitted = sum(len(suite.omitted) for suite in found)
+    lines = []
     for form, directory in emitted:
         files = render.files(found, form)
         shown = {name: without_private(text) for name, text in files.items()}
         written = folder.write(directory, form, shown)
         removed = f", removed {', '.join(written.removed)}" if written.removed else ""
-        narrate(
+        lines.append(
             f"wrote {len(written.written)} files with {sum(len(s.cases) for s in found)} tests to"
             f" {directory}{removed}"
         )
     if omitted:
-        narrate(
+        lines.append(
             f"note: {omitted} actions have no test, because the owner does not reach the row"
             " either; see the files"
         )
-    return result
+    return result, lines
 
 
 def _check_explanation(

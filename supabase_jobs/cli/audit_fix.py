@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from supabase_jobs.cli.common import narrate, write_file
+from supabase_jobs.cli.common import write_file
 from supabase_jobs.cli.private import without_private
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ def audit_and_fix(
     file: Path,
     only: Collection[str],
     compared: Callable[["Audit"], "Audit"],
-) -> "Audit":
-    """Audit, write the proven repairs into a file, and audit their result; return the first audit.
+) -> tuple["Audit", str]:
+    """Audit, write the proven repairs into a file, and audit their result; return the first audit,
+    and a line that says what the repairs do.
 
     Without a proven repair, no file is written. `compared` adds the deviations from a baseline.
     """
@@ -55,10 +56,8 @@ def audit_and_fix(
     open_ = sum(finding.severity.is_problem for finding in compared(result).findings)
     undecided = "1 finding needs a decision" if open_ == 1 else f"{open_} findings need a decision"
     if not texts:
-        narrate(f"wrote no repair: none was proven; {undecided}")
-        return first
+        return first, f"wrote no repair: none was proven; {undecided}"
     write_file(file, without_private(_HEAD + "\n".join(texts)))
     cells = "1 cell" if closed == 1 else f"{closed} cells"
     restored = f", gave {given} that policies permit" if given else ""
-    narrate(f"wrote {file}: closed {cells}, lost 0{restored}; {undecided}")
-    return first
+    return first, f"wrote {file}: closed {cells}, lost 0{restored}; {undecided}"

@@ -224,6 +224,6 @@ def report_error(error: SupabaseJobsError, as_json: bool) -> int:
             + f"{_placed(error, message)}{code}"
         )
         if hint:
-            narrate(f"hint: {hint}")
+            narrate(f"hint: {hint}", is_pasted=True)
     annotate_error(error, message, hint)
     return error.exit_code

@@ -98,7 +98,8 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
             write_report(command_settings.directory, result)
             click.echo(next_commands())
     if keep:
-        narrate(f"still running at {server.url}; stop it with: {program()} local stop")
+        stop = f"{program()} local stop"
+        narrate(f"still running at {server.url}; stop it with: {stop}", is_pasted=True)
     ctx.exit(passed(result.ok))
 
 

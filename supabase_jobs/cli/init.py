@@ -87,7 +87,7 @@ def command(ctx: click.Context, yes: bool, dry_run: bool) -> None:
     for change in _changes(given):
         action = change.action
         if action in ("create", "change"):
-            narrate(change.diff.rstrip("\n"))
+            narrate(change.diff.rstrip("\n"), is_pasted=True)
             asks = not (yes or dry_run)
             if asks and not click.confirm(f"Write {change.name}?", default=True, err=True):
                 action = "refused"

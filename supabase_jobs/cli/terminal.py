@@ -27,13 +27,16 @@ def terminal_width() -> int:
     """The columns of a report on the terminal. Longer lines are hard to read, and shorter ones
     leave no space for a matrix.
     """
-    return min(max(_columns(sys.stdout), _NARROWEST), _WIDEST)
+    return _readable(sys.stdout)
 
 
-def narrate(line: str) -> None:
-    """Print a line on stderr. The command continues if stderr cannot be written."""
+def narrate(line: str, *, is_pasted: bool = False) -> None:
+    """Print a line on stderr, on a terminal in lines of its width unless it is something to paste.
+
+    The command continues if stderr cannot be written.
+    """
     with suppress(OSError, ValueError):
-        _print(line, err=True)
+        _print(line if is_pasted else _wrapped(line), err=True)
 
 
 def output(line: str) -> None:
@@ -189,6 +192,27 @@ class _Spinner:
                 return
             if self._done.wait(_FRAME_SECONDS):
                 return
+
+
+def _wrapped(text: str) -> str:
+    """A text in lines of the terminal that is stderr; words are not broken."""
+    if not sys.stderr.isatty():
+        return text
+    import textwrap
+
+    wrapper = textwrap.TextWrapper(
+        width=_readable(sys.stderr),
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    # before a line ends within a private text
+    return "\n".join(map(wrapper.fill, without_private(text).splitlines()))
+
+
+def _readable(stream: IO[str]) -> int:
+    """The columns of a terminal, within limits."""
+    return min(max(_columns(stream), _NARROWEST), _WIDEST)
 
 
 def _columns(stream: IO[str]) -> int:

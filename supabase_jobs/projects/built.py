@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.local import server
-from supabase_jobs.local.platform import load_services
 from supabase_jobs.local.server import ServerInfo
-from supabase_jobs.projects.migrated import apply_to, copy_database, server_options
+from supabase_jobs.projects.migrated import apply_to, copy_database, server_options, started
 from supabase_jobs.projects.narration import SILENT, Narration
 from supabase_jobs.sources.files import MigrationFiles
 
@@ -55,8 +53,7 @@ def built(
     options = server_options(directory, major, narration)
     if default_privileges is not None:
         options["default_privileges"] = default_privileges
-    with server.throwaway(**options) as embedded:
-        load_services(embedded.own_url)
+    with started(options, narration) as embedded:
         with connect(embedded.url) as connection:
             missing = apply_to(connection, embedded.own_url, files, narration)
         yield Built(embedded, tuple(missing))

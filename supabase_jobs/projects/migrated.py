@@ -1,6 +1,6 @@
 """A project's migrations on an embedded server, removed afterwards."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -64,8 +64,7 @@ def migrated(
     options = server_options(directory, major, narration)
     if default_privileges is not None:
         options["default_privileges"] = default_privileges
-    with server.throwaway(**options) as embedded, connect(embedded.url) as connection:
-        load_services(embedded.own_url)
+    with started(options, narration) as embedded, connect(embedded.url) as connection:
         files = _with_roles(directory, files)
         loaded = _load(connection, embedded.own_url, files, narration)
         note_missing(loaded.missing, narration)
@@ -83,8 +82,7 @@ def migrated_server(directory: Path, files: MigrationFiles) -> Iterator[ServerIn
 
     Raises MigrationError (6) with file and line for the first statement that fails.
     """
-    with server.throwaway(**server_options(directory)) as embedded:
-        load_services(embedded.own_url)
+    with started(server_options(directory)) as embedded:
         with (
             connect(embedded.own_url) as superuser,
             superuser_statements(superuser),
@@ -112,8 +110,7 @@ def before_and_after(
     """
     options = server_options(directory, None, narration)
     with ExitStack() as stack:
-        embedded = stack.enter_context(server.throwaway(**options))
-        load_services(embedded.own_url)
+        embedded = stack.enter_context(started(options, narration))
         shared = _common(before, after)
         changed = {m.version for m in _beyond(after, shared).migrations}
         with connect(embedded.url) as connection:
@@ -139,8 +136,7 @@ def before_and_after(
                 return
         built = []
         for files, required in ((before, set[str]()), (after, changed)):
-            own = stack.enter_context(server.throwaway(**options))
-            load_services(own.own_url)
+            own = stack.enter_context(started(options, narration))
             connection = stack.enter_context(connect(own.url))
             files = _with_roles(directory, files)
             loaded = _load(connection, own.own_url, files, narration, required=required)
@@ -148,6 +144,16 @@ def before_and_after(
             _insert_buckets(connection, directory)
             built.append(Migrated(connection, loaded.lacking))
         yield built[0], built[1]
+
+
+@contextmanager
+def started(options: Mapping[str, Any], narration: Narration = SILENT) -> Iterator[ServerInfo]:
+    """A new embedded server with the schemas of the services, removed afterwards."""
+    with ExitStack() as stack:
+        with narration.step("starting an embedded server"):
+            embedded = stack.enter_context(server.throwaway(**options))
+            load_services(embedded.own_url)
+        yield embedded
 
 
 def server_options(

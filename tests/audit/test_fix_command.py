@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from supabase_jobs.cli.terminal import narrate
 from tests.audit.catalogue import PROJECTS, project
 from tests.fix_cli import Run
 
@@ -69,6 +70,18 @@ def test_without_a_proven_repair_no_file_is_written(cli: Run, folder: Path) -> N
     assert "wrote no repair: none was proven; " in ran.err
     assert "-- Tried: it would take: " in ran.out
     assert not file.exists()
+
+
+def test_the_last_line_says_what_was_written(
+    cli: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(folder, OPEN)
+    monkeypatch.setattr("supabase_jobs.cli.audit.show_reports", lambda *_: narrate("the report"))
+    options = ("--fix", "repairs.sql"), ("--update-baseline",), ("--emit", "pgtap", "tests")
+    for option in options:
+        before, _, after = cli("audit", *option, cwd=folder).err.partition("the report\n")
+        assert "wrote " not in before
+        assert after.startswith("wrote ")
 
 
 def test_options_that_conflict(cli: Run, folder: Path) -> None:

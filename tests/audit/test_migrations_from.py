@@ -156,6 +156,7 @@ def test_a_branch_that_lacks_migrations_of_main_reports_them_as_removed(
     assert "removed:public.payments" in ids
     # once in copies of one database, with what they have in common, and once in databases of
     # their own
+    assert ran.err.count("starting an embedded server\n") == 1 + 2
     assert ran.err.count("to an embedded server") == 3 + 2
     assert ran.err.count("applying 3 migrations to an embedded server") == 2
 

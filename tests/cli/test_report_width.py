@@ -9,11 +9,14 @@ import pytest
 
 from supabase_jobs.cli.reports import report
 from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.report.document import Document, Line
 from supabase_jobs.report.producers.verify import document
 from tests.verifications import GOOD
 
 LONG = Finding("a:b", "access", Severity.ERROR, "b", "word " * 100, "select 1;")
 DOCUMENT = document(replace(GOOD, findings=(LONG,)))
+# a verdict of many counts
+VERDICT = replace(document(GOOD), closing=(Line("FAILED: " + "word " * 100),))
 
 
 class Terminal(StringIO):
@@ -26,12 +29,12 @@ class Terminal(StringIO):
         return 1
 
 
-def longest(monkeypatch: pytest.MonkeyPatch, *, columns: int) -> int:
+def longest(monkeypatch: pytest.MonkeyPatch, *, columns: int, document: Document = DOCUMENT) -> int:
     """The longest line of the report on a terminal with so many columns."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
     monkeypatch.setattr(sys, "stdout", Terminal())
-    text = report(DOCUMENT, "text")
+    text = report(document, "text")
     return max(len(line) for line in text.splitlines() if line.count("word") > 1)
 
 
@@ -40,6 +43,14 @@ def test_a_report_is_as_wide_as_the_terminal(
     monkeypatch: pytest.MonkeyPatch, columns: int, width: int
 ) -> None:
     assert width - len("word ") < longest(monkeypatch, columns=columns) <= width
+
+
+def test_the_verdict_is_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 75 < longest(monkeypatch, columns=80, document=VERDICT) <= 80
+
+
+def test_the_verdict_is_one_line_in_a_pipe() -> None:
+    assert report(VERDICT, "text").splitlines()[-1].count("word") == 100
 
 
 def test_a_report_in_a_pipe_has_its_own_width() -> None:

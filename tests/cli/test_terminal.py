@@ -109,3 +109,17 @@ def test_a_dumb_terminal_gets_no_spinner(tmp_path: Path) -> None:
     _code, _out, written = on_terminal(tmp_path, PROGRAM.format(seconds=0.7), term="dumb")
     assert "\x1b" not in written
     assert "a quick one" in written
+
+
+def test_a_long_line_has_the_width_of_the_terminal_and_whole_words(tmp_path: Path) -> None:
+    note = f"note: 20250101_create-{'tables' * 12}.sql " + "locks until it commits, " * 5 + "end"
+    hint = f"hint: Run supabase-jobs audit --format json {'--table public.notes ' * 5}"
+    program = (
+        "from supabase_jobs.cli.common import narrate\n"
+        f"narrate({note!r})\nnarrate({hint!r}, is_pasted=True)\n"
+    )
+    _code, _out, written = on_terminal(tmp_path, program)
+    *lines, pasted, _ = written.split("\n")
+    assert [line for line in lines if len(line) > 80] == [f"  {note.split()[1]}"]
+    assert " ".join(lines).split() == note.split()
+    assert pasted == hint

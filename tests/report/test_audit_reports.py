@@ -122,6 +122,12 @@ def test_text_explains_the_callers_that_fixes_name() -> None:
 # Markdown
 
 
+def test_a_table_counts_once_with_the_states_of_its_rows() -> None:
+    state = replace(GOOD.summaries[0], object=f"{GOOD.summaries[0].object} (shared = true)")
+    shown = written("markdown", replace(GOOD, summaries=(*GOOD.summaries, state)))
+    assert f"Who can do what: {len(GOOD.summaries)} tables</summary>" in shown
+
+
 def test_markdown_begins_with_leaks_then_changes_then_collapsed_parts() -> None:
     shown = written("markdown", BAD)
     parts = [

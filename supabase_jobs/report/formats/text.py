@@ -73,7 +73,7 @@ def write(
         writer.entries()
         writer.omissions()
     writer.tables()
-    writer.ending()
+    writer.ending(width)
     return writer.page.text()
 
 
@@ -289,8 +289,8 @@ class _Writer:
     # ---------------------------------------------------------------------------------------------
     # the end
 
-    def ending(self) -> None:
-        """The hints, and the last lines with the verdict."""
+    def ending(self, width: int | None) -> None:
+        """The hints, and the last lines with the verdict, which is one line without a terminal."""
         hints = self._shown(self._document.hints)
         for hint in hints:
             self._paragraph(hint, style="dim")
@@ -300,7 +300,8 @@ class _Writer:
         for line in lines:
             self.page.line(line)
         if verdict:
-            self.page.line(verdict, "bold green" if self._document.ok else "bold red")
+            style = "bold green" if self._document.ok else "bold red"
+            self.page.paragraph(verdict, style, width=width)
 
     def _shown(self, lines: Sequence[Line]) -> list[str]:
         return [

@@ -648,6 +648,7 @@ def access(result: Audit, *, with_attempts: bool = True) -> Access:
     for cell in result.cells if with_attempts else ():
         by_action.setdefault((cell.object, cell.action.partition(" ")[0]), []).append(cell)
     numbers = count(1)
+    tables = {item.object.partition(" (")[0] for item in result.summaries}
     made = []
     for row in rows(result):
         cells: list[AccessCell | None] = []
@@ -676,7 +677,7 @@ def access(result: Audit, *, with_attempts: bool = True) -> Access:
             "The widest group of callers that may do something. Press a cell to see the outcome of"
             " every caller, with its SQL and its HTTP request.",
         ),
-        folded=f"Who can do what: {counted(len(result.summaries), 'table')}",
+        folded=f"Who can do what: {counted(len(tables), 'table')}",
         is_in_text=bool(result.summaries),
         has_filters=True,
         without=(

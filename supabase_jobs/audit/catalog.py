@@ -46,6 +46,7 @@ class Column:
     checks: tuple[str, ...]
     granted: frozenset[str]
     attributes: int = 0
+    comment: str = ""
 
     @property
     def filled_by_server(self) -> bool:
@@ -448,7 +449,7 @@ def _relations(
 
 def _column(row: tuple[Any, ...]) -> Column:
     values = [_frozen(value) for value in row[2:]]
-    values[-2] = frozenset(values[-2])
+    values[-3] = frozenset(values[-3])
     return Column(*values)
 
 

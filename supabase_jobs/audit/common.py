@@ -65,6 +65,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         demands=own.demands,
         adds=own.adds,
         sets=own.sets,
+        acted_on=own.acted_on,
         policy_functions=own.policy_functions,
     )
     for source, found in known:

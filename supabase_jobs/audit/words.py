@@ -54,6 +54,8 @@ class Words:
     sensitive_columns: WordList
     insensitive_endings: WordList
     telephone_columns: WordList
+    confidential_columns: WordList
+    confidential_comments: WordList
     unknown_values: WordList
     privilege_columns: WordList
     paid_columns: WordList

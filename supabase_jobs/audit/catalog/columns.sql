@@ -44,7 +44,8 @@ select
     where part.attrelid = coalesce(nullif(base.typrelid, 0), element.typrelid)
       and part.attnum > 0
       and not part.attisdropped
-  ) as attributes
+  ) as attributes,
+  coalesce(col_description(a.attrelid, a.attnum), '') as description
 from pg_attribute as a
 inner join pg_class as c on a.attrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

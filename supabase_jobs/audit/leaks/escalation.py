@@ -6,7 +6,7 @@ right that the project gave them: a question.
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import MEMBER, OWNER, STRANGER
+from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.leaks.facts import Facts, Opened, Tried
 from supabase_jobs.audit.leaks.leak import (
     DOES,
@@ -19,12 +19,20 @@ from supabase_jobs.audit.leaks.leak import (
     some,
     who,
 )
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import (
+    DELETE,
+    INSERT,
+    JOIN,
+    OWN,
+    RESTORE,
+    SELECT,
+    UPDATE,
+)
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="escalation",
-    severities=(Severity.ERROR, Severity.QUESTION),
+    severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence="A write that is allowed opens further rows to its caller.",
     of_column=True,
     repair=Repair.REFUSE,
@@ -43,11 +51,14 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             f"{DOES[o.action]} {o.table}" for o in group if o.write.actor is write.actor
         )
         gain = f"gain access: after {_step(write)} they can {some(list(gained))}"
-        if _gives_roles(facts, write) or _joins_part(facts, write):
+        if facts.gives_roles(write) or _joins_part(facts, write):
             topic = write.table.label
             yield question(KIND, write, topic, topic, f"{who(write.actor)} {gain}. May they?")
         else:
-            yield shown(KIND, Severity.ERROR, write, f"{who(write.actor)} {gain}")
+            # who sets back what is no end by its name may only have paused
+            is_pause = write.name == RESTORE and not write.actor.is_inactive
+            severity = Severity.WARNING if is_pause else Severity.ERROR
+            yield shown(KIND, severity, write, f"{who(write.actor)} {gain}")
 
 
 def _deciding(facts: Facts, group: Sequence[Opened]) -> Tried:
@@ -57,21 +68,6 @@ def _deciding(facts: Facts, group: Sequence[Opened]) -> Tried:
     first = group[0].write
     joining = [o.write for o in group if _joins_part(facts, o.write)]
     return joining[0] if first.actor.is_inactive and joining else first
-
-
-def _gives_roles(facts: Facts, write: Tried) -> bool:
-    """Whether the caller sets the same column in the memberships of others in its group."""
-    if write.action != UPDATE or not write.table.is_membership:
-        return False
-    if write.column in write.table.key_columns:
-        return False
-    # the stranger is in one group what the owner is in the other
-    kind = OWNER if write.actor.kind == STRANGER else write.actor.kind
-    return any(
-        t.actor.kind == kind and (kind == OWNER or t.actor is write.actor)
-        for t in facts.of_table(write.table.label)
-        if t.action == UPDATE and t.whose == GROUP and t.reached and t.column == write.column
-    )
 
 
 def _joins_part(facts: Facts, write: Tried) -> bool:

@@ -12,20 +12,26 @@ from itertools import product
 from psycopg import errors, sql
 
 from supabase_jobs.audit.callers import (
+    ANON,
     FORMER,
     GENERAL,
     INVITED,
     MEMBER,
+    OWNER,
+    SERVICE,
     STRANGER,
     Persona,
 )
-from supabase_jobs.audit.catalog import VAULT, Function, Named, Policy, Relation
+from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Named, Policy, Relation
 from supabase_jobs.audit.policies import expressions, refusals
 from supabase_jobs.audit.policies.refusals import Refusal
+from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
     DELETE,
+    GROUP,
     INSERT,
+    JOIN,
     OTHER,
     SELECT,
     START,
@@ -37,13 +43,15 @@ from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.number_calls import NumberCall
 from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
-from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.plan import Plan, accepts_rows, user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.words import Words
 from supabase_jobs.outcomes import DENIED, ROWS
 from supabase_jobs.session.action import Call, Constant
 
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
+# how a body refuses a request
+_REFUSAL = re.compile(r"\braise\s+(exception|sqlstate|')", re.IGNORECASE)
 # the roles of requests that anyone can make
 API_USERS = ("anon", "authenticated")
 
@@ -92,7 +100,8 @@ class Actor:
 @dataclass(frozen=True, kw_only=True)
 class Table(Named):
     """A table. `columns` maps each column to the privileges on it alone, such as "anon SELECT";
-    `numbers` are those that hold a number.
+    `numbers` are those that hold a number, `addresses` those that are compared with the e-mail
+    address of the caller.
 
     `served_to` are the API roles that reach it. `is_selected`: this audit is about it. `owned`: its
     rows belong to somebody. `per_user`: each user has one row. `has_random_key`: nobody guesses the
@@ -108,13 +117,18 @@ class Table(Named):
     nothing else of a row. `started` are columns with a number that start with a constant,
     `looked_up` those with a random value by which functions find a row.
     `overruled` are the API roles that one policy lets read every row, although another one selects
-    rows by their columns.
+    rows by their columns. `managed` are columns with a state or a constant at first which functions
+    set with the rights of their owner, `acted_on` those by whose value triggers change other
+    tables. `guarded` are the functions for users that add rows after checks of their own.
+    `confidential` are columns whose name or comment says that not everybody may read them who reads
+    the row.
     """
 
     schema: str
     name: str
     columns: Mapping[str, Collection[str]]
     numbers: Collection[str]
+    addresses: Collection[str]
     granted: Collection[str]
     served_to: Collection[str]
     is_selected: bool
@@ -141,6 +155,10 @@ class Table(Named):
     started: Collection[str]
     looked_up: Collection[str]
     overruled: Collection[str]
+    managed: Collection[str]
+    acted_on: Collection[str]
+    guarded: Collection[str]
+    confidential: Collection[str]
 
     @property
     def noun(self) -> str:
@@ -162,9 +180,11 @@ class Tried:
     update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
     `error_shows_row`: the error contains the generated text of the row. `names_nobody`: an inserted
     row that has no user, claim or header. `refers_to` are the rows to which an inserted row refers,
-    or an updated one by its column. `names` are the columns with the caller as their default to
-    which an inserted row gives another user. `decided_by` is the role that each user has and
-    without which the action is refused.
+    or an updated one by its column, `below` those above an existing row. `names` are the columns
+    with the caller as their default to which an inserted row gives another user. `decided_by` is
+    the role that each user has, or the post, without which the action is refused. `takes_role` is
+    the most powerful role of a group, if an inserted membership of the caller has it and there are
+    weaker ones.
     """
 
     number: int
@@ -184,8 +204,10 @@ class Tried:
     error_shows_row: bool
     names_nobody: bool
     refers_to: Sequence[int]
+    below: Sequence[int]
     names: Sequence[str]
     decided_by: str
+    takes_role: str
 
     @property
     def reached(self) -> bool:
@@ -435,6 +457,42 @@ class Facts:
             if t.actor.kind == STRANGER and not t.name
         )
 
+    def gives_roles(self, write: Tried) -> bool:
+        """Whether the caller sets the same column for others in its group, as its head does."""
+        if write.action != UPDATE or write.column in write.table.key_columns:
+            return False
+        if not write.table.is_membership and not self._has_head(write.table):
+            return False
+        # the stranger is in one group what the owner is in the other
+        kind = OWNER if write.actor.kind == STRANGER else write.actor.kind
+        return any(
+            t.actor.kind == kind and (kind == OWNER or t.actor is write.actor)
+            for t in self.of_table(write.table.label)
+            if t.action == UPDATE and t.whose == GROUP and t.reached and t.column == write.column
+        )
+
+    def _has_head(self, table: Table) -> bool:
+        """Whether some members change the rows of others in a table with one row for each user, and
+        others do not.
+        """
+        rights = {
+            t.reached
+            for t in self.of_table(table.label)
+            if t.actor.kind == MEMBER and t.whose == GROUP and t.action == UPDATE and not t.is_state
+        }
+        return table.per_user and rights == {True, False}
+
+    def is_form(self, table: Table) -> bool:
+        """Whether anybody adds rows of a public form: they name no user but by a header or an
+        address, and nobody who has to do with them changes them.
+        """
+        is_personal = bool(table.users) or bool({*table.claims} - {*table.addresses})
+        tried = [t for t in self.of_table(table.label) if t.reached and t.actor.kind != SERVICE]
+        is_open = any(t.action == INSERT and t.actor.kind == ANON and t.name == "" for t in tried)
+        if is_personal or not is_open:
+            return False
+        return bool(table.addresses) or not any(t.action == UPDATE for t in tried)
+
     def unreadable_parents(self, write: Tried) -> list[str]:
         """The tables to whose row a written row refers, if it is another's and the caller cannot
         read it.
@@ -448,11 +506,15 @@ class Facts:
     def _parents(self, write: Tried, *, readable: bool) -> list[str]:
         found = []
         for row in write.refers_to:
-            for tried in self._reads_of_row.get(row, ()):
+            for tried in self.reads_of(row):
                 is_other = tried.actor is write.actor and tried.whose == OTHER
                 if is_other and tried.reached == readable:
                     found.append(tried.table.label)
         return found
+
+    def reads_of(self, row: int) -> Sequence["Tried"]:
+        """The attempts to read a row."""
+        return self._reads_of_row.get(row, ())
 
     @cached_property
     def _reads_of_row(self) -> Mapping[int, Sequence[Tried]]:
@@ -525,6 +587,7 @@ class _Reader:
         self._selected = {relation.oid for relation in relations}
         self._actors: dict[int, Actor] = {}
         self._rows: dict[int, int] = {}
+        self._rows_above: dict[int, Sequence[int]] = {}
         self._tables: dict[str, Table] = {}
         self._views: dict[str, View] = {}
 
@@ -618,11 +681,15 @@ class _Reader:
         headers = [name for _, name in keys if (relation.oid, name) in usage.header_columns]
         identifying = {*users, *claims, *headers, *relation.primary_key}
         identifying |= {name for key in relation.foreign_keys for name in key.columns}
+        stateful = [c.name for c in relation.columns if plan.may_hold_state(relation, c)]
         return Table(
             schema=relation.schema,
             name=relation.name,
             columns={column.name: column.granted for column in relation.columns},
             numbers=[column.name for column in relation.columns if column.category == "N"],
+            addresses=[
+                name for name in claims if usage.claim_columns[relation.oid, name][-1] == "email"
+            ],
             granted=relation.granted,
             served_to=[r for r in API_USERS if catalog.reaches(relation, r)],
             is_selected=relation.oid in self._selected,
@@ -638,7 +705,7 @@ class _Reader:
             is_group=relation.oid in plan.groups,
             is_membership=membership is not None,
             has_invitations=membership is not None and membership.invited is not None,
-            accepts_rows=_accepts_rows(relation),
+            accepts_rows=accepts_rows(relation),
             updating=[name for _, name in keys if (relation.oid, name) in usage.updating],
             names_owner=any(oid == relation.oid for oid, _ in usage.owners),
             users=users,
@@ -666,7 +733,35 @@ class _Reader:
                 and column.differs_in_each_run
                 and column.name not in relation.primary_key
             ],
+            managed=[name for name in stateful if (relation.oid, name) in self._managed],
+            acted_on=[name for name in stateful if (relation.oid, name) in usage.acted_on],
+            guarded=[f.signature for f in self._guarding(relation)],
+            confidential=[
+                c.name
+                for c in relation.columns
+                if c.name not in identifying and self._is_confidential(c)
+            ],
         )
+
+    @cached_property
+    def _managed(self) -> set[ColumnKey]:
+        """The columns that functions set with the rights of their owner."""
+        definers = [f.oid for f in self._catalog.functions if f.definer]
+        return {key for oid in definers for key in self._plan.usage.sets[oid]}
+
+    def _guarding(self, relation: Relation) -> Iterator[Function]:
+        """The functions for users that may refuse what they are asked to add to a table."""
+        for function in self._catalog.functions:
+            if relation.oid in self._plan.usage.adds[function.oid]:
+                is_for_users = function.definer and not {*API_USERS}.isdisjoint(function.callers)
+                refuses = _REFUSAL.search(function.body) is not None
+                if is_for_users and refuses and function.result != "trigger":
+                    yield function
+
+    def _is_confidential(self, column: Column) -> bool:
+        words = self._plan.words
+        named = column.base != "bool" and words.confidential_columns.matches(column.name)
+        return named or words.confidential_comments.matches(column.comment)
 
     def _tried(self, number: int, attempt: Attempt, rows: Mapping[int, Sequence[Row]]) -> Tried:
         return Tried(
@@ -687,9 +782,32 @@ class _Reader:
             error_shows_row=_shows_row(attempt),
             names_nobody=self._names_nobody(attempt),
             refers_to=[self._row(row) for row in _parent_rows(attempt, rows)],
+            below=[] if attempt.action == INSERT else self._above(attempt.row, rows),
             names=_named(attempt),
             decided_by=attempt.decided_by,
+            takes_role=self._taken_role(attempt),
         )
+
+    def _above(self, row: Row, rows: Mapping[int, Sequence[Row]]) -> Sequence[int]:
+        """The rows to which a row refers."""
+        known = self._rows_above.get(id(row))
+        if known is None:
+            keys = row.relation.foreign_keys
+            known = [self._row(one) for key in keys for one in _referred(key, row.values, rows)]
+            self._rows_above[id(row)] = known
+        return known
+
+    def _taken_role(self, attempt: Attempt) -> str:
+        """The most powerful role of a group, if a new membership of the caller has it, and policies
+        or functions tell it from weaker ones.
+        """
+        membership = self._plan.memberships.get(attempt.relation.oid)
+        if attempt.name != JOIN or membership is None or membership.role is None:
+            return ""
+        roles, key = membership.roles, (attempt.relation.oid, membership.role)
+        compared = self._plan.usage.literals.get(key, ())
+        is_taken = len(roles) > 1 and attempt.written.get(membership.role) == roles[0]
+        return roles[0] if is_taken and roles[0] in compared else ""
 
     def _has_failed(self, attempt: Attempt) -> bool:
         """Whether an attempt ended with an error: not if a copy of a row, or one that is moved,
@@ -880,14 +998,6 @@ class _Reader:
         return self._catalog.reaches(relation, role) and relation.may(role, action.upper())
 
 
-def _accepts_rows(relation: Relation) -> bool:
-    """Whether a privilege and a policy let signed-in users insert some rows."""
-    policies = [p for p in relation.policies if p.permissive and p.governs(INSERT)]
-    return relation.may("authenticated", "INSERT") and (
-        not relation.rls or any(p.applies_to("authenticated") for p in policies)
-    )
-
-
 def _failures(attempts: Iterable[Attempt]) -> dict[tuple[int, str, str], set[str]]:
     """The SQLSTATEs of actions of roles that always fail."""
     found: dict[tuple[int, str, str], set[str]] = {}
@@ -920,10 +1030,17 @@ def _parent_rows(write: Attempt, rows: Mapping[int, Sequence[Row]]) -> Iterator[
     for key in write.relation.foreign_keys:
         if write.action == UPDATE and write.column not in key.columns:
             continue
-        pairs = list(zip(key.columns, key.target_columns, strict=True))
-        for row in rows.get(key.target or 0, ()):
-            if all(written.get(own) == row.values.get(at) for own, at in pairs):
-                yield row
+        yield from _referred(key, written, rows)
+
+
+def _referred(
+    key: Constraint, values: Mapping[str, str | None], rows: Mapping[int, Sequence[Row]]
+) -> Iterator[Row]:
+    """The rows to which a foreign key refers."""
+    pairs = list(zip(key.columns, key.target_columns, strict=True))
+    for row in rows.get(key.target or 0, ()):
+        if all(values.get(own) == row.values.get(at) for own, at in pairs):
+            yield row
 
 
 def _named(attempt: Attempt) -> list[str]:

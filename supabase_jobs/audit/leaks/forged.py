@@ -6,11 +6,11 @@ user towards those who read the row; a row that only the named user reads may be
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import NEWCOMER
+from supabase_jobs.audit.callers import MEMBER, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.write import writes_of_other_tenants
-from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, JOIN, OTHER, SELECT
+from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, JOIN, OTHER, OWN, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -50,7 +50,7 @@ def _in_the_name_of_another(
         if tried.name != FORGE:
             continue
         table, is_read = tried.table, _is_read_by_others(group)
-        if _is_refused_to_others(group) or _names_receiver(group, table):
+        if _is_of_a_role(group) or _is_refused_to_others(group) or _names_receiver(group, table):
             message = f"{who(tried.actor)} add rows to {{}} that name another user. May they?"
             yield question(KIND, tried, table.label, table.label, message)
         elif table.names_owner or is_read:
@@ -63,6 +63,18 @@ def _in_the_name_of_another(
             message = "Any signed-in user can add rows to {} that name another user. May they?"
             yield question(KIND, tried, table.label, table.label, message)
         return
+
+
+def _is_of_a_role(group: Sequence[Tried]) -> bool:
+    """Whether some members of a group may add no row at all, and others may: those who may have a
+    role, such as that of who links accounts.
+    """
+    may: dict[Actor, bool] = {}
+    for tried in group:
+        is_active = tried.actor.kind == MEMBER and not tried.is_state
+        if is_active and tried.action == INSERT and tried.whose in (OWN, GROUP):
+            may[tried.actor] = may.get(tried.actor, False) or tried.reached
+    return set(may.values()) == {True, False}
 
 
 def _is_refused_to_others(group: Sequence[Tried]) -> bool:
@@ -93,16 +105,21 @@ def _is_read_by_others(group: Sequence[Tried]) -> bool:
     return any(t.action == SELECT and t.whose in (OTHER, GROUP) and t.reached for t in group)
 
 
-def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak]:
+def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | Question]:
     """A row that belongs to another by all of its columns."""
     for tried in inserts:
         if tried.whose != OTHER or tried.name or tried.table.is_storage or tried.names_nobody:
             continue
-        if _identifies(tried.table):
+        is_named = _identifies(tried.table)
+        parents = [] if is_named else facts.unreadable_parents(tried)
+        if (is_named or parents) and facts.is_form(tried.table):
+            message = "Anyone can add rows of others to {}, as by a form. Is that intended?"
+            yield question(KIND, tried, "anyone", tried.table.label, message)
+        elif is_named:
             severity = Severity.WARNING if tried.actor.is_inactive else Severity.ERROR
             message = f"{who(tried.actor)} add rows in another user's name"
             yield shown(KIND, severity, tried, message)
-        elif parents := facts.unreadable_parents(tried):
+        elif parents:
             message = (
                 f"{who(tried.actor)} add rows below {parents[0]} rows of others that they"
                 " cannot read"

@@ -26,6 +26,7 @@ from supabase_jobs.audit.leaks import (
     function_writes,
     give_away,
     given_row,
+    group_write,
     named_person,
     open_policy,
     privileged_column,
@@ -89,6 +90,7 @@ MODULES: Sequence[Module] = (
     give_away,
     service_column,
     given_row,
+    group_write,
     two_groups,
     escalation,
     open_policy,
@@ -135,7 +137,7 @@ def find(facts: Facts) -> list[AnyLeak]:
             if isinstance(known, Question) and isinstance(leak, Question):
                 found[leak.id] = merged(known, leak)
     of_tables = {
-        (leak.kind.code, leak.tried.table.label, leak.tried.action)
+        _of_table(leak)
         for leak in found.values()
         if isinstance(leak, ShownLeak) and not leak.tried.is_state
     }
@@ -143,10 +145,16 @@ def find(facts: Facts) -> list[AnyLeak]:
     return _gravest(_of_widest_states(kept))
 
 
-def _is_known(leak: AnyLeak, of_tables: set[tuple[str, str, str]]) -> bool:
+def _is_known(leak: AnyLeak, of_tables: Collection[tuple[str, ...]]) -> bool:
     if not isinstance(leak, ShownLeak) or not leak.tried.is_state:
         return False
-    return (leak.kind.code, leak.tried.table.label, leak.tried.action) in of_tables
+    return _of_table(leak) in of_tables
+
+
+def _of_table(leak: ShownLeak) -> tuple[str, ...]:
+    """A leak, whatever the state of the row is."""
+    column = leak.tried.column if leak.kind.of_column else ""
+    return leak.kind.code, leak.tried.table.label, leak.tried.action, column
 
 
 def _of_widest_states(leaks: Sequence[AnyLeak]) -> list[AnyLeak]:

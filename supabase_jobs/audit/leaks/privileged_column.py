@@ -1,16 +1,16 @@
 """Columns of one's own row, or of one's group, by which the application decides about rights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import NEWCOMER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown
-from supabase_jobs.audit.probes.attempt import CHOOSE, OWN, UPDATE
+from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
+from supabase_jobs.audit.probes.attempt import CHOOSE, JOIN, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="privileged-column",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     sentence=(
         "Users choose a column of their own row that decides about their rights or their plan."
     ),
@@ -22,10 +22,13 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
     """One leak for each object and column."""
     for group in facts.objects.values():
         table = group[0].table
+        yield from _as_most_powerful(facts, group)
         if not table.per_user and not table.is_group:
             continue
         for tried in group:
             inserts = _inserts_own(tried)
+            if facts.gives_roles(tried):
+                continue  # the head of a group, of whom an escalation asks
             if (changes_own(tried) or inserts) and _is_privileged(facts, tried):
                 goal = f"change their own {tried.column}"
                 if facts.words.admin_columns.matches(tried.column):
@@ -33,6 +36,23 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
                 how = "INSERT into" if inserts else "UPDATE of"
                 message = f"Any signed-in user can {goal}: {how} {table.name}.{tried.column}"
                 yield shown(KIND, Severity.ERROR, tried, message)
+
+
+def _as_most_powerful(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak]:
+    """Outsiders who join a group of others, and choose its most powerful role; what opens something
+    is an escalation.
+    """
+    proven = {opened.write.table.label for opened in facts.opened if opened.write.name == JOIN}
+    for tried in group:
+        is_joined = bool(tried.takes_role) and tried.reached and not tried.failed
+        is_outsider = tried.actor.is_outsider and not tried.actor.is_inactive
+        if is_joined and is_outsider and tried.table.label not in proven:
+            message = (
+                f"{who(tried.actor)} join groups of others as {tried.takes_role}, although there"
+                f" are weaker roles: INSERT into {tried.table.name}"
+            )
+            yield shown(KIND, Severity.WARNING, tried, message)
+            return
 
 
 def changes_own(tried: Tried) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
-from supabase_jobs.audit.probes.attempt import GROUP, OTHER, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import GROUP, OTHER, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -29,6 +29,9 @@ def find(facts: Facts) -> Iterator[Question]:
                 continue  # the columns of Storage are those of the platform
             if tried.whose == GROUP and tried.actor.kind == MEMBER and not tried.is_state:
                 yield from _of_group(facts, tried)
+                yield from _confidential(tried, "Members of a group", "members")
+            if tried.whose == OWN and len(tried.table.users) > 1 and not tried.is_state:
+                yield from _confidential(tried, "All persons whom a row names", "persons")
             if tried.whose == OTHER and tried.actor.kind in (ANON, NEWCOMER):
                 found = [q for q in _of_everybody(facts, tried) if asked.isdisjoint(q.topics)]
                 asked |= {topic for one in found for topic in one.topics}
@@ -45,6 +48,19 @@ def _of_group(facts: Facts, tried: Tried) -> Iterator[Question]:
         is_set = membership is None and _sets(facts, tried, name)
         if facts.words.unknown_values.matches(name) and not is_set:
             message = f"{who(tried.actor)} read {{}} of their group. Is that intended?"
+            yield question(KIND, tried, decides, f"{tried.table.label}.{name}", message)
+
+
+def _confidential(tried: Tried, readers: str, decides: str) -> Iterator[Question]:
+    """The columns that say that not everybody may read them who reads the row, unless the caller
+    has the most powerful role in the group.
+    """
+    membership = tried.actor.membership
+    if membership is not None and membership.role == membership.strongest:
+        return
+    for name in tried.table.confidential:
+        if tried.table.may(tried.actor.role, "SELECT", name):
+            message = f"{readers} read {{}}, which may be for some of them only. Is that intended?"
             yield question(KIND, tried, decides, f"{tried.table.label}.{name}", message)
 
 

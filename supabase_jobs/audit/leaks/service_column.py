@@ -11,6 +11,8 @@ else decides about it:
   the price, or another member of the group who reads it;
 - payments: the table is called orders or payments, or has a column of a payment service, such as
   `stripe_payment_id`;
+- functions with the rights of their owner set it, too: a question, unless a policy limits the
+  values;
 - an INSERT of the owner must not have the value that an UPDATE may set. That is a warning for each
   column, unless a policy limits its updates, or UPDATE is granted on some columns.
 
@@ -25,12 +27,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from supabase_jobs.audit.callers import MEMBER, STRANGER
+from supabase_jobs.audit.callers import MEMBER, OWNER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
+    DECIDE,
     GROUP,
     INSERT,
     NONE,
@@ -95,6 +98,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         if not table.rls or not table.owned or table.is_storage:
             continue
         yield from _of_decided(facts, table)
+        yield from _of_own_decisions(facts, table)
         if not table.is_membership:
             for tried in facts.of_table(label):
                 if changes_own(tried) and not tried.is_state:
@@ -103,12 +107,33 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             yield from _of_given_rows(facts, table)
 
 
-def _of_decided(facts: Facts, table: Table) -> Iterator[Question]:
-    """The columns of a new row that its writer cannot change afterwards, and others can."""
+def _of_decided(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
+    """The columns of a new row that its writer cannot change afterwards, and others can: a leak if
+    a trigger acts on what others decide.
+    """
     for one in facts.of_table(table.label):
-        if one.name == START and one.reached and not one.failed:
+        if one.name != START or not one.reached or one.failed:
+            continue
+        if one.column in table.acted_on:
+            message = (
+                f"{who(one.actor)} choose {one.column} of a new row, which only others change and"
+                f" a trigger acts on: INSERT into {table.name}.{one.column}"
+            )
+            yield shown(KIND, Severity.WARNING, one, message)
+        else:
             message = f"{who(one.actor)} choose {{}} of new rows in {table.label}. May they?"
             yield question(KIND, one, table.label, one.column, message)
+
+
+def _of_own_decisions(facts: Facts, table: Table) -> Iterator[Question]:
+    """The persons who decide about a row, such as its approver, if its writer may be one."""
+    for one in facts.of_table(table.label):
+        if one.name == DECIDE and one.reached:
+            message = (
+                f"Users can name themselves in {{}} of their new rows in {table.label}, and then"
+                " change what they cannot change if it names another. May they?"
+            )
+            yield question(KIND, one, f"{table.label}:{INSERT}", one.column, message)
 
 
 def _of_given_rows(facts: Facts, table: Table) -> Iterator[Question]:
@@ -161,7 +186,7 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
         meaning = _meaning(facts.words, one.column)
         is_state = meaning in (_Meaning.STATE, _Meaning.APPROVAL)
         if meaning is None or (is_state and not _is_success(facts.words, one)):
-            if one.column in asked:
+            if one.column in asked or one.column in table.managed:
                 seen.add(one.column)
                 yield question(KIND, one, table.label, one.column, message)
             continue
@@ -189,6 +214,7 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
     table, words = tried.table, facts.words
     meaning, is_pinned = _meaning(words, tried.column), _is_pinned(facts, tried)
     if meaning is None and not is_pinned:
+        yield from _of_managed(facts, tried)
         return
     if table.per_user and words.verification_columns.matches(tried.column):
         return  # of a profile, it is a privilege
@@ -202,6 +228,7 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
     )
     severity = _severity(facts, tried, meaning, evidence)
     if severity is None:
+        yield from _of_managed(facts, tried)
         return
     if table.names_owner and not table.updating:  # not as the user whom the row names
         message = (
@@ -217,6 +244,17 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
         f" {table.name}.{tried.column}"
     )
     yield shown(KIND, severity, tried, message)
+
+
+def _of_managed(facts: Facts, tried: Tried) -> Iterator[Question]:
+    """A column that functions set with the rights of their owner, so that they decide about it."""
+    label = tried.table.label
+    if tried.column in tried.table.managed and not _is_limited(facts, tried):
+        message = (
+            f"Any signed-in user can change {{}} of their own rows in {label}, which functions of"
+            " the project set, too. May they?"
+        )
+        yield question(KIND, tried, label, tried.column, message)
 
 
 def _meaning(words: Words, column: str) -> _Meaning | None:
@@ -303,12 +341,15 @@ def _is_pinned(facts: Facts, update: Tried) -> bool:
 
 
 def _inserts(facts: Facts, update: Tried) -> bool:
-    """Whether the caller inserts rows of its own, with the column."""
+    """Whether the caller inserts rows of its own, with the column: below some row of its group, as
+    a call that is still open. The owner is in one group who the stranger is in the other.
+    """
     if not update.table.may(update.actor.role, "INSERT", update.column):
         return False
     return any(
-        t.actor is update.actor and t.action == INSERT and t.whose == OWN and t.reached
+        t.action == INSERT and t.whose == OWN and t.reached
         for t in facts.of_table(update.table.label)
+        if t.actor is update.actor or t.actor.kind == OWNER
     )
 
 

@@ -22,7 +22,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     for group in facts.objects.values():
         for tried in group:
             parents = _parents(facts, tried)
-            if not parents:
+            if not parents or facts.is_form(tried.table):
                 continue
             parent, verb = parents[0], "move" if tried.action == UPDATE else "add"
             if parent in tried.table.read_by_policies and parent != tried.table.label:

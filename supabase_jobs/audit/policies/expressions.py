@@ -539,6 +539,13 @@ def inserted(tree: Any) -> Iterator[tuple[str, str, Node]]:
             yield label, name, expression
 
 
+def filled(tree: Any) -> set[str]:
+    """The tables to which a tree adds rows."""
+    found = [statement["relation"] for statement in nodes(tree, "InsertStmt")]
+    tables_ = [_tables({"RangeVar": {**relation, "alias": {}}}) for relation in found]
+    return {label for names in tables_ for label in names.values()}
+
+
 def updated(tree: Any) -> Iterator[tuple[str, str]]:
     """The table and the column of each value that a tree sets by UPDATE."""
     for statement in nodes(tree, "UpdateStmt"):

@@ -34,6 +34,9 @@ _CALLER = re.compile(
     r"\bauth\W+(uid|jwt|role|email)\b|\brequest\.(jwt|header|cookie)|\bcurrent_role\b",
     re.IGNORECASE,
 )
+# the conditions of a body in PL/pgSQL, and the columns of the new row in them
+_CONDITION = re.compile(r"\bif\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
+_NEW = re.compile(r"\bnew\.(\w+)", re.IGNORECASE)
 # types of columns that may hold a user's id where no policy and no foreign key shows it
 _USER_TYPES = ("uuid", "text", "varchar")
 
@@ -50,9 +53,10 @@ class Usage:
     each claim to those that COALESCE takes before it. `literals` maps
     columns to constants, `selected` to those that only the result of a function is compared with,
     `equal` to those that a condition demands, and `inserted` to those that functions insert, such
-    as the role of who founds a group. `hashing` maps columns that hold a hash of a header to the
-    functions, as in `Header`. `reads` maps each relation to the tables that its policies, functions
-    or view definition read, directly or not. `function_reads` maps each function to the tables that
+    as the role of who founds a group. `acted_on` maps columns to the triggers of their table with
+    the rights of their owner that change other tables on a condition about them. `hashing` maps columns that hold a hash of a header to the functions, as
+    in `Header`. `reads` maps each relation to the tables that its policies, functions or view
+    definition read, directly or not. `function_reads` maps each function to the tables that
     its body names, directly or by other functions. `arguments` maps (function, name of an argument)
     to the columns that the body compares with it, directly or by other functions, and to those by
     which a row that it inserts refers to another. `demands` maps each function to the columns that
@@ -84,6 +88,7 @@ class Usage:
     selected: dict[ColumnKey, list[str]] = field(default_factory=dict)
     equal: dict[ColumnKey, list[str]] = field(default_factory=dict)
     inserted: dict[ColumnKey, list[str]] = field(default_factory=dict)
+    acted_on: dict[ColumnKey, list[str]] = field(default_factory=dict)
     reads: dict[int, set[int]] = field(default_factory=dict)
     function_reads: dict[int, set[int]] = field(default_factory=dict)
     arguments: dict[tuple[int, str], list[ColumnKey]] = field(default_factory=dict)
@@ -293,6 +298,8 @@ class _Reader:
         for function in self._catalog.functions:
             self._note_function(function)
         self._note_passed_on()
+        for relation in self._catalog.tables:
+            self._note_triggers(relation)
         self._note_passed()
         self._usage.reads = _closed(direct)
         self._note_flags()
@@ -383,13 +390,11 @@ class _Reader:
 
     def _note_inserted(self, function: Function) -> None:
         """Note the tables and the constants of the rows that a body inserts."""
-        adds = self._usage.adds.setdefault(function.oid, set())
-        for target, column, node in expressions.inserted(self._bodies[function.oid]):
+        body, adds = self._bodies[function.oid], self._usage.adds.setdefault(function.oid, set())
+        adds |= {self._by_name[n].oid for n in expressions.filled(body) if n in self._by_name}
+        for target, column, node in expressions.inserted(body):
             relation, constant = self._by_name.get(target), expressions.value(node)
-            if relation is None:
-                continue
-            adds.add(relation.oid)
-            if isinstance(constant, Literal):
+            if relation is not None and isinstance(constant, Literal):
                 known = self._usage.inserted.setdefault((relation.oid, column), [])
                 _extend(known, [constant.text])
 
@@ -398,6 +403,22 @@ class _Reader:
         named = expressions.updated(self._bodies[function.oid])
         found = ((self._by_name.get(target), column) for target, column in named)
         self._usage.sets[function.oid] = {(r.oid, column) for r, column in found if r is not None}
+
+    def _note_triggers(self, relation: Relation) -> None:
+        """Note the columns on whose new value a trigger changes other tables with the rights of its
+        owner.
+        """
+        for function in self._catalog.functions:
+            if function.oid not in relation.triggers or not function.definer:
+                continue
+            others = self._usage.adds[function.oid] | {o for o, _ in self._usage.sets[function.oid]}
+            if not others - {relation.oid}:
+                continue
+            for condition in _CONDITION.findall(function.body):
+                for column in _NEW.findall(condition):
+                    if column in relation.by_name:
+                        known = self._usage.acted_on.setdefault((relation.oid, column), [])
+                        _extend(known, [function.signature])
 
     def _note_flags(self) -> None:
         """Note the values of user_metadata that are conditions by themselves: flags."""

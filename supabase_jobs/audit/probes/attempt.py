@@ -35,8 +35,13 @@ CHOOSE, BELOW, NAME, ADD = "choose", "below", "name", "add"
 START = "start"
 # a file of one's own that is moved into the folder of another
 MOVE = "move"
+# an end of one's own row, such as active = false, that is taken back
+RESTORE = "restore"
+# a new row of one's own that names the caller in a column more, who then changes what is refused to
+# them if it names a colleague
+DECIDE = "decide"
 # those that a baseline does not record, because leaks and questions tell what they show
-UNRECORDED = (OPEN, ACCEPT, CHOOSE, BELOW, NAME, ADD, MOVE, START)
+UNRECORDED = (OPEN, ACCEPT, CHOOSE, BELOW, NAME, ADD, MOVE, START, RESTORE, DECIDE)
 _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
 # have more frames

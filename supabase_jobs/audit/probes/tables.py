@@ -23,14 +23,16 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.usage import ColumnKey, columns_of_state
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     ACCEPT,
     ADD,
     BELOW,
     CHOOSE,
+    DECIDE,
     DELETE,
     FORGE,
     GROUP,
@@ -42,6 +44,7 @@ from supabase_jobs.audit.probes.attempt import (
     OPEN,
     OTHER,
     OWN,
+    RESTORE,
     SELECT,
     START,
     TAKE_OVER,
@@ -52,7 +55,7 @@ from supabase_jobs.audit.probes.known import Known, key_of
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Membership, user_columns
-from supabase_jobs.audit.rows.tenants import Row, Tenant
+from supabase_jobs.audit.rows.tenants import Row, Tenant, User
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
 from supabase_jobs.session.action import Cursor
@@ -147,8 +150,10 @@ class Probes:
         self._send(list(self._takeovers()))
         self._send(list(self._acceptances()))
         self._send(list(self._moves()))
+        self._send(list(self._restorations()))
         self._send(list(self._new_rows()))
         self._send(list(self._decided()))
+        self._decide_about_own()
         self._find_deciding_roles()
 
     # -------------------------------------------------------------------------------------------
@@ -510,6 +515,24 @@ class Probes:
                 attempt.name = ACCEPT
                 yield attempt
 
+    def _restorations(self) -> Iterator[Attempt]:
+        """The row that each user has, in a state that is not the default: its user sets a column of
+        the state back, as who was deactivated.
+        """
+        for caller in self._callers:
+            row = None if caller.user is None else caller.user.state
+            if row is None or caller.operation or row.relation not in self._tables:
+                continue
+            for state in columns_of_state(row.part):
+                column = None if state.table else row.relation.by_name.get(state.name)
+                if column is None or not row.relation.may(caller.role, "UPDATE", column.name):
+                    continue
+                value = _default_of(column)
+                if value != row.values.get(column.name) and not (value is None and column.not_null):
+                    restored = self._update(caller, row, OWN, {column.name: value})
+                    restored.name = RESTORE
+                    yield restored
+
     def _moves(self) -> Iterator[Attempt]:
         """Files of one's own that get a path in the folder of another: in each folder of the victim
         one, if the file may be changed at all.
@@ -749,9 +772,10 @@ class Probes:
             copy = {**self._copy(attempt.row), **self._kept(attempt)}
             for column in self._writable(relation, caller.role, INSERT):
                 by = setters.get((relation.oid, column.name), set()) - {id(caller)}
-                if by and self._starts(relation, column):
-                    for value in self._values(attempt.row, column, caller)[: LIMITS.chosen]:
-                        if value is not None and value != copy.get(column.name):
+                if by and self._plan.may_hold_state(relation, column):
+                    others = self._values(attempt.row, column, caller)[: LIMITS.chosen]
+                    for value in dict.fromkeys([*others, copy.get(column.name)]):
+                        if value is not None and value != _default_of(column):
                             yield from self._started(caller, attempt.row, copy, column, value)
 
     def _started(
@@ -770,6 +794,8 @@ class Probes:
         persons = user_columns(relation, self._plan.usage, self._plan.per_user)
         user = None if caller.user is None else caller.user.id
         own = {name: user for name in persons if copy.get(name) == user}
+        # or all rows below the same one
+        own = own or {name: copy[name] for name in self._above(relation) if copy.get(name)}
         may_change = relation.may(caller.role, "UPDATE", column.name)
         if may_change and not own:
             return  # no condition names the new row
@@ -779,23 +805,102 @@ class Probes:
             attempt.effect = _stays
         yield attempt
 
+    def _decide_about_own(self) -> None:
+        """Note new rows that name their writer in a column more, such as the approver of a request,
+        if the writer then changes a state that is refused to them once the column names a
+        colleague.
+        """
+        named: list[tuple[Attempt, Attempt, Attempt]] = []
+        for attempt in [a for a in self.attempts if a.action == INSERT and a.reached]:
+            caller, relation = attempt.caller, attempt.relation
+            is_own = caller.kind == OWNER and attempt.whose == OWN and attempt.name == ""
+            if not is_own or attempt.is_state or attempt.error is not None:
+                continue
+            persons = self._naming(relation, attempt.written, self._world.a.owner)
+            if len(persons) < 2 or relation.oid in self._plan.memberships:
+                continue
+            copy = {**self._copy(attempt.row), **self._kept(attempt)}
+            for column in persons:
+                for colleague in self._colleagues(relation, column):
+                    target = relation.by_name[column]
+                    other = self._varied(caller, attempt.row, copy, target, colleague, DECIDE)
+                    for change in self._changes_of_state(caller, relation):
+                        refused = self._changed_too(attempt, copy, column, colleague, change)
+                        decided = self._changed_too(attempt, copy, column, copy[column], change)
+                        named.append((other, refused, decided))
+        tried = {id(one): one for three in named for one in three}
+        self._run_unrecorded(tried.values())
+        proven: dict[ColumnKey, Attempt] = {}
+        for other, refused, decided in named:
+            if other.reached and not refused.reached and decided.reached:
+                proven.setdefault((decided.relation.oid, decided.column), decided)
+        self.attempts += proven.values()
+
+    def _naming(self, relation: Relation, given: Mapping[str, str | None], user: User) -> list[str]:
+        """The columns of persons in which a row names a user."""
+        persons = user_columns(relation, self._plan.usage, self._plan.per_user)
+        return [n for n in persons if n in given and given[n] == self._named(relation, n, user)]
+
+    def _named(self, relation: Relation, column: str, user: User) -> str | None:
+        """The value by which a column names a user: the id, or the key of the row of the user."""
+        for key in relation.foreign_keys:
+            if key.columns == (column,) and key.target in self._plan.per_user:
+                row = user.rows.get(key.target)
+                return None if row is None else row.values.get(key.target_columns[0])
+        return user.id
+
+    def _colleagues(self, relation: Relation, column: str) -> list[str]:
+        """The first other user of tenant A whom a column can name."""
+        others = [u for u in self._world.a.users if u is not self._world.a.owner]
+        names = [self._named(relation, column, user) for user in others]
+        return [name for name in names if name is not None][:1]
+
+    def _changes_of_state(self, caller: Persona, relation: Relation) -> list[Attempt]:
+        """The updates of a state in a row of one's own, one for each value."""
+        return [
+            attempt
+            for attempt in self.attempts
+            if attempt.caller is caller and attempt.relation is relation
+            if attempt.action == UPDATE and attempt.whose == OWN and attempt.reached
+            if not attempt.is_state and attempt.error is None
+            if self._plan.may_hold_state(relation, relation.by_name[attempt.column])
+        ]
+
+    def _changed_too(
+        self,
+        attempt: Attempt,
+        copy: Mapping[str, str | None],
+        column: str,
+        person: str | None,
+        change: Attempt,
+    ) -> Attempt:
+        """The new row with a person in a column, and a change of its state by its writer."""
+        relation, row = attempt.relation, attempt.row
+        decided = self._varied(attempt.caller, row, copy, relation.by_name[column], person, DECIDE)
+        persons = self._naming(relation, copy, self._world.a.owner)
+        where = {name: copy[name] for name in persons} | {column: person}
+        new = {change.column: change.value}
+        decided.after = [statements.update_where(relation, where, new)]
+        decided.effect = _changes_too
+        return decided
+
+    def _above(self, relation: Relation) -> list[str]:
+        """The columns that name the rows above a row, which belong to somebody."""
+        catalog = self._plan.catalog
+        keys = [key for key in relation.foreign_keys if key.target in catalog.by_oid]
+        owned = [key for key in keys if self._plan.owned(catalog.by_oid[key.target or 0])]
+        return list(dict.fromkeys(name for key in owned for name in key.columns))
+
     def _setters(self) -> dict[ColumnKey, set[int]]:
         """Column → who changes it in rows of the group, or in rows of their own."""
         found: dict[ColumnKey, set[int]] = {}
         for attempt in self.attempts:
             is_change = attempt.action == UPDATE and attempt.reached and attempt.error is None
-            if is_change and attempt.whose in (OWN, GROUP):
+            is_of_staff = attempt.caller.kind == CLAIM
+            if is_change and (attempt.whose in (OWN, GROUP) or is_of_staff):
                 key = attempt.relation.oid, attempt.column
                 found.setdefault(key, set()).add(id(attempt.caller))
         return found
-
-    def _starts(self, relation: Relation, column: Column) -> bool:
-        """Whether a column may hold a state: it starts with a constant, or has a list of values."""
-        is_key = any(column.name in key.columns for key in relation.foreign_keys)
-        if is_key or any(column.name in unique for unique in relation.unique_keys):
-            return False
-        limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
-        return column.starts_constant or column.typtype == "e" or bool(limits.allowed)
 
     def _kept(self, attempt: Attempt) -> dict[str, str | None]:
         """The values of a new row that its copies have too: all but those of its keys."""
@@ -1019,6 +1124,10 @@ class Probes:
                         (attempt, role.label, self._without_role(attempt, role, other))
                         for other in role.others
                     ]
+            for membership in self._posts_read_by(attempt.relation):
+                if (own := caller.own_row(membership.relation.oid)) is not None:
+                    label = f"a row in {membership.relation.name}"
+                    controls.append((attempt, label, self._without_row(attempt, own)))
         self._run_unrecorded([control for _, _, control in controls])
         for attempt, label, control in controls:
             if control.outcome in (HIDDEN, DENIED, VIOLATES):
@@ -1053,12 +1162,31 @@ class Probes:
                     )
         return self._everybody
 
+    def _posts_read_by(self, relation: Relation) -> list[Membership]:
+        """The posts that the policies of a table read which belongs to none of their groups."""
+        read = self._plan.usage.reads.get(relation.oid, ())
+        found = []
+        for post in self._plan.appointed:
+            keys = [key for key in post.relation.foreign_keys if set(key.columns) & {*post.groups}]
+            groups = {key.target for key in keys if key.target is not None}
+            if post.relation.oid in read and groups and not self._plan.is_below(relation, groups):
+                found.append(post)
+        return found
+
+    def _without_row(self, attempt: Attempt, row: Row) -> Attempt:
+        """The action of a caller whose row the owner of the database deletes first."""
+        return self._after(attempt, statements.delete(row).statement)
+
     def _without_role(self, attempt: Attempt, role: _Role, other: str) -> Attempt:
         """The action of a caller to whom the owner of the database gives another role first."""
         assert attempt.caller.user is not None  # noqa: S101  checked by the caller
         change = statements.update_where(
             role.relation, {role.user: attempt.caller.user.id}, {role.column: other}
         )
+        return self._after(attempt, change)
+
+    def _after(self, attempt: Attempt, change: Statement) -> Attempt:
+        """The action of a caller after a change by the owner of the database."""
         back = Statement(SET, ("role", attempt.caller.role))
         before = [own_role(self._impersonation), change, back]
         return replace(
@@ -1169,6 +1297,8 @@ class Probes:
         # who has a role by the row of a profile has it from the project
         is_appointed = attempt.caller.kind == MEMBER and user is not None and user.state is not None
         trusted = attempt.caller.kind in (OWNER, CLAIM) or is_appointed
+        if attempt.name == RESTORE:
+            return attempt.reached and attempt.error is None
         if not attempt.reached or trusted or attempt.error is not None or attempt.is_state:
             return False
         if attempt.name == ACCEPT:
@@ -1219,6 +1349,12 @@ class Probes:
         self._try(sorted(attempts, key=lambda a: id(a.caller)))
 
 
+def _default_of(column: Column) -> str | None:
+    """The constant that a column has by default."""
+    default = expressions.value(expressions.expression_tree(column.default or "null"))
+    return default.text if isinstance(default, expressions.Literal) else None
+
+
 def _counts_and_lasts(answers: Sequence[object]) -> bool:
     """Whether an UPDATE reached its row, and no trigger has restored the value."""
     return bool(answers[0].count and answers[-1].rows[0][0])  # type: ignore[attr-defined]
@@ -1241,6 +1377,11 @@ def _any_true(answers: Sequence[object]) -> bool:
 def _stays(answers: Sequence[Any]) -> bool:
     """Whether a row was inserted, and its writer could not change it."""
     return bool(answers[0].count) and not answers[1].count
+
+
+def _changes_too(answers: Sequence[Any]) -> bool:
+    """Whether a row was inserted, and its writer could change it."""
+    return bool(answers[0].count) and bool(answers[1].count)
 
 
 def _one_more(answers: Sequence[object]) -> bool:

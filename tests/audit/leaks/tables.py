@@ -65,6 +65,7 @@ _OUTSIDERS = {
 _TABLE: Mapping[str, Any] = {
     "columns": ["id", "user_id", "body"],
     "numbers": [],
+    "addresses": [],
     "granted": _GRANTED,
     "served_to": ["anon", "authenticated"],
     "is_selected": True,
@@ -91,6 +92,10 @@ _TABLE: Mapping[str, Any] = {
     "started": [],
     "looked_up": [],
     "overruled": [],
+    "managed": [],
+    "acted_on": [],
+    "guarded": [],
+    "confidential": [],
 }
 _VIEW: Mapping[str, Any] = {
     "is_materialized": False,
@@ -110,8 +115,10 @@ _TRIED: Mapping[str, Any] = {
     "error_shows_row": False,
     "names_nobody": False,
     "refers_to": [],
+    "below": [],
     "names": [],
     "decided_by": "",
+    "takes_role": "",
 }
 _NO_ROWS: Mapping[str, Any] = {
     "has_secret": False,

@@ -1,0 +1,116 @@
+"""Members who write rows of others in their group, although something keeps these rows from them:
+they cannot read the row, or the row above it, or add one.
+"""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, STRANGER
+from supabase_jobs.audit.leaks.facts import Actor, Facts, Tried
+from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, UPDATE
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    code="group-write",
+    severities=(Severity.WARNING, Severity.QUESTION),
+    sentence="Members write rows of others in their group that they cannot read or add.",
+)
+
+
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
+    """A leak for each object that a weaker role deletes; a question about rows in a colleague's
+    name, and one for each table above the rows.
+    """
+    for label in facts.objects:
+        yield from _unguarded(facts, label)
+    for group in facts.objects.values():
+        for tried in group:
+            if tried.actor.kind != MEMBER or tried.whose != GROUP or tried.name:
+                continue
+            if not tried.reached or tried.is_state:
+                continue
+            if tried.action == INSERT:
+                yield from _of_colleague(facts, tried)
+            elif tried.action in (UPDATE, DELETE) and not tried.failed:
+                yield from _below_unreadable(facts, tried)
+            if tried.action == DELETE and _only_deletes(facts, tried):
+                message = (
+                    f"{who(tried.actor)} delete {tried.table.noun} of others in their group,"
+                    " although only other roles add them"
+                )
+                yield shown(KIND, Severity.WARNING, tried, message)
+
+
+def _unguarded(facts: Facts, label: str) -> Iterator[Question]:
+    """Rows that users add directly, and functions after checks of their own."""
+    for tried in facts.objects[label]:
+        is_user = tried.actor.kind in (NEWCOMER, STRANGER, MEMBER)
+        is_added = tried.action == INSERT and tried.reached and not tried.failed and is_user
+        if is_added and tried.table.guarded and tried.whose in (OWN, GROUP) and not tried.is_state:
+            message = (
+                "Users can add rows to {} directly, which functions of the project add after checks"
+                " of their own. May they?"
+            )
+            yield question(KIND, tried, "functions", tried.table.label, message)
+            return
+
+
+def _of_colleague(facts: Facts, tried: Tried) -> Iterator[Question]:
+    """A new row in a colleague's name: a message to the colleague, or a statement of theirs."""
+    table = tried.table
+    is_of_person = bool(table.users) and not tried.names_nobody
+    if not is_of_person or table.is_membership or table.is_group or table.per_user:
+        return
+    if not _reads(facts, tried.actor, tried.row):
+        message = "Members can add rows to {} that name a colleague and that they cannot read."
+        yield question(KIND, tried, "members", table.label, f"{message} May they?")
+
+
+def _below_unreadable(facts: Facts, tried: Tried) -> Iterator[Question]:
+    """A row below one that the caller cannot read: of another's course, or of a closed one."""
+    for row in tried.below:
+        known = [t for t in facts.reads_of(row) if t.actor is tried.actor]
+        for read in known:
+            parent = read.table
+            if read.reached or parent.per_user or parent.is_group or parent is tried.table:
+                continue
+            message = (
+                f"{who(tried.actor)} {DOES[tried.action]} rows of {{}} below rows of others in"
+                f" {parent.label} that they cannot read. May they?"
+            )
+            yield question(KIND, tried, parent.label, tried.table.label, message)
+
+
+def _reads(facts: Facts, actor: Actor, row: int) -> bool:
+    return any(t.actor is actor and t.reached for t in facts.reads_of(row))
+
+
+def _only_deletes(facts: Facts, tried: Tried) -> bool:
+    """Whether a role without power over others may add no such row, and another role of the same
+    group may add and delete it.
+    """
+    membership = tried.actor.membership
+    if membership is None or not membership.role or membership.in_both:
+        return False
+    is_weak = membership.role != membership.strongest
+    if not is_weak or facts.words.powerful_roles.matches(membership.role):
+        return False
+    group = facts.objects[tried.object]
+    inserts = [t for t in group if t.actor is tried.actor and t.action == INSERT]
+    in_own_name = [t for t in inserts if t.whose == OWN or t.name == JOIN]
+    if any(t.reached for t in inserts) or (tried.table.users and not in_own_name):
+        return False
+    reached = [t for t in group if t.reached and t.whose in (OWN, GROUP)]
+    adding = {_role_in(membership.table, t.actor) for t in reached if t.action == INSERT}
+    deleting = {_role_in(membership.table, t.actor) for t in reached if t.action == DELETE}
+    return bool((adding & deleting) - {"", membership.role})
+
+
+def _role_in(table: str, actor: Actor) -> str:
+    """The role of a caller by a table of memberships; the owner of a group has the most powerful
+    one.
+    """
+    if actor.kind == OWNER:
+        return OWNER
+    membership = actor.membership
+    return "" if membership is None or membership.table != table else membership.role or ""

@@ -72,7 +72,8 @@ def _below_unreadable(facts: Facts, tried: Tried) -> Iterator[Question]:
         known = [t for t in facts.reads_of(row) if t.actor is tried.actor]
         for read in known:
             parent = read.table
-            if read.reached or parent.per_user or parent.is_group or parent is tried.table:
+            is_other = parent.owned and not (parent.per_user or parent.is_group)
+            if read.reached or not is_other or parent is tried.table:
                 continue
             message = (
                 f"{who(tried.actor)} {DOES[tried.action]} rows of {{}} below rows of others in"
@@ -90,7 +91,7 @@ def _only_deletes(facts: Facts, tried: Tried) -> bool:
     group may add and delete it.
     """
     membership = tried.actor.membership
-    if membership is None or not membership.role or membership.in_both:
+    if membership is None or not membership.role or membership.in_both or facts.is_open(tried):
         return False
     is_weak = membership.role != membership.strongest
     if not is_weak or facts.words.powerful_roles.matches(membership.role):

@@ -196,7 +196,8 @@ def _gravest(leaks: Sequence[AnyLeak]) -> list[AnyLeak]:
             best.setdefault((leak.tried.table.label, leak.tried.action, column), leak)
     kept = [leak for leak in leaks if leak not in writes or leak in best.values()]
     changed = {label for label, action, _ in best if action == UPDATE}
-    return [leak for leak in kept if not _is_asked(leak, changed)]
+    columns = {(label, column) for label, _, column in best}
+    return [leak for leak in kept if not _is_asked(leak, changed, columns)]
 
 
 def _is_of_own(leak: ShownLeak) -> bool:
@@ -207,6 +208,14 @@ def _is_of_own(leak: ShownLeak) -> bool:
     return tried.action == INSERT and (bool(tried.column) or tried.table.is_membership)
 
 
-def _is_asked(leak: AnyLeak, changed: Collection[str]) -> bool:
-    """Whether a question about all columns of a row has a column with a leak."""
-    return isinstance(leak, Question) and leak.kind is given_row.KIND and leak.decides in changed
+def _is_asked(
+    leak: AnyLeak, changed: Collection[str], columns: Collection[tuple[str, str]]
+) -> bool:
+    """Whether a question about all columns of a row has a column with a leak, or each column of one
+    about some has a leak.
+    """
+    if not isinstance(leak, Question):
+        return False
+    if leak.kind is service_column.KIND:
+        return all((leak.object, topic) in columns for topic in leak.topics)
+    return leak.kind is given_row.KIND and leak.decides in changed

@@ -45,7 +45,7 @@ from supabase_jobs.audit.probes.attempt import (
 )
 from supabase_jobs.audit.words import Words
 from supabase_jobs.findings import Severity
-from supabase_jobs.outcomes import VIOLATES
+from supabase_jobs.outcomes import HIDDEN, VIOLATES
 
 KIND = Kind(
     code="service-column",
@@ -212,6 +212,9 @@ def _is_kept(facts: Facts, table: Table, insert: Tried) -> bool:
 
 def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
     table, words = tried.table, facts.words
+    if _is_set_at_first(facts, tried):
+        yield _of_set_column(tried)
+        return
     meaning, is_pinned = _meaning(words, tried.column), _is_pinned(facts, tried)
     if meaning is None and not is_pinned:
         yield from _of_managed(facts, tried)
@@ -244,6 +247,32 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
         f" {table.name}.{tried.column}"
     )
     yield shown(KIND, severity, tried, message)
+
+
+def _is_set_at_first(facts: Facts, update: Tried) -> bool:
+    """Whether a trigger sets the column in new rows, whatever the caller gives it."""
+    chosen = [
+        t
+        for t in facts.of_table(update.table.label)
+        if t.name == CHOOSE and t.actor is update.actor and t.column == update.column
+    ]
+    return bool(chosen) and all(t.outcome == HIDDEN for t in chosen)
+
+
+def _of_set_column(tried: Tried) -> ShownLeak | Question:
+    """A column that a trigger sets in new rows only: a number is computed, such as a price."""
+    table = tried.table
+    if tried.column in table.numbers:
+        message = (
+            f"Any signed-in user can change {tried.column} of their own rows, although a trigger"
+            f" sets it in new rows: UPDATE of {table.name}.{tried.column}"
+        )
+        return shown(KIND, Severity.WARNING, tried, message)
+    message = (
+        f"Any signed-in user can change {{}} of their own rows in {table.label}, which a trigger"
+        " sets in new rows. May they?"
+    )
+    return question(KIND, tried, table.label, tried.column, message)
 
 
 def _of_managed(facts: Facts, tried: Tried) -> Iterator[Question]:

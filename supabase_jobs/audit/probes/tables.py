@@ -791,19 +791,40 @@ class Probes:
         """
         relation = row.relation
         attempt = self._varied(caller, row, copy, column, value, START)
-        persons = user_columns(relation, self._plan.usage, self._plan.per_user)
-        user = None if caller.user is None else caller.user.id
-        own = {name: user for name in persons if copy.get(name) == user}
-        # or all rows below the same one
-        own = own or {name: copy[name] for name in self._above(relation) if copy.get(name)}
+        own = self._condition_of_new(caller, relation, copy)
         may_change = relation.may(caller.role, "UPDATE", column.name)
         if may_change and not own:
             return  # no condition names the new row
+        self._count_value(attempt, own)
         if may_change:
             new = {column.name: value}
-            attempt.after = [statements.update_where(relation, {**own, **new}, new)]
-            attempt.effect = _stays
+            back = Statement(SET, ("role", caller.role))
+            changing = statements.update_where(relation, {**own, **new}, new)
+            attempt.after = [*attempt.after, back, changing]
+            attempt.effect = partial(_stays, attempt.effect)
         yield attempt
+
+    def _condition_of_new(
+        self, caller: Persona, relation: Relation, copy: Mapping[str, str | None]
+    ) -> dict[str, str | None]:
+        """The values that name the caller in a new row, or else the rows above it."""
+        persons = user_columns(relation, self._plan.usage, self._plan.per_user)
+        user = None if caller.user is None else caller.user.id
+        own = {name: user for name in persons if copy.get(name) == user}
+        return own or {name: copy[name] for name in self._above(relation) if copy.get(name)}
+
+    def _count_value(self, attempt: Attempt, own: Mapping[str, str | None]) -> None:
+        """Let a new row count only if it has the value of one column that it was given: a trigger
+        may have set another one.
+        """
+        if not attempt.relation.triggers or not own or attempt.sent is None:
+            return
+        owner = own_role(self._impersonation)
+        back = Statement(SET, ("role", attempt.caller.role))
+        given = {**own, attempt.column: attempt.value}
+        count = statements.count(attempt.relation, given)
+        attempt.before, attempt.after = [owner, count, back], [owner, count]
+        attempt.effect = _one_more
 
     def _decide_about_own(self) -> None:
         """Note new rows that name their writer in a column more, such as the approver of a request,
@@ -994,9 +1015,12 @@ class Probes:
         is_time = column.base in values.TIMES and not column.not_null
         if not (is_state or number or is_time or column.base == "bool"):
             return
+        own = self._condition_of_new(caller, relation, copy)
         for value in self._values(row, column, caller)[: LIMITS.chosen]:
             if value is not None and value != copy.get(column.name):
-                yield self._varied(caller, row, copy, column, value, CHOOSE)
+                chosen = self._varied(caller, row, copy, column, value, CHOOSE)
+                self._count_value(chosen, own)
+                yield chosen
 
     def _added(
         self, caller: Persona, row: Row, copy: Mapping[str, str | None]
@@ -1374,9 +1398,10 @@ def _any_true(answers: Sequence[object]) -> bool:
     return any(answers[-1].rows[0])  # type: ignore[attr-defined]
 
 
-def _stays(answers: Sequence[Any]) -> bool:
-    """Whether a row was inserted, and its writer could not change it."""
-    return bool(answers[0].count) and not answers[1].count
+def _stays(effect: _Effect | None, answers: Sequence[Any]) -> bool:
+    """Whether a row was inserted with its value, and its writer could not change it."""
+    is_added = effect(answers[:-2]) if effect else answers[0].count
+    return bool(is_added) and not answers[-1].count
 
 
 def _changes_too(answers: Sequence[Any]) -> bool:

@@ -55,9 +55,8 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             topic = write.table.label
             yield question(KIND, write, topic, topic, f"{who(write.actor)} {gain}. May they?")
         else:
-            # who sets back what is no end by its name may only have paused
-            is_pause = write.name == RESTORE and not write.actor.is_inactive
-            severity = Severity.WARNING if is_pause else Severity.ERROR
+            # others may not have set the state: who sets it back may only have paused
+            severity = Severity.WARNING if write.name == RESTORE else Severity.ERROR
             yield shown(KIND, severity, write, f"{who(write.actor)} {gain}")
 
 

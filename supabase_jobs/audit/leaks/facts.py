@@ -33,6 +33,7 @@ from supabase_jobs.audit.probes.attempt import (
     INSERT,
     JOIN,
     OTHER,
+    OWN,
     SELECT,
     START,
     UPDATE,
@@ -461,7 +462,7 @@ class Facts:
         """Whether the caller sets the same column for others in its group, as its head does."""
         if write.action != UPDATE or write.column in write.table.key_columns:
             return False
-        if not write.table.is_membership and not self._has_head(write.table):
+        if not write.table.is_membership and not self._has_head(write.table, write.column):
             return False
         # the stranger is in one group what the owner is in the other
         kind = OWNER if write.actor.kind == STRANGER else write.actor.kind
@@ -471,16 +472,21 @@ class Facts:
             if t.action == UPDATE and t.whose == GROUP and t.reached and t.column == write.column
         )
 
-    def _has_head(self, table: Table) -> bool:
+    def _has_head(self, table: Table, column: str) -> bool:
         """Whether some members change the rows of others in a table with one row for each user, and
-        others do not.
+        those who do not are refused to change the column in their own row.
         """
-        rights = {
-            t.reached
+        updates = [
+            t
             for t in self.of_table(table.label)
-            if t.actor.kind == MEMBER and t.whose == GROUP and t.action == UPDATE and not t.is_state
-        }
-        return table.per_user and rights == {True, False}
+            if t.actor.kind == MEMBER
+            and t.action == UPDATE
+            and (t.whose != GROUP or not t.is_state)
+        ]
+        heads = {id(t.actor) for t in updates if t.whose == GROUP and t.reached}
+        others = [t for t in updates if t.whose == OWN and id(t.actor) not in heads]
+        own = {t.reached for t in others if t.column == column}
+        return table.per_user and bool(heads) and own == {False}
 
     def is_form(self, table: Table) -> bool:
         """Whether anybody adds rows of a public form: they name no user but by a header or an

@@ -35,7 +35,7 @@ CHOOSE, BELOW, NAME, ADD = "choose", "below", "name", "add"
 START = "start"
 # a file of one's own that is moved into the folder of another
 MOVE = "move"
-# an end of one's own row, such as active = false, that is taken back
+# a state of one's own row, such as active = false, that is set back, or to that of others
 RESTORE = "restore"
 # a new row of one's own that names the caller in a column more, who then changes what is refused to
 # them if it names a colleague

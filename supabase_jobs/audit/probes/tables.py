@@ -516,8 +516,8 @@ class Probes:
                 yield attempt
 
     def _restorations(self) -> Iterator[Attempt]:
-        """The row that each user has, in a state that is not the default: its user sets a column of
-        the state back, as who was deactivated.
+        """The row that each user has, in another state than the owner's: its user sets a column of
+        the state to the default, as who was deactivated, and to that of the owner, such as a role.
         """
         for caller in self._callers:
             row = None if caller.user is None else caller.user.state
@@ -527,11 +527,14 @@ class Probes:
                 column = None if state.table else row.relation.by_name.get(state.name)
                 if column is None or not row.relation.may(caller.role, "UPDATE", column.name):
                     continue
-                value = _default_of(column)
-                if value != row.values.get(column.name) and not (value is None and column.not_null):
-                    restored = self._update(caller, row, OWN, {column.name: value})
-                    restored.name = RESTORE
-                    yield restored
+                default, first = _default_of(column), self._world.a.rows.get(row.relation.oid)
+                known = [default] if first is None else [default, first.values.get(column.name)]
+                for value in dict.fromkeys(known):
+                    is_possible = value is not None or not column.not_null
+                    if is_possible and value != row.values.get(column.name):
+                        restored = self._update(caller, row, OWN, {column.name: value})
+                        restored.name = RESTORE
+                        yield restored
 
     def _moves(self) -> Iterator[Attempt]:
         """Files of one's own that get a path in the folder of another: in each folder of the victim

@@ -489,13 +489,14 @@ class Facts:
         return table.per_user and bool(heads) and own == {False}
 
     def is_form(self, table: Table) -> bool:
-        """Whether anybody adds rows of a public form: they name no user but by a header or an
-        address, and nobody who has to do with them changes them.
+        """Whether anybody adds rows of a public form: they name no user but by an address, or by a
+        header without which nobody reads them, and nobody who has to do with them changes them.
         """
         is_personal = bool(table.users) or bool({*table.claims} - {*table.addresses})
         tried = [t for t in self.of_table(table.label) if t.reached and t.actor.kind != SERVICE]
         is_open = any(t.action == INSERT and t.actor.kind == ANON and t.name == "" for t in tried)
-        if is_personal or not is_open:
+        by_user = any(t.action == SELECT and t.actor.role != "anon" for t in tried)
+        if is_personal or not is_open or (table.headers and by_user):
             return False
         return bool(table.addresses) or not any(t.action == UPDATE for t in tried)
 

@@ -54,9 +54,10 @@ class Usage:
     columns to constants, `selected` to those that only the result of a function is compared with,
     `equal` to those that a condition demands, and `inserted` to those that functions insert, such
     as the role of who founds a group. `acted_on` maps columns to the triggers of their table with
-    the rights of their owner that change other tables on a condition about them. `hashing` maps columns that hold a hash of a header to the functions, as
-    in `Header`. `reads` maps each relation to the tables that its policies, functions or view
-    definition read, directly or not. `function_reads` maps each function to the tables that
+    the rights of their owner that change other tables on a condition about them. `hashing` maps
+    columns that hold a hash of a header to the functions, as in `Header`. `reads` maps each
+    relation to the tables that its policies, functions or view definition read, directly or not.
+    `function_reads` maps each function to the tables that
     its body names, directly or by other functions. `arguments` maps (function, name of an argument)
     to the columns that the body compares with it, directly or by other functions, and to those by
     which a row that it inserts refers to another. `demands` maps each function to the columns that

@@ -122,7 +122,7 @@ class Table(Named):
     set with the rights of their owner, `acted_on` those by whose value triggers change other
     tables. `guarded` are the functions for users that add rows after checks of their own.
     `confidential` are columns whose name or comment says that not everybody may read them who reads
-    the row.
+    the row. `is_unconditional`: a policy lets anon insert every row.
     """
 
     schema: str
@@ -160,6 +160,7 @@ class Table(Named):
     acted_on: Collection[str]
     guarded: Collection[str]
     confidential: Collection[str]
+    is_unconditional: bool
 
     @property
     def noun(self) -> str:
@@ -489,16 +490,18 @@ class Facts:
         return table.per_user and bool(heads) and own == {False}
 
     def is_form(self, table: Table) -> bool:
-        """Whether anybody adds rows of a public form: they name no user but by an address, or by a
-        header without which nobody reads them, and nobody who has to do with them changes them.
+        """Whether anybody adds rows of a public form: they name a person by an address only; or
+        nobody who has to do with them changes them, and a policy accepts every row, or nobody reads
+        them without a header.
         """
         is_personal = bool(table.users) or bool({*table.claims} - {*table.addresses})
         tried = [t for t in self.of_table(table.label) if t.reached and t.actor.kind != SERVICE]
         is_open = any(t.action == INSERT and t.actor.kind == ANON and t.name == "" for t in tried)
+        if is_personal or not is_open or table.addresses:
+            return is_open and not is_personal
         by_user = any(t.action == SELECT and t.actor.role != "anon" for t in tried)
-        if is_personal or not is_open or (table.headers and by_user):
-            return False
-        return bool(table.addresses) or not any(t.action == UPDATE for t in tried)
+        is_meant = not by_user if table.headers else table.is_unconditional
+        return is_meant and not any(t.action == UPDATE for t in tried)
 
     def unreadable_parents(self, write: Tried) -> list[str]:
         """The tables to whose row a written row refers, if it is another's and the caller cannot
@@ -743,6 +746,7 @@ class _Reader:
             managed=[name for name in stateful if (relation.oid, name) in self._managed],
             acted_on=[name for name in stateful if (relation.oid, name) in usage.acted_on],
             guarded=[f.signature for f in self._guarding(relation)],
+            is_unconditional=bool(_open_to(relation, "anon", INSERT)),
             confidential=[
                 c.name
                 for c in relation.columns

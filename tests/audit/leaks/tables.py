@@ -96,6 +96,7 @@ _TABLE: Mapping[str, Any] = {
     "acted_on": [],
     "guarded": [],
     "confidential": [],
+    "is_unconditional": False,
 }
 _VIEW: Mapping[str, Any] = {
     "is_materialized": False,

@@ -758,12 +758,12 @@ class _Reader:
     def _managed(self) -> set[ColumnKey]:
         """The columns that functions set with the rights of their owner."""
         definers = [f.oid for f in self._catalog.functions if f.definer]
-        return {key for oid in definers for key in self._plan.usage.sets[oid]}
+        return {key for oid in definers for key in self._plan.usage.sets.get(oid, ())}
 
     def _guarding(self, relation: Relation) -> Iterator[Function]:
         """The functions for users that may refuse what they are asked to add to a table."""
         for function in self._catalog.functions:
-            if relation.oid in self._plan.usage.adds[function.oid]:
+            if relation.oid in self._plan.usage.adds.get(function.oid, ()):
                 is_for_users = function.definer and not {*API_USERS}.isdisjoint(function.callers)
                 refuses = _REFUSAL.search(function.body) is not None
                 if is_for_users and refuses and function.result != "trigger":

@@ -1,6 +1,7 @@
 """What makes requests slow: each kind is reported, and SQL is a fix only if its trial proves it."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from supabase_jobs.audit.performance.suggestion import Effect, Suggestion
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import AuditFinding, Severity
 from tests.audit.catalogue import names
-from tests.fix_db import Make
+from tests.fix_db import Make, oldest_and_newest
 
 LIBRARY = Path(__file__).with_name("library.sql").read_text(encoding="utf-8")
 
@@ -34,13 +35,17 @@ COMMENTS = {
 }
 
 
+@contextmanager
+def planted(url: str) -> Iterator[Connection]:
+    """A transaction with the planted project."""
+    with connect(url) as connection, connection.transaction(force_rollback=True):
+        connection.execute(LIBRARY.encode())
+        yield connection
+
+
 @pytest.fixture
 def library(make_database: Make) -> Iterator[Connection]:
-    with (
-        connect(make_database("services").url) as connection,
-        connection.transaction(force_rollback=True),
-    ):
-        connection.execute(LIBRARY.encode())
+    with planted(make_database("services").url) as connection:
         yield connection
 
 
@@ -49,8 +54,10 @@ def suggestions(connection: Connection) -> Mapping[str, AuditFinding]:
     return {finding.id.removeprefix("performance:"): finding for finding in found}
 
 
-def test_each_kind_is_reported_with_what_was_tried(library: Connection) -> None:
-    found = suggestions(library)
+@oldest_and_newest
+def test_each_kind_is_reported_with_what_was_tried(make_database: Make, each_major: int) -> None:
+    with planted(make_database("services", each_major).url) as library:
+        found = suggestions(library)
     assert {name: f.fix for name, f in found.items() if f.proven}.keys() == PROVEN.keys()
     assert {name: f.fix for name, f in found.items() if not f.proven}.keys() == COMMENTS.keys()
     for name, text in PROVEN.items():
@@ -105,11 +112,11 @@ HARMLESS = 'alter policy "loans: own" on public.loans using (auth.uid() = reader
 def test_rewrites_that_change_the_access_or_fail_are_no_fixes(
     library: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planted = [
+    changes = [
         _rewriting(library, text.split(" on ")[1].split()[0], f"{text};")
         for text in (OPENING, TAKING, HARMLESS, FAILING)
     ]
-    monkeypatch.setattr(kinds, "find", lambda _context: planted)
+    monkeypatch.setattr(kinds, "find", lambda _context: changes)
     found = audit(library, Options(repairs=False, performance=True)).performance
     assert {finding.fix for finding in found if not finding.proven} == {
         "-- Tried: it would change who can do what."
@@ -140,6 +147,16 @@ def test_only_calls_that_run_for_each_row_are_reported(library: Connection) -> N
         "row-call:public.librarians:librarians: own",
         "row-call:public.readers:readers: own",
     ]
+
+
+def test_a_call_that_the_planner_computes_is_not_reported(library: Connection) -> None:
+    library.execute(
+        "create function public.opened(day text) returns boolean language plpgsql immutable"
+        " as $$ begin return day <> 'never'; end $$;"
+        'alter policy "readers: own" on public.readers'
+        " using (public.opened('today') and id = (select auth.uid()))"
+    )
+    assert "row-call:public.readers:readers: own" not in suggestions(library)
 
 
 def test_a_helper_that_changes_rows_is_called_as_often_as_before(library: Connection) -> None:

@@ -89,6 +89,7 @@ def test_action_comments_on_what_a_pull_request_opens_and_fails(checkout: Checko
     add(checkout, FAULT)
     steps = run(checkout)
     assert last(steps) == ("Verdict", 1), steps[-1].err
+    assert "the summary of this job has the report" in steps[-1].err
     comment = (checkout.temp / "audit.md").read_text()
     assert comment.startswith(MARKER)
     assert "`origin/main` → `the current migrations`: " in comment

@@ -192,7 +192,7 @@ def test_every_installation_in_the_documents_is_from_the_repository() -> None:
         line
         for path in files
         for line in path.read_text(encoding="utf-8").splitlines()
-        if "pip install" in line
+        if any(words in line for words in ("pip install", "pipx install", "uvx --from"))
     ]
     assert len(lines) >= 8
     assert [line for line in lines if f" @ git+{REPOSITORY}" not in line] == []

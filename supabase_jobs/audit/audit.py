@@ -36,7 +36,7 @@ from supabase_jobs.audit.performance.proofs import findings as proven
 from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import add_states
-from supabase_jobs.audit.probes import topics
+from supabase_jobs.audit.probes import standings, topics
 from supabase_jobs.audit.probes.attempt import SELECT, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Probes
@@ -178,7 +178,13 @@ def audit(connection: Connection, options: Options) -> Audit:
                     stopped = True
         granted = {**access.access(probes.attempts, tried), **access.of_topics(channels)}
         facts = leak_facts.read(
-            plan, judged_relations, probes.attempts, probes.gains, [*tried, *to_users], channels
+            plan,
+            judged_relations,
+            probes.attempts,
+            probes.gains,
+            [*tried, *to_users],
+            channels,
+            callers.current(world, everyone),
         )
         found_leaks = kinds.find(facts)
         judged = [leak for leak in found_leaks if isinstance(leak, ShownLeak)]
@@ -307,6 +313,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         tested={**access.tested(probes.attempts, tried), **access.tested_topics(channels)},
         repairs=together,
         performance=slow,
+        settled=world.settled,
     )
 
 
@@ -405,7 +412,9 @@ def insert_world(connection: Connection, options: Options, common: Common) -> Wo
     add_states(used, found, options.accepted or ())
     plan = make_plan(found, used, options.configuration.words)
     run_groups(connection, [REQUEST_SETTINGS])[0].answer()
-    return build(connection, plan, options.configuration, common, stable=options.stable)
+    world = build(connection, plan, options.configuration, common, stable=options.stable)
+    acting = impersonation.begin(connection, "audit", (), (), {})
+    return standings.settle(acting, world, Deadline(time.monotonic() + options.seconds))
 
 
 @contextmanager

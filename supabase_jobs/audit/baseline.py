@@ -209,6 +209,7 @@ def _deviations(
     }
     # who has no access is not recorded, but every audit has outsiders
     recorded = OUTSIDERS.union(*baseline.access.values())
+    recorded -= {one for one in recorded if _is_settled(one, result) and _is_inert(one, baseline)}
     for name, callers in result.access.items():
         if name not in baseline.access:
             yield from _new(name, callers, result)
@@ -336,7 +337,23 @@ def _new_callers(
                 if more := beyond(permissions(callers[caller]), known):
                     gained[name] = more
         if gained:
-            yield _new_caller(result, caller, gained, _severity(caller, gained, baseline))
+            severity = _severity(caller, gained, baseline)
+            if _is_settled(caller, result):
+                severity = Severity.INFO
+            yield _new_caller(result, caller, gained, severity)
+
+
+def _is_settled(caller: str, result: Audit) -> bool:
+    """Whether a member has another state than the one in which memberships begin."""
+    return AccessCaller.parse(caller).label in result.settled
+
+
+def _is_inert(caller: str, baseline: Baseline) -> bool:
+    """Whether a caller has no more than everyone in a baseline, as a member who may nothing yet."""
+    return all(
+        permissions(callers.get(caller)) <= _of_everyone(caller, callers)
+        for callers in baseline.access.values()
+    )
 
 
 def _severity(

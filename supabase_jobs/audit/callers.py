@@ -9,7 +9,7 @@ from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of, place, remove
 from supabase_jobs.audit.rows.plan import Plan
-from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Tenant, User
+from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Standing, Tenant, User
 from supabase_jobs.session.caller import Caller
 
 (
@@ -25,6 +25,7 @@ from supabase_jobs.session.caller import Caller
     CLAIM,
     DECLARED,
     ANONYMOUS,
+    LAPSED,
     SERVICE,
 ) = (
     "anon",
@@ -39,6 +40,7 @@ from supabase_jobs.session.caller import Caller
     "claim",
     "declared",
     "anonymous",
+    "lapsed",
     "service",
 )
 
@@ -76,7 +78,9 @@ class Persona(Caller):
     sets claims or headers that anyone can choose; a user with a claim has one that only the project
     gives, such as a role. `declared` is an outsider of audit.toml. `anonymous` is the stranger
     after an anonymous sign-in, `service` the role service_role. `ended` is what marks a former
-    member. `operation` is set for a request to Storage whose operation policies ask for.
+    member. A `lapsed` one is a member in a state that closes tables to them: it calls functions
+    only, since what it reads is known. `operation` is set for a request to Storage whose operation
+    policies ask for.
     """
 
     kind: str
@@ -118,6 +122,12 @@ def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Persona]
     found += [caller.during(operation) for operation in operations for caller in found]
     # as in a request, whose headers are an object even if it has none
     return [replace(caller, headers=caller.headers or {}) for caller in found]
+
+
+def current(world: World, everyone: Sequence[Persona]) -> list[Standing]:
+    """The standings of users who are not known as former members or invited persons."""
+    inactive = {id(caller.user) for caller in everyone if caller.is_inactive}
+    return [one for one in world.standings if id(one.user) not in inactive]
 
 
 def _declared(world: World, declared: DeclaredCaller) -> Persona:
@@ -241,6 +251,9 @@ def _users(world: World) -> Iterator[Persona]:
         elif user.former and user.membership is not None and user.membership.former is not None:
             former = _signed_in(user.label, FORMER, world.a, user, without_claims=True)
             yield replace(former, ended=Ended(user.membership.relation, *user.membership.former))
+        elif user.standing is not None:
+            if any(standing.user is user for standing in world.standings):
+                yield _signed_in(user.label, LAPSED, world.a, user, without_claims=True)
         elif user.in_both and not any(row.part == BOTH for row in user.extra):
             continue  # a user can belong to one group only
         elif user.membership is not None:

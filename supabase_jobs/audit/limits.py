@@ -37,6 +37,8 @@ class AuditLimits:
     further_users: int = 8
     # roles of a member of another group, besides the most powerful one
     roles_elsewhere: int = 2
+    # members in other states of their membership, for each table of memberships
+    standings: int = 6
     # users with a role on the whole project, each in another state
     posts: int = 9
     # users who sign up with metadata of their choice

@@ -17,6 +17,7 @@ from supabase_jobs.audit.callers import (
     FORMER,
     IMPOSTOR,
     INVITED,
+    LAPSED,
     MEMBER,
     NEWCOMER,
     OWNER,
@@ -32,7 +33,7 @@ from supabase_jobs.session.impersonation import caller_statement
 from supabase_jobs.session.savepoint import run_undone
 
 _NEW = (NEWCOMER, IMPOSTOR)
-_WITH_ROWS = (STRANGER, OWNER, MEMBER, INVITED, FORMER, ANONYMOUS)
+_WITH_ROWS = (STRANGER, OWNER, MEMBER, INVITED, FORMER, ANONYMOUS, LAPSED)
 _AUTH = Caller(label="Auth", role="supabase_auth_admin", claims=None)
 _CALL = sql.SQL("select {}({})::jsonb")
 _HELP = (

@@ -156,7 +156,8 @@ class Audit:
     number of cells that were also sent to an API, if one was given. `default_grants` is the state
     of the default privileges, "on" or "off", if it is known. `repairs` are the
     proven ones together, if they were asked for. `performance` is what makes requests slow; its
-    warnings fail nothing.
+    warnings fail nothing. `settled` are the callers whose membership has the state that was found
+    by trying, instead of the one in which it begins.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -179,6 +180,7 @@ class Audit:
     default_grants: str | None = None
     repairs: Repairs | None = None
     performance: tuple[AuditFinding, ...] = ()
+    settled: frozenset[str] = frozenset()
 
     @property
     def ok(self) -> bool:

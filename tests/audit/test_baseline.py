@@ -323,3 +323,21 @@ def test_new_kind_of_caller_does_with_its_own_rows_what_the_owner_does() -> None
     known = Baseline({"public.notes": {"stranger": "none", "owner": "read update delete"}})
     now = {"stranger": "none", "owner": "read update delete", "clerk, own rows": "read delete"}
     assert _found(_audit({"public.notes": now}), known) == []
+
+
+def test_member_who_passes_now_by_a_state_found_by_trying_is_an_info() -> None:
+    before = {"public.notes": {"stranger": "none", "clerk of members": "none"}}
+    now = {"public.notes": {"stranger": "none", "clerk of members": "read"}}
+    settled = replace(_audit(now), settled=frozenset({"clerk of members"}))
+    assert _found(settled, Baseline(before)) == ["info baseline:new:clerk of members"]
+    [wider] = _found(_audit(now), Baseline(before))
+    assert wider == "error baseline:public.notes:clerk of members:read:wider"
+
+
+def test_member_who_had_more_than_everyone_is_compared_in_each_state() -> None:
+    before = {"public.notes": {"stranger": "none", "clerk of members": "read"}}
+    now = {"public.notes": {"stranger": "none", "clerk of members": "read update"}}
+    settled = replace(_audit(now), settled=frozenset({"clerk of members"}))
+    assert _found(settled, Baseline(before)) == [
+        "error baseline:public.notes:clerk of members:update:wider"
+    ]

@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
@@ -13,9 +13,11 @@ from psycopg import errors, sql
 
 from supabase_jobs.audit.callers import (
     ANON,
+    CLAIM,
     FORMER,
     GENERAL,
     INVITED,
+    LAPSED,
     MEMBER,
     OWNER,
     SERVICE,
@@ -44,8 +46,10 @@ from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.number_calls import NumberCall
 from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
+from supabase_jobs.audit.rows import tenants
 from supabase_jobs.audit.rows.plan import Plan, accepts_rows, user_columns
 from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.audit.words import Words
 from supabase_jobs.outcomes import DENIED, ROWS
 from supabase_jobs.session.action import Call, Constant
@@ -74,7 +78,7 @@ class Membership:
 class Actor:
     """A caller. `kind` and `label` are those of callers.Persona, `role` is the database role.
 
-    `is_linked`: a user who belongs to the owner's rows by a column other than that of a membership.
+    `link` is the table by which a user without a membership belongs to the owner's rows, or ''.
     `remedy` says which rows a policy must ignore to end the access of a former member; '' for
     others.
     """
@@ -83,9 +87,14 @@ class Actor:
     kind: str
     role: str
     is_outsider: bool
-    is_linked: bool
+    link: str
     membership: Membership | None
     remedy: str
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether the user belongs to the owner's rows by a column of a link."""
+        return bool(self.link)
 
     @property
     def is_inactive(self) -> bool:
@@ -333,6 +342,30 @@ class Called(Answered):
 
 
 @dataclass(frozen=True)
+class Standing:
+    """A caller in a state that closes tables: the `label` of the caller and its role, the table and
+    column of the state, and how the state is named. `open` are the tables with rows of others that
+    it still reads, `closed` those that another state opens.
+    """
+
+    label: str
+    role: str | None
+    table: str
+    column: str
+    state: str
+    open: Sequence[str]
+    closed: Sequence[str]
+
+
+@dataclass(frozen=True)
+class UnreadTime:
+    """A time that a row of a membership or link must have, and that nothing reads."""
+
+    table: str
+    column: str
+
+
+@dataclass(frozen=True)
 class ChannelPolicy:
     """A permissive policy of realtime.messages."""
 
@@ -392,7 +425,10 @@ class Sequenced:
 
 @dataclass(frozen=True)
 class Facts:
-    """All facts of an audit. Anyone can read the files of `public_buckets` by a URL."""
+    """All facts of an audit. Anyone can read the files of `public_buckets` by a URL.
+    `calls_of_staff` are those of users whose rights follow from a row of their own, such as one of
+    `staff`; members call among the others.
+    """
 
     words: Words
     tables: Mapping[str, Table]
@@ -400,6 +436,9 @@ class Facts:
     opened: Sequence[Opened] = ()
     views: Sequence[ViewTried] = ()
     calls: Sequence[Called] = ()
+    calls_of_staff: Sequence[Called] = ()
+    standings: Sequence[Standing] = ()
+    unread_times: Sequence[UnreadTime] = ()
     channels: Sequence[ChannelTried] = ()
     public_buckets: Sequence[str] = ()
     open_policies: Sequence[OpenPolicies] = ()
@@ -586,9 +625,23 @@ def read(
     gains: Sequence[Gain],
     bypasses: Sequence[Bypass],
     topics: Sequence[TopicAttempt],
+    standings: Sequence[tenants.Standing] = (),
 ) -> Facts:
     """The facts of an audit of these relations."""
-    return _Reader(plan, relations).read(attempts, gains, bypasses, topics)
+    facts = _Reader(plan, relations).read(attempts, gains, bypasses, topics)
+    return replace(facts, standings=[_standing(one) for one in standings])
+
+
+def _standing(one: tenants.Standing) -> Standing:
+    return Standing(
+        label=one.label,
+        role=one.user.role,
+        table=one.relation.label,
+        column=one.column,
+        state=one.state,
+        open=[relation.label for relation in one.open],
+        closed=[relation.label for relation in one.closed],
+    )
 
 
 class _Reader:
@@ -615,6 +668,7 @@ class _Reader:
         tried = [self._tried(number, attempt, rows) for number, attempt in enumerate(attempts)]
         by_attempt = {id(a): t for a, t in zip(attempts, tried, strict=True)}
         readable = {(id(a.caller), id(a.row)) for a in attempts if a.action == SELECT and a.reached}
+        calls = [self._called(b) for b in bypasses if not isinstance(b.object, Relation)]
         return Facts(
             words=self._plan.words,
             tables=self._tables,
@@ -633,7 +687,8 @@ class _Reader:
                 for bypass in bypasses
                 if isinstance(bypass.object, Relation)
             ],
-            calls=[self._called(b) for b in bypasses if not isinstance(b.object, Relation)],
+            calls=[called for called in calls if called.actor.kind not in (CLAIM, LAPSED)],
+            calls_of_staff=[called for called in calls if called.actor.kind in (CLAIM, LAPSED)],
             channels=[self._channel_tried(topic, readable) for topic in topics],
             public_buckets=[name for name, public in self._catalog.buckets.items() if public],
             open_policies=list(self._open_policies({a.relation.oid for a in attempts})),
@@ -642,6 +697,7 @@ class _Reader:
                 for s in self._catalog.sequences
                 if s.schema in self._catalog.served
             ],
+            unread_times=list(self._unread_times()),
             refusals=list(
                 refusals.find(
                     self._catalog,
@@ -650,6 +706,16 @@ class _Reader:
                 )
             ),
         )
+
+    def _unread_times(self) -> Iterator[UnreadTime]:
+        plan = self._plan
+        links = {relation.oid for relation, _ in plan.links}
+        for oid in sorted(plan.memberships.keys() | links):
+            relation = self._catalog.by_oid[oid]
+            for column in relation.columns:
+                is_given = column.base in TIMES and column.not_null and column.default is None
+                if is_given and column.name not in plan.usage.words:
+                    yield UnreadTime(relation.label, column.name)
 
     def _actor(self, caller: Persona) -> Actor:
         if id(caller) not in self._actors:
@@ -666,7 +732,7 @@ class _Reader:
                 kind=caller.kind,
                 role=caller.role,
                 is_outsider=caller.is_outsider,
-                is_linked=user is not None and user.link is not None,
+                link="" if user is None or user.link is None else user.link[0].label,
                 membership=membership,
                 remedy="" if caller.ended is None else caller.ended.advice,
             )

@@ -15,6 +15,7 @@ from supabase_jobs.audit.callers import (
     FORMER,
     IMPOSTOR,
     INVITED,
+    LAPSED,
     MEMBER,
     NEWCOMER,
     OWNER,
@@ -106,7 +107,8 @@ class Probes:
         known: Known | None = None,
     ) -> None:
         """`known` are the outcomes of an earlier run on the same rows."""
-        self._impersonation, self._world, self._callers = impersonation, world, callers
+        self._impersonation, self._world = impersonation, world
+        self._callers = [caller for caller in callers if caller.kind != LAPSED]
         self._plan = world.plan
         self._known = known or Known()
         self.prober = Runner(impersonation, deadline)

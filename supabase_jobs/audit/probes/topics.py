@@ -12,7 +12,7 @@ from typing import ClassVar, LiteralString
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import MEMBER, OWNER, SERVICE, Persona
+from supabase_jobs.audit.callers import LAPSED, MEMBER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
@@ -162,7 +162,7 @@ def run(
     attempts = [
         TopicAttempt(caller=caller, topic=topic, action=action, extension=extension)
         for caller in callers
-        if caller.kind != SERVICE and not caller.operation
+        if caller.kind not in (LAPSED, SERVICE) and not caller.operation
         for topic in topics
         for action in (SELECT, INSERT)
         for extension in _EXTENSIONS

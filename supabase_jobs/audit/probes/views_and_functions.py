@@ -13,7 +13,9 @@ from psycopg import errors, sql
 
 from supabase_jobs.audit.callers import (
     ANON,
+    CLAIM,
     GENERAL,
+    LAPSED,
     NEWCOMER,
     OWNER,
     STRANGER,
@@ -100,6 +102,8 @@ class Bypasses:
         callers = [c for c in callers if not c.operation]
         self._everyone = callers
         self._callers = [c for c in callers if c.kind in GENERAL]
+        # those whose rights follow from a row of their own
+        self._staff = [c for c in callers if c.kind in (CLAIM, LAPSED) and _table_of(c) is not None]
         self._view_callers = [c for c in callers if c.kind in (*GENERAL, OWNER)]
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
         self._updated = _updated(probes.attempts)
@@ -122,12 +126,19 @@ class Bypasses:
         reads += [self._reads_of(function) for function in functions]
         if not reads:
             return
-        self._worlds.prepare(self._view_callers, views, set().union(*reads))
+        self._worlds.prepare([*self._view_callers, *self._staff], views, set().union(*reads))
         tried: list[Bypass] = []
         for caller in self._view_callers:
             tried += [bypass for view in views for bypass in self._of_view(caller, view)]
         for caller in self._callers:
             tried += [bypass for f in functions for bypass in self._of_function(caller, f)]
+        for caller in self._staff:
+            tried += [
+                bypass
+                for f in functions
+                if f.definer and _table_of(caller) in self._reads_of(f)
+                for bypass in self._of_function(caller, f)
+            ]
         users = [b for c in self._callers for v in views for b in self._to_users(c, v)]
         self._snapshot([*tried, *users])
         copies = [one for one in self._copied.values() if one.query is not NOTHING]
@@ -173,7 +184,8 @@ class Bypasses:
 
     def _send(self, tried: Sequence[Bypass]) -> None:
         """Run everything, caller by caller."""
-        order = {id(caller): number for number, caller in enumerate(self._view_callers)}
+        everyone = (*self._view_callers, *self._staff)
+        order = {id(caller): number for number, caller in enumerate(everyone)}
         sent = sorted((b for b in tried if b.sent), key=lambda b: order[id(b.caller)])
         asked: dict[Persona, list[Inquiry]] = {}
         for one in sent:
@@ -583,6 +595,18 @@ class Bypasses:
         before = watched.snapshot(seen.answer().rows[0])
         for one in watching:
             one.before = before if one.watch.statement is not None else {}
+
+
+def _table_of(caller: Persona) -> int | None:
+    """The table of the row from which the rights of a caller follow."""
+    user = caller.user
+    if user is None:
+        return None
+    if user.post is not None:
+        return user.post.relation.oid
+    if user.standing is not None and user.membership is not None:
+        return user.membership.relation.oid
+    return None if user.state is None else user.state.relation.oid
 
 
 def _updated(attempts: Iterable[Attempt]) -> dict[tuple[int, int], set[str]]:

@@ -14,6 +14,7 @@ from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Column, Relation, is_partition_column
 from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes import statements
+from supabase_jobs.audit.probes.readable import Reads, by_table, queries
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import user_columns
 from supabase_jobs.audit.rows.tenants import Row, Tenant
@@ -21,8 +22,8 @@ from supabase_jobs.audit.rows.values import INTEGERS, TIMES
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.findings import NotTested
-from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
-from supabase_jobs.session.runner import AS_CALLER, Runner
+from supabase_jobs.session.impersonation import Impersonation
+from supabase_jobs.session.runner import Runner
 from supabase_jobs.session.savepoint import from_same_state
 from supabase_jobs.session.steps import Groups, Steps
 
@@ -65,29 +66,6 @@ class Refused:
     def tables(self) -> set[int]:
         """The tables of the rows."""
         return {row.relation.oid for row in (*self.rows, *self.in_part)}
-
-
-@dataclass(eq=False)
-class _Reads:
-    """Asks which rows of others a caller can read, table by table."""
-
-    caller: Persona
-    tables: Sequence[tuple[Sequence[Row], Statement]]
-    readable: set[int] = field(default_factory=set)  # id() of rows
-    unknown: set[int] = field(default_factory=set)  # oids of tables whose policies fail
-
-    def steps(self, impersonation: Impersonation) -> Steps[None]:
-        """One query for each table."""
-        groups = [[AS_CALLER.undo, query] for _, query in self.tables]
-        begun, *results = yield [[caller_statement(self.caller), AS_CALLER.save], *groups]
-        begun.answer()
-        check_caller(impersonation, self.caller, begun.answers[0])
-        for (rows, _), result in zip(self.tables, results, strict=True):
-            if result.error is not None:
-                self.unknown.add(rows[0].relation.oid)
-                continue
-            seen = zip(rows, result.answer().rows[0], strict=True)
-            self.readable.update(id(row) for row, is_seen in seen if is_seen)
 
 
 @dataclass(eq=False)
@@ -152,14 +130,14 @@ class Worlds:
         self._views = [view for view in views if view.kind == "m"]
         rows = [row for row in self._rows() if row.relation.oid in tables]
         roles = {caller.role for caller in callers}
-        by_role = {role: self._queries(role, rows) for role in roles}
-        reads = [_Reads(caller, by_role[caller.role]) for caller in callers]
+        by_role = {role: queries(self._plan.catalog, role, rows) for role in roles}
+        reads = [Reads(caller, by_role[caller.role]) for caller in callers]
         self._runner.run(reads)
-        for read in reads:
-            self._refused[id(read.caller)] = self._refused_to(read, rows)
+        for caller, read in zip(callers, reads, strict=True):
+            self._refused[id(caller)] = self._refused_to(caller, read, rows)
         if not self._compares:
             return
-        changes = [_Changes(group, self._other_contents(group)) for group in _by_table(rows)]
+        changes = [_Changes(group, self._other_contents(group)) for group in by_table(rows)]
         if self._users:
             changes.append(_Changes(self._users, self._other_addresses()))
         possible = [change for change in changes if change.changes]
@@ -175,7 +153,7 @@ class Worlds:
         """The statements of the owner after which the refused rows have other contents, except in
         the columns `fixed`.
         """
-        changed = [self._with_other_contents(rows, fixed) for rows in _by_table(refused.rows)]
+        changed = [self._with_other_contents(rows, fixed) for rows in by_table(refused.rows)]
         changed += self._with_other_columns(refused, fixed)
         return self._around(statement for statement in changed if statement is not None)
 
@@ -183,10 +161,10 @@ class Worlds:
         """The statements of the owner after which the refused rows are absent; those that others
         refer to have other contents.
         """
-        deleted = [_delete(rows) for rows in _by_table(refused.absent)]
+        deleted = [_delete(rows) for rows in by_table(refused.absent)]
         left = {id(row) for row in refused.rows} - {id(row) for row in refused.absent}
         kept = [row for row in refused.rows if id(row) in left]
-        changed = [self._with_other_contents(rows) for rows in _by_table(kept)]
+        changed = [self._with_other_contents(rows) for rows in by_table(kept)]
         changed += self._with_other_columns(refused, ())
         return self._around([*deleted, *(one for one in changed if one is not None)])
 
@@ -195,7 +173,7 @@ class Worlds:
         if they have no age.
         """
         aged = []
-        for group in _by_table(rows):
+        for group in by_table(rows):
             changes = {
                 column.name: sql.SQL("{} - interval '10 years'").format(column.identifier)
                 for column in group[0].relation.columns
@@ -226,7 +204,7 @@ class Worlds:
 
     def absent(self, rows: Sequence[Row]) -> list[Statement]:
         """The statements of the owner after which rows are absent."""
-        deleted = [_delete(group) for group in _by_table(rows)]
+        deleted = [_delete(group) for group in by_table(rows)]
         return [_WITHOUT_TRIGGERS, *deleted, _WITH_TRIGGERS] if deleted else []
 
     def contents(self, refused: Refused) -> dict[str, set[ColumnKey]]:
@@ -261,31 +239,24 @@ class Worlds:
         unique = {id(row): row for row in rows if self._plan.owned(row.relation)}
         return list(unique.values())
 
-    def _queries(self, role: str, rows: Sequence[Row]) -> list[tuple[Sequence[Row], Statement]]:
-        """The rows of each table that requests of a role can address, and the query for them."""
-        found: list[tuple[Sequence[Row], Statement]] = []
-        for group in _by_table(rows):
-            relation = group[0].relation
-            if self._plan.catalog.reaches(relation, role) and relation.may(role, "SELECT"):
-                found.append((group, statements.exists((row, role) for row in group)))
-        return found
-
-    def _refused_to(self, read: _Reads, rows: Sequence[Row]) -> Refused:
+    def _refused_to(self, caller: Persona, read: Reads, rows: Sequence[Row]) -> Refused:
         """The rows that are refused to a caller."""
         of_a = {id(row) for row in _rows_of(self._world.a)}
         users = {user.id for user in self._world.a.users}
         found = self._among(
+            caller,
             read,
             [row for row in rows if id(row) in of_a],
             [row for row in self._users if row.values["id"] in users],
         )
-        if read.caller.tenant not in (self._world.a, self._world.b):
-            found.of_everybody = self._among(read, rows, self._users)
+        if caller.tenant not in (self._world.a, self._world.b):
+            found.of_everybody = self._among(caller, read, rows, self._users)
         return found
 
-    def _among(self, read: _Reads, rows: Sequence[Row], users: Sequence[Row]) -> Refused:
+    def _among(
+        self, caller: Persona, read: Reads, rows: Sequence[Row], users: Sequence[Row]
+    ) -> Refused:
         """Those of some rows, and of some of auth.users, that are refused to a caller."""
-        caller = read.caller
         readable = [row for row in rows if id(row) in read.readable]
         refused = [
             row
@@ -332,7 +303,7 @@ class Worlds:
     ) -> list[Statement | None]:
         """The same for the rows that are refused in part, in the columns that are refused."""
         changed = []
-        for rows in _by_table(refused.in_part):
+        for rows in by_table(refused.in_part):
             readable = _readable(rows[0].relation, refused.role)
             changed.append(self._with_other_contents(rows, {*readable, *fixed}))
         return changed
@@ -423,13 +394,6 @@ def _referenced(referring: Iterable[Row], targets: Sequence[Row]) -> Iterator[Ro
             for target in by_table.get(key.target or 0, ()):
                 if all(row.values.get(own) == target.values.get(at) for own, at in pairs):
                     yield target
-
-
-def _by_table(rows: Iterable[Row]) -> list[list[Row]]:
-    found: dict[int, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row.relation.oid, []).append(row)
-    return list(found.values())
 
 
 def _any_of(rows: Sequence[Row]) -> sql.Composable:

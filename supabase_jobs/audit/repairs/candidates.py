@@ -311,6 +311,15 @@ def without_ended(
     return Demand(text=ended_rows.missing_condition(names, mark))
 
 
+def _other_marks(plan: Plan, mark: Ended) -> list[Ended]:
+    """How a membership says otherwise that it has ended or has not begun."""
+    membership = plan.memberships.get(mark.relation.oid)
+    if membership is None:
+        return []
+    known = [Ended(mark.relation, *one) for one in (membership.former, membership.invited) if one]
+    return [other for other in known if other != mark]
+
+
 def owner_condition(plan: Plan, relation: Relation) -> str | None:
     """The first of `owner_conditions`."""
     return next(iter(owner_conditions(plan, relation)), None)
@@ -585,7 +594,13 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         return
     is_inactive = one.attempt.caller.kind in (FORMER, INVITED)
     if is_inactive and mark is not None and repair is not Repair.REFUSE:
-        yield without_ended(plan, relation, policies, mark, role)
+        ended = without_ended(plan, relation, policies, mark, role)
+        yield ended
+        for other in _other_marks(plan, mark):  # both may be let in by one helper
+            also = without_ended(plan, relation, policies, other, role)
+            marks, functions = [*ended.marks, *also.marks], [*ended.functions, *also.functions]
+            if not (ended.text or also.text):
+                yield replace(ended, marks=marks, functions=functions)
     is_extra = one.droppable and _remain(relation, policies, role)
     asked = any(_asks_elsewhere(policy) for policy in policies)
     if policies and (one.is_deviation or (is_extra and not asked)):

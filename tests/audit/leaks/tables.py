@@ -38,8 +38,10 @@ from supabase_jobs.audit.leaks.facts import (
     Opened,
     OpenPolicies,
     Sequenced,
+    Standing,
     Table,
     Tried,
+    UnreadTime,
     View,
     ViewTried,
 )
@@ -175,6 +177,9 @@ class _Builder:
             ],
             views=[self._viewed(one) for one in case.get("viewed", [])],
             calls=[self._called(one) for one in case.get("called", [])],
+            calls_of_staff=[self._called(one) for one in case.get("called_by_staff", [])],
+            unread_times=[UnreadTime(**one) for one in case.get("unread_times", [])],
+            standings=[Standing(**one) for one in case.get("standings", [])],
             channels=[self._channel(one) for one in case.get("channels", [])],
             public_buckets=case.get("public_buckets", []),
             open_policies=[
@@ -195,7 +200,7 @@ class _Builder:
                 "kind": kind,
                 "role": "anon" if label.startswith("anon") else "authenticated",
                 "is_outsider": kind in _OUTSIDERS,
-                "is_linked": False,
+                "link": "",
                 "membership": None if membership is None else Membership(**membership),
                 "remedy": "",
             }

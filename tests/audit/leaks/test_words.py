@@ -21,7 +21,7 @@ def test_every_caller_has_words(kind: str, role: str) -> None:
         kind=kind,
         role=role,
         is_outsider=False,
-        is_linked=False,
+        link="",
         membership=None,
         remedy="",
     )

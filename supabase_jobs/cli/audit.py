@@ -391,7 +391,7 @@ def _other_grants(
         given,
         (connection, State(before, nothing, tuple(options.served))),
         (other, State(after, nothing, tuple(options.served))),
-        replace(options, accepted=None),
+        replace(options, accepted=None, performance=False),
         Baseline(),
     )
     state = "off" if exposed else "on"

@@ -41,6 +41,7 @@ def audit_and_fix(
 
     options = replace(options, repaired=only)
     first = result = audit(connection, options)
+    options = replace(options, performance=False)
     texts, closed, given = [], 0, 0
     with suppress(psycopg.Rollback), connection.transaction():
         for _ in range(_ROUNDS):

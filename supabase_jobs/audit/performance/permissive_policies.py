@@ -11,6 +11,7 @@ from supabase_jobs.audit.performance.context import Context
 from supabase_jobs.audit.performance.suggestion import Suggestion
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
+from supabase_jobs.audit.probes.known import altered_by
 from supabase_jobs.findings import Severity
 
 KIND = "permissive-policies"
@@ -53,6 +54,7 @@ def _suggestion(
         gain=gain,
         rewrite=tuple(rewrite),
         policies=tuple(policies),
+        altered=frozenset().union(*(altered_by(relation, policy) for policy in policies)),
     )
 
 

@@ -43,7 +43,7 @@ from supabase_jobs.audit.probes.attempt import (
 )
 from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall, PreparedCall, ViewWrite
 from supabase_jobs.audit.probes.ended_calls import EndedCall
-from supabase_jobs.audit.probes.number_calls import NumberCall
+from supabase_jobs.audit.probes.number_calls import NumberCall, RepeatedCall
 from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows import tenants
@@ -307,7 +307,8 @@ class Called(Answered):
     `texts` are the arguments that got a text, `nulls` those that got NULL. `ended` says how the row
     has ended that the call finds by a secret, and `remedy` which rows the function must ignore; ''
     if it has not. `writes`: such a call writes rows. `raised` are the columns of the caller's own
-    rows whose number is larger after the call with a negative number.
+    rows whose number is larger after the call with a negative number; `repeated` are those that a
+    second call raises, too, although the first has marked its row.
     """
 
     function: str
@@ -334,6 +335,7 @@ class Called(Answered):
     remedy: str = ""
     writes: bool = False
     raised: Sequence[str] = ()
+    repeated: Sequence[str] = ()
 
     @property
     def object(self) -> str:
@@ -969,7 +971,8 @@ class _Reader:
             ended="" if ended is None else ended.state,
             remedy="" if ended is None else ended.advice,
             writes=isinstance(bypass, EndedCall) and bypass.written > 0,
-            raised=self._raised(bypass),
+            raised=[] if isinstance(bypass, RepeatedCall) else self._raised(bypass),
+            repeated=self._raised(bypass) if isinstance(bypass, RepeatedCall) else [],
             is_pair=isinstance(bypass, PreparedCall) and bypass.is_mixed and not bypass.is_apart,
             secrets=[
                 name

@@ -175,17 +175,27 @@ class Arguments:
 
     def of_caller(self, function: Function, caller: Persona) -> list[Constant]:
         """The arguments that identify rows of the caller, and the likeliest of the others."""
-        assert caller.tenant is not None  # noqa: S101  who has rows
-        assert caller.user is not None  # noqa: S101
         found = []
         for choice in self.choices(function, caller):
-            value = caller.user.id if caller.user.id in choice.known else choice.known[0]
-            relation = self._identified(function, choice.name)
-            row = None if relation is None else caller.tenant.row(relation.oid, caller.user)
-            if relation is not None and row is not None:
-                value = row.values.get(relation.primary_key[0])
+            is_person = caller.user is not None and caller.user.id in choice.known
+            value = caller.user.id if caller.user and is_person else choice.known[0]
+            row = self._own_row(function, caller, choice.name)
+            if row is not None:
+                value = row.values.get(row.relation.primary_key[0])
             found.append(Constant(value, choice.type))
         return found
+
+    def own_rows(self, function: Function, caller: Persona) -> list[Row]:
+        """The rows of the caller that these arguments identify."""
+        names = function.argument_names[: len(function.argument_types)]
+        found = (self._own_row(function, caller, name) for name in names)
+        return [row for row in found if row is not None]
+
+    def _own_row(self, function: Function, caller: Persona, name: str) -> Row | None:
+        relation = self._identified(function, name)
+        if relation is None or caller.tenant is None or caller.user is None:
+            return None
+        return caller.tenant.row(relation.oid, caller.user)
 
     def _identified(self, function: Function, name: str) -> Relation | None:
         """The table of whose rows an argument identifies one: that of the column which the body

@@ -115,6 +115,15 @@ class Watch:
                     found.add((row.relation.oid, name))
         return found
 
+    def marked(self, before: Snapshot, after: Snapshot) -> set[tuple[int, str]]:
+        """The columns, and their tables, that are null in the first snapshot only."""
+        found = set[tuple[int, str]]()
+        for row in self.rows:
+            was, now = (_columns(seen[id(row), ""]) for seen in (before, after))
+            names = (name for name, value in now.items() if value is not None)
+            found |= {(row.relation.oid, name) for name in names if was.get(name, "") is None}
+        return found
+
     def _is_permitted(self, row: Row, before: str | None, after: str | None) -> bool:
         """Whether the tables let the caller change all that differs between two versions of a row,
         besides what a trigger sets.

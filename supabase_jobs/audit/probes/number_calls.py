@@ -1,6 +1,8 @@
-"""Calls with a number and with its negative: which numbers in the caller's own rows rise?"""
+"""Calls with a number and with its negative, and calls twice: which numbers in the caller's own
+rows rise?
+"""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from supabase_jobs.audit.callers import STRANGER, Persona
@@ -9,13 +11,18 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.arguments import NUMBERS, Arguments
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, call_of
 from supabase_jobs.audit.probes.effects import Watch
+from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.action import Constant
 from supabase_jobs.session.impersonation import SET, Impersonation, own_role
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import Runner, probes_of
+
+# caller, row → the columns that the tables let the caller update
+Permitted = Callable[[Persona, Row], Collection[str]]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -45,12 +52,38 @@ class NumberCall(Bypass):
             self.raised = self.watch.raised(*shown)
 
 
+@dataclass(eq=False, kw_only=True)
+class RepeatedCall(NumberCall):
+    """Two calls in a row, after the owner has `prepared` the rows that they are about. `raised` are
+    the columns that both raise, if the first one has `marked` such a row.
+    """
+
+    prepared: Sequence[Statement]
+    marked: set[tuple[int, str]] = field(default_factory=set)
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements of the owner and of the caller, in order."""
+        once = super().statements
+        return [*self.prepared, *once, *once[2:]]
+
+    def read(self, result: GroupResult) -> None:
+        """Read which numbers have risen twice."""
+        self.error = result.error
+        if result.error is not None:
+            return
+        shown = result.answers[len(self.prepared) + 1 :]
+        versions = [self.watch.snapshot(shown[at].rows[0]) for at in (0, 4, 8)]
+        self.marked = self.watch.marked(versions[0], versions[1])
+        self.raised = self.watch.raised(*versions[:2]) & self.watch.raised(*versions[1:])
+
+
 def find(
     world: World,
     impersonation: Impersonation,
     functions: Sequence[Function],
     callers: Sequence[Persona],
-    permitted: Callable[[Persona, Row], Collection[str]],
+    permitted: Permitted,
     runner: Runner,
 ) -> list[Bypass]:
     """The calls with a negative number that raise numbers which the positive one does not raise,
@@ -85,15 +118,72 @@ def find(
         runner.run([*probes_of([one for pair in pairs for one in pair], LIMITS.calls_in_batch)])
     found: list[Bypass] = []
     for positive, negative in pairs:
-        free = {
-            (row.relation.oid, name)
-            for row in negative.watch.rows
-            for name in permitted(negative.caller, row)
-        }
-        negative.raised -= positive.raised | free
+        negative.raised -= positive.raised | _free(negative, permitted)
         negative.outcome = outcome_of_count(len(negative.raised))
         found += [negative] if negative.raised else []
     return found
+
+
+def find_repeated(
+    world: World,
+    worlds: Worlds,
+    impersonation: Impersonation,
+    functions: Sequence[Function],
+    callers: Sequence[Persona],
+    permitted: Permitted,
+    runner: Runner,
+) -> list[Bypass]:
+    """The calls that raise numbers of the caller again, although the first one has marked the row
+    that it is about.
+    """
+    arguments, own = Arguments(world), own_role(impersonation)
+    calls: list[RepeatedCall] = []
+    for caller in callers if worlds.is_possible else ():
+        if caller.kind != STRANGER or caller.user is not world.b.owner:
+            continue
+        for function in functions:
+            rows = _rows(world, function, caller)
+            if not function.definer or caller.role not in function.callers:
+                continue
+            about = arguments.own_rows(function, caller)
+            marks = {key for row in about for key in _marks(world, function, row)}
+            if rows and marks:
+                prepared = worlds.in_state(about, dict.fromkeys(marks))
+                calls.append(
+                    RepeatedCall(
+                        caller=caller,
+                        object=function,
+                        action=CALL,
+                        sent=[call_of(function, arguments.of_caller(function, caller))],
+                        watch=Watch([*rows, *(row for row in about if row not in rows)]),
+                        own=own,
+                        prepared=[own, *prepared],
+                    )
+                )
+    if calls:
+        runner.run([*probes_of(calls, LIMITS.calls_in_batch)])
+    found: list[Bypass] = []
+    for call in calls:
+        call.raised -= _free(call, permitted)
+        call.outcome = outcome_of_count(len(call.raised))
+        found += [call] if call.raised and call.marked else []
+    return found
+
+
+def _marks(world: World, function: Function, row: Row) -> Iterator[tuple[int, str]]:
+    """The times of a row that a function sets."""
+    for oid, name in world.plan.usage.sets[function.oid]:
+        if oid == row.relation.oid:
+            column = row.relation.by_name[name]
+            if column.base in TIMES and not column.not_null:
+                yield oid, name
+
+
+def _free(call: NumberCall, permitted: Permitted) -> set[tuple[int, str]]:
+    """The columns that the tables let the caller change."""
+    return {
+        (row.relation.oid, name) for row in call.watch.rows for name in permitted(call.caller, row)
+    }
 
 
 def _rows(world: World, function: Function, caller: Persona) -> list[Row]:

@@ -164,15 +164,17 @@ class Bypasses:
         )
 
     def _with_numbers(self, functions: Sequence[Function]) -> list[Bypass]:
-        """The calls with a negative number that raise numbers of the caller."""
-        return number_calls.find(
-            self._world,
-            self._impersonation,
-            functions,
-            self._everyone,
-            lambda caller, row: self._updated.get((id(caller), id(row)), ()),
-            self._prober,
+        """The calls that raise numbers of the caller: with a negative number, and a second time."""
+
+        def permitted(caller: Persona, row: Row) -> Collection[str]:
+            return self._updated.get((id(caller), id(row)), ())
+
+        world, acting, everyone = self._world, self._impersonation, self._everyone
+        negative = number_calls.find(world, acting, functions, everyone, permitted, self._prober)
+        repeated = number_calls.find_repeated(
+            world, self._worlds, acting, functions, everyone, permitted, self._prober
         )
+        return [*negative, *repeated]
 
     def not_tested(self, functions: Sequence[Function]) -> list[NotTested]:
         """Why some answers were not compared, and the functions that nobody got through."""

@@ -267,6 +267,7 @@ class _Builder:
             "remedy": "",
             "writes": False,
             "raised": [],
+            "repeated": [],
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

@@ -39,7 +39,7 @@ select 1 / (
   and not exists (
     select from pg_locks as l
     where not l.granted
-      and l.waitstart < clock_timestamp() - interval '40 milliseconds'
+      and l.waitstart < clock_timestamp() - interval '20 milliseconds'
       and pg_backend_pid() = any (pg_blocking_pids(l.pid))
   )
 )::integer""")

@@ -1,12 +1,14 @@
 """The statements around a batch: the fixture rows before it, and the end of their locks after it.
 
-A batch with its frame is one round trip, so locks are held for the time of the server only.
+A batch with its frame is one round trip, so locks are held for the time of the server only. Where
+others may wait for them, it is several transactions, which are short.
 """
 
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
@@ -14,12 +16,15 @@ from supabase_jobs.database.limits import limits
 from supabase_jobs.session import batch_limit
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.savepoint import Savepoint
+from supabase_jobs.session.steps import Groups
 
 # the limits of a transaction that has fixture rows, with which other sessions may collide
 TIMEOUTS = limits(statement_timeout=1_000, lock_timeout=500, transaction_timeout=5_000)
-# for the probes of a batch; the others follow in the next one
+# for the probes of a part of a batch; the others follow in the next batch
 SECONDS = 0.3
-# before the fixture rows of a batch that is part of a transaction
+# statements of the probes of a transaction for which others may wait: they take milliseconds
+SHORT = 40
+# of a transaction that may hold locks: before the fixture rows, and behind them for its batches
 FIXTURE = Savepoint("fixture")
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
 
@@ -28,12 +33,14 @@ _PAUSES = (0.1, 0.2, 0.4, 0.8)
 class Undo:
     """The statements that undo what a batch has done: by default, back to `savepoint fixture`.
 
-    `releases_locks`: they end the transaction, and begin the next one. Otherwise the batch is part
-    of the caller's transaction, which holds its locks anyway.
+    `releases_locks`: they end the transaction, and begin the next one, which inserts the fixture
+    rows again. Otherwise the batch is part of a transaction that may hold locks: nobody waits for
+    it, or it is the caller's. `rows` are the statements that undo the fixture rows too.
     """
 
     statements: tuple[Statement, ...] = (FIXTURE.undo,)
     releases_locks: bool = False
+    rows: tuple[Statement, ...] = ()
 
     @property
     def begin(self) -> tuple[Statement, ...]:
@@ -43,9 +50,10 @@ class Undo:
 
 @dataclass(frozen=True)
 class Frame:
-    """The statements around each batch: `before` inserts its rows, `undo` undoes everything.
+    """The statements around each part of a batch: `before` inserts its rows, `undo` undoes
+    everything.
 
-    If other sessions wait for the locks of a batch, it gives way: its first probe runs, the others
+    If other sessions wait for the locks of a part, it gives way: its first probe runs, the others
     follow in the next batch.
     """
 
@@ -54,7 +62,7 @@ class Frame:
 
     @property
     def first_check(self) -> Statement:
-        """The check before the first probe of a batch; see `check`."""
+        """The check before the first probe of a part; see `check`."""
         return batch_limit.NO_CHECK if self.undo.releases_locks else batch_limit.CHECK
 
     @property
@@ -62,32 +70,50 @@ class Frame:
         """The check before each other probe: a probe that fails it is skipped."""
         return batch_limit.CHECK_WAITING if self.undo.releases_locks else batch_limit.CHECK
 
+    def parts(self, groups: Sequence[Groups]) -> list[list[Groups]]:
+        """The groups of probes, split into the parts of a batch: all, or so many that the locks of
+        their rows are held for a moment.
+        """
+        found: list[list[Groups]] = []
+        size = 0
+        for of_probe in groups:
+            more = sum(map(len, of_probe))
+            if not found or (self.undo.releases_locks and size + more > SHORT):
+                found.append([])
+                size = 0
+            found[-1].append(of_probe)
+            size += more
+        return found
+
     def run(
         self,
         connection: Connection,
         deadline: Deadline,
-        begin: Sequence[Statement],
-        groups: Sequence[Sequence[Statement]],
-        end: Sequence[Statement] = (),
-    ) -> list[GroupResult]:
-        """Run a batch: `begin` after the rows are inserted, the groups, and `end`.
+        parts: Sequence[Groups],
+        *,
+        prepare: Sequence[Statement] = (),
+        begin: Sequence[Statement] = (),
+        forget: Sequence[Statement] = (),
+    ) -> Iterator[list[GroupResult]]:
+        """Run the groups of each part of a batch, all in one round trip.
 
-        Returns the results of `begin` and of the groups. Raises psycopg's error if the rows cannot
-        be inserted.
+        `begin` runs after the rows of each part, `prepare` before it in the first one, and `forget`
+        at the end. Yields for each part the result of `begin`, which has the error if the rows
+        cannot be inserted, and those of its groups. Raises psycopg's error of the first part.
         """
         seconds = SECONDS if self.undo.releases_locks else None
-        first = [
-            *self.undo.begin,
-            *self.before,
-            batch_limit.begin(deadline, seconds),
-            *begin,
-        ]
-        sent = [first, *groups, *([end] if end else []), self.undo.statements]
-        begun, *results = run_groups(connection, sent)
-        begun.answer()
-        results[-1].answer()
-        answers = begun.answers[len(first) - len(begin) :]
-        return [GroupResult(answers), *results[: len(groups)]]
+        rows = [*self.undo.begin, *self.before, batch_limit.begin(deadline, seconds)]
+        sent: list[Sequence[Statement]] = []
+        for number, groups in enumerate(parts):
+            sent += [[*rows, *(() if number else prepare), *begin], *groups]
+        *results, ended = run_groups(connection, [*sent, [*self.undo.statements, *forget]])
+        results[0].answer()
+        ended.answer()
+        rest = iter(results)
+        for groups in parts:
+            begun, *others = islice(rest, len(groups) + 1)
+            own = begun.answers[len(begun.answers) - len(begin) :]
+            yield [replace(begun, answers=own), *others]
 
     def pauses(self) -> Iterator[float]:
         """The pauses after which a batch is repeated that another session has blocked."""

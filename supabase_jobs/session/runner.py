@@ -142,8 +142,8 @@ class Task(Generic[T]):
 class Runner:
     """Runs probes on one connection, in batches that leave nothing.
 
-    A frame has the statements around each batch. A subclass may add statements that run once in
-    each batch: `first` and `last`.
+    A frame has the statements around each part of a batch. A subclass may add others: `prepare` and
+    `forget` run once in each batch, `first` in each part.
     """
 
     def __init__(
@@ -153,16 +153,20 @@ class Runner:
         self._deadline = deadline
         self._frame = frame
 
+    def prepare(self) -> Sequence[Statement]:
+        """The statements after the first rows of the frame."""
+        return ()
+
     def first(self) -> Sequence[Statement]:
         """The statements after the rows of the frame; see `begun`."""
         return ()
 
-    def last(self) -> Sequence[Statement]:
-        """The statements after the last probe."""
+    def forget(self) -> Sequence[Statement]:
+        """The statements after a batch, which undo what `prepare` did and a rollback keeps."""
         return ()
 
     def begun(self, answers: Sequence[Answer]) -> None:
-        """Read the answers to `first`, before the probes of the batch read their results."""
+        """Read the answers to `first`, before the probes of the part read their results."""
 
     def run(self, probes: Sequence[Probe]) -> None:
         """Run the probes in order; one round trip suffices unless one of them fails, has several
@@ -219,30 +223,39 @@ class Runner:
         """Run the groups of these probes in one round trip; yield their results, except those that
         were skipped.
         """
-        groups = [one.groups or () for one in running]
-        checks = [self._frame.first_check, *[self._frame.check] * (len(groups) - 1)]
-        sent: list[Sequence[Statement]] = []
-        for check, (first, *others) in zip(checks, groups, strict=True):
-            sent += [[_OWN_ROLE.undo, check, *first], *others]
-        rest = iter(self._exchange(sent))
-        for one, own_groups in zip(running, groups, strict=True):
-            first_result, *other_results = islice(rest, len(own_groups))
+        first, rest = [*self.first(), _OWN_ROLE.save], iter(running)
+        parts = self._frame.parts([one.groups or () for one in running])
+        results = self._frame.run(
+            self.impersonation.connection,
+            self._deadline,
+            [list(self._checked(part)) for part in parts],
+            prepare=self.prepare(),
+            begin=first,
+            forget=self.forget(),
+        )
+        for part, (begun, *others) in zip(parts, results, strict=True):
+            begun.answer()
+            self.begun(begun.answers[:-1])
+            yield from self._read(list(islice(rest, len(part))), others)
+
+    def _checked(self, part: Sequence[Groups]) -> Iterator[Sequence[Statement]]:
+        """The groups of the probes of a part, each behind a check whether there is time for it."""
+        check = self._frame.first_check
+        for first, *others in part:
+            yield [_OWN_ROLE.undo, check, *first]
+            yield from others
+            check = self._frame.check
+
+    def _read(
+        self, running: Sequence[_Running], results: Sequence[GroupResult]
+    ) -> Iterator[tuple[_Running, Sequence[GroupResult]]]:
+        """The results of the probes of a part, except those that were skipped."""
+        rest = iter(results)
+        for one in running:
+            first_result, *other_results = islice(rest, len(one.groups or ()))
             if batch_limit.was_skipped(first_result, _CHECK):
                 continue
             if len(first_result.answers) <= _CHECK:
                 first_result.answer()
             own = replace(first_result, answers=first_result.answers[_CHECK + 1 :])
             yield one, [own, *other_results]
-
-    def _exchange(self, groups: Groups) -> list[GroupResult]:
-        """The results of the groups, which run between the beginning and the end of a batch."""
-        connection, last = self.impersonation.connection, self.last()
-        begun, *results = self._frame.run(
-            connection,
-            self._deadline,
-            [*self.first(), _OWN_ROLE.save],
-            groups,
-            [*_OWN_ROLE.end, *last] if last else (),
-        )
-        self.begun(begun.answers[:-1])
-        return results

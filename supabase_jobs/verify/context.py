@@ -121,7 +121,8 @@ class Context:
 
     A `repeated` run belongs to a series (one run for each fault): it stops at the first error,
     lists no cases, and needs the queries that `structure.catalog.prepared` prepares. `undo` undoes
-    what an area has changed; an area leaves nothing that it does not undo. `not_applied`: no table
+    what an area has changed; an area leaves nothing that it does not undo. `in_use`: others may
+    wait for this run, or see what a rollback does not undo. `not_applied`: no table
     and no function of the migrations exists. `unchecked` maps the id of each finding about
     something that was not checked to its area.
     """
@@ -129,6 +130,7 @@ class Context:
     repeated: bool = False
     deadline: Deadline = NO_LIMIT
     undo: Undo = field(default_factory=Undo)
+    in_use: bool = False
     not_applied: bool = False
 
     cases: list[Case] = field(default_factory=list)

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import Answer, GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.errors import ConfigError
@@ -87,7 +87,7 @@ class Fixture:
 @dataclass(frozen=True)
 class Inserted:
     """The statements that created the users, the texts of the declaration that other values have
-    replaced, and the frame that inserts both again.
+    replaced, and the frame of the batches, which inserts both again if they are undone.
     """
 
     users: list[Statement]
@@ -121,7 +121,8 @@ def insert_fixture(
     context: Context,
     managed: Collection[str] = (),
 ) -> Inserted | None:
-    """Create the users and insert the rows as the connection's own role, and undo that.
+    """Create the users and insert the rows as the connection's own role. A transaction that must
+    release its locks undoes that: then the frame inserts them again.
 
     If a constraint or trigger of the project refuses rows, other values are tried. If that fails
     too, mark the area as unchecked and return None. The failure is an error if a managed object
@@ -130,20 +131,23 @@ def insert_fixture(
     connection, undo = impersonation.connection, context.undo
     created = sign_up.statements(fixture.new_users(impersonation.ids))
     rows = _rows(impersonation, fixture)
-    start = [*undo.begin, *impersonation.setup, Statement(SEARCH_PATH), FIXTURE.save]
+    start = [*undo.begin, *undo.rows, *impersonation.setup, Statement(SEARCH_PATH), FIXTURE.save]
+    kept = () if undo.releases_locks else FIXTURE.keep
+    released = [undo.statements] if undo.releases_locks else []
     pauses = Frame(undo=undo).pauses()
     while True:
-        result, ended = run_groups(connection, [[*start, *created, *rows], undo.statements])
-        ended.answer()
+        result, *ended = run_groups(connection, [[*start, *created, *rows, *kept], *released])
+        for one in ended:
+            one.answer()
         if not isinstance(result.error, LOCK_ERRORS) or not wait(pauses):
             break
     if result.error is None:
-        return _inserted(impersonation, context, created, rows, _NO_TEXTS, result)
+        own = result.answers[: len(result.answers) - len(kept)]
+        return _inserted(impersonation, context, created, rows, _NO_TEXTS, own, is_kept=True)
     if isinstance(result.error, psycopg.OperationalError) or len(result.answers) < len(start):
         raise result.error
     reached_rows = len(result.answers) >= len(start) + len(created)
-    if undo.releases_locks:
-        run_groups(connection, [start])[0].answer()
+    run_groups(connection, [start if undo.releases_locks else [FIXTURE.undo]])[0].answer()
     try:
         return _insert_adapted(
             impersonation, area, fixture, context, managed, result, reached_rows=reached_rows
@@ -181,7 +185,7 @@ def _insert_adapted(
         result, texts = _with_other_values(impersonation, fixture, created, result, managed)
     if result.error is None:
         rows = _rows(impersonation, other_values.replaced(fixture, texts))
-        return _inserted(impersonation, context, created, rows, texts, result)
+        return _inserted(impersonation, context, created, rows, texts, result.answers)
     conflict = ownership.user_object_conflict(connection, result.error, managed)
     if conflict is not None:
         reason = f"inserting the fixture rows: {conflict.why}"
@@ -199,13 +203,19 @@ def _inserted(
     created: Sequence[Statement],
     rows: Sequence[Statement],
     texts: Mapping[str, str],
-    result: GroupResult,
+    answers: Sequence[Answer],
+    *,
+    is_kept: bool = False,
 ) -> Inserted:
     """The statements that succeeded; a reset follows if a user trigger has changed settings."""
     before = [*impersonation.setup, Statement(SEARCH_PATH), *created, *rows]
-    if result.answer().rows != [impersonation.caller]:
-        before.append(reset_statement(impersonation))
-    return Inserted([*created], texts, Frame(tuple(before), context.undo))
+    changed = answers[-1].rows != [impersonation.caller]
+    reset = [reset_statement(impersonation)] if changed else []
+    if context.undo.releases_locks:
+        return Inserted([*created], texts, Frame((*before, *reset), context.undo))
+    if changed or not is_kept:
+        run_groups(impersonation.connection, [[*reset, *FIXTURE.keep]])[0].answer()
+    return Inserted([*created], texts, Frame(undo=context.undo))
 
 
 def _rows(impersonation: Impersonation, fixture: Fixture) -> list[Statement]:

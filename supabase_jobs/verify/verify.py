@@ -20,6 +20,7 @@ from supabase_jobs.database.limits import limits
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity, Verification
+from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.frame import Undo
 from supabase_jobs.session.savepoint import around
@@ -95,14 +96,14 @@ def verify(
 ) -> Verification:
     """Check a live database. Everything happens in transactions that are rolled back.
 
-    In an open transaction, everything happens in that. Otherwise each batch that inserts rows is a
-    transaction of its own, which other sessions wait for less than a second. Takes no lock stronger
-    than a row lock. An area that cannot be checked (its declarations are
-    missing, its fixture rows cannot be inserted, the role lacks a privilege, the server is
-    read-only, it takes too long) is listed in `unchecked`, and a warning gives the reason, unless
-    the project accepts it. For `repeated`, see `Context`. Raises psycopg's errors if the connection
-    is lost, if another session's lock blocks a statement, or if the database has no Auth.
-    A `repeated` run finds no causes.
+    In an open transaction, everything happens in that. Otherwise each area is a transaction, and on
+    a database in use each few checks, for which other sessions wait only a moment. Takes no lock
+    stronger than a row lock. An area that cannot be checked (its declarations are missing, its
+    fixture rows cannot be inserted, the role lacks a privilege, the server is read-only, it takes
+    too long) is listed in `unchecked`, and a warning gives the reason, unless the project accepts
+    it. For `repeated`, see `Context`; such a run finds no causes. Raises psycopg's errors if the
+    connection is lost, if another session's lock blocks a statement, or if the database has no
+    Auth.
 
     With `tries_fixes`, the fixes of the findings are tried, see `tried_fixes`; each takes the time
     of these checks, and locks what it changes.
@@ -154,6 +155,7 @@ class _Database:
     kind: str
     fix: str
     has_auth: bool
+    cluster_name: str
 
 
 def _mark_read_only(area: str, database: _Database, context: Context) -> None:
@@ -198,12 +200,17 @@ def _rolled_back(
     begin the next area, and the state of the database.
     """
     statements = around(connection, Statement(SETTINGS), of_transaction=[limits()])
-    if statements.is_transaction:
-        context.undo = Undo(statements.again, releases_locks=True)
     try:
         [result] = run_groups(connection, [[*statements.begin, _DATABASE.statement()]])
         [row] = result.answer().rows
-        yield statements.again, _Database(*row)
+        database = _Database(*row)
+        context.in_use = not is_embedded(connection, database.cluster_name)
+        again = statements.again
+        if context.in_use and statements.is_transaction:
+            context.undo = Undo(again, releases_locks=True)
+        else:
+            context.undo = Undo(rows=again)
+        yield again, database
     finally:
         if not connection.broken:
             run_groups(connection, [statements.end])

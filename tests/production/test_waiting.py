@@ -5,13 +5,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from benchmarks.distance import distance
-from supabase_jobs.database.connection import connect
+from supabase_jobs.database import batch
+from supabase_jobs.database.batch import Statement
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import Severity
 from supabase_jobs.verify.verify import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database
@@ -56,6 +61,82 @@ def test_locks_are_held_for_the_time_of_the_server(counted: Database) -> None:
     assert (result.ok, result.findings, result.unchecked) == (True, (), ())
     assert traffic.errors == []
     assert found == []
+
+
+# of a transaction, between its first write that others may wait for and its end: the fixture rows,
+# and the statements of probes; each takes a fraction of a millisecond
+MOST_STATEMENTS = 120
+
+
+def test_transactions_that_write_have_few_statements(
+    counted: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a client waits for milliseconds, however many checks there are."""
+    sent: list[str] = []
+    command = batch._command
+
+    def recording(*given: Any) -> Callable[[], None]:
+        statement: Statement = given[-1]
+        sent.append(statement.sql)
+        return command(*given)
+
+    monkeypatch.setattr(batch, "_command", recording)
+    with connect(counted.url) as connection:
+        result = verify(connection, EXPECTATIONS)
+    assert (result.ok, result.unchecked) == (True, ())
+    sizes = [*statements_after_a_sign_up(sent)]
+    assert max(sizes) <= MOST_STATEMENTS
+    assert len(sizes) >= 20
+
+
+def statements_after_a_sign_up(sent: Sequence[str]) -> Iterator[int]:
+    """The number of statements of each transaction from the first that inserts users on."""
+    size = 0
+    for text in sent:
+        if text == "rollback" and size:
+            yield size
+            size = 0
+        size += bool(size) or "insert into auth.users" in text
+
+
+REFERRING = """
+create table public.orders (customer uuid references auth.users on delete cascade, note text);
+alter table public.orders alter column note set storage plain;
+insert into public.orders (note) select repeat('x', 7000) from generate_series(1, 1200);
+analyze public.orders;
+"""
+DELETES_A_USER = (
+    "functions:auth.users:a user who is deleted takes its own jobs along, and guests forget that"
+    " they became it"
+)
+
+
+def test_a_user_is_not_deleted_if_that_reads_a_large_table(counted: Database) -> None:
+    """Sign-ups would wait for the counter that the insert of the user has locked."""
+    with psycopg.connect(counted.url, autocommit=True) as connection:
+        connection.execute(REFERRING.encode())
+    with connect(counted.url) as connection:
+        result = verify(connection, EXPECTATIONS, ("functions",))
+        assert (result.ok, result.unchecked) == (True, ())
+        [finding] = [one for one in result.findings if one.id == DELETES_A_USER]
+        assert finding.severity is Severity.INFO
+        assert finding.fix.endswith("\ncreate index concurrently on public.orders (customer);")
+        assert finding.message.endswith(
+            ": not tried on a database in use: a delete in auth.users reads all of public.orders"
+            " (9600 kB)"
+        )
+        connection.execute("create index on public.orders (customer)")
+        result = verify(connection, EXPECTATIONS, ("functions",))
+    assert DELETES_A_USER in {case.id for case in result.cases}
+    assert result.findings == ()
+
+
+def test_a_user_is_deleted_on_an_embedded_server(rolled_back: Connection) -> None:
+    """There nobody waits for it."""
+    rolled_back.execute(REFERRING.encode())
+    result = verify(rolled_back, EXPECTATIONS, ("functions",))
+    assert DELETES_A_USER in {case.id for case in result.cases}
+    assert result.findings == ()
 
 
 def test_verify_repeats_a_batch_that_another_session_blocks(counted: Database) -> None:

@@ -12,6 +12,7 @@ from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.session import batch_limit, frame, runner
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline, DeadlineError
+from supabase_jobs.session.frame import Frame, Undo
 from supabase_jobs.session.impersonation import Impersonation
 from supabase_jobs.session.runner import CallerProbe, OwnerProbe, Runner, probes_of
 from supabase_jobs.session.savepoint import Savepoint
@@ -203,6 +204,86 @@ def test_deadline_ends_the_run(server: Callable[..., Server]) -> None:
     with pytest.raises(DeadlineError):
         run(CallerProbe(ANON, [Tried(ANON, "a")]), deadline=Deadline(0.0))
     assert played.batches == []
+
+
+IN_USE = Frame(
+    before=(Statement("insert"),),
+    undo=Undo((Statement("rollback"), Statement("begin")), releases_locks=True),
+)
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction of a frame in use has two of the probes below."""
+    monkeypatch.setattr(frame, "SHORT", 8)
+
+
+def test_a_batch_on_a_database_in_use_is_several_short_transactions(
+    server: Callable[..., Server],
+) -> None:
+    """Each inserts the rows, and has few statements of probes."""
+    played = server()
+    tried = [Tried(ANON, text) for text in "abcd"]
+    Runner(IMPERSONATION, NO_LIMIT, IN_USE).run(probes_of(tried, 1))
+    assert len(played.batches) == 1
+    own = [text for text in played.sent if text in ("begin", "insert", "rollback", *"abcd")]
+    assert "".join(text[0] for text in own) == "rbiabrbicdrb"
+    assert [one.result and one.result.answers[0].rows for one in tried] == [
+        ((text,),) for text in "abcd"
+    ]
+
+
+def test_statements_of_a_runner_that_run_once_in_a_batch(server: Callable[..., Server]) -> None:
+    played = server()
+
+    class Preparing(Runner):
+        """Reads a time after the rows of each transaction."""
+
+        times = 0
+
+        def prepare(self) -> Sequence[Statement]:
+            return [Statement("prepare")]
+
+        def first(self) -> Sequence[Statement]:
+            return [Statement("time")]
+
+        def forget(self) -> Sequence[Statement]:
+            return [Statement("deallocate")]
+
+        def begun(self, answers: Sequence[Answer]) -> None:
+            assert [answer.rows for answer in answers] == [(("time",),)]
+            self.times += 1
+
+    preparing = Preparing(IMPERSONATION, NO_LIMIT, IN_USE)
+    preparing.run(probes_of([Tried(ANON, text) for text in "abcd"], 1))
+    shown = ("insert", "prepare", "time", "rollback", "deallocate")
+    own = [text for text in played.sent if text in shown]
+    assert own == ["rollback", *shown[:3], "rollback", "insert", "time", "rollback", "deallocate"]
+    assert preparing.times == 2
+
+
+def test_rows_that_are_refused_later_keep_what_was_read_before(
+    server: Callable[..., Server],
+) -> None:
+    """The second transaction of a batch meets a lock."""
+    played = server()
+    tried = [Tried(ANON, text) for text in "abcd"]
+
+    def run_groups(
+        connection: Connection, groups: Sequence[Sequence[Statement]]
+    ) -> list[GroupResult]:
+        results = played.run_groups(connection, groups)
+        inserting = [n for n, group in enumerate(groups) if IN_USE.before[0] in group]
+        if len(inserting) > 1:
+            results[inserting[1]] = GroupResult((), psycopg.errors.LockNotAvailable())
+        return results
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame, "run_groups", run_groups)
+        patch.setattr(frame, "_PAUSES", (0.0,))
+        Runner(IMPERSONATION, NO_LIMIT, IN_USE).run(probes_of(tried, 1))
+    assert all(one.result is not None for one in tried)
+    assert [played.sent.count(text) for text in "abcd"] == [1, 1, 2, 2]
 
 
 def test_owner_probe_keeps_its_results(server: Callable[..., Server]) -> None:

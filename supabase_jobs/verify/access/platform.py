@@ -24,7 +24,6 @@ from supabase_jobs.database.errors import (
 from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import Impersonation
@@ -112,12 +111,11 @@ def check(impersonation: Impersonation, rows: Sequence[Row], context: Context) -
     a database in use nothing is run, because what hooks and triggers do outside the transaction
     is not undone.
     """
+    if context.in_use:
+        return
     found: dict[str, list[_Function]] = {}
     for kind, name, text, literals in rows:
         found.setdefault(kind, []).append(_Function(name, text, literals))
-    [cluster] = found["cluster name"]
-    if not is_embedded(impersonation.connection, cluster.name):
-        return
     as_auth = "acts as Auth" in found
     tables = [table.name for table in found.get("table", ())]
     trials = [

@@ -1,5 +1,5 @@
--- What the platform runs besides requests: the server, whether this session can act as Auth, the tables of a sign-in, and
--- the user functions that Auth and the API call. Each with its text, and the string literals of that: the names of what it reads.
+-- What the platform runs besides requests: whether this session can act as Auth, the tables of a sign-in, and the user
+-- functions that Auth and the API call. Each with its text, and the string literals of that: the names of what it reads.
 with body as materialized (
   select
     p.oid,
@@ -24,12 +24,6 @@ where r.rolname = 'supabase_auth_admin'
   and pg_has_role(
     r.oid, case when current_setting('server_version_num')::integer >= 160000 then 'SET' else 'MEMBER' end
   )
-union all
-select
-  'cluster name',
-  current_setting('cluster_name'),
-  '',
-  '{}'
 union all
 select
   'table',

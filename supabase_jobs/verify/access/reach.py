@@ -21,7 +21,6 @@ from supabase_jobs.database.batch import GroupResult, Statement, read
 from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import Impersonation, own_role
@@ -134,9 +133,7 @@ def check(
     found = [_Candidate(*row) for row in rows]
     tried = [one for one in found if one.schema in exposed and one.is_tried][:_MOST]
     scheduled = any(one.kind == "schedule" for one in found)
-    if len(users) < 2 or not (tried or scheduled):
-        return
-    if not is_embedded(impersonation.connection):
+    if context.in_use or len(users) < 2 or not (tried or scheduled):
         return
     trial = _Trial(impersonation, users, frame, context)
     trial.run([*tried, *(trial.jobs(exposed) if scheduled else ())])

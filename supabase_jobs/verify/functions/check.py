@@ -5,9 +5,11 @@ Must run inside a transaction that the caller rolls back.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
@@ -20,6 +22,7 @@ from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
 from supabase_jobs.verify.functions import AREA, scenarios
 from supabase_jobs.verify.functions.runner import (
     Deviation,
+    NotRunError,
     RefusedError,
     ScenarioProbe,
     ScenarioRunner,
@@ -37,6 +40,7 @@ _BATCH = 100
 _REPEATED_BATCH = 8
 
 _NO_TABLES = ManagedTables()
+_SLOW_DELETES = sql_file(Path(__file__).with_name("slow_deletes.sql"))
 
 _FIX_REQUIRED = "Fix or accept what blocks the scenario that it requires."
 
@@ -106,17 +110,31 @@ def _run_all(
     runner: ScenarioRunner, declared: Scenarios, scripts: "_Scripts", context: Context
 ) -> None:
     outcomes: dict[str, list[Deviation] | UncheckedError] = {}
+    not_run = _not_run(runner, declared.scenarios) if context.in_use else {}
     try:
-        _run_batches(runner, declared.scenarios, outcomes, context)
+        _run_batches(runner, declared.scenarios, not_run, outcomes, context)
     finally:  # after an error too: it keeps what was found before
         for scenario in declared.scenarios:
             if (outcome := outcomes.get(scenario.name)) is not None:
                 _report(scenario, outcome, scripts, context)
 
 
+def _not_run(runner: ScenarioRunner, scenarios: Sequence[Scenario]) -> dict[str, NotRunError]:
+    """The scenarios whose deletes take long, while others may wait for the users of the fixture."""
+    tables = sorted({scenario.deletes for scenario in scenarios if scenario.deletes})
+    if not tables:
+        return {}
+    slow: dict[str, NotRunError] = {}
+    for table, largest, size, fix in _SLOW_DELETES.rows(runner.impersonation.connection, tables):
+        why = f"not tried on a database in use: a delete in {table} reads all of {largest} ({size})"
+        slow[table] = NotRunError(why, fix)
+    return {one.name: slow[one.deletes] for one in scenarios if one.deletes in slow}
+
+
 def _run_batches(
     runner: ScenarioRunner,
     scenarios: Sequence[Scenario],
+    not_run: Mapping[str, NotRunError],
     outcomes: dict[str, list[Deviation] | UncheckedError],
     context: Context,
 ) -> None:
@@ -137,12 +155,15 @@ def _run_batches(
         ]
         batch = ready[: _REPEATED_BATCH if context.repeated else _BATCH]
         probes = [
-            ScenarioProbe(alone if scenario.without_fixture else runner, scenario)
+            ScenarioProbe(
+                alone if scenario.without_fixture else runner, scenario, not_run.get(scenario.name)
+            )
             for scenario in batch
         ]
+        waiting = [probe for probe in probes if probe.outcome is None]
         try:
             for running in (runner, alone):
-                running.run([probe for probe in probes if probe.runner is running])
+                running.run([probe for probe in waiting if probe.runner is running])
         finally:  # after an error too: those before it are complete
             outcomes.update(_complete(probes, context))
         for scenario in batch:
@@ -197,7 +218,18 @@ def _report(
                 script=script_of,
             )
         )
-    if isinstance(outcome, RefusedError):
+    if isinstance(outcome, NotRunError):
+        context.findings.append(
+            Finding(
+                id=_id(scenario),
+                area=AREA,
+                severity=Severity.INFO,
+                object=scenario.subject,
+                message=f"{scenario.name}: {outcome}",
+                fix=outcome.fix,
+            )
+        )
+    elif isinstance(outcome, RefusedError):
         context.refusing += outcome.refusing
         context.findings.append(
             Finding(

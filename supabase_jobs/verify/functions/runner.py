@@ -73,6 +73,10 @@ class RefusedError(UncheckedError):
     """A user object refuses what a managed function or foreign key writes."""
 
 
+class NotRunError(UncheckedError):
+    """A scenario would make others wait on a database in use."""
+
+
 @dataclass(frozen=True)
 class Deviation:
     """A difference from the declaration. `narrower`: the caller saw or changed less, and nothing
@@ -174,19 +178,21 @@ class ScenarioRunner(Runner):
         other.columns = self.columns
         return other
 
-    def first(self) -> Sequence[Statement]:
-        """The time and the watched rows. Planning the query for them takes longer than running
-        it.
-        """
-        return [Statement(f"prepare {_WATCH} as {self._watch}"), _NOW, _RUN_WATCH]
+    def prepare(self) -> Sequence[Statement]:
+        """The query for the watched rows: planning it takes longer than running it."""
+        return [Statement(f"prepare {_WATCH} as {self._watch}")]
 
-    def last(self) -> Sequence[Statement]:
+    def first(self) -> Sequence[Statement]:
+        """The time and the watched rows."""
+        return [_NOW, _RUN_WATCH]
+
+    def forget(self) -> Sequence[Statement]:
         """The statement that forgets the prepared query, which a rollback keeps."""
         return [_FORGET_WATCH]
 
     def begun(self, answers: Sequence[Answer]) -> None:
-        """Read the time and the watched rows of a batch."""
-        _, now, self._begun = answers
+        """Read the time and the watched rows of a part of a batch."""
+        now, self._begun = answers
         self._names |= {now.rows[0][0]: NOW}
         self.fixture_rows = self._rows(self._begun)
 

@@ -51,7 +51,8 @@ class Scenario:
     `deleted`, or the new values of the changed columns. `requires` names scenarios: if one of them
     deviates, this one is not run. The scenario counts as unchecked if a step fails with one of
     `unchecked_errors`: a user object raised it. `without_fixture`: it runs without the users and
-    rows of the fixture, and locks nothing of theirs.
+    rows of the fixture, and locks nothing of theirs. It `deletes` rows of a table: if that takes
+    long, it is not run on a database in use.
     """
 
     subject: str
@@ -62,6 +63,7 @@ class Scenario:
     requires: tuple[str, ...] = ()
     unchecked_errors: tuple[str, ...] = ()
     without_fixture: bool = False
+    deletes: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ def _scenario(
         requires=tuple(table.get("requires", ())),
         unchecked_errors=tuple(table.get("unchecked_errors", ())),
         without_fixture=bool(table.get("without_fixture", False)),
+        deletes=table.get("deletes", ""),
     )
 
 

@@ -161,7 +161,7 @@ def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
         return finding
     if reason.strip():
         message = f"{finding.message} (accepted: {reason})"
-        return replace(finding, severity=Severity.INFO, message=message, fix="")
+        return replace(finding, severity=Severity.INFO, message=message, fix="", callers=())
     reason = f'Give the reason in the baseline: [accepted] {_text(finding.id)} = "…"'
     fix = f"-- {reason}. Or close it:\n{finding.fix}"
     return replace(
@@ -470,6 +470,7 @@ def _finding(
         policies=found.policies,
         origin=found.origin,
         proven=found.proven,
+        callers=found.callers,
     )
 
 

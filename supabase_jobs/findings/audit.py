@@ -12,7 +12,8 @@ class Explanation:
 
     `policies` are the names of the policies that `cause` names, of the table concerned. `proven`:
     the SQL was tried, and takes nothing from those who should have it. `origin` is the object of
-    the cause; '' if it is that of the finding.
+    the cause; '' if it is that of the finding. `callers` are the labels of those that the fix
+    names.
     """
 
     cause: str
@@ -20,13 +21,14 @@ class Explanation:
     policies: tuple[str, ...] = ()
     proven: bool = False
     origin: str = ""
+    callers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class AuditFinding:
     """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is
-    responsible, and `policies` has the names of its policies. `proven` and `origin` are those of
-    `Explanation`.
+    responsible, and `policies` has the names of its policies. `proven`, `origin` and `callers` are
+    those of `Explanation`.
 
     The other field names are those of `audit --json`. The id contains no generated value.
     """
@@ -40,6 +42,7 @@ class AuditFinding:
     policies: tuple[str, ...] = ()
     proven: bool = False
     origin: str = ""
+    callers: tuple[str, ...] = ()
 
     @property
     def explanation(self) -> Explanation:
@@ -50,6 +53,7 @@ class AuditFinding:
             policies=self.policies,
             proven=self.proven,
             origin=self.origin,
+            callers=self.callers,
         )
 
 

@@ -108,6 +108,7 @@ def test_a_materialized_view_shows_the_rows_of_others(todos: Connection) -> None
     )
     assert todos.execute("select count(*) from public.all_todos").fetchone() == (0,)
     assert finding.fix.startswith("-- Tried: it would take: owner: select of public.all_todos.")
+    assert finding.callers == ("owner",)
     todos.execute(decided(finding.fix).encode())
     may_read = "select has_table_privilege(r, 'public.all_todos', 'select') from unnest('{anon,authenticated}'::text[]) as r"
     assert todos.execute(may_read).fetchall() == [(False,), (False,)]

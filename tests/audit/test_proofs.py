@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from supabase_jobs.audit.repairs.candidates import Demand
-from supabase_jobs.audit.repairs.proofs import Proofs, Proven, Verdict
+from supabase_jobs.audit.repairs.proofs import NamedCell, Proofs, Proven, Verdict
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 
 
@@ -20,7 +20,7 @@ class Judge:
 
     def verdict(self, before: object, after: Any, is_open: bool) -> Verdict:
         """The number of repairs, and what is lost."""
-        lost = tuple(pair for pair in self._pairs if set(pair) <= set(after))
+        lost = tuple(NamedCell(pair, "") for pair in self._pairs if set(pair) <= set(after))
         return Verdict(closes=len(after), takes=lost, is_open=is_open)
 
 

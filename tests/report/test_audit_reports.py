@@ -108,7 +108,7 @@ def test_counts_are_the_same_in_each_format(form: str) -> None:
 
 def test_text_explains_the_callers_that_fixes_name() -> None:
     fix = "-- Tried: it would take: owner: read of public.notes; stranger: update of public.notes"
-    taken = replace(LEAK, fix=fix)
+    taken = replace(LEAK, fix=fix, callers=("owner", "stranger"))
     callers = dict.fromkeys(("anon", "owner", "stranger"), "select 1")
     shown = written("text", replace(BAD, findings=(taken,), callers=callers))
     lines = " ".join(shown.split())

@@ -60,6 +60,7 @@ class Repaired:
             policies=self.policies,
             proven=self.proven.is_proven,
             origin=self.origin,
+            callers=self.proven.callers,
         )
 
     def finding(self, proofs: Proofs) -> AuditFinding:
@@ -75,6 +76,7 @@ class Repaired:
             policies=explained.policies,
             proven=explained.proven,
             origin=explained.origin,
+            callers=explained.callers,
         )
 
 

@@ -43,6 +43,17 @@ Cell = tuple[str, str, Permission]
 
 
 @dataclass(frozen=True)
+class NamedCell:
+    """A cell in words: the caller, and what it may do."""
+
+    caller: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.caller}: {self.what}"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The effects of a candidate. `closes` counts the cells that end, `takes` are those that should
     stay, and `opens` what was closed before. `is_open`: the leak is still there. `gives` counts the
@@ -50,7 +61,7 @@ class Verdict:
     """
 
     closes: int
-    takes: tuple[str, ...] = ()
+    takes: tuple[NamedCell, ...] = ()
     opens: tuple[str, ...] = ()
     is_open: bool = False
     gives: int = 0
@@ -63,11 +74,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Proven:
-    """The repair of a leak, as reports print it. Only a proven one is SQL, others are comments."""
+    """The repair of a leak, as reports print it. Only a proven one is SQL, others are comments.
+    `callers` are the labels of those that a comment names.
+    """
 
     text: str
     is_proven: bool = False
     demand: Demand | None = None
+    callers: tuple[str, ...] = ()
 
 
 class Boundaries:
@@ -152,11 +166,15 @@ class Judge:
         won = [one for one in new if one not in given]
         takes = [_named(one) for one in lost if not self.may_end(one)]
         takes += [_of_cell(cell) for cell in self._taken(before, after)]
-        takes += [f"{use.caller}: call of {use.function}" for use in before.uses - after.uses]
+        takes += [
+            NamedCell(use.caller, f"call of {use.function}") for use in before.uses - after.uses
+        ]
         # the project decides who has a claim that it sets
-        opens = [_named(one) for one in won if not self._is_known(one) and one.caller.kind != CLAIM]
+        opens = [
+            str(_named(one)) for one in won if not self._is_known(one) and one.caller.kind != CLAIM
+        ]
         opens += [
-            _of_cell(cell)
+            str(_of_cell(cell))
             for cell in wider(after.granted, before.granted)
             if self._is_known_name(cell[0]) and not self._has(cell)
         ]
@@ -165,7 +183,7 @@ class Judge:
         return Verdict(
             closes=len(lost) if given else max(1, len(lost)),
             gives=len(given),
-            takes=tuple(sorted(set(takes))),
+            takes=_in_order(takes),
             opens=tuple(sorted(set(opens))),
             is_open=is_open,
         )
@@ -314,7 +332,7 @@ class Proofs:
         if advice or best is None:
             return Proven(advice or _NO_REPAIR)
         text, verdict = best
-        return Proven(_question(text, verdict))
+        return _question(text, verdict)
 
     def _choose(
         self, leak: AnyLeak, demand: Demand, verdict: Verdict, cells: Collection[Cell]
@@ -340,9 +358,9 @@ class Proofs:
         before = [one for one in self._trials.channels if one.outcome == ROWS]
         lost = [one for one in before if _key_of_topic(one) not in kept]
         takes = {_named_topic(one) for one in lost if not one.caller.is_outsider}
-        verdict = Verdict(closes=max(1, len(lost)), takes=tuple(sorted(takes)))
+        verdict = Verdict(closes=max(1, len(lost)), takes=_in_order(takes))
         if not verdict.is_proven:
-            return Proven(_question(text, verdict))
+            return _question(text, verdict)
         return Proven(_proof(verdict), is_proven=True, demand=Demand(text=text))
 
     def written(self, proven: Proven) -> str:
@@ -393,7 +411,7 @@ class Proofs:
         if verdict.takes or verdict.opens:
             return None
         made = tuple(Repair(tuple(names), text) for text, names in texts.items())
-        return Repairs(made, verdict.closes, verdict.takes, verdict.gives)
+        return Repairs(made, verdict.closes, gives=verdict.gives)
 
     def _tried(self, leak: AnyLeak, candidates: Iterable[Demand]) -> Iterator[Demand]:
         """Those that were chosen for other leaks first: one change may close several."""
@@ -527,32 +545,38 @@ def _proof(verdict: Verdict) -> str:
     return f"Tried: it gives {given} that policies permit, and opens and takes no other."
 
 
-def _question(text: str, verdict: Verdict) -> str:
-    shown = "; ".join(verdict.takes[: LIMITS.named])
+def _question(text: str, verdict: Verdict) -> Proven:
+    named = verdict.takes[: LIMITS.named]
+    shown = "; ".join(map(str, named))
     rest = len(verdict.takes) - LIMITS.named
     shown += f"; and {rest} more" if rest > 0 else ""
     sentence = f"Tried: it would take: {shown}. If that is intended, run:"
     lines = wrap(sentence, _WIDTH, break_long_words=False, break_on_hyphens=False)
-    return as_comment("\n".join([*lines, text]))
+    callers = tuple(dict.fromkeys(cell.caller for cell in named))
+    return Proven(as_comment("\n".join([*lines, text])), callers=callers)
 
 
-def _named(one: Attempt | Bypass) -> str:
+def _in_order(cells: Iterable[NamedCell]) -> tuple[NamedCell, ...]:
+    return tuple(sorted(set(cells), key=str))
+
+
+def _named(one: Attempt | Bypass) -> NamedCell:
     """A cell in words."""
     if isinstance(one, Bypass):
-        return f"{one.caller.label}: {one.action} of {one.label}"
+        return NamedCell(one.caller.label, f"{one.action} of {one.label}")
     whose = _WHOSE.get(one.whose, "rows of others")
-    return f"{one.caller.label}: {one.does} of {whose} of {one.label}"
+    return NamedCell(one.caller.label, f"{one.does} of {whose} of {one.label}")
 
 
 def _key_of_topic(one: TopicAttempt) -> Hashable:
     return one.caller.label, one.topic, one.action, one.extension
 
 
-def _named_topic(one: TopicAttempt) -> str:
+def _named_topic(one: TopicAttempt) -> NamedCell:
     does = "receive" if one.action == SELECT else "send"
-    return f"{one.caller.label}: {does} on {one.topic.shown}"
+    return NamedCell(one.caller.label, f"{does} on {one.topic.shown}")
 
 
-def _of_cell(cell: Cell) -> str:
+def _of_cell(cell: Cell) -> NamedCell:
     name, caller, permission = cell
-    return f"{caller}: {permission} of {name}"
+    return NamedCell(caller, f"{permission} of {name}")

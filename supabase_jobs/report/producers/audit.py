@@ -1,6 +1,5 @@
 """The document of an audit."""
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -242,12 +241,8 @@ _WHO = {
 
 def _explained_callers(result: Audit) -> Iterator[str]:
     """The callers that the fixes name, in one line."""
-    texts = "\n".join(finding.fix for finding in result.findings)
-    named = [
-        label
-        for label in result.callers
-        if re.search(rf"(?<![\w.]){re.escape(label)}: \w+ of ", texts) is not None
-    ]
+    callers = {label for finding in result.findings for label in finding.callers}
+    named = [label for label in result.callers if label in callers]
     if named:
         said = "; ".join(f"{label}: {_meaning(label, result)}" for label in named)
         yield f"callers: {said}"

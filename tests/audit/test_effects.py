@@ -96,4 +96,5 @@ def test_effects_on_rows_of_others(project: Connection) -> None:
         for f in run_audit(project, repairs=False).findings
         if f.id not in known
     }
-    assert found == set(LEAKS)
+    # the policies let users add the rows, too, that functions add after checks
+    assert found == {*LEAKS, "question group-write:functions"}

@@ -46,7 +46,7 @@ _ACCEPTED = """
 _DECISIONS = """
 # What the project has decided: the answer to each question, which says why it is so.
 """
-
+_LAST_MIGRATION = "# What later migrations change is tried first as the cause of other access."
 _COLUMNS = """
 # The columns of each table. One that is added, and that no policy or function mentions, may be
 # updated as the others of its row.
@@ -58,7 +58,8 @@ Access = Mapping[str, Mapping[str, str]]
 @dataclass(frozen=True)
 class Baseline:
     """The accepted access: object → caller → actions; table → the columns that it had; function →
-    roles; the id of an accepted leak → its reason; the id of a question → its answer.
+    roles; the id of an accepted leak → its reason; the id of a question → its answer; the version
+    of the last migration that it has seen.
     """
 
     access: Access = field(default_factory=dict)
@@ -66,6 +67,7 @@ class Baseline:
     accepted: Mapping[str, str] = field(default_factory=dict)
     decisions: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Collection[str]] = field(default_factory=dict)
+    last_migration: str = ""
 
 
 def load(path: Path) -> Baseline:
@@ -80,6 +82,7 @@ def load(path: Path) -> Baseline:
         accepted=table.get("accepted", {}),
         decisions=table.get("decisions", {}),
         columns=table.get("columns", {}),
+        last_migration=table.get("last_migration", ""),
     )
 
 
@@ -91,9 +94,12 @@ def _with_reasons(table: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**table, "accepted": {leak: reason or "none" for leak, reason in accepted.items()}}
 
 
-def render(result: Audit, old: Baseline) -> str:
+def render(result: Audit, old: Baseline, last_migration: str = "") -> str:
     """The baseline of an audit as TOML; the reasons and answers of `old` are kept."""
-    lines = [_HEAD, "[access]"]
+    lines = [_HEAD]
+    if last_migration:
+        lines += [_LAST_MIGRATION, f"last_migration = {_text(last_migration)}", ""]
+    lines.append("[access]")
     for name, callers in sorted(result.access.items()):
         shown = {
             caller: actions

@@ -42,6 +42,7 @@ from supabase_jobs.cli.reports import Target, report_options, show_reports, targ
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 from supabase_jobs.report import FORMATS
+from supabase_jobs.settings import DEFAULT_MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -201,10 +202,12 @@ def command(
     """
     from supabase_jobs.audit.audit import Options, audit
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
+    from supabase_jobs.audit.repairs import changes
     from supabase_jobs.database.connection import second_connection
     from supabase_jobs.findings import DefaultGrants
     from supabase_jobs.projects.default_grants import default_grants as is_exposed
     from supabase_jobs.projects.exposed_schemas import served_schemas
+    from supabase_jobs.projects.migrated import Checkpoint
     from supabase_jobs.report.producers.audit import document
     from supabase_jobs.report.producers.default_grants import document as default_grants_document
     from supabase_jobs.sources.config_toml import load_api_settings
@@ -294,6 +297,13 @@ def command(
     )
     if call_functions:
         narrate("note: --call-functions is no longer needed: every function is called, in a copy")
+    states: list[changes.State] = []
+    checkpoint = None
+    if options.accepted is not None and known.last_migration:
+        checkpoint = Checkpoint(
+            version=known.last_migration,
+            reached=lambda reached: states.append(changes.read(reached, options.served)),
+        )
     if in_place:
         opened = database_in_place(given, allow_remote=allow_remote)
     else:
@@ -302,11 +312,12 @@ def command(
             seed=seed,
             rows=not no_rows,
             default_grants=_chosen_grants(given, default_grants),
+            checkpoint=checkpoint,
         )
     with opened as database:
         connection = database.connection
         served = served_schemas(given.directory, given.db_url, database.target or connection)
-        options = replace(options, served=served)
+        options = replace(options, served=served, before=next(iter(states), None))
         exposed = is_exposed(connection)
         narrate(f"default privileges: {DEFAULT_GRANTS[exposed]}")
         options = hiding(options, database.private, database.definitions)
@@ -347,7 +358,7 @@ def command(
             with project_database(given, seed=seed, default_grants=not exposed) as changed:
                 difference = _other_grants(given, connection, changed.connection, options, exposed)
     if update_baseline is not None and file is not None:
-        write_file(file, without_private(render(result, known)))
+        write_file(file, without_private(render(result, known, _last_migration(given))))
         written.append(f"wrote {file}")
     else:
         result = compared(result)
@@ -524,6 +535,15 @@ def _show_explanation(text: str, files: Sequence[Path]) -> None:
         write_file(files[0], text)
     else:
         click.echo(text, nl=False)
+
+
+def _last_migration(given: "Settings") -> str:
+    """The highest version of the project's migrations; '' if there is none."""
+    from supabase_jobs.sources.loadable import loadable
+
+    folder = given.migrations or given.directory / DEFAULT_MIGRATIONS
+    found = loadable(given.directory, folder).files.migrations
+    return max((migration.version for migration in found), default="")
 
 
 def _shown(file: Path) -> str:

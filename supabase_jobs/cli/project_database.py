@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import NotTested
     from supabase_jobs.projects.copied import Copy, CopyOptions
+    from supabase_jobs.projects.migrated import Checkpoint
     from supabase_jobs.projects.narration import Narration
     from supabase_jobs.settings import Settings
     from supabase_jobs.sources.files import MigrationFiles
@@ -50,13 +51,15 @@ def project_database(
     seed: bool = False,
     rows: bool = True,
     default_grants: bool | None = None,
+    checkpoint: "Checkpoint | None" = None,
 ) -> Iterator[ProjectDatabase]:
     """A copy of the target database; without one, an embedded server with the project's migrations.
 
     Either is removed afterwards. With `seed`, the project's seed files run after the migrations;
     with `rows`, a copy gets reference rows. `default_grants` overrides the default privileges of
-    the project. Raises ConfigError for `seed` and `default_grants` with a target database, and
-    without a target database if there are no migrations.
+    the project. A `checkpoint` is only reached on an embedded server. Raises ConfigError for `seed`
+    and `default_grants` with a target database, and without a target database if there are no
+    migrations.
     """
     from supabase_jobs.database.connection import describe
     from supabase_jobs.projects.copied import ANNOUNCEMENT, copied
@@ -85,7 +88,12 @@ def project_database(
     files = project_files(given)
     seeds = project.seeds(given) if seed else []
     built_project = migrated(
-        given.directory, files, seeds, default_privileges=default_grants, narration=narration()
+        given.directory,
+        files,
+        seeds,
+        default_privileges=default_grants,
+        checkpoint=checkpoint,
+        narration=narration(),
     )
     with built_project as built:
         name = str(describe(built.connection))

@@ -1,6 +1,6 @@
 """A project's migrations on an embedded server, removed afterwards."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -36,6 +36,14 @@ class Migrated:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A call with the connection between the files up to a version and later ones."""
+
+    version: str
+    reached: Callable[[Connection], None]
+
+
+@dataclass(frozen=True)
 class _Loaded:
     """The extensions and objects that are missing after a run of files."""
 
@@ -54,19 +62,21 @@ def migrated(
     *,
     major: int | None = None,
     default_privileges: bool | None = None,
+    checkpoint: Checkpoint | None = None,
     narration: Narration = SILENT,
 ) -> Iterator[Migrated]:
     """A database with the files loaded, and then the seed files run.
 
-    `major` and `default_privileges` are by default those of the project in `directory`. Raises
-    MigrationError (6) if a seed file fails.
+    `major` and `default_privileges` are by default those of the project in `directory`. A
+    `checkpoint` is only reached if there are files after it. Raises MigrationError (6) if a seed
+    file fails.
     """
     options = server_options(directory, major, narration)
     if default_privileges is not None:
         options["default_privileges"] = default_privileges
     with started(options, narration) as embedded, connect(embedded.url) as connection:
         files = _with_roles(directory, files)
-        loaded = _load(connection, embedded.own_url, files, narration)
+        loaded = _load(connection, embedded.own_url, files, narration, checkpoint=checkpoint)
         note_missing(loaded.missing, narration)
         _insert_buckets(connection, directory)
         if seeds:
@@ -292,19 +302,35 @@ def _load(
     narration: Narration,
     *,
     required: Collection[str] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> _Loaded:
     """Load files without the statements that fail, and name those. Raises MigrationError (6) for a
     statement of a version that is `required`.
     """
     with connect(superuser_url) as superuser, superuser_statements(superuser):
         prepared = prepare(superuser, files)
+        first, rest = _parts(prepared.files.migrations, checkpoint)
         with narration.step(_applying(files)):
-            omissions = load(connection, prepared.files.migrations, narration.advance)
+            omissions = load(connection, first, narration.advance)
+            if checkpoint is not None and rest:
+                checkpoint.reached(connection)
+                omissions += load(connection, rest, narration.advance)
     raise_first([o for o in omissions if o.migration.version in required])
     for line in warnings(omissions):
         narration.note(line)
     lacking = tuple(not_tested(omissions, prepared.unknown))
     return _Loaded(prepared.missing, lacking)
+
+
+def _parts(
+    files: Sequence[Migration], checkpoint: Checkpoint | None
+) -> tuple[Sequence[Migration], Sequence[Migration]]:
+    """The files up to a checkpoint, and the others; some have no version, only a place."""
+    if checkpoint is None:
+        return files, ()
+    known = [n for n, file in enumerate(files, 1) if "" < file.version <= checkpoint.version]
+    number = max(known, default=0)
+    return files[:number], files[number:]
 
 
 def _applying(files: MigrationFiles) -> str:

@@ -173,6 +173,57 @@ def test_grant_is_the_cause(connection: Connection) -> None:
     assert {one.cause for one in opened} == {"a grant of UPDATE on public.notes to authenticated"}
 
 
+TEXT = ("--format", "text", "--output", "found.txt")
+GUARDED = """
+create function public.keep_body() returns trigger language plpgsql as $$ begin
+  new.body := old.body;
+  return new;
+end $$;
+create trigger keep_body before update on public.notes for each row execute function public.keep_body();
+revoke insert on public.notes from authenticated;
+create policy "notes: add" on public.notes for insert to authenticated with check (public.is_owner(team_id));
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("embedded")
+@pytest.mark.parametrize(
+    ("change", "cause", "fix"),
+    [
+        (HELPER, "function public.is_owner(uuid)", "where id = team and owner_id = auth.uid()"),
+        (OPEN, CAUSE, 'drop policy if exists "teams: visible"'),
+        (
+            "drop trigger keep_body on public.notes;",
+            'no trigger "keep_body" of public.notes',
+            "CREATE TRIGGER keep_body",
+        ),
+        (
+            "grant insert on public.notes to authenticated;",
+            "a grant of INSERT on public.notes to authenticated",
+            "revoke insert",
+        ),
+    ],
+    ids=["function", "policy", "trigger", "grant"],
+)
+def test_what_migrations_change_after_the_baseline_is_the_cause(
+    cli: Run, tmp_path: Path, change: str, cause: str, fix: str
+) -> None:
+    folder = tmp_path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    (folder / "20250101000000_teams.sql").write_text(TEAMS + GUARDED, encoding="utf-8")
+    assert cli("audit", "--update-baseline").code == 0
+    recorded = (tmp_path / "supabase" / "access.toml").read_text()
+    assert 'last_migration = "20250101000000"' in recorded
+    (folder / "20250102000000_change.sql").write_text(change, encoding="utf-8")
+    cli("audit", "--format", "json", "--output", "found.json", *TEXT)
+    found = json.loads((tmp_path / "found.json").read_text())["findings"]
+    errors = [one for one in found if one["severity"] == "error"]
+    assert errors
+    assert "public.notes: public.notes:" not in (tmp_path / "found.txt").read_text()
+    assert {one["cause"] for one in errors} == {cause}
+    assert all(fix in one["fix"] for one in errors)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("embedded")
 def test_one_finding_in_each_format(cli: Run, tmp_path: Path) -> None:

@@ -125,9 +125,15 @@ def _of_cells(
     deviations: Mapping[Cell, Caused],
     cells: Sequence[Cell],
 ) -> dict[Cell, Repaired]:
-    first = of_shown(plan, proofs, deviations[cells[0]], cells)
+    one = deviations[cells[0]]
+    first = of_shown(plan, proofs, one, cells)
+    is_guard = one.guard is not None and first.cause == one.guard.cause
     return {
-        cell: replace(first, leak=deviations[cell].leak, cause=deviations[cell].named(plan))
+        cell: replace(
+            first,
+            leak=deviations[cell].leak,
+            cause=first.cause if is_guard else deviations[cell].named(plan),
+        )
         for cell in cells
     }
 

@@ -380,7 +380,7 @@ def _entry(result: Audit, group: Sequence[AuditFinding], position: int) -> Entry
     return Entry(
         severity=first.severity,
         object=first.origin or first.object,
-        messages=tuple(Message(_said(finding)) for finding in group),
+        messages=tuple(Message(text) for text in _said(group)),
         label=f"{first.severity}: ",
         badge=first.severity,
         is_list=bool(first.origin) and len(group) > 1,
@@ -392,9 +392,11 @@ def _entry(result: Audit, group: Sequence[AuditFinding], position: int) -> Entry
     )
 
 
-def _said(finding: AuditFinding) -> str:
-    """The message, with the object that another one opens."""
-    return f"{finding.object}: {finding.message}" if finding.origin else finding.message
+def _said(group: Sequence[AuditFinding]) -> list[str]:
+    """The messages, with their objects if another one opens them."""
+    if all(finding.origin in ("", finding.object) for finding in group):
+        return [finding.message for finding in group]
+    return [f"{finding.object}: {finding.message}" for finding in group]
 
 
 def _location(finding: AuditFinding, locations: Mapping[str, Location]) -> Location | None:
@@ -442,7 +444,7 @@ def _found(group: Sequence[AuditFinding]) -> Finding:
             fix=first.fix,
         )
     kind = first.id.partition(":")[0]
-    message = f"{'; '.join(dict.fromkeys(map(_said, group)))}{cause}"
+    message = f"{'; '.join(dict.fromkeys(_said(group)))}{cause}"
     return Finding(
         id=":".join([kind, first.origin, *first.policies]),
         area=AREA,

@@ -22,6 +22,7 @@ from supabase_jobs.audit.leaks import facts as leak_facts
 from supabase_jobs.audit.leaks.facts import API_USERS, Facts
 from supabase_jobs.audit.leaks.leak import (
     DEVIATION,
+    AnyLeak,
     ExplainedLeak,
     PolicyLeak,
     Question,
@@ -37,7 +38,7 @@ from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import add_states
 from supabase_jobs.audit.probes import standings, topics
-from supabase_jobs.audit.probes.attempt import SELECT, AnyAttempt, Attempt
+from supabase_jobs.audit.probes.attempt import INSERT, SELECT, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
@@ -243,6 +244,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 options.accepted,
                 Boundaries(world),
                 _signatures(options.before),
+                joins=[leak.id for leak in closed if _joins_seen(leak, facts)],
             ),
             fixes.Renderer(connection, plan),
             options.accepted,
@@ -363,6 +365,13 @@ def _changes(
     if options.before is None:
         return []
     return changes.between(options.before, changes.state(connection, found))
+
+
+def _joins_seen(leak: AnyLeak, facts: Facts) -> bool:
+    """Whether a leak is that its caller joins something that it could see before."""
+    if not isinstance(leak, ShownLeak) or leak.kind is not escalation.KIND:
+        return False
+    return leak.tried.action == INSERT and bool(facts.readable_parents(leak.tried))
 
 
 def _signatures(before: changes.State | None) -> list[str]:

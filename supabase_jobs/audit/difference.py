@@ -149,6 +149,9 @@ class _Comparison:
         )
 
     def _removed(self, name: str, access: Mapping[str, str]) -> None:
+        table = name.partition(" (")[0]
+        if table != name and table in self._before.access and table not in self._after.access:
+            return  # its rows in a state go with it
         allowed = {caller: actions for caller, actions in access.items() if actions != NONE}
         severity = Severity.INFO if not allowed else self._narrower
         if self._accepted.access and name not in self._accepted.access:

@@ -20,7 +20,6 @@ A project has `supabase/migrations`, and `faults.toml`:
     effect = "select …"                # the owner's query that shows what the proof has changed
     other_rows = true                  # its repair mentions a column, so the next audit has other rows
     takes = true                       # its repair takes something, or may do so: the project decides
-    unknown = true                     # its repair takes something from people of the app whom the audit does not know
     alone = true                       # other faults hide it, because they open the same rows
 
     [harmless."a policy that says the same in other words"]
@@ -62,7 +61,6 @@ class Fault:
     takes: bool = False
     effect: str = ""
     other_rows: bool = False
-    unknown: bool = False
 
     @property
     def object(self) -> str:
@@ -169,7 +167,6 @@ def project(name: str) -> Project:
             entry.get("takes", False),
             entry.get("effect", ""),
             entry.get("other_rows", False),
-            entry.get("unknown", False),
         )
         for fault, entry in table.get("faults", {}).items()
     )

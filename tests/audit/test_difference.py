@@ -204,6 +204,9 @@ def test_a_new_table_fails_if_strangers_reach_it() -> None:
     opened = state({NOTES: {"anon": "read", "stranger": "read"}})
     assert shown(diff(nothing, opened)) == ["error new:public.notes"]
     assert shown(diff(opened, nothing)) == ["warning removed:public.notes"]
+    shared = f"{NOTES} (shared = true)"
+    of_both = state({**opened.access, shared: {"anon": "read"}})
+    assert shown(diff(of_both, nothing)) == ["warning removed:public.notes"]
     assert shown(diff(nothing, opened, Baseline(opened.access))) == ["info new:public.notes"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.audit.baseline import wider
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.findings import Audit, AuditFinding
+from supabase_jobs.findings import Audit, AuditFinding, has_statement
 from tests.audit.conftest import run_audit
 
 GROUPS = """
@@ -192,6 +192,54 @@ def test_fix_of_a_policy_by_which_users_join_groups(project: Connection) -> None
         "read",
         "read delete",
     )
+
+
+LOBBIES = """
+create table public.lobbies (
+  id uuid primary key default gen_random_uuid(), host_id uuid not null references auth.users, listed boolean not null default true
+);
+create table public.seats (
+  lobby_id uuid references public.lobbies, user_id uuid references auth.users, primary key (lobby_id, user_id)
+);
+create table public.boards (id bigint primary key, lobby_id uuid not null references public.lobbies, body text);
+alter table public.lobbies enable row level security;
+alter table public.seats enable row level security;
+alter table public.boards enable row level security;
+create policy "lobbies" on public.lobbies for select to authenticated using (listed);
+create policy "own" on public.seats for select to authenticated using (user_id = auth.uid());
+create policy "sit down" on public.seats for insert to authenticated with check (
+  user_id = auth.uid() and exists (select from public.lobbies as l where l.id = lobby_id and l.listed)
+);
+create policy "boards" on public.boards for select to authenticated using (
+  exists (select from public.seats as s where s.lobby_id = boards.lobby_id and s.user_id = auth.uid())
+);
+"""
+
+
+RANKED = """
+create type public.rank as enum ('guest', 'player');
+alter table public.seats add rank public.rank not null default 'guest';
+alter policy "sit down" on public.seats with check (user_id = auth.uid() and rank = 'guest');
+alter policy "boards" on public.boards using (exists (
+  select from public.seats as s where s.lobby_id = boards.lobby_id and s.user_id = auth.uid() and s.rank is not null
+));
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "leak"),
+    [("", "escalation:public.seats:insert"), (RANKED, "escalation:public.seats:insert:rank")],
+    ids=["join", "with a rank"],
+)
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_who_may_be_meant_to_join_what_they_see_is_not_kept_from_it(
+    project: Connection, more: str, leak: str
+) -> None:
+    project.execute((LOBBIES + more).encode())
+    [found] = [f for f in faults(run_audit(project)) if f.id.startswith("escalation:public.seats:")]
+    assert found.id in (leak, "escalation:public.seats:insert")
+    assert "would take" in found.fix
+    assert not has_statement(found.fix)
 
 
 @pytest.mark.parametrize("option", ["known", "intended"])

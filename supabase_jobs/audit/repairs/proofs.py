@@ -142,7 +142,8 @@ class Judge:
 
     Without a baseline, only cells of the `leaks` may end. `accepted` is the access of a baseline:
     everything in it stays, and everything beyond it may end. So may what calls of functions show
-    that were `existing` before.
+    that were `existing` before. `joins` are the ids of leaks by which callers join what they see
+    before: they may be meant to, so that they can add something stays.
     """
 
     def __init__(
@@ -151,7 +152,9 @@ class Judge:
         accepted: Access | None,
         boundaries: Boundaries,
         existing: Collection[str] = (),
+        joins: Collection[str] = (),
     ) -> None:
+        self._joins = frozenset(joins)
         self._leaks, self._accepted = list(leaks), accepted or {}
         self._boundaries, self._existing = boundaries, frozenset(existing)
         refused = [leak.refusal.tables for leak in self._leaks if isinstance(leak, BrokenAccess)]
@@ -165,6 +168,7 @@ class Judge:
         given = [one for one in new if self._is_restored(one)]
         won = [one for one in new if one not in given]
         takes = [_named(one) for one in lost if not self.may_end(one)]
+        takes += self._end_of_joining(lost, after)
         takes += [_of_cell(cell) for cell in self._taken(before, after)]
         takes += [
             NamedCell(use.caller, f"call of {use.function}") for use in before.uses - after.uses
@@ -208,6 +212,20 @@ class Judge:
         if self._is_known(one) or any(belongs(one, leak) for leak in self._leaks):
             return True
         return isinstance(one, Attempt) and self._boundaries.crosses(one)
+
+    def _end_of_joining(self, lost: Iterable[Attempt | Bypass], after: Seen) -> Iterator[str]:
+        """The callers who join nothing any more."""
+        joined = {
+            leak.tried.object
+            for leak in self._leaks
+            if isinstance(leak, ShownLeak) and leak.id in self._joins
+        }
+        adding = set(map(_place_of_insert, after.cells.values()))
+        for one in lost:
+            place = _place_of_insert(one)
+            is_end = place is not None and place not in adding
+            if is_end and one.label in joined and not self._is_known(one):
+                yield _named(one)
 
     def _has(self, cell: Cell) -> bool:
         """Whether the baseline has an access."""
@@ -254,6 +272,12 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return False
     is_like = caller.is_outsider or caller.label == tried.actor.label
     return is_like and (one.whose != OWN or bool(one.name))
+
+
+def _place_of_insert(one: Attempt | Bypass) -> tuple[str, str] | None:
+    """The caller and the table of a new row; None for another action."""
+    is_insert = isinstance(one, Attempt) and one.action == INSERT
+    return (one.caller.label, one.label) if is_insert else None
 
 
 def _may_not_insert(one: Attempt, leak: ShownLeak) -> bool:

@@ -7,10 +7,12 @@ from io import StringIO
 
 import pytest
 
+from supabase_jobs.cli.apply import _print_access
 from supabase_jobs.cli.reports import report
-from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.findings import AccessChange, AccessDiff, Finding, Severity
 from supabase_jobs.report.document import Document, Line
 from supabase_jobs.report.producers.verify import document
+from tests.audits import GOOD as AUDIT
 from tests.verifications import GOOD
 
 LONG = Finding("a:b", "access", Severity.ERROR, "b", "word " * 100, "select 1;")
@@ -51,6 +53,27 @@ def test_the_verdict_is_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_verdict_is_one_line_in_a_pipe() -> None:
     assert report(VERDICT, "text").splitlines()[-1].count("word") == 100
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_changes_of_a_dry_run_are_as_wide_as_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    change = AccessChange(
+        id="new:public.pages",
+        severity=Severity.ERROR,
+        change="new",
+        object="public.pages",
+        caller="",
+        action="",
+        message="word " * 100,
+    )
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    _print_access(AccessDiff("main", "now", (change,), (), AUDIT, 1.0))
+    lines = [line for line in terminal.getvalue().splitlines() if line.count("word") > 1]
+    assert columns - len("word ") < max(map(len, lines)) <= columns
 
 
 def test_a_report_in_a_pipe_has_its_own_width() -> None:

@@ -106,7 +106,7 @@ def plain_column(
 @dataclass(frozen=True)
 class Constraint:
     """A constraint, or a unique index. `target` is the table of a foreign key, `schema.name` for
-    platform tables.
+    platform tables. `cascades`: a row is deleted with the one that it refers to.
     """
 
     name: str
@@ -117,6 +117,7 @@ class Constraint:
     target_columns: tuple[str, ...]
     definition: str | None
     deferrable: bool
+    cascades: bool = False
 
 
 @dataclass(frozen=True)

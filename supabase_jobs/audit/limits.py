@@ -27,6 +27,8 @@ class AuditLimits:
     combined_states: int = 4
     # states of a row above it, such as an archived group
     states_above: int = 8
+    # rows of a table below one another, such as folders, and below one in a state
+    depth: int = 3
     # states of its own and of a row above it
     states_of_both: int = 4
     # rows that belong to two users

@@ -1,6 +1,7 @@
 -- $1 schemas
 -- Constraints of tables, and unique indexes that are not constraints. `kind`: p primary key, u unique, f foreign key,
 -- c check, x exclusion, or a unique index of some rows or of expressions. `columns` and `target_columns` are names.
+-- `cascades`: a row is deleted with the one that it refers to.
 select
   k.conrelid::bigint as relation,
   k.conname::text as name,
@@ -25,7 +26,8 @@ select
     order by u.ord
   ) as target_columns,
   case when k.contype = 'c' then pg_get_constraintdef(k.oid) end as definition,
-  k.condeferrable as can_defer
+  k.condeferrable as can_defer,
+  k.confdeltype = 'c' as cascades
 from pg_constraint as k
 inner join pg_class as c on k.conrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
@@ -48,6 +50,7 @@ select
   null,
   '{}',
   null,
+  false,
   false
 from pg_index as i
 inner join pg_class as x on i.indexrelid = x.oid

@@ -51,7 +51,7 @@ from supabase_jobs.audit.rows.plan import Plan, accepts_rows, user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.audit.words import Words
-from supabase_jobs.outcomes import DENIED, ROWS
+from supabase_jobs.outcomes import CLOSED, DENIED, ROWS
 from supabase_jobs.session.action import Call, Constant
 
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
@@ -122,7 +122,8 @@ class Table(Named):
     that a policy for INSERT compares with the caller; `names_owner`: some policy compares one.
     `accepts_rows`: some policy lets signed-in users insert rows; `updating` are columns of users
     that one for UPDATE compares with the caller. `parents` are the tables to which
-    foreign keys refer, `key_columns` their columns. `read_by_policies` are the tables that its
+    foreign keys refer, `key_columns` their columns. `parts_of` are those of whose rows its rows are
+    parts: deleted with them. `read_by_policies` are the tables that its
     policies read. `limited`: each policy for SELECT compares rows with their caller, and looks at
     nothing else of a row. `started` are columns with a number that start with a constant,
     `looked_up` those with a random value by which functions find a row.
@@ -131,7 +132,9 @@ class Table(Named):
     set with the rights of their owner, `acted_on` those by whose value triggers change other
     tables. `guarded` are the functions for users that add rows after checks of their own.
     `confidential` are columns whose name or comment says that not everybody may read them who reads
-    the row. `is_unconditional`: a policy lets anon insert every row.
+    the row. `is_unconditional`: a policy lets anon insert every row. `selecting` maps the
+    API roles to their permissive policies for SELECT. A request that lacks what `without_value` are
+    compared with matches null in them.
     """
 
     schema: str
@@ -159,6 +162,7 @@ class Table(Named):
     headers: Collection[str]
     checked: Collection[str]
     parents: Sequence[str]
+    parts_of: Sequence[str]
     key_columns: Collection[str]
     read_by_policies: Collection[str]
     limited: bool
@@ -170,6 +174,8 @@ class Table(Named):
     guarded: Collection[str]
     confidential: Collection[str]
     is_unconditional: bool
+    selecting: Mapping[str, Sequence[str]]
+    without_value: Collection[str]
 
     @property
     def noun(self) -> str:
@@ -186,7 +192,9 @@ class Tried:
     """An action of a caller on a row of a table. `number` is its place among all that were tried.
 
     `object` is the table, and of storage.objects the bucket, or the state of the row. `row` is
-    equal for actions on the same row; `is_state`: a further row, in another state. `whose` is the
+    equal for actions on the same row, `people` for rows of a table that name the same users;
+    `is_state`: a further row, in another state; `state_of` is the table that the state is about, ''
+    for another row. `part_of` are the rows of which it is a part. `whose` is the
     owner of the row, seen by the caller. `name` is that of a special attempt, such as join. An
     update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
     `error_shows_row`: the error contains the generated text of the row. `names_nobody`: an inserted
@@ -203,7 +211,10 @@ class Tried:
     table: Table
     object: str
     row: int
+    people: int
+    part_of: Sequence[int]
     is_state: bool
+    state_of: str
     bucket: str
     whose: str
     action: str
@@ -544,6 +555,29 @@ class Facts:
         is_meant = not by_user if table.headers else table.is_unconditional
         return is_meant and not any(t.action == UPDATE for t in tried)
 
+    def told_apart(self, actor: Actor, label: str, action: str) -> Iterator[tuple[Tried, Tried]]:
+        """The pairs of rows of others that name the same users, of which policies refuse an action
+        on the first to a caller, and not on the second: their states decide.
+        """
+        tried = [t for t in self.of_actor(label, actor) if t.action == action]
+        tried = [t for t in tried if t.whose in (GROUP, OTHER) and not t.name]
+        for refused in tried:
+            for reached in tried:
+                is_apart = refused.outcome in CLOSED and reached.reached
+                if is_apart and refused.people == reached.people:
+                    yield refused, reached
+
+    def of_actor(self, label: str, actor: Actor) -> Sequence[Tried]:
+        """The attempts of a caller on a table, in order."""
+        return self._of_actor.get((label, actor), ())
+
+    @cached_property
+    def _of_actor(self) -> Mapping[tuple[str, Actor], Sequence[Tried]]:
+        found: dict[tuple[str, Actor], list[Tried]] = {}
+        for tried in self.tried:
+            found.setdefault((tried.table.label, tried.actor), []).append(tried)
+        return found
+
     def unreadable_parents(self, write: Tried) -> list[str]:
         """The tables to whose row a written row refers, if it is another's and the caller cannot
         read it.
@@ -653,6 +687,8 @@ class _Reader:
         self._actors: dict[int, Actor] = {}
         self._rows: dict[int, int] = {}
         self._rows_above: dict[int, Sequence[int]] = {}
+        self._named: dict[tuple[object, ...], int] = {}
+        self._parts: dict[int, list[int]] = {}
         self._tables: dict[str, Table] = {}
         self._views: dict[str, View] = {}
 
@@ -791,6 +827,7 @@ class _Reader:
             headers=headers,
             checked=[name for _, name in keys if (relation.oid, name) in usage.checked],
             parents=[target.label for target in targets if target is not None],
+            parts_of=[catalog.by_oid[key.target or 0].label for key in self._part_keys(relation)],
             key_columns={name for key in relation.foreign_keys for name in key.columns},
             read_by_policies=[
                 catalog.by_oid[oid].label
@@ -799,6 +836,8 @@ class _Reader:
             ],
             limited=_are_limited(relation, identifying),
             overruled=[role for role in API_USERS if _is_overruled(relation, role)],
+            selecting={role: _selecting(relation, role) for role in API_USERS},
+            without_value=[name for _, name in keys if (relation.oid, name) in usage.without_value],
             started=[
                 column.name
                 for column in relation.columns
@@ -849,7 +888,10 @@ class _Reader:
             table=self._table(attempt.relation),
             object=attempt.label,
             row=self._row(attempt.row),
+            people=self._people(attempt.row),
+            part_of=self._part_of(attempt.row, rows),
             is_state=attempt.is_state,
+            state_of="" if attempt.row.state_of is None else attempt.row.state_of.label,
             bucket=attempt.row.values.get("bucket_id") or "" if attempt.relation.is_storage else "",
             whose=attempt.whose,
             action=attempt.action,
@@ -913,6 +955,37 @@ class _Reader:
 
     def _row(self, row: Row) -> int:
         return self._rows.setdefault(id(row), len(self._rows))
+
+    def _people(self, row: Row) -> int:
+        """The number of the rows of a table that name the same users."""
+        users = user_columns(row.relation, self._plan.usage, self._plan.per_user)
+        named = (row.relation.oid, *(row.values.get(name) for name in users))
+        return self._named.setdefault(named, len(self._named))
+
+    def _part_keys(self, relation: Relation) -> Iterator[Constraint]:
+        """The foreign keys to rows of which the rows of a table are parts, or which they are
+        below.
+        """
+        own = self._plan.own_key(relation)
+        if own is not None:
+            yield own
+        for key in relation.foreign_keys:
+            target = self._catalog.by_oid.get(key.target or 0)
+            if target is None or target is relation or target.oid in self._plan.per_user:
+                continue
+            if key.cascades and all(relation.by_name[name].not_null for name in key.columns):
+                yield key
+
+    def _part_of(self, row: Row, rows: Mapping[int, Sequence[Row]]) -> Sequence[int]:
+        """The rows of which a row is a part."""
+        if id(row) not in self._parts:
+            found = self._parts[id(row)] = list[int]()
+            for key in self._part_keys(row.relation):
+                pairs = list(zip(key.columns, key.target_columns, strict=True))
+                for above in rows.get(key.target or 0, ()):
+                    if all(row.values.get(own) == above.values.get(at) for own, at in pairs):
+                        found.append(self._row(above))
+        return self._parts[id(row)]
 
     def _view_tried(self, bypass: Bypass, view: Relation) -> ViewTried:
         if view.label not in self._views:
@@ -1181,6 +1254,12 @@ def _is_overruled(relation: Relation, role: str) -> bool:
     policies = [p for p in relation.policies if p.permissive and p.applies_to(role)]
     others = [p for p in policies if p.governs(SELECT) and p not in opened]
     return bool(opened) and any(_columns_in(relation, p.visible or "") for p in others)
+
+
+def _selecting(relation: Relation, role: str) -> list[str]:
+    """The permissive policies for SELECT of a role."""
+    policies = [p for p in relation.policies if p.permissive and p.applies_to(role)]
+    return [p.name for p in policies if p.governs(SELECT)]
 
 
 def _columns_in(relation: Relation, text: str) -> set[str]:

@@ -47,6 +47,7 @@ class Repair(Enum):
     REFUSE = auto()  # refuse the row, or the DELETE, that opens something
     READABLE_PARENT = auto()  # demand that the caller reads the parent
     SOME_COLUMNS = auto()  # grant the columns that the app lets its users change
+    OTHER_COMMAND = auto()  # demand what a policy of another command demands
     APP_METADATA = auto()  # read app_metadata, which users cannot change
 
 
@@ -115,10 +116,13 @@ class PolicyLeak(Leak):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ExplainedLeak(Leak):
-    """A leak whose cause and repair follow from the facts. `name` follows the code in its id."""
+    """A leak whose cause and repair follow from the facts. `name` follows the code in its id.
+    `of_owner`: it is about what the owner of the rows does with them.
+    """
 
     name: str
     explanation: Explanation
+    of_owner: bool = False
 
     @property
     def id(self) -> str:

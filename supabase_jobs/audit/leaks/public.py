@@ -6,6 +6,7 @@ from supabase_jobs.audit.callers import ANON, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.read import only_anon, reads_of_others
+from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import NONE, SELECT
 from supabase_jobs.findings import Severity
 
@@ -37,8 +38,12 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
             first = tried
             break
     message = f"{who(first.actor)} read other users' {first.table.noun}"
+    unset = _unset(first)
     if sensitive:
         yield shown(KIND, Severity.WARNING, first, f"{message}, with {', '.join(sensitive)}")
+    elif unset:
+        message += f", by a request without the value that {unset[0]} is compared with"
+        yield shown(KIND, Severity.WARNING, first, message)
     elif first.table.is_storage:
         # a file may hold anything, as a column of secrets does, unless the bucket is public
         is_public = first.bucket in facts.public_buckets
@@ -77,6 +82,13 @@ def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
                 decides = "signed-in users, by a second policy"
             yield question(KIND, tried, decides, tried.table.label, message)
         return
+
+
+def _unset(tried: Tried) -> list[str]:
+    """The columns that are null in a row, which a request without a value of its own matches."""
+    _, _, state = tried.object.removesuffix(")").partition(" (")
+    nulls = {column.name for column in columns_of_state(state) if column.test == "null"}
+    return [name for name in tried.table.without_value if name in nulls]
 
 
 def _sensitive(facts: Facts, tried: Tried) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.catalog import USERS
 from supabase_jobs.audit.leaks.facts import Facts, ViewTried
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who
@@ -39,9 +39,9 @@ def tables_of(tried: ViewTried) -> Sequence[str]:
 
 def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> ExplainedLeak:
     view, actor = tried.view, tried.actor
+    whose = "rows of their own" if actor.kind == OWNER else "rows of others"
     message = (
-        f"{who(actor)} {_DOES[tried.action]} rows of others by the view, which"
-        f" {', '.join(tables)} refuses"
+        f"{who(actor)} {_DOES[tried.action]} {whose} by the view, which {', '.join(tables)} refuses"
     )
     explained = explanation(view, actor)
     if USERS in tables and not view.is_materialized:
@@ -53,8 +53,8 @@ def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> Explain
 
 
 def _severity(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> Severity:
-    if tried.action != SELECT:
-        return Severity.ERROR
+    if tried.action != SELECT:  # a view may be the way to change rows of one's own
+        return Severity.WARNING if tried.actor.kind == OWNER else Severity.ERROR
     if USERS in tables:
         # a group may show its members the addresses of the others
         return Severity.WARNING if tried.actor.kind == MEMBER else Severity.ERROR
@@ -92,4 +92,5 @@ def _leak(
         message=message,
         name=f"{tried.view.label}:{tried.action}",
         explanation=explained,
+        of_owner=tried.actor.kind == OWNER,
     )

@@ -79,6 +79,10 @@ USER_ID = Claim(("sub",))
 CHOSEN = "user_metadata"
 # the operators of comparisons with null, as the parser names them
 IS_NULL, IS_NOT_NULL = "IS_NULL", "IS_NOT_NULL"
+# that of a column with a value of the request, which null satisfies if the request lacks the value
+BOTH_NULL = "BOTH_NULL"
+# IS [NOT] DISTINCT FROM; the server prints the latter as the negation of the former
+_DISTINCT = ("AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT")
 
 # functions that leave a value as it is, for a comparison
 TRANSPARENT = {
@@ -117,7 +121,8 @@ def _nothing(_name: tuple[str, ...]) -> Value | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two values that an expression compares; `operator` is `=`, `<`, …, IS_NULL or IS_NOT_NULL.
+    """Two values that an expression compares; `operator` is `=`, `<`, …, IS_NULL, IS_NOT_NULL or
+    BOTH_NULL.
 
     `scopes` maps aliases to tables.
     """
@@ -431,10 +436,14 @@ def _compared(fields: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterat
     if left is None or operator not in OPERATORS or fields.get("kind") == "AEXPR_NULLIF":
         return
     right = fields["rexpr"]
+    is_distinct = fields.get("kind") in _DISTINCT
     for node in elements(right):
         other = value(node, lookup)
         if other is not None:
             yield Comparison(left, operator, other, scopes)
+        for side, request in ((left, other), (other, left)):
+            if is_distinct and isinstance(side, Reference) and isinstance(request, Claim | Header):
+                yield Comparison(side, BOTH_NULL, request, scopes)
 
 
 def _in_subquery(link: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterator[Comparison]:

@@ -71,6 +71,8 @@ class Usage:
     mentions with it. `nulls` are the columns that a policy or function tests with IS NULL, such as
     `accepted_at` of an invitation, and `presences` those that one tests with IS NOT NULL, such as
     `released_at` of a document.
+    `without_value` are those that are compared with a value of the request by IS NOT DISTINCT FROM:
+    a request without it matches null.
     `operations` are the operations of Storage with which that of the request is compared.
     """
 
@@ -105,6 +107,7 @@ class Usage:
     nulls: set[ColumnKey] = field(default_factory=set)
     operations: list[str] = field(default_factory=list)
     presences: set[ColumnKey] = field(default_factory=set)
+    without_value: set[ColumnKey] = field(default_factory=set)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -166,6 +169,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         (found.mentioned, other.mentioned),
         (found.nulls, other.nulls),
         (found.presences, other.presences),
+        (found.without_value, other.without_value),
     ):
         into |= keys(given)
     for column, others in other.together.items():
@@ -569,7 +573,10 @@ class _Reader:
     def _note_column(self, key: ColumnKey, operator: str, other: Value) -> None:
         """Note with what a column is compared."""
         found = self._usage
-        if other == USER_ID:
+        if operator == expressions.BOTH_NULL:
+            found.nulls.add(key)
+            found.without_value.add(key)
+        elif other == USER_ID:
             found.users.add(key)
             found.compared.add(key)
         elif isinstance(other, Claim) and other.path:

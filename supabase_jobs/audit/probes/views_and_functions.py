@@ -275,7 +275,7 @@ class Bypasses:
                 yield write
             elif columns and (change := self._change(view, action, caller.role)) is not None:
                 write.sent = [
-                    replace(change, where=_shows(texts, _marks(some)))
+                    replace(change, where=self._selecting(view, columns, some))
                     for some in (refused, allowed)
                     if some
                 ]
@@ -320,12 +320,34 @@ class Bypasses:
         """The rows on which the tables refuse a write to the caller, whether it reads them or not,
         and the others.
         """
+        own = self._users[:1] if caller.kind == OWNER else []  # see _to_users
         refused = [
             row
             for row in rows
-            if caller.kind != OWNER and (id(caller), id(row), action) not in self._reached
+            if row not in own and (id(caller), id(row), action) not in self._reached
         ]
         return refused, [row for row in rows if row not in refused]
+
+    def _selecting(
+        self, view: Relation, columns: Sequence[Column], rows: Sequence[Row]
+    ) -> sql.Composable:
+        """The condition that a view shows one of these rows: by a mark, or by the key of its table,
+        if that is the only one with all columns of the view.
+        """
+        names = {column.name for column in columns}
+        found = [_shows(_texts(columns), _marks(rows))]
+        table = self._table_of(view)
+        for row in rows if table is not None else ():
+            if row.relation is table and row.key and names.issuperset(row.key):
+                found.append(row.condition)
+        return sql.SQL("({})").format(sql.SQL(" or ").join(found))
+
+    def _table_of(self, view: Relation) -> Relation | None:
+        """The only table that a view reads and that has all of its columns."""
+        tables = [self._catalog.by_oid.get(oid) for oid in self._tables_of(view)]
+        found = [t for t in tables if t is not None and t.is_table]
+        found = [t for t in found if t.by_name.keys() >= view.by_name.keys()]
+        return found[0] if len(found) == 1 else None
 
     def _judge_unmarked(self, tried: Iterable[Bypass]) -> None:
         """Of a view that shows no mark to anybody, such as a count, any row is an access.
@@ -376,23 +398,27 @@ class Bypasses:
         if action == DELETE:
             yield Delete(view.identifier)
             return
-        token = self._world.new_token
+        token, table = self._world.new_token, self._table_of(view)
+        limits = self._plan.limits.get(table.oid, {}) if table is not None else {}
         for column in self._harmless(view, role)[: LIMITS.view_columns]:
-            text = token
-            if column.base not in _TEXT_BASES:
+            text, limit = token, limits.get(column.name, Limits())
+            if column.base not in _TEXT_BASES or limit != Limits():
                 generated = values.candidates(
-                    column, Limits(), token, 77, self._world.now, self._plan.words
+                    column, limit, token, 77, self._world.now, self._plan.words
                 )
                 text = generated[0] or token
             yield Update(view.identifier, values={column.name: Constant(text, column.type)})
 
     def _harmless(self, view: Relation, role: str) -> list[Column]:
         """The columns with the fewest side effects: texts, then columns that are neither keys nor
-        references.
+        references; behind them those with a value that no other row has.
         """
         columns = [c for c in view.columns if view.may(role, "UPDATE", c.name)]
         texts = [c for c in columns if c.base in _TEXT_BASES]
-        return [*texts, *(c for c in columns if c.typtype == "e" or c.base in _PLAIN_BASES)]
+        found = [*texts, *(c for c in columns if c.typtype == "e" or c.base in _PLAIN_BASES)]
+        table = self._table_of(view)
+        unique = {name for key in table.unique_keys for name in key} if table is not None else ()
+        return sorted(found, key=lambda column: column.name in unique)
 
     # -------------------------------------------------------------------------------------------
     # functions

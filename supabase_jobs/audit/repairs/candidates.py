@@ -592,6 +592,9 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     if repair is Repair.SOME_COLUMNS:
         yield Demand(text=_question_of_columns(relation, role))
         return
+    if repair is Repair.OTHER_COMMAND:
+        yield from _as_other_commands(relation, policies, role)
+        return
     is_inactive = one.attempt.caller.kind in (FORMER, INVITED)
     if is_inactive and mark is not None and repair is not Repair.REFUSE:
         ended = without_ended(plan, relation, policies, mark, role)
@@ -637,6 +640,17 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         yield _restrictive(relation, one, condition)
     if one.is_deviation or not asked:
         yield edited(relation, policies, Edit.DROP)
+
+
+def _as_other_commands(
+    relation: Relation, policies: Sequence[Policy], role: str
+) -> Iterator[Demand]:
+    """The policies with the conditions of those for the other commands that change rows."""
+    others = [p for p in relation.policies if p.permissive and p.applies_to(role)]
+    for other in others:
+        condition = other.checked or other.visible
+        if other not in policies and other.command != "r" and condition:
+            yield replace(edited(relation, policies, Edit.OWNER), owner=f"({condition})")
 
 
 def _undoing(plan: Plan, change: Change, role: str) -> Iterator[Demand]:

@@ -7,9 +7,9 @@ from functools import cached_property
 from textwrap import wrap
 
 from supabase_jobs.audit.baseline import Access, wider
-from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, SERVICE
+from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, OWNER, SERVICE
 from supabase_jobs.audit.catalog import Function
-from supabase_jobs.audit.leaks import escalation, upload
+from supabase_jobs.audit.leaks import escalation, hidden_parent, upload
 from supabase_jobs.audit.leaks import leak as kinds_of_leaks
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, ShownLeak
 from supabase_jobs.audit.limits import LIMITS
@@ -25,7 +25,7 @@ from supabase_jobs.audit.probes.attempt import (
     SELECT,
     Attempt,
 )
-from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.bypass import Bypass, ViewWrite
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
@@ -250,7 +250,11 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
     """Whether a cell is one that a leak is about, so that its repair may end it."""
     if isinstance(one, Bypass):
         is_own = not one.caller.is_outsider and one.outcome == "rows" and not _shows_hidden(one)
-        return isinstance(leak, ExplainedLeak) and leak.object == one.label and not is_own
+        if not isinstance(leak, ExplainedLeak) or leak.object != one.label or is_own:
+            return False
+        # a view may be the way to write rows of one's own
+        is_of_owner = isinstance(one, ViewWrite) and one.caller.kind == OWNER
+        return leak.of_owner or not is_of_owner
     if not isinstance(leak, ShownLeak):
         return False
     tried, caller = leak.tried, one.caller
@@ -262,6 +266,10 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return caller.is_outsider and one.whose != OWN
     if tried.action != one.action:
         return False
+    if leak.kind is hidden_parent.KIND:
+        return one.whose != OWN and one.is_state
+    if leak.kind.repair is kinds_of_leaks.Repair.OTHER_COMMAND:
+        return one.is_state  # another state that refuses the other change
     if leak.kind.of_column and tried.column:
         return (one.column, one.whose) == (tried.column, tried.whose)
     if one.action == INSERT and (one.whose == OWN or one.name in (JOIN, OPEN)):

@@ -88,6 +88,7 @@ _TABLE: Mapping[str, Any] = {
     "headers": [],
     "checked": [],
     "parents": [],
+    "parts_of": [],
     "key_columns": [],
     "read_by_policies": [],
     "limited": False,
@@ -99,6 +100,8 @@ _TABLE: Mapping[str, Any] = {
     "guarded": [],
     "confidential": [],
     "is_unconditional": False,
+    "without_value": [],
+    "selecting": {"anon": ["all"], "authenticated": ["all"]},
 }
 _VIEW: Mapping[str, Any] = {
     "is_materialized": False,
@@ -108,7 +111,10 @@ _VIEW: Mapping[str, Any] = {
 }
 _TRIED: Mapping[str, Any] = {
     "row": 0,
+    "people": 0,
+    "part_of": [],
     "is_state": False,
+    "state_of": "",
     "bucket": "",
     "name": "",
     "column": "",

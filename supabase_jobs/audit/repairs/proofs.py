@@ -213,7 +213,7 @@ class Judge:
             return True
         return isinstance(one, Attempt) and self._boundaries.crosses(one)
 
-    def _end_of_joining(self, lost: Iterable[Attempt | Bypass], after: Seen) -> Iterator[str]:
+    def _end_of_joining(self, lost: Iterable[Attempt | Bypass], after: Seen) -> Iterator[NamedCell]:
         """The callers who join nothing any more."""
         joined = {
             leak.tried.object

@@ -540,7 +540,7 @@ def test_the_local_api_needs_no_keys(cli: Run, tmp_path: Path) -> None:
             == 0
         )
         assert cli("apply").code == 0
-        ran = cli("verify", "--only", "access", "--api-url")
+        ran = cli("verify", "--only", "access", "--api-url", "--all")
         assert ran.code == 0
         assert "public.async_jobs (API)" in ran.out
     finally:

@@ -53,3 +53,11 @@ def test_kind_of_flow(found: Flow | None, expected: Flow | None) -> None:
 def test_an_error_says_nothing() -> None:
     answers = Answers(Answer("", "42501"), Answer("", "42501"), Answer("x"), Answer("y"))
     assert flow(answers, ids=(), contents=(), given=None) is None
+
+
+def test_a_call_without_a_result_says_whether_it_succeeds() -> None:
+    refused = Answer("", "P0001")
+    answers = Answers(Answer(""), Answer(""), absent=refused, other=refused)
+    assert flow(answers, ids={A_ID}, contents={"7"}, given=GIVEN) is Flow.EXISTENCE
+    answers = Answers(Answer(""), Answer(""), absent=Answer(""), other=refused)
+    assert flow(answers, ids={A_ID}, contents={"7"}, given=GIVEN) is None

@@ -61,7 +61,9 @@ def flow(
     if first != answers.again or first.error:
         return None
     found = None
-    if first != other and first.text not in _BOOLEANS:
+    # a call without a result that succeeds says yes, and its error says no
+    is_yes_or_no = first.text in _BOOLEANS or (not first.text and bool(other.error))
+    if first != other and not is_yes_or_no:
         found = _of_contents(first.text, other.text, contents)
     elif first != absent:
         shown = [id_ for id_ in ids if id_ in first.text and id_ not in absent.text]

@@ -13,7 +13,7 @@ from supabase_jobs.testing.order import words
 from tests.fix_cli import Run
 from tests.fix_db import Make
 from tests.mutation.suites import copies, notebooks
-from tests.programs import PYTEST
+from tests.programs import PYTEST, unavailable
 
 SUITE = {
     "test_a.py": "def test_nothing():\n    pass\n",
@@ -153,7 +153,7 @@ def test_a_process_with_a_session_of_its_own_is_ended(
     cli: Run, tmp_path: Path, make_database: Make
 ) -> None:
     if not Path("/proc/self/environ").exists():
-        pytest.skip("only Linux shows the environment of a process")
+        unavailable("only Linux shows the environment of a process")
     database = notebooks(make_database, 16)
     program = tmp_path / "server.py"
     program.write_text(

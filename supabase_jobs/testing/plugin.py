@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell `mutate --run` which objects a test file uses, and follow the order that it sets."""
+    # by their names: importing them from `settings` would slow every run of pytest down
     if not os.environ.keys().isdisjoint({"SUPABASE_JOBS_LEARN", "SUPABASE_JOBS_ORDER"}):
         from supabase_jobs.testing.order import register
 

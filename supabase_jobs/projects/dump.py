@@ -31,9 +31,10 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class Limits:
-    """How long pg_dump may take, stand still, and wait for a lock."""
+    """How long pg_dump may take, until its session is there, stand still, and wait for a lock."""
 
     seconds: int = 300
+    connect_seconds: float = 6
     still_seconds: float = 4
     lock_seconds: float = 2
 
@@ -121,15 +122,16 @@ def _arguments(excluded: Sequence[str], limits: Limits) -> list[str]:
 class _Watch:
     """The watching session, and the program that it watches.
 
-    `result` is known after the block of `_watched`: ended, blocking, still, slow, lost or unseen.
+    `result` is known after the block of `_watched`: ended, blocking, still, slow, absent, lost, or
+    unseen if the program ended before it had a session.
     """
 
     result: str = "unseen"
     program: "subprocess.Popen[str] | None" = None
 
-    def lose(self) -> None:
-        """End the program: nobody watches its session any more, and it has no network either."""
-        self.result = "lost"
+    def give_up(self, result: str) -> None:
+        """End the program: nobody watches its session any more."""
+        self.result = result
         if self.program is not None:
             self.program.kill()
 
@@ -166,6 +168,7 @@ def _watched(watcher: Connection, name: str, limits: Limits) -> Iterator[_Watch]
     watch = _Watch()
     settings = {
         "supabase_jobs.watched": name,
+        "supabase_jobs.watch_connect": f"{limits.connect_seconds} seconds",
         "supabase_jobs.watch_still": f"{limits.still_seconds} seconds",
         "supabase_jobs.watch_limit": f"{limits.seconds} seconds",
         "client_connection_check_interval": "2s",
@@ -176,9 +179,11 @@ def _watched(watcher: Connection, name: str, limits: Limits) -> Iterator[_Watch]
         try:
             _, [(result,)] = read(watcher, [_WATCH.statement(), Statement(_RESULT)])
             watch.result = str(result)
+            if result == "absent":
+                watch.give_up("absent")
         except psycopg.Error:  # cancelled, or the connection is lost
             if watcher.broken:
-                watch.lose()
+                watch.give_up("lost")
 
     thread = threading.Thread(target=run, name="watch", daemon=True)
     thread.start()
@@ -217,6 +222,11 @@ def _failure(connection: Connection, stderr: str, result: str, limits: Limits) -
     if result == "lost":
         return ConnectError(
             "the connection to the database was lost while the schema was copied",
+            hint="Run it again: nothing was written.",
+        )
+    if result == "absent":
+        return ConnectError(
+            f"pg_dump did not connect within {limits.connect_seconds:g} seconds",
             hint="Run it again: nothing was written.",
         )
     if result == "still":

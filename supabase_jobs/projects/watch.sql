@@ -1,12 +1,13 @@
 do $watch$
 -- Ends the session of pg_dump if another session waits for it, if its client stands still, or if it takes too long.
+-- It does not wait for a session that never comes: its client may have been stopped before it connected.
 -- It runs on the server, so it works although the client is stopped, asleep or unreachable. pg_dump sets its own
 -- timeouts to 0. The settings of supabase_jobs hold the name of the session and, at the end, why it was ended.
 declare
   wanted constant text := current_setting('supabase_jobs.watched');
   still constant interval := current_setting('supabase_jobs.watch_still');
+  appears constant timestamptz := clock_timestamp() + current_setting('supabase_jobs.watch_connect')::interval;
   ends constant timestamptz := clock_timestamp() + current_setting('supabase_jobs.watch_limit')::interval;
-  dump integer;
   seen boolean := false;
   reason text;
   session record;
@@ -19,7 +20,7 @@ begin
     from pg_stat_activity as a
     where a.application_name = wanted and a.usename = current_user and a.pid <> pg_backend_pid();
     if not found then
-      exit when seen or clock_timestamp() > ends;
+      exit when seen or clock_timestamp() > appears;
       perform pg_sleep(0.02);
       continue;
     end if;
@@ -40,6 +41,6 @@ begin
     end if;
     perform pg_sleep(0.02);
   end loop;
-  perform set_config('supabase_jobs.watch_result', case when seen then 'ended' else 'unseen' end, false);
+  perform set_config('supabase_jobs.watch_result', case when seen then 'ended' else 'absent' end, false);
 end;
 $watch$

@@ -125,6 +125,19 @@ def test_a_dump_whose_client_stands_still_is_ended_by_the_server(database: Datab
     assert "stood still" in str(errors[0])
 
 
+def test_a_program_that_never_connects_leaves_no_session(
+    database: Database, tmp_path: Path
+) -> None:
+    """It is stopped before its session is there: the server does not wait for it for minutes."""
+    program = tmp_path / "pg_dump"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    with connect(database.url) as connection, dump.watching(connection) as watcher:
+        with pytest.raises(ConnectError, match="did not connect within"):
+            dump.schema(watcher, program, limits=Limits(connect_seconds=0.5))
+        assert watcher.execute("select 1").fetchone() == (1,)
+
+
 MANY = """
 create schema many;
 create type many.state as enum ('a', 'b');

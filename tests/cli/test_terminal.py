@@ -68,7 +68,7 @@ def test_a_step_of_parts_shows_which_of_them_runs(tmp_path: Path) -> None:
     program = (
         "import time\nfrom supabase_jobs.cli.common import advance, progress\n"
         "advance(1, 1)\n"  # no step: nothing to show
-        "with progress('applying', quiet=True):\n    advance(2, 12)\n    time.sleep(0.7)\n"
+        "with progress('applying', quiet=True):\n    advance(2, 12)\n    time.sleep(1.5)\n"
     )
     _code, _out, written = on_terminal(tmp_path, program)
     assert re.search(r" \d s  2/12  applying", written)
@@ -82,7 +82,7 @@ def test_a_step_of_parts_shows_which_of_them_runs(tmp_path: Path) -> None:
 def test_an_error_erases_the_spinner(tmp_path: Path) -> None:
     program = (
         "import time\nfrom supabase_jobs.cli.common import narrate, progress\n"
-        "try:\n    with progress('step'):\n        time.sleep(0.8)\n        raise ValueError\n"
+        "try:\n    with progress('step'):\n        time.sleep(1.5)\n        raise ValueError\n"
         "except ValueError:\n    narrate('error: it failed')\n"
     )
     _code, _out, written = on_terminal(tmp_path, program)

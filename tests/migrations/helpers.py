@@ -52,7 +52,7 @@ def dump(url: str) -> str:
     )
 
 
-def start(url: str, folder: Path) -> subprocess.Popen[str]:
+def start(url: str, folder: Path, *options: str) -> subprocess.Popen[str]:
     """Start an apply in a process of its own."""
     words = [
         sys.executable,
@@ -64,6 +64,7 @@ def start(url: str, folder: Path) -> subprocess.Popen[str]:
         url,
         "--migrations",
         str(folder),
+        *options,
     ]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -28,7 +28,7 @@ def test_the_blocking_session_is_named(applied_url: str, files: Path, cli: Run) 
             "apply",
             "--json",
             "--lock-timeout",
-            "600ms",
+            "2s",
             "--retries",
             "0",
             "--db-url",

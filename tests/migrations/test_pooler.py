@@ -76,12 +76,12 @@ def test_the_blocking_session_is_named_through_a_pooler(
             "--retries",
             "0",
             "--lock-timeout",
-            "900ms",
+            "2s",
             "--db-url",
             url,
         )
         ran = cli(*words, "--migrations", str(tmp_path))
         assert ran.code == 5
         message = ran.json["error"]["message"]
-        assert message.startswith("2_second.sql: could not get a lock within 900 ms")
+        assert message.startswith("2_second.sql: could not get a lock within 2000 ms")
         assert f"pid {holder.info.backend_pid}" in message

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,7 @@ def hanging(
         database = notebooks(make_database, 16)
         suite = (
             f'{CONNECTS}; test -z "$SUPABASE_JOBS_MUTANT" && exit 0; mkdir first 2>/dev/null && exit 1;'
-            " touch hangs-$$; sleep 61.25"
+            " touch hangs-$$; sleep 61"
         )
         process = subprocess.Popen(
             [
@@ -245,22 +246,20 @@ def hanging(
             text=True,
         )
         _wait_for(lambda: len(list(tmp_path.glob("hangs-*"))) == 2)
-        _wait_for(lambda: len(_sleeping()) == 2)
+        _wait_for(lambda: len(_sleeping(tmp_path)) == 2)
         return database, process
 
     return start
 
 
-def _sleeping() -> list[str]:
-    """The processes of the hanging suite."""
+def _sleeping(folder: Path) -> list[str]:
+    """The processes of the suite that hangs in a folder. Tests beside this one have others."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[:2] == [b"sleep", b"61.25"]:
-            found.append(path.parent.name)
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            if words[0] == b"sleep" and (path / "cwd").readlink() == folder:
+                found.append(path.name)
     return found
 
 
@@ -272,7 +271,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_ctrl_c_prints_the_results_so_far_and_leaves_nothing(
-    hanging: Callable[[], tuple[Database, subprocess.Popen[str]]],
+    hanging: Callable[[], tuple[Database, subprocess.Popen[str]]], tmp_path: Path
 ) -> None:
     database, process = hanging()
     for _ in range(5):  # an impatient user presses the keys more than once
@@ -284,17 +283,17 @@ def test_ctrl_c_prints_the_results_so_far_and_leaves_nothing(
     assert (document["killed"], document["total"]) == (1, 1)
     assert document["not_run"] == document["selected"] - 1
     assert "Traceback" not in err
-    assert _sleeping() == []
+    assert _sleeping(tmp_path) == []
     assert copies(database) == []
 
 
 def test_the_next_run_removes_what_kill_9_leaves_and_nothing_else(
-    hanging: Callable[[], tuple[Database, subprocess.Popen[str]]], cli: Run
+    hanging: Callable[[], tuple[Database, subprocess.Popen[str]]], cli: Run, tmp_path: Path
 ) -> None:
     database, process = hanging()
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
-    _wait_for(lambda: _sleeping() == [])
+    _wait_for(lambda: _sleeping(tmp_path) == [])
     assert copies(database)
     others = ["supabase_jobs_mutate_mine", "supabase_jobs_mutate_1_abcdef_2 of mine"]
     for name in others:

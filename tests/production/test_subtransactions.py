@@ -33,13 +33,15 @@ COMMANDS = [
 
 @contextmanager
 def counted(database: Database) -> Iterator[list[tuple[int, bool]]]:
-    """The counts during the block."""
+    """The counts during the block, and one at its end."""
     found: list[tuple[int, bool]] = []
     ended = threading.Event()
 
     def observe() -> None:
         with psycopg.connect(database.superuser_url, autocommit=True) as observer:
-            while not ended.is_set():
+            is_last = False
+            while not is_last:
+                is_last = ended.is_set()
                 found.append(observer.execute(COUNT).fetchone() or (0, False))
 
     thread = threading.Thread(target=observe, daemon=True)

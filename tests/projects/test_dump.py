@@ -76,7 +76,9 @@ def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
 
 
 def test_a_session_that_waits_is_let_through(database: Database) -> None:
-    """At a distance the dump holds its locks for seconds. The second try then succeeds."""
+    """At a distance the dump holds its locks for seconds. The second try then succeeds, and its
+    text has what the session has changed: it did not wait for the end of the first.
+    """
     port = int(psycopg.conninfo.conninfo_to_dict(database.url)["port"] or 0)
     with connect(database.superuser_url) as other, distance(port, 0.025) as proxy:
         other.execute("create table public.notes (id int); grant select on public.notes to public")
@@ -92,7 +94,7 @@ def test_a_session_that_waits_is_let_through(database: Database) -> None:
         wait_for(lambda: other.execute(LOCKED).fetchone())
         started = time.monotonic()
         other.execute("alter table public.notes add column body text")
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < 2  # a twentieth on a quiet machine
         thread.join(60)
     assert "body text" in texts[0]
 

@@ -520,7 +520,7 @@ WAITING = "select count(*) from pg_locks where locktype = 'advisory' and not gra
 
 
 def _until_waiting(connection: Connection) -> None:
-    for _ in range(400):
+    for _ in range(2000):
         if connection.execute(WAITING).fetchone() == (1,):
             return
         time.sleep(0.01)

@@ -25,7 +25,8 @@ from supabase_jobs.audit.callers import (
     Persona,
 )
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Named, Policy, Relation
-from supabase_jobs.audit.policies import expressions, refusals
+from supabase_jobs.audit.policies import captured_names, expressions, refusals
+from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes.attempt import (
@@ -457,6 +458,7 @@ class Facts:
     open_policies: Sequence[OpenPolicies] = ()
     sequences: Sequence[Sequenced] = field(default=())
     refusals: Sequence[Refusal] = ()
+    captured_names: Sequence[CapturedName] = ()
 
     @cached_property
     def objects(self) -> Mapping[str, Sequence[Tried]]:
@@ -743,7 +745,20 @@ class _Reader:
                     _failures(attempts),
                 )
             ),
+            captured_names=list(self._captured_names()),
         )
+
+    def _captured_names(self) -> Iterator[CapturedName]:
+        """Those of policies, and of functions that decide about rows which their caller cannot
+        reach, or about an access.
+        """
+        for relation in self._catalog.relations:
+            if relation.oid in self._selected or relation.is_storage:
+                for policy in relation.policies:
+                    yield from captured_names.of_policy(self._catalog, relation, policy)
+        for function in self._catalog.functions:
+            if function.definer or function.signature in self._helpers:
+                yield from captured_names.of_function(self._catalog, function)
 
     def _unread_times(self) -> Iterator[UnreadTime]:
         plan = self._plan

@@ -6,6 +6,7 @@ from typing import Protocol
 from supabase_jobs.audit.leaks import (
     added_member,
     broken_access,
+    captured_name,
     error_text,
     escalation,
     forged,
@@ -126,6 +127,7 @@ MODULES: Sequence[Module] = (
     function_unasked,
     topic,
     public_bucket,
+    captured_name,
     broken_access,
     truncate,
     sequence,
@@ -133,7 +135,9 @@ MODULES: Sequence[Module] = (
 
 
 # the beginnings of ids of leaks that need no row, so that an audit without a row has them too
-FROM_CATALOGS = (f"{rls_disabled.KIND.code}:", f"{open_policy.KIND.code}:")
+FROM_CATALOGS = tuple(
+    f"{module.KIND.code}:" for module in (rls_disabled, open_policy, captured_name)
+)
 
 
 def find(facts: Facts) -> list[AnyLeak]:

@@ -45,6 +45,7 @@ from supabase_jobs.audit.leaks.facts import (
     View,
     ViewTried,
 )
+from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 
 FOLDER = Path(__file__).parent
@@ -194,6 +195,7 @@ class _Builder:
             ],
             sequences=[Sequenced(**one) for one in case.get("sequences", [])],
             refusals=[_refusal(one) for one in case.get("refusals", [])],
+            captured_names=[CapturedName(**one) for one in case.get("captured_names", [])],
         )
 
     def _actor(self, label: str) -> Actor:

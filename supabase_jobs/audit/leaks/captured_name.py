@@ -1,0 +1,48 @@
+"""Conditions with a name that means a column of the nearest table, and not what was meant."""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.policies.captured_names import CapturedName
+from supabase_jobs.findings import Explanation, Severity, as_comment
+
+KIND = Kind(
+    code="captured-name",
+    severities=(Severity.WARNING,),
+    sentence="A name in a condition means a column of the nearest table, so it limits nothing.",
+)
+
+
+def find(facts: Facts) -> Iterator[ExplainedLeak]:
+    """One leak for each policy or function, and column."""
+    for name in facts.captured_names:
+        where = f'policy "{name.policy}"' if name.policy else f"function {name.object}"
+        parts = [name.object, name.policy, f"{name.table}.{name.column}"]
+        yield ExplainedLeak(
+            kind=KIND,
+            severity=Severity.WARNING,
+            object=name.object,
+            message=_message(name, where),
+            name=":".join(part for part in parts if part),
+            explanation=Explanation(
+                cause=where,
+                fix=as_comment(_advice(name)),
+                policies=(name.policy,) if name.policy else (),
+            ),
+        )
+
+
+def _message(name: CapturedName, where: str) -> str:
+    column = f"{name.table}.{name.column}"
+    if name.is_path:
+        return f"{column} takes the place of the file's path in {where}: its folder is not compared"
+    return f"{column} is compared with itself in {where}: that is true in each row"
+
+
+def _advice(name: CapturedName) -> str:
+    if name.is_path:
+        return "Write objects.name: without its table, a name is a column of the query's own one."
+    if name.is_argument:
+        return "Write the function's name before that of the argument: a column goes before it."
+    return "Write the table before the name of its column: a column of the query's own goes before."

@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
@@ -27,7 +27,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import MARKED_TEXT
 from supabase_jobs.database.batch import Answer, Statement, run_groups
-from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.connection import Connection, open_or_new
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
@@ -101,8 +101,9 @@ class CommittedRows:
         return made
 
     @contextmanager
-    def committed(self) -> Iterator[None]:
-        """Delete what an earlier run left, commit the rows, and delete them at the end.
+    def committed(self, guard: Connection) -> Iterator[None]:
+        """Delete what an earlier run left, commit the rows, and delete them at the end. `guard` is
+        another connection to the same database.
 
         Raises ConfigError if the users or anything else would remain.
         """
@@ -111,7 +112,8 @@ class CommittedRows:
         try:
             yield
         finally:
-            self.delete()
+            with open_or_new(self.connection, guard) as connection:
+                replace(self, connection=connection).delete()
 
     def restore(self) -> None:
         """Delete the rows and insert them again, after a request that wrote."""

@@ -111,7 +111,7 @@ def compare(
             world = insert_world(connection, options, marked())
             everyone = callers.find(world, options.configuration.callers)
             rows = CommittedRows.of(connection, world, _BEGIN)
-        with rows.committed():
+        with rows.committed(guard):
             rows.prune()
             cells, untested = _in_sql(connection, rows, everyone, options, deadline)
             run = _Run(Sender(endpoint, client), rows, deadline)

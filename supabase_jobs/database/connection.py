@@ -120,6 +120,16 @@ def second_connection(connection: Connection) -> Iterator[Connection]:
         yield other
 
 
+@contextmanager
+def open_or_new(connection: Connection, other: Connection) -> Iterator[Connection]:
+    """The connection, or a new one to the database of the other if an interrupt has closed it."""
+    if not connection.closed:
+        yield connection
+        return
+    with second_connection(other) as new:
+        yield new
+
+
 def describe(connection: Connection) -> ConnectedDatabase:
     """Host, port, database, version and role of a connection, without a query."""
     info = connection.info

@@ -1,7 +1,9 @@
 """Interrupts by a signal, which arrive at any moment of an exchange with the server."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
 import psycopg
@@ -9,6 +11,8 @@ from psycopg.pq import TransactionStatus
 
 _INTERRUPTS = (KeyboardInterrupt, SystemExit)
 _CANCEL_SECONDS = 5.0
+# without an answer, before the server is asked again to cancel
+_AGAIN_SECONDS = 0.2
 
 
 def interrupt_behind(error: BaseException) -> BaseException | None:
@@ -50,8 +54,21 @@ def closed_by_interrupt(connection: psycopg.Connection[Any]) -> Iterator[None]:
             raise
         if connection.info.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
-                connection.cancel_safe(timeout=_CANCEL_SECONDS)
+                _cancel(connection)
         connection.pgconn.finish()
         if interrupt is error:
             raise
         raise interrupt from None
+
+
+def _cancel(connection: psycopg.Connection[Any]) -> None:
+    """Cancel the running statement. Repeated until the server answers, because it ignores a request
+    that comes before it has begun the statement.
+    """
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    with DefaultSelector() as selector:
+        selector.register(connection.fileno(), EVENT_READ)
+        while time.monotonic() < deadline:
+            connection.cancel_safe(timeout=_CANCEL_SECONDS)
+            if selector.select(_AGAIN_SECONDS):
+                return

@@ -350,7 +350,7 @@ def test_table_from_which_something_would_remain_is_left_out(
     todos.execute((FUNCTION.format(body) + TRIGGER.format(event, "public.tags")).encode())
     before = todos.execute(COUNTS).fetchall()
     rows = rows_of(todos)
-    with rows.committed():
+    with second_connection(todos) as guard, rows.committed(guard):
         during = todos.execute(COUNTS).fetchall()
     assert why in rows.left_out["public.tags"]
     assert "public.lists" not in rows.left_out
@@ -378,7 +378,7 @@ def test_nothing_is_committed_if_a_sign_up_reaches_something_outside(
 
 def test_row_is_restored_and_recognized_after_an_update(todos: Connection) -> None:
     rows = rows_of(todos)
-    with rows.committed():
+    with second_connection(todos) as guard, rows.committed(guard):
         before = todos.execute(
             "select md5(string_agg(l::text, '' order by l::text)) from public.lists as l"
         ).fetchone()
@@ -393,6 +393,24 @@ def test_row_is_restored_and_recognized_after_an_update(todos: Connection) -> No
         ).fetchone()
         assert after == before
     assert rows.remaining() == {}
+
+
+def test_an_interrupt_that_closes_the_connection_leaves_no_row(
+    todos: Connection, shared_todos: Database
+) -> None:
+    before = counts(shared_todos.url)
+    with psycopg.connect(shared_todos.url, autocommit=True) as connection:
+        rows = rows_of(connection)
+
+        def interrupted() -> None:
+            with second_connection(todos) as guard, rows.committed(guard):
+                assert counts(shared_todos.url) != before
+                connection.pgconn.finish()  # as an interrupt of a batch does
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    assert counts(shared_todos.url) == before
 
 
 def test_tables_that_nobody_reads_prove_nothing_about_an_api(

@@ -78,6 +78,20 @@ def test_an_interrupt_cancels_the_statement(
             time.sleep(0.01)
 
 
+def test_a_request_to_cancel_that_comes_too_early_is_repeated(
+    applied_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ignores one that comes before it has begun the statement."""
+    cancel, calls = psycopg.Connection.cancel_safe, count(1)
+
+    def ignored(connection: Connection, **options: float) -> None:
+        if next(calls) > 1:
+            cancel(connection, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", ignored)
+    test_an_interrupt_cancels_the_statement(applied_url, sent_then_raised)
+
+
 @pytest.mark.parametrize("number", [1, 2, 20, 200, 1000])
 def test_an_interrupt_of_verify_is_not_replaced(
     applied_url: str, monkeypatch: pytest.MonkeyPatch, number: int

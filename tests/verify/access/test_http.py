@@ -23,6 +23,7 @@ from postgrest import CountMethod, ReturnMethod, SyncPostgrestClient
 
 from supabase_jobs.api import marked_ids
 from supabase_jobs.api.sender import Reply, Sender
+from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.local import server
 from supabase_jobs.session.impersonation import NULL
@@ -497,6 +498,24 @@ def test_the_next_run_cleans_up_after_a_killed_run(
             **environ(api),
         )
         assert (ran.code, connection.execute(ALL_ROWS).fetchone()) == (0, before)
+
+
+def test_an_interrupt_that_closes_the_connection_leaves_no_row(
+    place: tuple[Database, Api], cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of the first request are there while those of the second are written."""
+    database, api = place
+
+    def interrupted(connection: Connection, _groups: object) -> None:
+        assert marked_rows(database.url) > 0
+        connection.pgconn.finish()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(http, "run_groups", interrupted)
+    words = ("--only", "access", "--allow-remote", "--api-url", api.url)
+    ran = cli("verify", *words, "--db-url", database.url, **environ(api))
+    assert (ran.code, "Traceback" in ran.err) == (130, False), ran.err
+    assert marked_rows(database.url) == 0
 
 
 def test_a_terminated_run_cleans_up(place: tuple[Database, Api], tmp_path: Path) -> None:

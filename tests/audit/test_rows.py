@@ -91,6 +91,25 @@ def test_claim_and_header_reach_the_rows_of_their_tenant(odd: Audit) -> None:
     assert odd.access["public.readings"]["anon with another header"] == "none"
 
 
+NUMBERED = """
+create table public.bills (id bigint generated always as identity primary key, tenant int not null, note text);
+alter table public.bills enable row level security;
+create policy own on public.bills to authenticated
+using (tenant = ((select auth.jwt()) ->> 'tenant')::int);
+"""
+
+
+@pytest.mark.parametrize("stable", [False, True])
+def test_tenants_have_different_numbers_in_a_claim(platform_url: str, stable: bool) -> None:
+    """In each run, and not only if their random digits happen to differ."""
+    with connect(platform_url) as connection:
+        connection.execute(NUMBERED)
+        result = audit(connection, Options(repairs=False, stable=stable))
+    [found] = [s for s in result.summaries if s.object == "public.bills"]
+    assert found.access == dict.fromkeys(("select", "insert", "update", "delete"), "group")
+    assert [f.id for f in result.findings if f.severity is Severity.ERROR] == []
+
+
 def test_claim_that_is_compared_with_a_constant_is_a_caller(odd: Audit) -> None:
     assert (
         odd.access["public.invoices"]["user with user_role = admin"] == "delete"

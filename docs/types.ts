@@ -112,6 +112,14 @@ export type FailJobsItem = {
   error: string
 }
 
+/** An item of the argument p_reports of complete_and_claim. */
+export type CompleteAndClaimItem = {
+  id: string
+  claim_id: string
+  result?: JobResult
+  error?: string
+}
+
 /** The row that requeue_stale_jobs returns. */
 export type RequeueStaleJobsRow = {
   requeued_count: number
@@ -137,7 +145,7 @@ export type ClaimedJobMetadata = {
   [key: string]: unknown
 }
 
-/** A job that claim_jobs returns. */
+/** A job that claim_jobs or complete_and_claim returns. */
 export type ClaimedJob = {
   /** Time of the INSERT. Guests and users cannot choose it, because workers process the oldest job first. */
   created_at: string
@@ -308,6 +316,13 @@ export type FailJobArgs = {
   p_error: string
 }
 
+/** The arguments of complete_and_claim. */
+export type CompleteAndClaimArgs = {
+  p_reports: CompleteAndClaimItem[]
+  p_worker: string
+  p_limit?: number
+}
+
 /** The arguments of requeue_stale_jobs. */
 export type RequeueStaleJobsArgs = {
   p_timeout?: string
@@ -350,6 +365,7 @@ export type Database = {
       complete_jobs: { Args: CompleteJobsArgs; Returns: number }
       fail_jobs: { Args: FailJobsArgs; Returns: number }
       fail_job: { Args: FailJobArgs; Returns: boolean }
+      complete_and_claim: { Args: CompleteAndClaimArgs; Returns: ClaimedJob[] }
       requeue_stale_jobs: { Args: RequeueStaleJobsArgs; Returns: RequeueStaleJobsRow[] }
     }
     Enums: Record<never, never>

@@ -27,8 +27,13 @@ TYPESCRIPT_FILE = ROOT / "docs" / "types.ts"
 _WIDTH = 116
 # a comment of a class, in lines of at most 100 characters
 _PYTHON_WIDTH = 94
-# what each item of p_jobs contains, next to the id of the job and of its claim
-_REPORTED = {"complete_jobs": ("result", "jsonb"), "fail_jobs": ("error", "text")}
+# the argument with the reports of a function, and what each report contains, next to the id of the
+# job and of its claim
+_REPORTED: dict[str, tuple[str, dict[str, str]]] = {
+    "complete_jobs": ("p_jobs", {"result": "jsonb"}),
+    "fail_jobs": ("p_jobs", {"error": "text"}),
+    "complete_and_claim": ("p_reports", {"result": "jsonb", "error": "text"}),
+}
 # type of PostgreSQL, in both of its spellings → types of Python and TypeScript, as PostgREST writes
 # and reads them
 _SCALARS = {
@@ -153,8 +158,8 @@ def model() -> Model:
 
 
 def _claimed_job(tables: Sequence[Table], objects: Sequence[Object]) -> Iterator[Object]:
-    """A job as claim_jobs returns it: PostgreSQL's type is that of a row, but `metadata` has the
-    claim's id.
+    """A job as the claiming functions return it: PostgreSQL's type is that of a row, but `metadata`
+    has the claim's id.
     """
     [metadata] = [one for one in objects if one.name == "JobMetadata"]
     [row] = [table.row for table in tables if table.name == "async_jobs"]
@@ -173,7 +178,7 @@ def _claimed_job(tables: Sequence[Table], objects: Sequence[Object]) -> Iterator
     keys = (
         replace(key, type=Type(name, name)) if key.name == "metadata" else key for key in row.keys
     )
-    yield Object("ClaimedJob", "A job that claim_jobs returns.", tuple(keys))
+    yield Object("ClaimedJob", "A job that claim_jobs or complete_and_claim returns.", tuple(keys))
 
 
 def _of_schema(name: str, schema: Mapping[str, Any], objects: list[Object]) -> Type:
@@ -294,7 +299,8 @@ def _function(
     objects: list[Object],
 ) -> Function:
     if name in _REPORTED:
-        columns = {**columns, "jobs": _items(name, columns, objects)}
+        argument, _ = _REPORTED[name]
+        columns = {**columns, argument.removeprefix("p_"): _items(name, columns, objects)}
     arguments = Object(
         f"{_camel(name)}Args",
         f"The arguments of {name}.",
@@ -315,10 +321,16 @@ def _function(
 
 
 def _items(name: str, columns: Mapping[str, Type], objects: list[Object]) -> Type:
-    """The type of p_jobs, an array of reports."""
-    reported = [("id", "uuid"), ("claim_id", "uuid"), _REPORTED[name]]
-    keys = tuple(Key(column, _scalar(type_, column, columns)) for column, type_ in reported)
-    item = Object(f"{_camel(name)}Item", f"An item of the argument p_jobs of {name}.", keys)
+    """The type of an array of reports. A key may be missing if a report has a choice of them."""
+    argument, reported = _REPORTED[name]
+    ids = [Key(column, _scalar("uuid", column, columns)) for column in ("id", "claim_id")]
+    contents = [
+        Key(column, _scalar(type_, column, columns), is_optional=len(reported) > 1)
+        for column, type_ in reported.items()
+    ]
+    item = Object(
+        f"{_camel(name)}Item", f"An item of the argument {argument} of {name}.", (*ids, *contents)
+    )
     objects.append(item)
     return Type(f"list[{item.name}]", f"{item.name}[]")
 

@@ -122,6 +122,15 @@ class FailJobsItem(TypedDict):
     error: str
 
 
+class CompleteAndClaimItem(TypedDict):
+    """An item of the argument p_reports of complete_and_claim."""
+
+    id: str
+    claim_id: str
+    result: NotRequired[JobResult]
+    error: NotRequired[str]
+
+
 class RequeueStaleJobsRow(TypedDict):
     """The row that requeue_stale_jobs returns."""
 
@@ -149,7 +158,7 @@ class ClaimedJobMetadata(TypedDict):
 
 
 class ClaimedJob(TypedDict):
-    """A job that claim_jobs returns."""
+    """A job that claim_jobs or complete_and_claim returns."""
 
     # Time of the INSERT. Guests and users cannot choose it, because workers process the oldest job
     # first.
@@ -343,6 +352,14 @@ class FailJobArgs(TypedDict):
     p_worker: str
     p_claim_id: str
     p_error: str
+
+
+class CompleteAndClaimArgs(TypedDict):
+    """The arguments of complete_and_claim."""
+
+    p_reports: list[CompleteAndClaimItem]
+    p_worker: str
+    p_limit: NotRequired[int]
 
 
 class RequeueStaleJobsArgs(TypedDict):

@@ -1,5 +1,5 @@
-"""Concurrent workers, each in its own process, that claim and complete jobs; the same with the
-messages of pgmq.
+"""Concurrent workers, each in its own process, that claim and complete jobs, in two calls or in one
+(complete_and_claim); the same with the messages of pgmq.
 
 A completed job stays in the table, with its result. The same in pgmq is `archive`; `delete` keeps
 nothing. Workers run for hours, so each one completes some jobs before the measurement: its session
@@ -8,8 +8,8 @@ then knows the catalogs and the plans.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
@@ -23,8 +23,9 @@ from supabase_jobs.database.connection import Connection
 
 WORKERS, JOBS, WARM_UP, REPEAT = 8, 10_000, 100, 5
 CLAIM_SIZES = (1, 10)
-# jobs per second relative to read and archive, by the size of a claim
-LIMITS = {1: 1.0, 10: 0.5}
+# jobs per second of complete_and_claim relative to read and archive, by the size of a claim
+LIMITS = {1: 1.0, 10: 0.6}
+_RESULT = {"transcription": "…"}
 _PROCESSES = get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["benchmarks.workers"])
 
@@ -34,34 +35,53 @@ Claimed = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class Queue:
-    """How a worker uses a queue, under which role, and how to add `number` entries."""
+    """How a worker uses a queue, under which role, and how to add `number` entries.
+
+    `complete_and_claim` does both in one call, if the queue has one.
+    """
 
     name: str
     role: str
     claim: Callable[[Connection, str, int], Sequence[Claimed]]
-    complete: Callable[[Connection, str, Sequence[Claimed]], int]
+    complete: Callable[[Connection, str, Sequence[Claimed]], None]
     add: Callable[[Connection, int], None]
+    complete_and_claim: (
+        Callable[[Connection, str, Sequence[Claimed], int], Sequence[Claimed]] | None
+    ) = None
 
 
 def _claim_jobs(connection: Connection, worker: str, number: int) -> Sequence[Claimed]:
     claim = "select id, metadata ->> 'claim_id', url from public.claim_jobs(%s, %s)"
-    return [
-        (job_id, claim_id) for job_id, claim_id, _ in connection.execute(claim, (worker, number))
-    ]
+    return _ids_and_claims(connection.execute(claim, (worker, number)))
 
 
-def _complete_jobs(connection: Connection, worker: str, claimed: Sequence[Claimed]) -> int:
-    result = {"transcription": "…"}
+def _complete_jobs(connection: Connection, worker: str, claimed: Sequence[Claimed]) -> None:
     if len(claimed) == 1:
         [(job_id, claim_id)] = claimed
-        values = (job_id, worker, claim_id, Jsonb(result))
-        return _number(
-            connection.execute("select public.complete_job(%s, %s, %s, %s)::integer", values)
-        )
-    jobs = [
-        {"id": str(job_id), "claim_id": claim_id, "result": result} for job_id, claim_id in claimed
-    ]
-    return _number(connection.execute("select public.complete_jobs(%s, %s)", (worker, Jsonb(jobs))))
+        values = (job_id, worker, claim_id, Jsonb(_RESULT))
+        connection.execute("select public.complete_job(%s, %s, %s, %s)", values)
+        return
+    connection.execute("select public.complete_jobs(%s, %s)", (worker, _reports(claimed)))
+
+
+def _complete_and_claim(
+    connection: Connection, worker: str, claimed: Sequence[Claimed], number: int
+) -> Sequence[Claimed]:
+    call = "select id, metadata ->> 'claim_id', url from public.complete_and_claim(%s, %s, %s)"
+    return _ids_and_claims(connection.execute(call, (_reports(claimed), worker, number)))
+
+
+def _reports(claimed: Sequence[Claimed]) -> Jsonb:
+    return Jsonb(
+        [
+            {"id": str(job_id), "claim_id": claim_id, "result": _RESULT}
+            for job_id, claim_id in claimed
+        ]
+    )
+
+
+def _ids_and_claims(jobs: "psycopg.Cursor[Any]") -> Sequence[Claimed]:
+    return [(job_id, claim_id) for job_id, claim_id, _ in jobs]
 
 
 def _read_messages(connection: Connection, _worker: str, number: int) -> Sequence[Claimed]:
@@ -69,37 +89,22 @@ def _read_messages(connection: Connection, _worker: str, number: int) -> Sequenc
     return [(message_id, None) for message_id, _ in connection.execute(read, (number,))]
 
 
-def _archive_messages(connection: Connection, _worker: str, claimed: Sequence[Claimed]) -> int:
+def _archive_messages(connection: Connection, _worker: str, claimed: Sequence[Claimed]) -> None:
     if len(claimed) == 1:
-        return _number(
-            connection.execute("select pgmq.archive('jobs', %s::bigint)::integer", (claimed[0][0],))
-        )
-    return _number(
-        connection.execute(
-            "select count(*) from pgmq.archive('jobs', %s::bigint[])", (_ids(claimed),)
-        )
-    )
+        connection.execute("select pgmq.archive('jobs', %s::bigint)", (claimed[0][0],))
+        return
+    connection.execute("select count(*) from pgmq.archive('jobs', %s::bigint[])", (_ids(claimed),))
 
 
-def _delete_messages(connection: Connection, _worker: str, claimed: Sequence[Claimed]) -> int:
+def _delete_messages(connection: Connection, _worker: str, claimed: Sequence[Claimed]) -> None:
     if len(claimed) == 1:
-        return _number(
-            connection.execute("select pgmq.delete('jobs', %s::bigint)::integer", (claimed[0][0],))
-        )
-    return _number(
-        connection.execute(
-            "select count(*) from pgmq.delete('jobs', %s::bigint[])", (_ids(claimed),)
-        )
-    )
+        connection.execute("select pgmq.delete('jobs', %s::bigint)", (claimed[0][0],))
+        return
+    connection.execute("select count(*) from pgmq.delete('jobs', %s::bigint[])", (_ids(claimed),))
 
 
 def _ids(claimed: Sequence[Claimed]) -> list[Any]:
     return [message_id for message_id, _ in claimed]
-
-
-def _number(cursor: "psycopg.Cursor[Any]") -> int:
-    row = cursor.fetchone()
-    return int(row[0]) if row else 0
 
 
 def _add_jobs(connection: Connection, number: int) -> None:
@@ -110,7 +115,8 @@ def _add_messages(connection: Connection, number: int) -> None:
     run(connection, "add_messages", number)
 
 
-OURS = Queue("claim_jobs", "service_role", _claim_jobs, _complete_jobs, _add_jobs)
+TWO_CALLS = Queue("claim_jobs", "service_role", _claim_jobs, _complete_jobs, _add_jobs)
+ONE_CALL = replace(TWO_CALLS, name="complete_and_claim", complete_and_claim=_complete_and_claim)
 ARCHIVE = Queue(
     "pgmq, read and archive", "postgres", _read_messages, _archive_messages, _add_messages
 )
@@ -119,14 +125,12 @@ DELETE = Queue("pgmq, read and delete", "postgres", _read_messages, _delete_mess
 
 @dataclass(frozen=True)
 class Work:
-    """The claimed ids, the number of completed jobs, the seconds of all claims, and the seconds
-    from start to end.
+    """The claimed ids, the seconds of all claims, and the seconds from start to end.
 
     Without the jobs before the measurement.
     """
 
     claimed: Sequence[Any]
-    completed: int
     claiming: float
     seconds: float
 
@@ -159,41 +163,68 @@ def figures(url: str, share: int, at_once: int, compare: bool = False) -> Iterat
     """Each worker processes `share` jobs of the queue, `at_once` per claim; the medians of several
     runs.
     """
-    queues = (OURS, ARCHIVE, DELETE) if compare else (OURS,)
-    runs = [[_work(url, queue, share, at_once) for queue in queues] for _ in range(REPEAT)]
-    ours = [works[0] for works in runs]
-    total = share * WORKERS
+    others = (ARCHIVE, DELETE) if compare else ()
+    queues = (TWO_CALLS, ONE_CALL, *others)
+    runs = [
+        {queue.name: _work(url, queue, share, at_once) for queue in queues} for _ in range(REPEAT)
+    ]
     name = f"{WORKERS} workers, {at_once} at a time"
-    rate = statistics.median(work.rate for work in ours)
     completion = "completion" if at_once == 1 else "completion of all ten"
-    detail = (
-        f"{total:,} in {total / rate:.1f} s, each claim and each {completion}"
-        f" committed; median of {REPEAT}"
-    )
-    yield Figure(f"{name}: jobs", rate, "/s", detail=detail, also={"seconds": total / rate})
+    works = [run[TWO_CALLS.name] for run in runs]
+    yield _rate(name, works, f"each claim and each {completion} committed")
     yield Figure(
         f"{name}: claims",
-        statistics.median(len(work.claimed) / work.claiming * WORKERS for work in ours),
+        statistics.median(len(work.claimed) / work.claiming * WORKERS for work in works),
         "/s",
         detail="jobs, by the time spent in claim_jobs alone",
     )
-    for number, other in enumerate(queues[1:], start=1):
-        ratios = [works[0].rate / works[number].rate for works in runs]
-        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        yield Figure(
-            f"{name}: jobs relative to {other.name}",
-            statistics.median(ratios),
-            "×",
-            LIMITS[at_once] if other is ARCHIVE else None,
-            least=True,
-            detail=f"{statistics.median(works[number].rate for works in runs):,.0f}/s; the runs:"
-            f" {each}",
-        )
-    claimed = [job for work in ours for job in work.claimed]
-    completed = sum(work.completed for work in ours)
-    yield holds(
+    for other in others:
+        yield _ratio(name, runs, TWO_CALLS, other, None)
+    yield _once(name, url, works, share)
+    name = f"{name}, in one call"
+    works = [run[ONE_CALL.name] for run in runs]
+    yield _rate(name, works, f"each {completion} committed with the next claim")
+    for other in others:
+        limit = LIMITS[at_once] if other is ARCHIVE else None
+        yield _ratio(name, runs, ONE_CALL, other, limit)
+    yield _once(name, url, works, share)
+
+
+def _rate(name: str, works: Sequence[Work], committed: str) -> Figure:
+    rate = statistics.median(work.rate for work in works)
+    total = len(works[0].claimed)
+    return Figure(
+        f"{name}: jobs",
+        rate,
+        "/s",
+        detail=f"{total:,} in {total / rate:.1f} s, {committed}; median of {REPEAT}",
+        also={"seconds": total / rate},
+    )
+
+
+def _ratio(
+    name: str, runs: Sequence[Mapping[str, Work]], queue: Queue, other: Queue, limit: float | None
+) -> Figure:
+    ratios = [run[queue.name].rate / run[other.name].rate for run in runs]
+    each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    rate = statistics.median(run[other.name].rate for run in runs)
+    return Figure(
+        f"{name}: jobs relative to {other.name}",
+        statistics.median(ratios),
+        "×",
+        limit,
+        least=True,
+        detail=f"{rate:,.0f}/s; the runs: {each}",
+    )
+
+
+def _once(name: str, url: str, works: Sequence[Work], share: int) -> Figure:
+    claimed = [job for work in works for job in work.claimed]
+    with psycopg.connect(url) as connection:
+        completed = run(connection, "completed", claimed)
+    return holds(
         f"{name}: each claimed exactly once",
-        len(claimed) == len(set(claimed)) == completed == total * REPEAT,
+        len(claimed) == len(set(claimed)) == completed == share * WORKERS * REPEAT,
         f"{len(claimed):,} claimed, {len(set(claimed)):,} different, {completed:,} completed",
     )
 
@@ -231,13 +262,8 @@ def _work(url: str, queue: Queue, share: int, at_once: int) -> Work:
         for process in processes:
             process.kill()
             process.join()
-    ids = [id for claimed, _, _ in results for id in claimed]
-    return Work(
-        ids,
-        sum(completed for _, completed, _ in results),
-        sum(claiming for _, _, claiming in results),
-        seconds,
-    )
+    ids = [id for claimed, _ in results for id in claimed]
+    return Work(ids, sum(claiming for _, claiming in results), seconds)
 
 
 def _process_jobs(url: str, queue: Queue, name: str, share: int, at_once: int, pipe: Pipe) -> None:
@@ -251,14 +277,20 @@ def _process_jobs(url: str, queue: Queue, name: str, share: int, at_once: int, p
 
 def _process(
     connection: Connection, queue: Queue, name: str, share: int, at_once: int
-) -> tuple[Sequence[Any], int, float]:
+) -> tuple[Sequence[Any], float]:
     ids: list[Any] = []
-    completed, claiming = 0, 0.0
+    claiming = 0.0
+    claimed: Sequence[Claimed] = ()
     while len(ids) < share:
-        started = time.perf_counter()
-        claimed = queue.claim(connection, name, min(at_once, share - len(ids)))
-        claiming += time.perf_counter() - started
+        number = min(at_once, share - len(ids))
+        if queue.complete_and_claim is not None:
+            claimed = queue.complete_and_claim(connection, name, claimed, number)
+        else:
+            if claimed:
+                queue.complete(connection, name, claimed)
+            started = time.perf_counter()
+            claimed = queue.claim(connection, name, number)
+            claiming += time.perf_counter() - started
         ids += [id for id, _ in claimed]
-        if claimed:
-            completed += queue.complete(connection, name, claimed)
-    return ids, completed, claiming
+    queue.complete(connection, name, claimed)
+    return ids, claiming

@@ -46,6 +46,7 @@ drop function if exists public.complete_job(uuid, text, uuid, jsonb);
 drop function if exists public.complete_jobs(text, jsonb);
 drop function if exists public.fail_jobs(text, jsonb);
 drop function if exists public.fail_job(uuid, text, uuid, text);
+drop function if exists public.complete_and_claim(jsonb, text, integer);
 drop function if exists public.requeue_stale_jobs(interval, integer, integer);
 drop function if exists private.metadata_of_finished(jsonb, text, timestamptz, integer);
 drop function if exists private.worker_metadata(jsonb, jsonb);

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:632af326e61a11036d91113fe66650c92034a16099710382456a7cf3022bedf7
+-- supabase-jobs: 005_create_worker_functions sha256:5882db2a3c4c7a693896c8a0c6f324c2052bbaa216790500aef494c5014ff163
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -440,6 +440,8 @@ comment on function public.complete_job(uuid, text, uuid, jsonb) is
 --
 -- What a worker reports on one job must not prevent its reports on others, so a malformed id matches no job. Its hyphens
 -- and braces may stand anywhere; a regular expression for their places would take ten times as long.
+--
+-- Without p_status, each report says by its error whether the job failed.
 create function private.finish_jobs(p_worker text, p_jobs jsonb, p_status text) returns integer
 language plpgsql
 volatile
@@ -455,9 +457,13 @@ declare
   finished_count pg_catalog.int4;
 begin
   if jsonb_typeof(p_jobs) is distinct from 'array' then
-    raise exception '%: p_jobs must be an array of objects with id, claim_id and %',
-      case p_status when 'completed' then 'complete_jobs' else 'fail_jobs' end,
-      case p_status when 'completed' then 'result' else 'error' end
+    raise exception '% must be an array of objects with id, claim_id and %',
+      case p_status
+        when 'completed' then 'complete_jobs: p_jobs'
+        when 'failed' then 'fail_jobs: p_jobs'
+        else 'complete_and_claim: p_reports'
+      end,
+      case p_status when 'completed' then 'result' when 'failed' then 'error' else 'result or error' end
       using errcode = 'invalid_parameter_value';
   end if;
 
@@ -488,7 +494,7 @@ begin
           r.claim_id,
           r.result,
           case
-            when p_status = 'completed'
+            when p_status = 'completed' or (p_status is null and r.error is null)
               then case when not private.is_valid_result(r.result) then 'The result was too large or not readable.' end
             when coalesce(r.error, '') = '' then 'The worker reported no error message.'
             when private.is_valid_error(r.error) then r.error
@@ -521,7 +527,7 @@ begin
           and j.created_at between e.job_created_at and e.job_created_at
         returning j.status
       )
-      select count(*) filter (where u.status = p_status) into finished_count from updated u;
+      select count(*) filter (where u.status = coalesce(p_status, u.status)) into finished_count from updated u;
       exit;
     exception
       when deadlock_detected then
@@ -536,7 +542,7 @@ $$;
 
 comment on function private.finish_jobs(text, jsonb, text) is
 'Completes or fails the jobs of an array of objects with id, claim_id, and result or error: p_status is completed or '
-'failed. Returns the number of jobs that have this status now.';
+'failed, or null to fail those with an error. Returns the number of jobs that have this status now.';
 
 create function public.complete_jobs(p_worker text, p_jobs jsonb) returns integer
 language plpgsql
@@ -591,6 +597,39 @@ $$;
 comment on function public.fail_job(uuid, text, uuid, text) is
 'Fails a job with an error, which is shortened if it is too long. Returns false and changes nothing if the worker no '
 'longer holds the job. 22023: p_error null or empty.';
+
+
+-- complete_and_claim ---------------------------------------------------------------------------
+
+-- One transaction instead of two: most of the time of a short call is that of its commit.
+create function public.complete_and_claim(p_reports jsonb, p_worker text, p_limit integer default 1)
+returns setof public.async_jobs
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  claimed record;
+  job public.async_jobs;
+begin
+  perform private.finish_jobs(p_worker, p_reports, null);
+
+  -- not FROM: the session keeps the plan, and the columns in it, when the project adds one to the table
+  for claimed in
+    select public.claim_jobs(p_worker, p_limit) as job
+  loop
+    job := claimed.job;
+    return next job;
+  end loop;
+end
+$$;
+
+comment on function public.complete_and_claim(jsonb, text, integer) is
+'Ends the jobs of an array of objects with id, claim_id, and result or error, then claims the next ones as claim_jobs '
+'does, in one transaction. A job with an error fails, as by fail_jobs; any other is completed, as by complete_jobs. A job '
+'that the worker no longer holds stays as it is, as for a malformed id. A job whose result is too large or not readable '
+'fails. 22023: p_reports is not an array, p_worker null, empty or too long, or p_limit null or below 1.';
 
 
 -- requeue_stale_jobs ---------------------------------------------------------------------------
@@ -777,6 +816,7 @@ revoke all on function public.complete_job(uuid, text, uuid, jsonb) from public,
 revoke all on function public.complete_jobs(text, jsonb) from public, anon, authenticated, service_role;
 revoke all on function public.fail_jobs(text, jsonb) from public, anon, authenticated, service_role;
 revoke all on function public.fail_job(uuid, text, uuid, text) from public, anon, authenticated, service_role;
+revoke all on function public.complete_and_claim(jsonb, text, integer) from public, anon, authenticated, service_role;
 revoke all on function public.requeue_stale_jobs(interval, integer, integer) from public, anon, authenticated, service_role;
 grant execute on function public.claim_jobs(text, integer) to service_role;
 grant execute on function public.heartbeat_job(uuid, text, uuid, integer) to service_role;
@@ -784,4 +824,5 @@ grant execute on function public.complete_job(uuid, text, uuid, jsonb) to servic
 grant execute on function public.complete_jobs(text, jsonb) to service_role;
 grant execute on function public.fail_jobs(text, jsonb) to service_role;
 grant execute on function public.fail_job(uuid, text, uuid, text) to service_role;
+grant execute on function public.complete_and_claim(jsonb, text, integer) to service_role;
 grant execute on function public.requeue_stale_jobs(interval, integer, integer) to service_role;

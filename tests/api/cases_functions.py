@@ -192,6 +192,7 @@ WORKER_FUNCTIONS = {
         "p_error": "why",
     },
     "fail_jobs": {"p_worker": "w", "p_jobs": []},
+    "complete_and_claim": {"p_reports": [], "p_worker": "w", "p_limit": 1},
     "requeue_stale_jobs": {"p_timeout": "0 s"},
 }
 CASES += [

@@ -242,6 +242,10 @@ def test_worker_state_is_neither_visible_nor_writable(hostile: Hostile) -> None:
             "p_worker": "w",
             "p_jobs": [{"id": hostile.job, "claim_id": claim_id, "error": "e"}],
         },
+        "complete_and_claim": {
+            "p_reports": [{"id": hostile.job, "claim_id": claim_id, "result": {}}],
+            "p_worker": "w",
+        },
         "requeue_stale_jobs": {"p_timeout": "0"},
     }
     for function, arguments in calls.items():

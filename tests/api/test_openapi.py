@@ -15,7 +15,7 @@ FUNCTIONS = {
         "/rpc/requeue_stale_jobs",
     ),
     *("/rpc/claim_jobs", "/rpc/heartbeat_job", "/rpc/complete_job", "/rpc/complete_jobs"),
-    *("/rpc/fail_job", "/rpc/fail_jobs"),
+    *("/rpc/fail_job", "/rpc/fail_jobs", "/rpc/complete_and_claim"),
 }
 USER = "5a1f0000-0000-4000-8000-000000000000"
 VISIBLE = {

@@ -104,6 +104,29 @@ def test_claim_reads_only_what_it_returns(full: str) -> None:
             assert fetched(connection, "worker_state") - states <= 4 * TAKEN
 
 
+@pytest.mark.parametrize(
+    "full",
+    [("queued", True), ("queued", False)],
+    ids=["analyzed since", "not analyzed since"],
+    indirect=True,
+)
+def test_reports_with_a_claim_read_only_their_jobs_and_the_next_ones(full: str) -> None:
+    with psycopg.connect(full) as connection:
+        claimed = claim(connection, limit=TAKEN)
+        for _ in range(8):
+            reports = [
+                {"id": str(job), "claim_id": claim_id, "result": {}} for job, claim_id in claimed
+            ]
+            before, states = fetched(connection), fetched(connection, "worker_state")
+            claimed = connection.execute(
+                "select id, metadata ->> 'claim_id' from public.complete_and_claim(%s, 'w1', %s)",
+                (Jsonb(reports), TAKEN),
+            ).fetchall()
+            assert len(claimed) == TAKEN
+            assert fetched(connection) - before <= 8 * TAKEN
+            assert fetched(connection, "worker_state") - states <= 8 * TAKEN
+
+
 # pages of an index in memory that statements of this session have read
 _PAGES = """
 select idx_blks_hit + idx_blks_read from pg_statio_user_indexes where indexrelname = 'idx_async_jobs_active'

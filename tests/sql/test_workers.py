@@ -4,6 +4,7 @@ import json
 import uuid
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
@@ -529,6 +530,105 @@ def test_a_job_fails_without_a_message(queue: Connection) -> None:
     ] * 3 + ["why"]
 
 
+NEXT = "select id, status, metadata from public.complete_and_claim(%s, %s, %s)"
+
+
+def test_the_last_jobs_end_and_the_next_ones_are_claimed(queue: Connection) -> None:
+    (first, first_claim), (second, second_claim) = claim(queue, limit=2)
+    reports = [
+        {"id": str(first), "claim_id": first_claim, "result": {"vision": "a cat"}, "error": None},
+        {"id": str(second), "claim_id": second_claim, "error": "why"},
+    ]
+    claimed = queue.execute(NEXT.encode(), (Jsonb(reports), "w1", 5)).fetchall()
+    assert len(claimed) == 2
+    assert {job_id for job_id, *_ in claimed} == {*JOBS.values()} - {first, second}
+    for job_id, status, metadata in claimed:
+        assert (status, job(queue, job_id)["status"]) == ("processing", "processing")
+        assert metadata["claim_id"] == state(queue, job_id)["claim_id"]
+    ended = job(queue, first)
+    assert (ended["status"], ended["progress"], ended["result"], ended["error"]) == (
+        "completed",
+        100,
+        {"vision": "a cat"},
+        None,
+    )
+    ended = job(queue, second)
+    assert (ended["status"], ended["result"], ended["error"]) == ("failed", None, "why")
+    assert {j for (j,) in queue.execute("select job_id from private.worker_state")} == {
+        job_id for job_id, *_ in claimed
+    }
+
+
+def test_reports_on_jobs_of_others_change_nothing_and_the_claim_goes_on(queue: Connection) -> None:
+    (first, first_claim), (second, second_claim), (third, third_claim) = claim(queue, limit=3)
+    queue.execute("update public.async_jobs set status = 'cancelled' where id = %s", (second,))
+    reports = [
+        1,
+        {},
+        {"id": "x", "claim_id": "x"},
+        {"id": str(second), "claim_id": second_claim, "result": {}},
+        {"id": str(third), "claim_id": first_claim, "error": "why"},
+        {"id": str(UNKNOWN), "claim_id": str(UNKNOWN), "result": {}},
+    ]
+    [(fourth, _, _)] = queue.execute(NEXT.encode(), (Jsonb(reports), "w1", 5)).fetchall()
+    assert fourth not in (first, second, third)
+    assert [job(queue, j)["status"] for j in (first, second, third)] == [
+        "processing",
+        "cancelled",
+        "processing",
+    ]
+    held = [{"id": str(j), "claim_id": c} for j, c in ((first, first_claim), (third, third_claim))]
+    assert queue.execute(NEXT.encode(), (Jsonb(held), "other", 5)).fetchall() == []
+    assert [job(queue, j)["status"] for j in (first, third)] == ["processing", "processing"]
+    assert queue.execute(NEXT.encode(), (Jsonb(held), "w1", 5)).fetchall() == []
+    assert [job(queue, j)["status"] for j in (first, third)] == ["completed", "completed"]
+
+
+@pytest.mark.parametrize(
+    ("reports", "worker", "limit", "message"),
+    [
+        (
+            {},
+            "w1",
+            1,
+            "complete_and_claim: p_reports must be an array of objects with id, claim_id",
+        ),
+        (None, "w1", 1, "complete_and_claim: p_reports must be an array"),
+        ([], "", 1, "p_worker must name the worker"),
+        ([], "w1", 0, "p_limit must be 1 or more"),
+        ([], "w1", None, "p_limit must be 1 or more"),
+    ],
+)
+def test_a_refused_call_neither_ends_nor_claims_a_job(
+    queue: Connection, reports: object, worker: str, limit: int | None, message: str
+) -> None:
+    [(first, first_claim)] = claim(queue)
+    if isinstance(reports, list):
+        reports = [{"id": str(first), "claim_id": first_claim, "result": {}}]
+    before = value(queue, "select jsonb_agg(j order by id) from public.async_jobs j")
+    values = (None if reports is None else Jsonb(reports), worker, limit)
+    with (
+        pytest.raises(psycopg.errors.InvalidParameterValue, match=message),
+        queue.transaction(),
+    ):
+        queue.execute(NEXT.encode(), values)
+    assert value(queue, "select jsonb_agg(j order by id) from public.async_jobs j") == before
+    assert state(queue, first)["claim_id"] == first_claim
+
+
+def test_a_session_claims_jobs_with_a_column_that_the_project_adds(queue: Connection) -> None:
+    [(first, _, metadata)] = queue.execute(NEXT.encode(), (Jsonb([]), "w1", 1)).fetchall()
+    queue.execute("alter table public.async_jobs add column note text default 'new'")
+    report = {"id": str(first), "claim_id": metadata["claim_id"], "result": {}}
+    call = "select id, note from public.complete_and_claim(%s, %s, %s)"
+    [(second, note)] = queue.execute(call, (Jsonb([report]), "w1", 1)).fetchall()
+    assert (note, job(queue, first)["status"]) == ("new", "completed")
+    queue.execute("alter table public.async_jobs drop column note")
+    assert {j for j, *_ in queue.execute(NEXT.encode(), (Jsonb([]), "w1", 9))} == {
+        *JOBS.values()
+    } - {first, second}
+
+
 CALLS = [
     ("select * from public.claim_jobs('w', 1)", ()),
     (HEARTBEAT, (JOBS[USER_A], "w", UNKNOWN, 1)),
@@ -537,6 +637,7 @@ CALLS = [
     (REQUEUE, ("1 minute", 3, None)),
     ("select public.complete_jobs('w', '[]')", ()),
     ("select public.fail_jobs('w', '[]')", ()),
+    ("select from public.complete_and_claim('[]', 'w', 1)", ()),
     ("select private.worker_metadata('{}', '{}')", ()),
     ("select private.finish_jobs('w', '[]', 'failed')", ()),
     ("select private.metadata_of_finished('{}', 'w', now(), 0)", ()),
@@ -561,3 +662,11 @@ def test_service_runs_a_whole_job(queue: Connection) -> None:
         assert execute(HEARTBEAT, job_id, "w1", metadata["claim_id"], 5) == [(True,)]
         assert execute(COMPLETE, job_id, "w1", metadata["claim_id"], Jsonb({})) == [(True,)]
         assert execute(REQUEUE, "0", 3, None) == [(0, 0)]
+        [(job_id, _, metadata)] = execute(NEXT, Jsonb([]), "w1", 1)
+        report = {"id": str(job_id), "claim_id": metadata["claim_id"], "result": {}}
+        [(following, _, _)] = execute(NEXT, Jsonb([report]), "w1", 1)
+        assert execute(
+            "select id, status from public.async_jobs where id in (%s, %s) order by status",
+            job_id,
+            following,
+        ) == [(job_id, "completed"), (following, "processing")]

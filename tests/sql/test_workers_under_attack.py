@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -27,7 +27,7 @@ from tests.fix_db import Make
 from tests.impersonation import GUEST_A, GUEST_B, USER_A, USER_B, RequestIdentity, guest, user
 from tests.sql.test_hostile_owners import BAD_METADATA, keep
 from tests.sql.test_worker_deaths import WATCH
-from tests.sql.test_workers import COMPLETE, HEARTBEAT, REQUEUE, claim, value
+from tests.sql.test_workers import COMPLETE, HEARTBEAT, NEXT, REQUEUE, claim, value
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +52,9 @@ INNOCENT_JOBS = "select status, count(*) from public.async_jobs where guest_id =
 
 # Workers ----------------------------------------------------------------------------------------
 
+# jobs, each with its claim
+Claimed = Sequence[tuple[uuid.UUID, str]]
+
 
 def work(url: str, name: str) -> None:
     """Process jobs until the process is killed; connect again after pg_terminate_backend. Other
@@ -69,20 +72,36 @@ def work(url: str, name: str) -> None:
 
 
 def process_batch(connection: Connection, name: str) -> None:
-    """Claim up to ten jobs, report progress on some, and complete them together or one by one."""
+    """Claim up to ten jobs, report progress on some, and complete them together or one by one. Half
+    of the time the report on them claims the next ones.
+    """
     claimed = claim(connection, name, chance.randint(1, 10))
-    time.sleep(0.005)  # the work, or the pause of an idle worker
-    for job, claim_id in claimed[::4]:
-        value(connection, HEARTBEAT, job, name, claim_id, chance.choice((None, 50)))
+    process(connection, name, claimed)
+    while claimed and chance.random() < 0.5:
+        reports = Jsonb(completions(name, claimed))
+        rows = connection.execute(NEXT.encode(), (reports, name, chance.randint(1, 10)))
+        claimed = [(job, metadata["claim_id"]) for job, _, metadata in rows]
+        process(connection, name, claimed)
     if chance.random() < 0.5:
-        jobs = [
-            {"id": str(job), "claim_id": claim_id, "result": {"by": name}}
-            for job, claim_id in claimed
-        ]
-        value(connection, "select public.complete_jobs(%s, %s)", name, Jsonb(jobs))
+        jobs = Jsonb(completions(name, claimed))
+        value(connection, "select public.complete_jobs(%s, %s)", name, jobs)
     else:
         for job, claim_id in claimed:
             value(connection, COMPLETE, job, name, claim_id, Jsonb({"by": name}))
+
+
+def process(connection: Connection, name: str, claimed: Claimed) -> None:
+    """Work on the jobs, or pause as an idle worker does."""
+    time.sleep(0.005)
+    for job, claim_id in claimed[::4]:
+        value(connection, HEARTBEAT, job, name, claim_id, chance.choice((None, 50)))
+
+
+def completions(name: str, claimed: Claimed) -> list[dict[str, object]]:
+    """The reports on the jobs."""
+    return [
+        {"id": str(job), "claim_id": claim_id, "result": {"by": name}} for job, claim_id in claimed
+    ]
 
 
 class Workers:

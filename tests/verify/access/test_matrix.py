@@ -19,6 +19,7 @@ NEVER_SENT = {
     "truncate",
     "request_guest_id",
     "claim_jobs",
+    "complete_and_claim",
 }
 
 

@@ -42,6 +42,7 @@ def test_packaged_scenarios_cover_every_function() -> None:
         "public.complete_jobs",
         "public.fail_job",
         "public.fail_jobs",
+        "public.complete_and_claim",
         "set_async_job_times_trigger",
         "set_guest_user_times_trigger",
         "delete_worker_state_trigger",

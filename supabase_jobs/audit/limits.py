@@ -81,6 +81,8 @@ class AuditLimits:
 
     # changes that are tried as the repair of a leak
     candidates: int = 12
+    # columns that name the owner of a row, of which a repair is tried with each one alone
+    ways: int = 6
     # seconds for all trials of repairs
     repair_seconds: int = 60
 

@@ -27,7 +27,10 @@ def errors(result: Audit) -> set[str]:
 
 
 def says_what_it_needs(fix: str) -> bool:
-    return "-- Tried: it would take: " in fix or "-- Decide who should have this access" in fix
+    return any(
+        f"-- {said}" in fix
+        for said in ("Tried: it would take: ", "Tried: nobody is left with: ", "Decide who should")
+    )
 
 
 @each_project

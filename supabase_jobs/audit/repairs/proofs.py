@@ -29,10 +29,11 @@ from supabase_jobs.audit.probes.bypass import Bypass, ViewWrite
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
-from supabase_jobs.audit.repairs.trials import Seen, Trials, place_of
+from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials, place_of
+from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Tenant
-from supabase_jobs.findings import Repair, Repairs, as_comment, has_statement
+from supabase_jobs.findings import Repair, Repairs, Severity, as_comment, has_statement
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 
@@ -57,7 +58,8 @@ class NamedCell:
 class Verdict:
     """The effects of a candidate. `closes` counts the cells that end, `takes` are those that should
     stay, and `opens` what was closed before. `is_open`: the leak is still there. `gives` counts the
-    cells that policies permit and nobody had.
+    cells that policies permit and nobody had. `ends` are the uses of objects that nobody but the
+    service is left with.
     """
 
     closes: int
@@ -65,11 +67,12 @@ class Verdict:
     opens: tuple[str, ...] = ()
     is_open: bool = False
     gives: int = 0
+    ends: tuple[str, ...] = ()
 
     @property
     def is_proven(self) -> bool:
         """Whether it closes the leak, opens nothing, and takes nothing."""
-        return not (self.takes or self.opens or self.is_open)
+        return not (self.takes or self.opens or self.is_open or self.ends)
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,7 @@ class Judge:
             takes=_in_order(takes),
             opens=tuple(sorted(set(opens))),
             is_open=is_open,
+            ends=tuple(_ended(lost, after)),
         )
 
     def _is_restored(self, one: Attempt | Bypass) -> bool:
@@ -212,6 +216,10 @@ class Judge:
         if self._is_known(one) or any(belongs(one, leak) for leak in self._leaks):
             return True
         return isinstance(one, Attempt) and self._boundaries.crosses(one)
+
+    def leaves(self, one: Attempt) -> bool:
+        """Whether an attempt leaves what belongs to its caller."""
+        return self._boundaries.crosses(one)
 
     def _end_of_joining(self, lost: Iterable[Attempt | Bypass], after: Seen) -> Iterator[NamedCell]:
         """The callers who join nothing any more."""
@@ -298,6 +306,18 @@ def _may_not_insert(one: Attempt, leak: ShownLeak) -> bool:
         return one.caller.is_outsider
     user, name = one.caller.user, one.row.values.get("name") or ""
     return leak.kind is upload.KIND and (user is None or user.id not in name)
+
+
+def _ended(lost: Iterable[Attempt | Bypass], after: Seen) -> Iterator[str]:
+    """The uses of objects that end, and that nobody but the service is left with."""
+    kept = {_use_of(one) for one in after.cells.values() if one.caller.kind != SERVICE}
+    kept |= {f"call of {use.function}" for use in after.uses if use.given}
+    yield from sorted(set(map(_use_of, lost)) - kept)
+
+
+def _use_of(one: Attempt | Bypass) -> str:
+    name = one.label if isinstance(one, Bypass) else one.relation.label
+    return f"{one.action} of {name}"
 
 
 def _family(name: str) -> str:
@@ -477,7 +497,45 @@ class Proofs:
         verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=is_open)
         if isinstance(leak, BrokenAccess) and not verdict.gives:
             return replace(verdict, is_open=True)
+        if leak.severity is not Severity.WARNING or cells:
+            # what an error is about may end, whatever it is for; a baseline says what may not
+            verdict = replace(verdict, ends=())
+        if verdict.is_proven:
+            lost = self._lost_by_ways(leak, demand, text, scope)
+            return replace(verdict, takes=_in_order(lost))
         return verdict
+
+    def _lost_by_ways(
+        self, leak: AnyLeak, demand: Demand, text: str, scope: Scope
+    ) -> Iterator[NamedCell]:
+        """The losses of somebody who has one way only to the rows. The cells of a leak of the owner
+        may end for the one whose leak it is, not for several.
+        """
+        altered = demand.altered
+        attempts: dict[Hashable, Attempt] = {}
+        for one in self._trials.before.cells.values():
+            if not isinstance(one, Attempt) or one.caller.kind != OWNER or one.action == INSERT:
+                continue
+            place = one.relation.oid, one.action
+            is_changed = place[0] in demand.changed_tables
+            is_changed &= altered is None or place in altered
+            if is_changed and one.whose == OWN and not (one.is_state or self._judge.leaves(one)):
+                attempts.setdefault((*place, one.column), one)
+        actor = None
+        if isinstance(leak, ShownLeak):
+            actor = self._trials.before.attempts[leak.tried.number].caller
+        is_outsider = actor is None or actor.is_outsider
+        changed = [f for f in scope.functions if f.oid in demand.changed_functions]
+        lost: dict[Attempt | str, list[Way]] = {}
+        for way, what in self._trials.lost_by_ways(
+            text, changed, list(attempts.values()), actor if is_outsider else None
+        ):
+            lost.setdefault(what, []).append(way)
+        for what, ways in lost.items():
+            is_needed = isinstance(what, str) or not self._judge.may_end(what)
+            for way in ways if is_needed or len(ways) > 1 else ():
+                does = f"call of {what}" if isinstance(what, str) else _named(what).what
+                yield NamedCell("owner", f"{does}, {way}")
 
     def _opening(self, leaks: Iterable[AnyLeak]) -> frozenset[Altered] | None:
         """The writes that a trial repeats what they open after: those of these leaks, all if
@@ -583,6 +641,9 @@ def _question(text: str, verdict: Verdict) -> Proven:
     rest = len(verdict.takes) - LIMITS.named
     shown += f"; and {rest} more" if rest > 0 else ""
     sentence = f"Tried: it would take: {shown}. If that is intended, run:"
+    if not verdict.takes:
+        ended = "; ".join(verdict.ends)
+        sentence = f"Tried: nobody is left with: {ended}. If nobody needs that, run:"
     lines = wrap(sentence, _WIDTH, break_long_words=False, break_on_hyphens=False)
     callers = tuple(dict.fromkeys(cell.caller for cell in named))
     return Proven(as_comment("\n".join([*lines, text])), callers=callers)

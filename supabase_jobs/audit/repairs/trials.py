@@ -9,7 +9,7 @@ from itertools import islice
 import psycopg
 
 from supabase_jobs.audit import access, catalog
-from supabase_jobs.audit.callers import MEMBER, OWNER, SERVICE, Persona
+from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
 from supabase_jobs.audit.leaks import facts as leak_facts
 from supabase_jobs.audit.leaks import kinds, topic
@@ -23,14 +23,16 @@ from supabase_jobs.audit.probes.known import Altered, Known, Reach
 from supabase_jobs.audit.probes.tables import Gain, Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
+from supabase_jobs.audit.repairs import ways
 from supabase_jobs.audit.repairs.causes import alone, reaches
+from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, own_role
 from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
-from supabase_jobs.session.savepoint import run_undone, undone
+from supabase_jobs.session.savepoint import run_kept, run_undone, undone
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,81 @@ class Trials:
         """The part of the audit about these objects."""
         return replace(self.before.within(scope), uses=self._uses_before(scope))
 
+    def lost_by_ways(
+        self,
+        text: str,
+        functions: Sequence[Function],
+        attempts: Sequence[Attempt],
+        actor: Persona | None,
+    ) -> Iterator[tuple[Way, Attempt | str]]:
+        """The losses with these statements of an owner who has one way only to the rows: attempts,
+        and functions by their signatures.
+
+        What a newcomer may do as well, or the `actor` of a leak, is no right of the owner. Raises
+        DeadlineError.
+        """
+        owner, newcomer = self._first(OWNER), self._first(NEWCOMER)
+        if owner is None or newcomer is None:
+            return
+        others = [newcomer, *([] if actor is None else [actor])]
+        usage = self._world.plan.usage
+        tables = {attempt.relation.oid for attempt in attempts}
+        for oid in list(tables):
+            tables |= usage.reads.get(oid, set())
+        for function in functions:
+            tables |= usage.function_reads.get(function.oid, set())
+        for way in ways.of_tables(self._world, tables):
+            self._deadline.check()
+            with undone(self._impersonation.connection, Statement("close all")):
+                made = run_kept(self._impersonation.connection, [[one] for one in way.alone])
+                if all(result.error is None for result in made):
+                    for one in self._lost(text, functions, attempts, owner, others):
+                        yield way, one
+
+    def _first(self, kind: str) -> Persona | None:
+        """The first caller of a kind."""
+        found = (one for one in self._callers if one.kind == kind and not one.operation)
+        return next(found, None)
+
+    def _lost(
+        self,
+        text: str,
+        functions: Sequence[Function],
+        attempts: Sequence[Attempt],
+        owner: Persona,
+        others: Sequence[Persona],
+    ) -> list[Attempt | str]:
+        """The attempts and functions of an owner, and of no other, that end with these statements,
+        in this state of the rows.
+        """
+        known = self._rights(owner, functions, attempts)
+        for other in others:
+            known -= self._rights(other, functions, attempts)
+        if not known:
+            return []
+        with self._changed(text) as is_valid:
+            kept = self._rights(owner, functions, attempts) if is_valid else known
+        lost = known - kept
+        found: list[Attempt | str] = [a for a in attempts if id(a) in lost]
+        ended = {use.function for use in lost if isinstance(use, Use)}
+        return [*found, *sorted(ended)]
+
+    def _rights(
+        self, caller: Persona, functions: Sequence[Function], attempts: Sequence[Attempt]
+    ) -> set[Hashable]:
+        """The id() of the attempts that reach their targets as this caller, and the uses of
+        functions, without the name of the caller.
+        """
+        again = {id(one): replace(alone(one), caller=caller, outcome="") for one in attempts}
+        connection = self._impersonation.connection
+        with undone(connection, Statement("close all")):
+            run_groups(connection, [self._cursors])[0].answer()
+            runner = Runner(self._impersonation, self._deadline)
+            runner.run(probes_of(again.values(), LIMITS.attempts_in_batch))
+            uses = self._call(functions, [caller]) if functions else frozenset()
+        reached = {key for key, one in again.items() if one.reached}
+        return reached | {replace(use, caller="") for use in uses}
+
     def is_used(self, function: Function) -> bool:
         """Whether somebody who may do so was seen to change something by a function."""
         uses = self._uses_before(Scope((), (function,)))
@@ -269,8 +346,12 @@ class Trials:
                     self._uses[function.signature] = self._call([function])
         return frozenset().union(*(self._uses[name] for name in names))
 
-    def _call(self, functions: Sequence[Function]) -> frozenset[Use]:
-        """The uses of functions, by the calls that others have tried."""
+    def _call(
+        self, functions: Sequence[Function], callers: Sequence[Persona] = ()
+    ) -> frozenset[Use]:
+        """The uses of functions, by the calls that others have tried: of these callers, or else of
+        owners, members and the service.
+        """
         tenant = self._world.a
         rows = [row for user in tenant.users for row in (*user.rows.values(), *user.extra)]
         marks = sorted({mark for row in rows for mark in row.marks})
@@ -290,9 +371,8 @@ class Trials:
             runner.run([seen])
             before = watched.snapshot(seen.results[0].answer().rows[0])
         calls = []
-        for caller in self._callers:
-            if caller.operation or caller.kind not in (OWNER, MEMBER, SERVICE):
-                continue
+        entitled = [c for c in self._callers if c.kind in (OWNER, MEMBER, SERVICE)]
+        for caller in callers or (c for c in entitled if not c.operation):
             for name, statements in tried.items():
                 if caller.role not in signatures[name].callers:
                     continue

@@ -1,0 +1,73 @@
+"""The ways by which somebody has to do with a row: as the seller or as the buyer of an order.
+
+The owner of the generated rows is all of these persons at once. So what only one of them may do is
+seen once the others are somebody else.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.states import identity
+from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.database.batch import Statement
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """A column in which a row names the owner. After the statements `alone`, no other one does."""
+
+    row: Row
+    column: str
+    alone: tuple[Statement, ...]
+
+    def __str__(self) -> str:
+        return f"as {self.column} of {self.row.relation.label} only"
+
+
+def of_tables(world: World, tables: Collection[int]) -> list[Way]:
+    """The ways by which the owner has to do with the rows of some tables; none if there is one."""
+    places = list(_places(world, tables))
+    if not 1 < len(places) <= LIMITS.ways:
+        return []
+    found = []
+    for row, column, _ in places:
+        others = tuple(
+            _named(other, name, value)
+            for other, name, value in places
+            if (other, name) != (row, column)
+        )
+        found.append(Way(row=row, column=column, alone=others))
+    return found
+
+
+def _places(world: World, tables: Collection[int]) -> Iterator[tuple[Row, str, str]]:
+    """The columns of rows that name the owner, each with the value that names a colleague.
+
+    A key is none: the row would be another one.
+    """
+    plan, owner, colleague = world.plan, *world.a.users[:2]
+    for oid in sorted(set(tables) - plan.per_user):
+        row = world.a.rows.get(oid)
+        if row is None:
+            continue
+        for name in user_columns(row.relation, plan.usage, plan.per_user):
+            value = identity(row.relation, name, colleague)
+            is_owner = row.values.get(name) == identity(row.relation, name, owner)
+            if is_owner and value is not None and name not in row.key:
+                yield row, name, value
+
+
+def _named(row: Row, column: str, value: str) -> Statement:
+    """The statement that puts a person into a column of a row."""
+    text = sql.SQL("update {} set {} = {} where {}").format(
+        row.relation.identifier,
+        sql.Identifier(column),
+        sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(row.relation.by_name[column].type)),
+        row.condition,
+    )
+    return Statement(text.as_string(None))

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
-from supabase_jobs.audit.probes.attempt import GROUP, OTHER, OWN, SELECT, UPDATE
+from supabase_jobs.audit.policies.usage import columns_of_state
+from supabase_jobs.audit.probes.attempt import GROUP, NONE, OTHER, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -32,8 +33,9 @@ def find(facts: Facts) -> Iterator[Question]:
                 yield from _confidential(tried, "Members of a group", "members")
             if tried.whose == OWN and len(tried.table.users) > 1 and not tried.is_state:
                 yield from _confidential(tried, "All persons whom a row names", "persons")
-            if tried.whose == OTHER and tried.actor.kind in (ANON, NEWCOMER):
-                found = [q for q in _of_everybody(facts, tried) if asked.isdisjoint(q.topics)]
+            if tried.whose in (OTHER, NONE) and tried.actor.kind in (ANON, NEWCOMER):
+                made = _of_everybody if tried.whose == OTHER else _of_settings
+                found = [q for q in made(facts, tried) if asked.isdisjoint(q.topics)]
                 asked |= {topic for one in found for topic in one.topics}
                 yield from found
 
@@ -74,12 +76,31 @@ def _sets(facts: Facts, read: Tried, column: str) -> bool:
 
 def _of_everybody(facts: Facts, tried: Tried) -> Iterator[Question]:
     """The columns whose last word is one of a secret: those with a known one are a warning."""
-    table, secrets = tried.table, facts.words.unknown_values.words
+    table = tried.table
     for name in table.columns:
-        [*_, last] = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name) or [name]
         is_told = facts.words.is_sensitive(name) or name in table.numbers
-        is_secret = last.lower() in secrets and not facts.words.insensitive_endings.matches(name)
-        if is_secret and not is_told and table.may(tried.actor.role, "SELECT", name):
+        is_secret = _names_a_secret(facts, name) and not is_told
+        if is_secret and table.may(tried.actor.role, "SELECT", name):
             decides = "anyone" if tried.actor.kind == ANON else "signed-in users"
             message = f"{who(tried.actor)} read {{}} of others. Is that intended?"
             yield question(KIND, tried, decides, f"{table.label}.{name}", message)
+
+
+def _of_settings(facts: Facts, tried: Tried) -> Iterator[Question]:
+    """The rows of settings that the project's own code selects by the name of a secret."""
+    _, _, state = tried.object.removesuffix(")").partition(" (")
+    for column in columns_of_state(state):
+        if not column.table and _names_a_secret(facts, column.value):
+            decides = "settings that anyone reads"
+            if tried.actor.kind != ANON:
+                decides = "settings that signed-in users read"
+            message = f"{who(tried.actor)} read {{}}. Is that intended?"
+            topic = f"{tried.table.label} with {column.name} = {column.value}"
+            yield question(KIND, tried, decides, topic, message)
+
+
+def _names_a_secret(facts: Facts, name: str) -> bool:
+    """Whether the last word of a name is one of a secret."""
+    [*_, last] = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name) or [name]
+    is_secret = last.lower() in facts.words.unknown_values.words
+    return is_secret and not facts.words.insensitive_endings.matches(name)

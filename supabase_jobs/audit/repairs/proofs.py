@@ -25,7 +25,7 @@ from supabase_jobs.audit.probes.attempt import (
     SELECT,
     Attempt,
 )
-from supabase_jobs.audit.probes.bypass import Bypass, ViewWrite
+from supabase_jobs.audit.probes.bypass import Bypass, ViewRead, ViewWrite
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
@@ -174,7 +174,9 @@ class Judge:
         takes += self._end_of_joining(lost, after)
         takes += [_of_cell(cell) for cell in self._taken(before, after)]
         takes += [
-            NamedCell(use.caller, f"call of {use.function}") for use in before.uses - after.uses
+            NamedCell(use.caller, f"call of {use.function}")
+            for use in before.uses - after.uses
+            if not use.is_answer
         ]
         # the project decides who has a claim that it sets
         opens = [
@@ -193,7 +195,7 @@ class Judge:
             takes=_in_order(takes),
             opens=tuple(sorted(set(opens))),
             is_open=is_open,
-            ends=tuple(_ended(lost, after)),
+            ends=tuple(_ended(lost, before, after)),
         )
 
     def _is_restored(self, one: Attempt | Bypass) -> bool:
@@ -308,10 +310,14 @@ def _may_not_insert(one: Attempt, leak: ShownLeak) -> bool:
     return leak.kind is upload.KIND and (user is None or user.id not in name)
 
 
-def _ended(lost: Iterable[Attempt | Bypass], after: Seen) -> Iterator[str]:
-    """The uses of objects that end, and that nobody but the service is left with."""
+def _ended(lost: Iterable[Attempt | Bypass], before: Seen, after: Seen) -> Iterator[str]:
+    """The uses of objects that end, and that nobody but the service is left with: neither with a
+    row of a view, nor with the same answer of a function.
+    """
     kept = {_use_of(one) for one in after.cells.values() if one.caller.kind != SERVICE}
-    kept |= {f"call of {use.function}" for use in after.uses if use.given}
+    kept |= {_use_of(one) for one in after.bypasses if isinstance(one, ViewRead) and one.has_rows}
+    same = before.uses & after.uses
+    kept |= {f"call of {use.function}" for use in same if use.given}
     yield from sorted(set(map(_use_of, lost)) - kept)
 
 

@@ -17,7 +17,7 @@ from supabase_jobs.audit.leaks.leak import AnyLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import topics
 from supabase_jobs.audit.probes.attempt import Attempt
-from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.bypass import Bypass, ViewRead
 from supabase_jobs.audit.probes.effects import Snapshot, Watch, all_of
 from supabase_jobs.audit.probes.known import Altered, Known, Reach
 from supabase_jobs.audit.probes.tables import Gain, Probes
@@ -38,7 +38,7 @@ from supabase_jobs.session.savepoint import run_kept, run_undone, undone
 @dataclass(frozen=True)
 class Use:
     """The benefit of a call of a function: a mark of a row of the caller's tenant that it shows, or
-    a change of such a row; '' if it succeeds.
+    a change of such a row; '' if it succeeds. `is_answer`: it is all that the call answers.
     """
 
     caller: str
@@ -46,6 +46,7 @@ class Use:
     call: str
     given: str = ""
     is_change: bool = False
+    is_answer: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,12 @@ class Seen:
 
     @cached_property
     def places(self) -> frozenset[Hashable]:
-        """The rows, views and functions that each caller reached, by action."""
-        return frozenset(place_of(one) for one in self.cells.values())
+        """The rows, views and functions that each caller reached, by action; also views that show
+        the caller rows without a mark.
+        """
+        found = {place_of(one) for one in self.cells.values()}
+        reads = [one for one in self.bypasses if isinstance(one, ViewRead)]
+        return frozenset(found | {place_of(one) for one in reads if one.has_rows})
 
     def within(self, scope: Scope) -> "Seen":
         """The part about these objects."""
@@ -184,6 +189,9 @@ class _Call:
         use = Use(caller=self.caller.label, function=self.function, call=self.statement.sql)
         shown = [mark for mark in self.marks if mark in text]
         self.uses = [use, *(replace(use, given=mark) for mark in shown)]
+        answer = result.answers[0].rows[0][0]
+        if answer:
+            self.uses.append(replace(use, given=str(answer), is_answer=True))
         if self.afterwards:
             after = self.watch.snapshot(result.answers[-1].rows[0])
             changes = sorted(self.watch.changes(self.before, after))
@@ -331,7 +339,7 @@ class Trials:
             runner.run(probes_of(again.values(), LIMITS.attempts_in_batch))
             uses = self._call(functions, [caller]) if functions else frozenset()
         reached = {key for key, one in again.items() if one.reached}
-        return reached | {replace(use, caller="") for use in uses}
+        return reached | {replace(use, caller="") for use in uses if not use.is_answer}
 
     def is_used(self, function: Function) -> bool:
         """Whether somebody who may do so was seen to change something by a function."""

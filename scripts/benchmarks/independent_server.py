@@ -119,10 +119,9 @@ def independent_server(
         account = accounts.current()
         found = binaries.find(major, postgres_bin, account)
         programs = binaries.executable_by(account, found, folder)
-        server = IndependentServer(
-            folder, programs, ports.free_ports(1)[0], {**_SETTINGS, **(settings or {})}
-        )
+        server = IndependentServer(folder, programs, 0, {**_SETTINGS, **(settings or {})})
         _initialize(server)
+        server.port = ports.free_ports(1)[0]  # not before: others take free ports meanwhile
         server.start()
         try:
             yield server
@@ -135,9 +134,7 @@ def standby_of(primary: IndependentServer) -> Iterator[IndependentServer]:
     """A hot standby that streams from the primary; it is removed after the block."""
     account = accounts.current()
     with _folder() as folder:
-        standby = IndependentServer(
-            folder, primary.programs, ports.free_ports(1)[0], primary.settings
-        )
+        standby = IndependentServer(folder, primary.programs, 0, primary.settings)
         command: list[str | Path] = [
             primary.programs.bin_dir / "pg_basebackup",
             "--dbname",
@@ -151,6 +148,7 @@ def standby_of(primary: IndependentServer) -> Iterator[IndependentServer]:
         done = account.run(command, timeout=120)
         if done.returncode:
             raise RuntimeError(f"pg_basebackup failed:\n{done.stdout}")
+        standby.port = ports.free_ports(1)[0]
         standby.start()
         try:
             yield standby

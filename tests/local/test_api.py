@@ -81,7 +81,7 @@ def test_a_running_api_serves_migrations_applied_later(here: Run) -> None:
     assert list(env) == NAMES
     assert status_of(env) == 404
     assert here("apply").code == 0  # the running API reloads its schema
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while status_of(env) != 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -346,7 +346,7 @@ def test_a_schema_that_does_not_exist_is_served_once_it_is_created(
             "create table later.things (); grant select on later.things to anon"
         )
     headers = {"apikey": env["ANON_KEY"], "Accept-Profile": "later"}
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while httpx.get(f"{env['REST_URL']}/things", headers=headers, timeout=20).status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)

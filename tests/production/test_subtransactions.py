@@ -21,7 +21,8 @@ cross join lateral pg_stat_get_backend_subxact(b.id) as s
 inner join pg_stat_activity as a on pg_stat_get_backend_pid(b.id) = a.pid
 where a.application_name like 'supabase-jobs%' and a.datname = current_database()
 """
-FILES = 80
+# more than a session can have without becoming slow
+FILES = 66
 COMMANDS = [
     ("verify",),
     ("apply", "--dry-run"),

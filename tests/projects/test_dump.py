@@ -68,7 +68,7 @@ def program_of(application_name: str) -> int:
     return program
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -115,7 +115,7 @@ def test_a_dump_whose_client_stands_still_is_ended_by_the_server(database: Datab
 
         thread = threading.Thread(target=run)
         thread.start()
-        wait_for(lambda: other.execute(DUMPING_AS).fetchone(), 30)
+        wait_for(lambda: other.execute(DUMPING_AS).fetchone())
         [(name,)] = other.execute(DUMPING_AS).fetchall()
         program = program_of(str(name))
         os.kill(program, signal.SIGSTOP)
@@ -298,7 +298,7 @@ def test_a_killed_process_leaves_no_session(database: Database, tmp_path: Path) 
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_for(lambda: other.execute(DUMPING).fetchone(), 30)
+        wait_for(lambda: other.execute(DUMPING).fetchone())
         ran.send_signal(signal.SIGKILL)
         ran.wait()
         wait_for(lambda: other.execute(DUMPING).fetchone() is None)

@@ -291,6 +291,9 @@ alter role authenticator set pgrst.db_aggregates_enabled = 'true';
 """,
         "create table public.notes ();",
     )
+    # a role has its settings in all databases of the server, which other tests use
+    setting = "alter role authenticator reset pgrst.db_aggregates_enabled"
+    database.server.admin.execute(setting)
     assert omissions == []
     assert one(database, "select relrowsecurity from pg_class where relname = 'notes'")
     assert one(database, "select to_regnamespace('supabase_jobs_load') is null")

@@ -69,6 +69,14 @@ def start(url: str, folder: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def wait_for(url: str, query: str, *running: subprocess.Popen[str]) -> list[tuple[object, ...]]:
+    """The rows of a query as soon as it has some, while the processes run."""
+    while not (found := rows(url, query)):
+        assert all(process.poll() is None for process in running)
+        time.sleep(0.02)
+    return found
+
+
 def wait_until_asleep(url: str) -> int:
     """Wait until a migration sleeps; returns the pid of its server process."""
     asleep = (

@@ -19,7 +19,7 @@ from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions
 from supabase_jobs.sources.files import MigrationFiles
 from tests.fix_cli import Run
 from tests.fix_db import Make, packaged
-from tests.migrations.helpers import LEDGER, rows, start, write
+from tests.migrations.helpers import LEDGER, rows, start, wait_for, write
 
 pytestmark = pytest.mark.slow
 
@@ -85,8 +85,7 @@ def test_a_dry_run_waits_for_another_runner(platform_url: str, files: Path) -> N
         holder.execute("select pg_advisory_lock(7)")
         running = start(platform_url, files)
         asleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
-        while not rows(platform_url, asleep):
-            assert running.poll() is None
+        wait_for(platform_url, asleep, running)
         waiting = start(platform_url, files, "--dry-run")
         assert waiting.stderr is not None
         said = ""
@@ -121,8 +120,7 @@ def test_a_ledger_that_push_creates_concurrently_is_used(platform_url: str, file
         )
         running = start(platform_url, files)
         waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-        while not rows(platform_url, waiting):
-            assert running.poll() is None
+        wait_for(platform_url, waiting, running)
         other.commit()
     out, err = running.communicate(timeout=30)
     assert running.returncode == 0, out + err

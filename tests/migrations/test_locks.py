@@ -10,7 +10,7 @@ import psycopg
 
 from tests.fix_cli import Run
 from tests.fix_db import packaged
-from tests.migrations.helpers import LEDGER, TABLES, rows, write
+from tests.migrations.helpers import LEDGER, TABLES, rows, wait_for, write
 
 
 def test_the_blocking_session_is_named(applied_url: str, files: Path, cli: Run) -> None:
@@ -104,8 +104,7 @@ def test_a_deadlock_is_retried(applied_url: str, files: Path) -> None:
         ]
         running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         asleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
-        while not rows(applied_url, asleep):
-            assert running.poll() is None
+        wait_for(applied_url, asleep, running)
         with suppress(psycopg.errors.DeadlockDetected):  # if the server cancels the other session
             other.execute(
                 "insert into supabase_migrations.schema_migrations (version) values"

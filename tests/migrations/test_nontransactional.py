@@ -8,7 +8,7 @@ import pytest
 
 from tests.fix_cli import Run
 from tests.fix_db import Make
-from tests.migrations.helpers import LEDGER, rows, start, write
+from tests.migrations.helpers import LEDGER, rows, start, wait_for, write
 
 INDEX = "--! transaction:false\ncreate unique index concurrently {} on public.t (id);\n"
 
@@ -112,8 +112,7 @@ def test_a_killed_run_is_resumed(applied_url: str, files: Path, cli: Run) -> Non
         writer.execute("insert into public.t values (3)")  # the index waits for this transaction
         running = start(applied_url, files)
         waiting = "select pid from pg_stat_activity where query like '%concurrently once%' and wait_event_type = 'Lock'"
-        while not (processes := rows(applied_url, waiting)):
-            assert running.poll() is None
+        processes = wait_for(applied_url, waiting, running)
         running.kill()
         running.communicate(timeout=10)
         rows(applied_url, f"select pg_terminate_backend({processes[0][0]}, 5000)")
@@ -132,8 +131,7 @@ def test_only_one_runner_applies_the_file(
         writer.execute("insert into public.t values (3)")
         both = [start(url, files), start(applied_url, files)]
         waiting = "select pid from pg_stat_activity where query like '%concurrently once%' and wait_event_type = 'Lock'"
-        while not rows(applied_url, waiting):
-            assert all(r.poll() is None for r in both)
+        wait_for(applied_url, waiting, *both)
         writer.commit()
     ended = [r.communicate(timeout=60) for r in both]
     assert [r.returncode for r in both] == [0, 0], ended
@@ -209,8 +207,7 @@ def test_a_lost_connection_reports_a_half_done_file(applied_url: str, files: Pat
         writer.execute("insert into public.t values (3)")
         running = start(applied_url, files)
         waiting = "select pid from pg_stat_activity where query like '%concurrently once%' and wait_event_type = 'Lock'"
-        while not (processes := rows(applied_url, waiting)):
-            assert running.poll() is None
+        processes = wait_for(applied_url, waiting, running)
         rows(applied_url, f"select pg_terminate_backend({processes[0][0]}, 5000)")
         out, _ = running.communicate(timeout=30)
     assert running.returncode == 7

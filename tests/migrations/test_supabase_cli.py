@@ -116,7 +116,7 @@ def test_apply_and_push_write_identical_ledger_rows(
             "drop function migrate_guest_jobs, cleanup_old_jobs, cleanup_inactive_guests"
         )
         connection.execute("drop function complete_job, complete_jobs, fail_job, fail_jobs")
-        connection.execute("drop function complete_and_claim, heartbeat_job, requeue_stale_jobs")
+        connection.execute("drop function heartbeat_job, requeue_stale_jobs")
     pushed = each_supabase("db", "push", "--yes", url=platform_url, cwd=there)
     assert pushed.code == 0, pushed.err
     assert rows(platform_url, LEDGER) == written_by_apply

@@ -128,7 +128,10 @@ def test_verify_reports_the_documented_findings(
 def test_dependent_objects_are_listed(applied_url: str) -> None:
     depends = BLOCKS["depends"]
     known = query(applied_url, depends)
-    assert {what.split("(")[0] for (what,) in known} == {"function claim_jobs"}
+    assert {what.split("(")[0] for (what,) in known} == {
+        "function claim_jobs",
+        "function complete_and_claim",
+    }
     query(
         applied_url,
         "create view public.v as select id from public.async_jobs;"

@@ -316,6 +316,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         repairs=together,
         performance=slow,
         settled=world.settled,
+        meanings={caller.label: caller.meaning for caller in everyone},
     )
 
 

@@ -8,7 +8,7 @@ from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of, place, remove
-from supabase_jobs.audit.rows.plan import Plan
+from supabase_jobs.audit.rows.plan import Membership, Plan
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Standing, Tenant, User
 from supabase_jobs.session.caller import Caller
 
@@ -44,6 +44,17 @@ from supabase_jobs.session.caller import Caller
     "service",
 )
 
+
+_MEANINGS = {
+    ANON: "without signing in",
+    NEWCOMER: "signed in, without rows",
+    STRANGER: "signed in, with rows of their own",
+    ANONYMOUS: "signed in anonymously, with rows of their own",
+    OWNER: "the user whose rows they are",
+    FORGER: "signed in, with rows of their own, and user_metadata of their choice",
+    DECLARED: "a caller of audit.toml",
+    SERVICE: "the backend",
+}
 
 # the outsiders, from the most to the least general
 OUTSIDERS = (
@@ -108,11 +119,48 @@ class Persona(Caller):
         """Whether the caller was a member of the group, or has not accepted the membership yet."""
         return self.kind in (FORMER, INVITED)
 
+    @property
+    def meaning(self) -> str:
+        """Who the caller is, in words."""
+        user = self.user
+        if self.role == "anon" and self.kind != ANON:
+            return "without signing in, with this header"
+        if user is None or (self.kind in _MEANINGS and user.membership is None):
+            return _MEANINGS[self.kind]
+        if user.membership is not None:
+            return _meaning_of_member(self, user, user.membership)
+        if user.post is not None:
+            return f"a user whose row in {user.post.relation.name} has {user.post.name}"
+        if user.link is not None:
+            relation, column = user.link
+            return f"the user whom {relation.name}.{column} names"
+        if user.state is not None:
+            return f"a user whose row in {user.state.relation.name} has: {user.state.part}"
+        if self.kind == MEMBER:
+            return "another user of the owner's group"
+        return f"a {self.label}"
+
     def own_row(self, oid: int) -> Row | None:
         """The caller's own row of a table."""
         if self.user is None:
             return None
         return self.user.rows.get(oid)
+
+
+def _meaning_of_member(caller: Persona, user: User, membership: Membership) -> str:
+    """Who a member is, by the table of memberships."""
+    table, role = membership.relation.name, user.role
+    if caller.kind == FORMER:
+        return f"a member by {table} whose membership has ended"
+    if caller.kind == INVITED:
+        return f"a person who has not accepted a membership by {table}"
+    if user.standing is not None:
+        return f"a member by {table} with {membership.state(*user.standing)}"
+    if caller.kind == STRANGER:
+        return f"a member of another group whose role in {table} is {role}"
+    if user.in_both:
+        return f"a member by {table} who has a stronger role in another group"
+    return f"a member whose role in {table} is {role}" if role else f"a member by {table}"
 
 
 def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Persona]:

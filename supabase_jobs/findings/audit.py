@@ -161,7 +161,7 @@ class Audit:
     of the default privileges, "on" or "off", if it is known. `repairs` are the
     proven ones together, if they were asked for. `performance` is what makes requests slow; its
     warnings fail nothing. `settled` are the callers whose membership has the state that was found
-    by trying, instead of the one in which it begins.
+    by trying, instead of the one in which it begins. `meanings` says of each caller who it is.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -185,6 +185,7 @@ class Audit:
     repairs: Repairs | None = None
     performance: tuple[AuditFinding, ...] = ()
     settled: frozenset[str] = frozenset()
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

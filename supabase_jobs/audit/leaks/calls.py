@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
+from supabase_jobs.audit.probes.attempt import GROUP, OWN
 from supabase_jobs.findings import Explanation, Severity, as_comment
 
 # of guards: insufficient_privilege, raise exception, and statuses of the API such as PT403
@@ -49,6 +50,20 @@ def refuses_insiders(facts: Facts, function: str) -> bool:
             label = called.actor.label
             ended[label] = ended.get(label, True) and called.sqlstate != ""
     return any(ended.values())
+
+
+def is_for_members(facts: Facts, called: Called, actions: Sequence[str]) -> bool:
+    """Whether a function is how members do something: it refuses outsiders, and nobody of their
+    group does it with the rows directly.
+    """
+    if called.actor.kind != MEMBER:
+        return False
+    others = [one for one in facts.calls if one.function == called.function]
+    outside = [one for one in others if one.actor.is_outsider]
+    if any(map(_reaches, outside)) or not any(map(is_refused, outside)):
+        return False
+    direct = [t for label in (*called.changed, *called.shown) for t in facts.of_table(label)]
+    return not any(t.reached and t.action in actions and t.whose in (OWN, GROUP) for t in direct)
 
 
 def _reaches(called: Called) -> bool:

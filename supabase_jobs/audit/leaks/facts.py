@@ -202,7 +202,8 @@ class Tried:
     row that has no user, claim or header. `refers_to` are the rows to which an inserted row refers,
     or an updated one by its column, `below` those above an existing row. `names` are the columns
     with the caller as their default to which an inserted row gives another user. `decided_by` is
-    the role that each user has, or the post, without which the action is refused. `takes_role` is
+    the role that each user has, or the post, without which the action is refused, `by_role` that
+    in the caller's own group, such as `manager of members`. `takes_role` is
     the most powerful role of a group, if an inserted membership of the caller has it and there are
     weaker ones.
     """
@@ -230,6 +231,7 @@ class Tried:
     below: Sequence[int]
     names: Sequence[str]
     decided_by: str
+    by_role: str
     takes_role: str
 
     @property
@@ -921,6 +923,7 @@ class _Reader:
             below=[] if attempt.action == INSERT else self._above(attempt.row, rows),
             names=_named(attempt),
             decided_by=attempt.decided_by,
+            by_role=attempt.by_role,
             takes_role=self._taken_role(attempt),
         )
 

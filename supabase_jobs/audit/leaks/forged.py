@@ -8,7 +8,17 @@ from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
-from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
+from supabase_jobs.audit.leaks.leak import (
+    DOES,
+    Kind,
+    Question,
+    ShownLeak,
+    any_user,
+    question,
+    shown,
+    who,
+    who_writes,
+)
 from supabase_jobs.audit.leaks.write import writes_of_other_tenants
 from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, JOIN, OTHER, OWN, SELECT
 from supabase_jobs.findings import Severity
@@ -51,7 +61,7 @@ def _in_the_name_of_another(
             continue
         table, is_read = tried.table, _is_read_by_others(group)
         if _is_of_a_role(group) or _is_refused_to_others(group) or _names_receiver(group, table):
-            message = f"{who(tried.actor)} add rows to {{}} that name another user. May they?"
+            message = f"{who_writes(tried)} add rows to {{}} that name another user. May they?"
             yield question(KIND, tried, table.label, table.label, message)
         elif table.names_owner or is_read:
             # one row per user is about that user: the staff may add it
@@ -60,7 +70,7 @@ def _in_the_name_of_another(
             message = "Any signed-in user can add rows in another user's name"
             yield shown(KIND, severity, tried, message)
         else:
-            message = "Any signed-in user can add rows to {} that name another user. May they?"
+            message = f"{any_user(tried)} add rows to {{}} that name another user. May they?"
             yield question(KIND, tried, table.label, table.label, message)
         return
 

@@ -4,22 +4,27 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.catalog import USERS
-from supabase_jobs.audit.leaks.calls import asked, leak
+from supabase_jobs.audit.leaks.answers import question
+from supabase_jobs.audit.leaks.calls import asked, is_for_members, leak, refuses_insiders
 from supabase_jobs.audit.leaks.facts import Called, Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
+from supabase_jobs.audit.probes.attempt import SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-reads",
-    severities=(Severity.ERROR, Severity.WARNING),
+    severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence="A function returns rows that the tables refuse to its caller.",
 )
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function."""
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each function; a question about those that ask which member calls them."""
     for called in asked(facts):
-        if called.shown:
+        is_asked = refuses_insiders(facts, called.function)
+        if called.shown and (is_asked or is_for_members(facts, called, (SELECT,))):
+            yield question(KIND, called, "read rows of others by")
+        elif called.shown:
             severity = _severity(facts, called)
             yield leak(KIND, severity, called, "read rows of others", called.shown)
 

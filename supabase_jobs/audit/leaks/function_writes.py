@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.leaks.answers import question
-from supabase_jobs.audit.leaks.calls import asked, leak, refuses_insiders
+from supabase_jobs.audit.leaks.calls import asked, is_for_members, leak, refuses_insiders
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
+from supabase_jobs.audit.probes.attempt import DELETE, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -23,7 +24,8 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     known = {called.function for called in facts.calls if called.changed}
     certain = {called.function for called in facts.calls if called.changed and not called.is_pair}
     for called in asked(facts):
-        if called.changed and refuses_insiders(facts, called.function):
+        is_asked = refuses_insiders(facts, called.function)
+        if called.changed and (is_asked or is_for_members(facts, called, (UPDATE, DELETE))):
             yield question(KIND, called, "change or delete rows of others by")
         elif called.changed and facts.are_found_by_id_only(called):
             does = "change or delete rows of nobody, with an id that only the staff can read, by"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import NEWCOMER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
+from supabase_jobs.audit.leaks.leak import Kind, Question, question, who_writes
 from supabase_jobs.audit.probes.attempt import BELOW, GROUP, INSERT, JOIN, OTHER, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -26,7 +26,7 @@ def find(facts: Facts) -> Iterator[Question]:
                 if facts.tables[parent].per_user or parent == tried.table.label:
                     continue  # a person, who is named, or an answer
                 message = (
-                    f"{who(tried.actor)} {verb} rows of {{}} below rows of others in {parent}."
+                    f"{who_writes(tried)} {verb} rows of {{}} below rows of others in {parent}."
                     " May they?"
                 )
                 yield question(KIND, tried, parent, tried.table.label, message)

@@ -29,7 +29,16 @@ from enum import Enum, auto
 
 from supabase_jobs.audit.callers import MEMBER, OWNER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
-from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
+from supabase_jobs.audit.leaks.leak import (
+    Kind,
+    Question,
+    ShownLeak,
+    any_user,
+    question,
+    shown,
+    who,
+    who_writes,
+)
 from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
@@ -146,7 +155,7 @@ def _of_given_rows(facts: Facts, table: Table) -> Iterator[Question]:
         if not changes_own(one) or one.is_state or _inserts(facts, one):
             continue
         if one.column in table.started or facts.words.paid_columns.matches(one.column):
-            message = f"Any signed-in user can change {{}} of their own rows in {table.label},"
+            message = f"{any_user(one)} change {{}} of their own rows in {table.label},"
             message += " which they cannot insert. May they?"
             yield question(KIND, one, table.label, one.column, message)
 
@@ -177,7 +186,7 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
             yield question(KIND, one, table.label, one.column, message)
         if not is_chosen or one.column in seen or one.actor.kind != STRANGER:
             continue
-        message = f"Any signed-in user can choose {{}} of new rows in {table.label}. May they?"
+        message = f"{any_user(one)} choose {{}} of new rows in {table.label}. May they?"
         if one.column in changed:
             if one.column in asked:
                 seen.add(one.column)
@@ -193,7 +202,7 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
         seen.add(one.column)
         if meaning is not _Meaning.STATE and _is_kept(facts, table, one):
             message = (
-                f"Any signed-in user can choose {one.column} of a new row, although they cannot"
+                f"{any_user(one)} choose {one.column} of a new row, although they cannot"
                 f" change it: INSERT into {table.name}.{one.column}"
             )
             yield shown(KIND, Severity.WARNING, one, message)
@@ -233,9 +242,10 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
     if severity is None:
         yield from _of_managed(facts, tried)
         return
-    if table.names_owner and not table.updating:  # not as the user whom the row names
+    # not as the user whom the row names
+    if tried.by_role or (table.names_owner and not table.updating):
         message = (
-            f"{who(tried.actor)} change {{}} of rows in {table.label} by a role. May they decide"
+            f"{who_writes(tried)} change {{}} of rows in {table.label} by a role. May they decide"
             " about their own?"
         )
         yield question(KIND, tried, f"{table.label}:{UPDATE}", tried.column, message)
@@ -243,7 +253,7 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
     sentences = evidence.sentences
     why = f", although {' and '.join(sentences)}" if sentences else ""
     message = (
-        f"Any signed-in user can change {tried.column} of their own rows{why}: UPDATE of"
+        f"{any_user(tried)} change {tried.column} of their own rows{why}: UPDATE of"
         f" {table.name}.{tried.column}"
     )
     yield shown(KIND, severity, tried, message)
@@ -264,12 +274,12 @@ def _of_set_column(tried: Tried) -> ShownLeak | Question:
     table = tried.table
     if tried.column in table.numbers:
         message = (
-            f"Any signed-in user can change {tried.column} of their own rows, although a trigger"
+            f"{any_user(tried)} change {tried.column} of their own rows, although a trigger"
             f" sets it in new rows: UPDATE of {table.name}.{tried.column}"
         )
         return shown(KIND, Severity.WARNING, tried, message)
     message = (
-        f"Any signed-in user can change {{}} of their own rows in {table.label}, which a trigger"
+        f"{any_user(tried)} change {{}} of their own rows in {table.label}, which a trigger"
         " sets in new rows. May they?"
     )
     return question(KIND, tried, table.label, tried.column, message)
@@ -280,7 +290,7 @@ def _of_managed(facts: Facts, tried: Tried) -> Iterator[Question]:
     label = tried.table.label
     if tried.column in tried.table.managed and not _is_limited(facts, tried):
         message = (
-            f"Any signed-in user can change {{}} of their own rows in {label}, which functions of"
+            f"{any_user(tried)} change {{}} of their own rows in {label}, which functions of"
             " the project set, too. May they?"
         )
         yield question(KIND, tried, label, tried.column, message)

@@ -39,6 +39,8 @@ _CONDITION = re.compile(r"\bif\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
 _NEW = re.compile(r"\bnew\.(\w+)", re.IGNORECASE)
 # types of columns that may hold a user's id where no policy and no foreign key shows it
 _USER_TYPES = ("uuid", "text", "varchar")
+# the operators of comparisons that order values
+_ORDERING = ("<", "<=", ">", ">=")
 
 
 @dataclass
@@ -53,8 +55,10 @@ class Usage:
     each claim to those that COALESCE takes before it. `literals` maps
     columns to constants, `selected` to those that only the result of a function is compared with,
     `equal` to those that a condition demands, and `inserted` to those that functions insert, such
-    as the role of who founds a group. `acted_on` maps columns to the triggers of their table with
-    the rights of their owner that change other tables on a condition about them. `hashing` maps
+    as the role of who founds a group. `ascending` are those with an enum whose later labels have
+    the rights of the labels before them: role >= 'editor'. `acted_on` maps columns to the triggers
+    of their table with the rights of their owner that change other tables on a condition about
+    them. `hashing` maps
     columns that hold a hash of a header to the functions, as in `Header`. `reads` maps each
     relation to the tables that its policies, functions or view definition read, directly or not.
     `function_reads` maps each function to the tables that
@@ -91,6 +95,7 @@ class Usage:
     selected: dict[ColumnKey, list[str]] = field(default_factory=dict)
     equal: dict[ColumnKey, list[str]] = field(default_factory=dict)
     inserted: dict[ColumnKey, list[str]] = field(default_factory=dict)
+    ascending: set[ColumnKey] = field(default_factory=set)
     acted_on: dict[ColumnKey, list[str]] = field(default_factory=dict)
     reads: dict[int, set[int]] = field(default_factory=dict)
     function_reads: dict[int, set[int]] = field(default_factory=dict)
@@ -170,6 +175,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         (found.nulls, other.nulls),
         (found.presences, other.presences),
         (found.without_value, other.without_value),
+        (found.ascending, other.ascending),
     ):
         into |= keys(given)
     for column, others in other.together.items():
@@ -443,15 +449,29 @@ class _Reader:
 
     def _note(self, tree: Any, relation: Relation | None) -> None:
         for comparison in expressions.comparisons(tree, self._lookup):
+            self._note_order(comparison, relation)
             for left, right in _both_ways(comparison):
                 self._note_pair(comparison, left, right, relation)
 
+    def _note_order(self, comparison: Comparison, relation: Relation | None) -> None:
+        """Note a column with an enum of which more than a label is enough."""
+        sides = ((comparison.left, (">", ">=")), (comparison.right, ("<", "<=")))
+        for side, operators in sides:
+            if isinstance(side, Reference) and comparison.operator in operators:
+                key = self._column(side, comparison.scopes, relation)
+                if key is not None and self._is_enum(key):
+                    self._usage.ascending.add(key)
+
+    def _is_enum(self, key: ColumnKey) -> bool:
+        oid, name = key
+        return self._catalog.by_oid[oid].by_name[name].typtype == "e"
+
     def _note_arguments(self, function: Function) -> None:
         """Note the columns that a function compares with its arguments: those by which it looks a
-        row up.
+        row up, and those with an enum that it orders.
         """
         for comparison in expressions.comparisons(self._bodies[function.oid], self._lookup):
-            if comparison.operator != "=":
+            if comparison.operator not in ("=", *_ORDERING):
                 continue
             for left, right in _both_ways(comparison):
                 if not isinstance(left, Reference) or not isinstance(right, Reference):
@@ -462,7 +482,7 @@ class _Reader:
                 if not name:
                     continue
                 key = self._column(left, comparison.scopes, None)
-                if key is not None:
+                if key is not None and (comparison.operator == "=" or self._is_enum(key)):
                     known = self._usage.arguments.setdefault((function.oid, name), [])
                     _extend(known, [key])
         for target, column, node in expressions.inserted(self._bodies[function.oid]):
@@ -593,7 +613,7 @@ class _Reader:
             found.presences.add(key)
         elif isinstance(other, Literal):
             known = found.literals.setdefault(key, [])
-            if operator in ("=", "<>"):
+            if operator in ("=", "<>") or self._is_enum(key):
                 _extend(known, [other.text])
             if operator == "=":
                 _extend(found.equal.setdefault(key, []), [other.text])

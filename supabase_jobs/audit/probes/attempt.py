@@ -98,7 +98,8 @@ class Attempt:
     `sent` is the action as a value, None if a missing privilege denies it. The statements `before`
     and `after` it may count rows; then `effect` reads the outcome from the answers. `column` and
     `value` belong to an update. `decided_by` is the role that each user has, such as
-    `profiles.role = staff`, without which the action is refused. `others` are the tables and
+    `profiles.role = staff`, without which the action is refused, `by_role` the one in its own
+    group, such as `manager of members`. `others` are the tables and
     actions of its statements before and after the action. A policy has accepted a row that violates
     only a constraint, or that only a foreign key of other rows keeps.
     """
@@ -119,6 +120,7 @@ class Attempt:
     answers: Sequence[Any] = ()
     name: str = ""
     decided_by: str = ""
+    by_role: str = ""
     others: Sequence[tuple[Relation, str]] = ()
 
     @property

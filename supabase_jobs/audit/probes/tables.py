@@ -65,6 +65,8 @@ from supabase_jobs.session.impersonation import SET, Impersonation, own_role
 from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
 
 _Effect = Callable[[Sequence[Any]], bool]
+# the caller, by its identity, the table and the action
+_Write = tuple[int, int, str]
 _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
 
 
@@ -157,6 +159,7 @@ class Probes:
         self._send(list(self._decided()))
         self._decide_about_own()
         self._find_deciding_roles()
+        self._find_roles_in_groups()
 
     # -------------------------------------------------------------------------------------------
     # sending
@@ -1162,6 +1165,56 @@ class Probes:
             if control.outcome in (HIDDEN, DENIED, VIOLATES):
                 attempt.decided_by = label
 
+    def _find_roles_in_groups(self) -> None:
+        """Note the role in their own group without which users do not write rows of their own,
+        where only somebody else gives it. One write of each table shows that.
+        """
+        known: set[_Write] = set()
+        controls: list[tuple[_Write, str, Attempt]] = []
+        for attempt in self.attempts:
+            write = _write_of(attempt)
+            is_own = attempt.whose == OWN and attempt.reached and attempt.sent is not None
+            is_own &= attempt.caller.kind == STRANGER and attempt.error is None
+            if not is_own or attempt.action not in (INSERT, UPDATE) or write in known:
+                continue
+            known.add(write)
+            read = self._plan.usage.reads.get(attempt.relation.oid, ())
+            for membership, own in self._strongest_of_groups:
+                role = membership.role or ""
+                if membership.relation.oid in read and attempt.relation is not own.relation:
+                    user = {membership.user: own.values[membership.user]}
+                    weaker = {role: membership.weakest}
+                    change = statements.update_where(own.relation, user, weaker)
+                    label = f"{own.values[role]} of {own.relation.name}"
+                    controls.append((write, label, self._after(attempt, change)))
+        self._run_unrecorded([control for _, _, control in controls])
+        closed = (HIDDEN, DENIED, VIOLATES)
+        roles = {write: label for write, label, one in controls if one.outcome in closed}
+        for attempt in self.attempts:
+            attempt.by_role = roles.get(_write_of(attempt), "")
+
+    @cached_property
+    def _strongest_of_groups(self) -> list[tuple[Membership, Row]]:
+        """The memberships of the owner of the other tenant with a role that has weaker ones, that
+        no function gives, and with which nobody joins.
+        """
+        filled = set[int]().union(*self._plan.usage.adds.values())
+        joined = {
+            (attempt.relation.oid, value)
+            for attempt in self.attempts
+            if attempt.name == JOIN and attempt.reached and attempt.caller.is_outsider
+            for value in attempt.written.values()
+        }
+        found = []
+        for oid, membership in self._plan.memberships.items():
+            own = self._world.b.rows.get(oid)
+            if own is None or membership.role is None or oid in filled:
+                continue
+            value = own.values[membership.role]
+            if membership.weakest not in (None, value) and (oid, value) not in joined:
+                found.append((membership, own))
+        return found
+
     def _roles_of_everybody(self) -> list[_Role]:
         """The roles in the row that each user has, if policies of other tables read them."""
         if self._everybody is not None:
@@ -1376,6 +1429,10 @@ class Probes:
 
     def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:
         self._try(sorted(attempts, key=lambda a: id(a.caller)))
+
+
+def _write_of(attempt: Attempt) -> _Write:
+    return id(attempt.caller), attempt.relation.oid, attempt.action
 
 
 def _default_of(column: Column) -> str | None:

@@ -230,41 +230,13 @@ def _closing(result: Audit) -> str:
     return f"{text}; {coverage(result)}, {result.milliseconds / 1000:.1f} s"
 
 
-_WHO = {
-    "anon": "without signing in",
-    "newcomer": "signed in, without rows",
-    "stranger": "signed in, with rows of their own",
-    "owner": "the user whose rows they are",
-    "service_role": "the backend",
-}
-
-
 def _explained_callers(result: Audit) -> Iterator[str]:
     """The callers that the fixes name, in one line."""
     callers = {label for finding in result.findings for label in finding.callers}
     named = [label for label in result.callers if label in callers]
     if named:
-        said = "; ".join(f"{label}: {_meaning(label, result)}" for label in named)
+        said = "; ".join(f"{label}: {result.meanings[label]}" for label in named)
         yield f"callers: {said}"
-
-
-def _meaning(label: str, result: Audit) -> str:
-    """A caller in words."""
-    if label in _WHO:
-        return _WHO[label]
-    what, _, table = label.rpartition(" of ")
-    columns = [
-        relation.columns
-        for name, relation in result.relations.items()
-        if name.partition(".")[2] == table
-    ]
-    if what == "member":
-        return f"a member of the group by {table}"
-    if what == "former member":
-        return f"a member by {table} whose membership has ended"
-    if any(what in names for names in columns):
-        return f"the user whom {table}.{what} names"
-    return f"a member whose role in {table} is {what}" if table else "a caller of audit.toml"
 
 
 # -------------------------------------------------------------------------------------------------

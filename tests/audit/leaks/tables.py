@@ -128,6 +128,7 @@ _TRIED: Mapping[str, Any] = {
     "below": [],
     "names": [],
     "decided_by": "",
+    "by_role": "",
     "takes_role": "",
 }
 _NO_ROWS: Mapping[str, Any] = {

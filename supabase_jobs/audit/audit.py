@@ -12,7 +12,7 @@ from psycopg import errors
 
 from supabase_jobs.audit import access, callers, catalog, summary, token_hook
 from supabase_jobs.audit.baseline import OUTSIDERS, Access, deviation_id, wider
-from supabase_jobs.audit.callers import SERVICE
+from supabase_jobs.audit.callers import OWNER, SERVICE
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
 from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
@@ -39,6 +39,7 @@ from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import add_states
 from supabase_jobs.audit.probes import standings, topics
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, AnyAttempt, Attempt
+from supabase_jobs.audit.probes.attempt import NONE as NOBODY
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
@@ -488,17 +489,23 @@ def _recursive(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
 
 
 def _unsatisfied(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
-    """Tables whose policies for reading no caller of the audit satisfies: that nobody reads them is
-    not known.
+    """Tables whose policies for reading no caller of the audit satisfies, or only one with rows in
+    all tables, although a row belongs to nobody: who reads them is not known.
     """
     selects = [a for a in attempts if a.action == SELECT and a.caller.kind != SERVICE]
     known = {a.relation.oid for a in selects if a.reached or a.error is not None}
+    others = {
+        a.relation.oid
+        for a in selects
+        if a.error is not None or (a.reached and not (a.caller.kind == OWNER and a.whose == NOBODY))
+    }
     for relation in dict.fromkeys(a.relation for a in selects if not a.relation.is_storage):
         roles = [r for r in API_USERS if relation.may(r, "SELECT")]
         policies = [p for p in relation.policies if _may_admit(p, roles)]
-        if policies and relation.oid not in known:
+        if policies and relation.oid not in others:
             names = ", ".join(f'policy "{policy.name}"' for policy in policies)
-            why = f"no caller of the audit can read a row by {names}"
+            who = "no caller" if relation.oid not in known else "only the owner of all rows"
+            why = f"{who} of the audit can read a row by {names}"
             help_ = "Describe a caller who satisfies it under [callers] in supabase/audit.toml."
             yield NotTested(relation.label, why, help_)
 

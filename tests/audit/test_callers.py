@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.callers import ANONYMOUS_SIGN_IN
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from tests.audit.conftest import run_audit
@@ -181,3 +182,45 @@ def test_user_metadata_opens_tables_without_an_owner(project: Connection) -> Non
     assert not [
         f for f in run_audit(project, repairs=False).findings if f.severity is Severity.ERROR
     ]
+
+
+SAID = """
+create table public.crews (id bigint generated always as identity primary key, name text);
+create table public.sailors (
+  crew bigint not null references public.crews, sailor uuid not null references auth.users,
+  role text not null check (role in ('captain', 'cook')), status text not null default 'aboard',
+  left_on date, primary key (crew, sailor)
+);
+create table public.pilots (sailor uuid primary key references auth.users, licence text not null default 'none');
+create table public.logs (id bigint generated always as identity primary key, crew bigint references public.crews);
+alter table public.crews enable row level security;
+alter table public.sailors enable row level security;
+alter table public.pilots enable row level security;
+alter table public.logs enable row level security;
+create policy "own" on public.sailors for select to authenticated using (sailor = auth.uid());
+create policy "aboard" on public.crews for select to authenticated using (id in (
+  select crew from public.sailors where sailor = auth.uid() and role in ('captain', 'cook') and left_on is null));
+create policy "pilots" on public.logs for select to authenticated using (exists (
+  select from public.pilots where sailor = auth.uid() and licence = 'sea'));
+create policy "own" on public.pilots for all to authenticated using (sailor = auth.uid());
+create policy "guests" on public.logs for select to anon using (auth.jwt() ->> 'is_anonymous' is not null);
+"""
+
+
+def test_each_caller_is_said_in_words(todos: Connection) -> None:
+    todos.execute(SAID.encode())
+    meanings = run_audit(todos, repairs=False).meanings
+    expected = {
+        "anon": "without signing in",
+        "owner": "the user whose rows they are",
+        "cook of sailors": "a member whose role in sailors is cook",
+        "former member of sailors": "a member by sailors whose membership has ended",
+        "cook of sailors in another group": "a member of another group whose role in sailors is cook",
+        "member of two groups in sailors": "a member by sailors who has a stronger role in another group",
+        "user with pilots: licence = sea": "a user whose row in pilots has: licence = sea",
+        ANONYMOUS_SIGN_IN: "signed in anonymously, with rows of their own",
+    }
+    assert {label: meanings.get(label) for label in expected} == expected
+    assert [
+        text for text in meanings.values() if not text or text.endswith(("is ", "is None"))
+    ] == []

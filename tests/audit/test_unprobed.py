@@ -133,3 +133,28 @@ def test_policy_that_no_caller_satisfies_is_not_tested(project: Connection) -> N
     project.execute(UNSATISFIED.encode())
     found = {one.object: one.why for one in run_audit(project, repairs=False).not_tested}
     assert found == {"public.logs": 'no caller of the audit can read a row by policy "crew"'}
+
+
+UNITS = """
+create table public.persons (id bigint generated always as identity primary key, account uuid references auth.users);
+create table public.units (id bigint generated always as identity primary key, name text not null);
+create table public.tenancies (
+  person bigint not null references public.persons, unit bigint not null references public.units
+);
+alter table public.persons enable row level security;
+alter table public.units enable row level security;
+alter table public.tenancies enable row level security;
+create policy "tenants" on public.units for select to authenticated using (id in (
+  select t.unit from public.tenancies as t join public.persons as p on p.id = t.person where p.account = auth.uid()));
+create policy "own" on public.persons for select to authenticated using (account = auth.uid());
+create policy "own" on public.tenancies for select to authenticated using (
+  person in (select p.id from public.persons as p where p.account = auth.uid()));
+"""
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_table_that_only_the_owner_of_all_rows_reads_is_not_tested(project: Connection) -> None:
+    project.execute(UNITS.encode())
+    found = {item.object: item.why for item in run_audit(project, repairs=False).not_tested}
+    reader = "only the owner of all rows of the audit"
+    assert found == {"public.units": f'{reader} can read a row by policy "tenants"'}

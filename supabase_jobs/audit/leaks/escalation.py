@@ -51,7 +51,8 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             f"{DOES[o.action]} {o.table}" for o in group if o.write.actor is write.actor
         )
         gain = f"gain access: after {_step(write)} they can {some(list(gained))}"
-        if facts.gives_roles(write) or _joins_part(facts, write):
+        is_right = facts.gives_roles(write) or _joins_part(facts, write)
+        if is_right or _appoints(facts, write):
             topic = write.table.label
             yield question(KIND, write, topic, topic, f"{who(write.actor)} {gain}. May they?")
         else:
@@ -81,6 +82,24 @@ def _joins_part(facts: Facts, write: Tried) -> bool:
         if t.actor is write.actor and t.action == SELECT and t.reached
     }
     return all(row in reads for row in write.refers_to)
+
+
+def _appoints(facts: Facts, write: Tried) -> bool:
+    """Whether a role of a group adds members to another table of memberships, such as an
+    administrator the owners of flats, and the other roles of its group do not.
+    """
+    membership = write.actor.membership
+    is_join = write.action == INSERT and write.table.is_membership
+    if not is_join or membership is None or not membership.role:
+        return False
+    reached: dict[str | None, bool] = {}
+    for tried in facts.of_table(write.table.label):
+        other = tried.actor.membership
+        if tried.action == INSERT and other is not None and other.table == membership.table:
+            reached[other.role] = reached.get(other.role, False) or tried.reached
+    reached.pop(membership.role, None)
+    is_other = membership.table != write.table.label
+    return is_other and bool(reached) and not any(reached.values())
 
 
 def _lasting(facts: Facts) -> list[Opened]:

@@ -80,8 +80,8 @@ class Actor:
     """A caller. `kind` and `label` are those of callers.Persona, `role` is the database role.
 
     `link` is the table by which a user without a membership belongs to the owner's rows, or ''.
-    `remedy` says which rows a policy must ignore to end the access of a former member; '' for
-    others.
+    `remedy` says which rows a policy must ignore to end the access of a former member, and `mark`
+    is the column of the membership that says so; '' for others.
     """
 
     label: str
@@ -91,6 +91,7 @@ class Actor:
     link: str
     membership: Membership | None
     remedy: str
+    mark: str
 
     @property
     def is_linked(self) -> bool:
@@ -442,8 +443,9 @@ class Sequenced:
 @dataclass(frozen=True)
 class Facts:
     """All facts of an audit. Anyone can read the files of `public_buckets` by a URL.
-    `calls_of_staff` are those of users whose rights follow from a row of their own, such as one of
-    `staff`; members call among the others.
+    `topmost` are the roles with the rights of all others, by the order of their type, as
+    `decided_by` names them. `calls_of_staff` are those of users whose rights follow from a row of
+    their own, such as one of `staff`; members call among the others.
     """
 
     words: Words
@@ -461,6 +463,7 @@ class Facts:
     sequences: Sequence[Sequenced] = field(default=())
     refusals: Sequence[Refusal] = ()
     captured_names: Sequence[CapturedName] = ()
+    topmost: Collection[str] = ()
 
     @cached_property
     def objects(self) -> Mapping[str, Sequence[Tried]]:
@@ -740,6 +743,7 @@ class _Reader:
                 if s.schema in self._catalog.served
             ],
             unread_times=list(self._unread_times()),
+            topmost={self._topmost(*key) for key in self._plan.usage.ascending},
             refusals=list(
                 refusals.find(
                     self._catalog,
@@ -761,6 +765,10 @@ class _Reader:
         for function in self._catalog.functions:
             if function.definer or function.signature in self._helpers:
                 yield from captured_names.of_function(self._catalog, function)
+
+    def _topmost(self, oid: int, column: str) -> str:
+        relation = self._catalog.by_oid[oid]
+        return f"{relation.name}.{column} = {relation.by_name[column].labels[-1]}"
 
     def _unread_times(self) -> Iterator[UnreadTime]:
         plan = self._plan
@@ -790,6 +798,7 @@ class _Reader:
                 link="" if user is None or user.link is None else user.link[0].label,
                 membership=membership,
                 remedy="" if caller.ended is None else caller.ended.advice,
+                mark="" if caller.ended is None else caller.ended.column,
             )
         return self._actors[id(caller)]
 

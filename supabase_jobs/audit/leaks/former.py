@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.callers import INVITED
+from supabase_jobs.audit.callers import FORMER, INVITED, MEMBER, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.read import reads_of_others
-from supabase_jobs.audit.probes.attempt import INSERT, JOIN
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -18,6 +18,8 @@ KIND = Kind(
 
 def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each object that no more general outsider reads."""
+    for label in facts.tables:
+        yield from _returns(facts, label)
     for group in facts.objects.values():
         table = group[0].table
         reads = reads_of_others(group)
@@ -34,6 +36,27 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             message = f"{who(read.actor)} {when} read rows of {{}}. Is that intended?"
             decides = membership.table if membership else ""
             yield question(KIND, read, decides, table.label, message)
+
+
+def _returns(facts: Facts, label: str) -> Iterator[ShownLeak]:
+    """A membership that others have ended, and that its user deletes and adds again."""
+    tried = facts.of_table(label)
+    joins = [t for t in tried if t.name == JOIN and t.reached and t.actor.kind == NEWCOMER]
+    for one in tried:
+        is_own = one.whose == OWN and one.action == DELETE and one.reached and not one.failed
+        membership = one.actor.membership
+        is_of_table = membership is not None and membership.table == label
+        if not joins or not is_own or one.actor.kind != FORMER or not is_of_table:
+            continue
+        ends = [t for t in tried if t.action == UPDATE and t.column == one.actor.mark and t.reached]
+        by_user = any(t.whose == OWN and t.actor.kind == MEMBER for t in ends)
+        if not by_user and any(t.whose == GROUP for t in ends):
+            message = (
+                f"{who(one.actor)} delete the row that says so, and join again, although only"
+                f" others set {one.actor.mark}"
+            )
+            yield shown(KIND, Severity.WARNING, one, message)
+            return
 
 
 def _is_invitation(facts: Facts, read: Tried) -> bool:

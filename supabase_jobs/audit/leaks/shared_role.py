@@ -1,25 +1,34 @@
 """Rows of others that users reach by a role: that of everybody who signs up, or of the staff."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import Kind, Question, question
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question, question, some
 from supabase_jobs.audit.probes.attempt import OWN, SELECT
-from supabase_jobs.findings import Severity
+from supabase_jobs.findings import Explanation, Severity, as_comment
 
 KIND = Kind(
     code="shared-role",
-    severities=(Severity.QUESTION,),
+    severities=(Severity.ERROR, Severity.QUESTION),
     sentence="Users reach rows of others by a role, which everybody may have who signs up.",
 )
 
 
-def find(facts: Facts) -> Iterator[Question]:
-    """One question for each role, about all tables that it opens."""
+def find(facts: Facts) -> Iterator[ExplainedLeak | Question]:
+    """One question for each role, about all tables that it opens; an error if it is the one with
+    the rights of all others, and everybody has it who signs up.
+    """
     deciding = [tried for tried in facts.tried if tried.decided_by and tried.reached]
     changing = {tried.decided_by for tried in deciding if tried.action != SELECT}
+    given = [role for role in facts.topmost if _is_given(facts, role)]
+    for role in given:
+        tables = [tried.table.label for tried in deciding if tried.decided_by == role]
+        if tables:
+            yield _topmost(role, role in changing, list(dict.fromkeys(tables)))
     for tried in deciding:
+        if tried.decided_by in given:
+            continue
         verbs = "reads and changes" if tried.decided_by in changing else "reads"
         does = f"has {tried.decided_by}"
         if _is_given(facts, tried.decided_by):
@@ -32,11 +41,35 @@ def find(facts: Facts) -> Iterator[Question]:
         yield question(KIND, tried, tried.decided_by, tried.table.label, message)
 
 
+def _topmost(role: str, changes: bool, tables: Sequence[str]) -> ExplainedLeak:
+    """The role of everybody with the rights of all others."""
+    column, _, value = role.partition(" = ")
+    verbs = "read and change" if changes else "read"
+    advice = (
+        f"Put {value} before the other labels of the type of {column}, or give who signs up"
+        " another one."
+    )
+    return ExplainedLeak(
+        kind=KIND,
+        severity=Severity.ERROR,
+        object=column.partition(".")[0],
+        message=(
+            f"Everybody who signs up has {role}, which counts for more than each other label: they"
+            f" {verbs} rows of others in {some(tables)}"
+        ),
+        name=role,
+        explanation=Explanation(
+            cause=f"the order of the labels of {column}", fix=as_comment(advice)
+        ),
+    )
+
+
 def _is_given(facts: Facts, role: str) -> bool:
     """Whether a user who has only signed up has the row with the role, or inserts it."""
     table = role.partition(".")[0]
+    of_newcomer = [tried for tried in facts.tried if tried.actor.kind == NEWCOMER]
     return any(
-        tried.actor.kind == NEWCOMER and tried.whose == OWN and tried.table.name == table
-        for tried in facts.tried
+        tried.decided_by == role or (tried.whose == OWN and tried.table.name == table)
+        for tried in of_newcomer
         if tried.action == SELECT or tried.reached
     )

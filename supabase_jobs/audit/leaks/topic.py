@@ -28,8 +28,8 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """
     leaks: dict[tuple[str, str], ChannelTried] = {}
     for tried in sorted(facts.channels, key=lambda t: t.actor.rank):
-        is_open = tried.outcome == ROWS and tried.actor.is_outsider and not tried.reads_row
-        if is_open:
+        is_open = tried.outcome == ROWS and tried.actor.is_outsider
+        if is_open and (not tried.reads_row or _counts_what_has_ended(facts, tried)):
             leaks.setdefault((tried.channel.label, tried.action), tried)
     closed: dict[str, list[Channel]] = {}
     for tried in leaks.values():
@@ -39,10 +39,21 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
         yield _leak(tried, closed)
 
 
+def _counts_what_has_ended(facts: Facts, tried: ChannelTried) -> bool:
+    """Whether a former member or an invited person passes, and no other outsider, although all of
+    them may read the row.
+    """
+    others = [t for t in facts.channels if t.channel == tried.channel and t.action == tried.action]
+    others = [t for t in others if t.actor.is_outsider and not t.actor.is_inactive]
+    return tried.actor.is_inactive and not any(t.outcome == ROWS for t in others)
+
+
 def _leak(tried: ChannelTried, closed: Mapping[str, Iterable[Channel]]) -> ExplainedLeak:
     channel = tried.channel
     severity, whose = Severity.WARNING, "another user"
-    if channel.table:
+    if channel.table and tried.reads_row:
+        whose = f"a row of {channel.table}"
+    elif channel.table:
         severity, whose = Severity.ERROR, f"the row of {channel.table}, which they cannot read"
     cause = ", ".join(f'policy "{policy.name}"' for policy in tried.policies)
     if tried.actor.remedy:  # the others keep their access

@@ -188,6 +188,7 @@ class _Builder:
             calls_of_staff=[self._called(one) for one in case.get("called_by_staff", [])],
             unread_times=[UnreadTime(**one) for one in case.get("unread_times", [])],
             standings=[Standing(**one) for one in case.get("standings", [])],
+            topmost=case.get("topmost", []),
             channels=[self._channel(one) for one in case.get("channels", [])],
             public_buckets=case.get("public_buckets", []),
             open_policies=[
@@ -212,6 +213,7 @@ class _Builder:
                 "link": "",
                 "membership": None if membership is None else Membership(**membership),
                 "remedy": "",
+                "mark": "",
             }
             self._actors[label] = Actor(**_known(fields, given))
         return self._actors[label]

@@ -24,5 +24,6 @@ def test_every_caller_has_words(kind: str, role: str) -> None:
         link="",
         membership=None,
         remedy="",
+        mark="",
     )
     assert who(actor).endswith(" can")

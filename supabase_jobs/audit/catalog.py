@@ -60,6 +60,11 @@ class Column:
         return is_constant is not None and self.base not in ("json", "jsonb")
 
     @property
+    def is_on_at_first(self) -> bool:
+        """Whether the column is a flag that is set at first."""
+        return self.base == "bool" and self.default == "true"
+
+    @property
     def is_caller(self) -> bool:
         """Whether the default is the user of the request."""
         return re.match(r"(auth\.)?uid\(\)$", self.default or "") is not None

@@ -250,7 +250,7 @@ def _says_end(world: World, one: _Placed, other: _Placed, name: str) -> bool:
         return one.user.standing[0] == name and other.user.standing is not None
     column = one.relation.by_name[name]
     if column.base == "bool":
-        return column.default == "true" and one.values[name] in ("false", "f")
+        return column.is_on_at_first and one.values[name] in ("false", "f")
     if column.base in values.TIMES:
         return values.may_be_unset(column) and one.values[name] is not None
     return world.plan.words.state_columns.matches(name)

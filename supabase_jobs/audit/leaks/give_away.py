@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import STRANGER
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who_writes
+from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import ADD, FORGE, INSERT, OTHER, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -32,7 +32,7 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
             is_own = tried.action == UPDATE and tried.whose == OWN and tried.reached
             if is_own and tried.column in table.users and tried.column in table.checked:
                 message = (
-                    f"{who_writes(tried)} put another user's name on their own rows: UPDATE of"
+                    f"{who(tried.actor)} put another user's name on their own rows: UPDATE of"
                     f" {table.name}.{tried.column}"
                 )
                 yield shown(KIND, Severity.WARNING, tried, message)

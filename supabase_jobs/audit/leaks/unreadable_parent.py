@@ -3,15 +3,7 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import (
-    Kind,
-    Question,
-    Repair,
-    ShownLeak,
-    question,
-    shown,
-    who_writes,
-)
+from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown, who
 from supabase_jobs.audit.probes.attempt import BELOW, INSERT, JOIN, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -35,13 +27,13 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             parent, verb = parents[0], "move" if tried.action == UPDATE else "add"
             if parent in tried.table.read_by_policies and parent != tried.table.label:
                 message = (
-                    f"{who_writes(tried)} {verb} rows of their own below {parent} rows that they"
+                    f"{who(tried.actor)} {verb} rows of their own below {parent} rows that they"
                     " cannot read"
                 )
                 yield shown(KIND, Severity.WARNING, tried, message)
             else:
                 message = (
-                    f"{who_writes(tried)} {verb} rows of {{}} below rows of others in {parent} that"
+                    f"{who(tried.actor)} {verb} rows of {{}} below rows of others in {parent} that"
                     " they cannot read. May they?"
                 )
                 yield question(KIND, tried, parent, tried.object, message)

@@ -65,8 +65,8 @@ from supabase_jobs.session.impersonation import SET, Impersonation, own_role
 from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
 
 _Effect = Callable[[Sequence[Any]], bool]
-# the caller, by its identity, the table and the action
-_Write = tuple[int, int, str]
+# the caller, by its identity, the table, the action, the column, and the name of the attempt
+_Write = tuple[int, int, str, str, str]
 _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
 
 
@@ -1166,16 +1166,16 @@ class Probes:
                 attempt.decided_by = label
 
     def _find_roles_in_groups(self) -> None:
-        """Note the role in their own group without which users do not write rows of their own,
-        where only somebody else gives it. One write of each table shows that.
+        """Note the role in their own group without which users do not write, where only somebody
+        else gives it. One write of each kind shows that.
         """
         known: set[_Write] = set()
         controls: list[tuple[_Write, str, Attempt]] = []
         for attempt in self.attempts:
             write = _write_of(attempt)
-            is_own = attempt.whose == OWN and attempt.reached and attempt.sent is not None
-            is_own &= attempt.caller.kind == STRANGER and attempt.error is None
-            if not is_own or attempt.action not in (INSERT, UPDATE) or write in known:
+            is_users = attempt.caller.kind == STRANGER and attempt.reached
+            is_users &= attempt.sent is not None and attempt.error is None
+            if not is_users or attempt.action not in (INSERT, UPDATE) or write in known:
                 continue
             known.add(write)
             read = self._plan.usage.reads.get(attempt.relation.oid, ())
@@ -1432,7 +1432,8 @@ class Probes:
 
 
 def _write_of(attempt: Attempt) -> _Write:
-    return id(attempt.caller), attempt.relation.oid, attempt.action
+    relation, caller = attempt.relation, attempt.caller
+    return id(caller), relation.oid, attempt.action, attempt.column, attempt.name
 
 
 def _default_of(column: Column) -> str | None:

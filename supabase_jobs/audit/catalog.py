@@ -27,7 +27,8 @@ _PER_SCHEMA = ("relations", "columns", "constraints", "policies", "functions", "
 @dataclass(frozen=True)
 class Column:
     """A column. `base` is the type's name without its domain; `attributes` is the number of those
-    of a composite type; `granted` has pairs such as "anon UPDATE".
+    of a composite type; `granted` has pairs such as "anon UPDATE", `listed` those of a GRANT that
+    names the column.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Column:
     granted: frozenset[str]
     attributes: int = 0
     comment: str = ""
+    listed: frozenset[str] = frozenset()
 
     @property
     def filled_by_server(self) -> bool:
@@ -455,7 +457,7 @@ def _relations(
 
 def _column(row: tuple[Any, ...]) -> Column:
     values = [_frozen(value) for value in row[2:]]
-    values[-3] = frozenset(values[-3])
+    values[-4], values[-1] = frozenset(values[-4]), frozenset(values[-1])
     return Column(*values)
 
 

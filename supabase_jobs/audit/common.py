@@ -67,6 +67,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         sets=own.sets,
         acted_on=own.acted_on,
         policy_functions=own.policy_functions,
+        write_words=own.write_words,
     )
     for source, found in known:
         add(merged, catalog, found, source)

@@ -1,6 +1,6 @@
 -- $1 schemas
 -- Columns, with what is needed to generate a value. A domain is resolved to its base type; `checks` are the
--- definitions of the domain's constraints. `granted`: "role privilege".
+-- definitions of the domain's constraints. `granted`: "role privilege"; `listed` are those that name the column.
 select
   a.attrelid::bigint as relation,
   a.attnum::integer as position,
@@ -45,7 +45,13 @@ select
       and part.attnum > 0
       and not part.attisdropped
   ) as attributes,
-  coalesce(col_description(a.attrelid, a.attnum), '') as description
+  coalesce(col_description(a.attrelid, a.attnum), '') as description,
+  array(
+    select r.rolname || ' ' || e.privilege_type
+    from aclexplode(a.attacl) as e
+    inner join pg_roles as r on e.grantee = r.oid
+    where r.rolname in ('anon', 'authenticated')
+  ) as listed
 from pg_attribute as a
 inner join pg_class as c on a.attrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

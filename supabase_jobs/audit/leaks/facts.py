@@ -28,6 +28,7 @@ from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Nam
 from supabase_jobs.audit.policies import captured_names, expressions, refusals
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.refusals import Refusal
+from supabase_jobs.audit.policies.tested import untested
 from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
@@ -136,7 +137,11 @@ class Table(Named):
     `confidential` are columns whose name or comment says that not everybody may read them who reads
     the row. `is_unconditional`: a policy lets anon insert every row. `selecting` maps the
     API roles to their permissive policies for SELECT. A request that lacks what `without_value` are
-    compared with matches null in them.
+    compared with matches null in them. `untested` maps the API roles to the columns that a policy
+    tests in their new rows only, as in policies/tested.py; `read_by_triggers` are those that the
+    table's own triggers name, `binding` those that policies for writes of other tables name which
+    read this one. `listed` maps the privileges of each GRANT that names columns to
+    these.
     """
 
     schema: str
@@ -178,6 +183,10 @@ class Table(Named):
     is_unconditional: bool
     selecting: Mapping[str, Sequence[str]]
     without_value: Collection[str]
+    untested: Mapping[str, Mapping[str, Collection[str]]]
+    read_by_triggers: Collection[str]
+    binding: Collection[str]
+    listed: Mapping[str, Sequence[str]]
 
     @property
     def noun(self) -> str:
@@ -822,6 +831,7 @@ class _Reader:
         identifying = {*users, *claims, *headers, *relation.primary_key}
         identifying |= {name for key in relation.foreign_keys for name in key.columns}
         stateful = [c.name for c in relation.columns if plan.may_hold_state(relation, c)]
+        owners = [name for _, name in keys if (relation.oid, name) in usage.owners]
         return Table(
             schema=relation.schema,
             name=relation.name,
@@ -879,6 +889,10 @@ class _Reader:
             managed=[name for name in stateful if (relation.oid, name) in self._managed],
             acted_on=[name for name in stateful if (relation.oid, name) in usage.acted_on],
             guarded=[f.signature for f in self._guarding(relation)],
+            untested={role: untested(relation, role, owners) for role in API_USERS},
+            read_by_triggers=self._read_by_triggers(relation),
+            binding=self._binding(relation),
+            listed=_listed(relation),
             is_unconditional=bool(_open_to(relation, "anon", INSERT)),
             confidential=[
                 c.name
@@ -886,6 +900,21 @@ class _Reader:
                 if c.name not in identifying and self._is_confidential(c)
             ],
         )
+
+    def _read_by_triggers(self, relation: Relation) -> set[str]:
+        """The columns that functions of the table's triggers name."""
+        functions = [f for f in self._catalog.functions if f.oid in relation.triggers]
+        return {name for f in functions for name in _columns_in(relation, f.body)}
+
+    def _binding(self, relation: Relation) -> set[str]:
+        """The columns of a table that policies for writes of other tables name."""
+        usage = self._plan.usage
+        reading = [
+            oid
+            for oid in usage.write_words.keys() - {relation.oid}
+            if relation.oid in usage.reads.get(oid, ())
+        ]
+        return relation.by_name.keys() & {w for oid in reading for w in usage.write_words[oid]}
 
     @cached_property
     def _managed(self) -> set[ColumnKey]:
@@ -1287,6 +1316,15 @@ def _selecting(relation: Relation, role: str) -> list[str]:
     """The permissive policies for SELECT of a role."""
     policies = [p for p in relation.policies if p.permissive and p.applies_to(role)]
     return [p.name for p in policies if p.governs(SELECT)]
+
+
+def _listed(relation: Relation) -> dict[str, list[str]]:
+    """Privilege, such as "anon UPDATE" → the columns that a GRANT names."""
+    found: dict[str, list[str]] = {}
+    for column in relation.columns:
+        for key in sorted(column.listed):
+            found.setdefault(key, []).append(column.name)
+    return found
 
 
 def _columns_in(relation: Relation, text: str) -> set[str]:

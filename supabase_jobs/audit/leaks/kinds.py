@@ -51,12 +51,14 @@ from supabase_jobs.audit.leaks import (
     two_groups,
     unread_end,
     unreadable_parent,
+    untested_column,
     upload,
     vault_secret,
     view,
     view_aggregate,
     view_exists,
     view_ids,
+    void_grant,
     write,
 )
 from supabase_jobs.audit.leaks.facts import Facts
@@ -100,6 +102,7 @@ MODULES: Sequence[Module] = (
     privileged_column,
     give_away,
     service_column,
+    untested_column,
     given_row,
     group_write,
     two_groups,
@@ -131,6 +134,7 @@ MODULES: Sequence[Module] = (
     broken_access,
     truncate,
     sequence,
+    void_grant,
 )
 
 

@@ -1,16 +1,20 @@
-"""Columns of one's own row, or of one's group, by which the application decides about rights."""
+"""Columns of one's own row, or of one's group, by which the application decides about rights.
+
+A state of the row that each user has, such as a card that is blocked, decides if policies for
+writes of other rows read it: who is in it must not end it, if others decide about it, too.
+"""
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import NEWCOMER, STRANGER
+from supabase_jobs.audit.callers import CLAIM, MEMBER, NEWCOMER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
-from supabase_jobs.audit.probes.attempt import CHOOSE, JOIN, OWN, UPDATE
+from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
+from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, JOIN, OTHER, OWN, RESTORE, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="privileged-column",
-    severities=(Severity.ERROR, Severity.WARNING),
+    severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence=(
         "Users choose a column of their own row that decides about their rights or their plan."
     ),
@@ -18,11 +22,12 @@ KIND = Kind(
 )
 
 
-def find(facts: Facts) -> Iterator[ShownLeak]:
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each object and column."""
     for group in facts.objects.values():
         table = group[0].table
         yield from _as_most_powerful(facts, group)
+        yield from _as_restored(facts, group)
         if not table.per_user and not table.is_group:
             continue
         for tried in group:
@@ -53,6 +58,38 @@ def _as_most_powerful(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLea
             )
             yield shown(KIND, Severity.WARNING, tried, message)
             return
+
+
+def _as_restored(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Question]:
+    """The users who end a state of their own row that policies compare: a question if nobody else
+    is seen to decide about it, since they may only have paused.
+    """
+    for tried in group:
+        label, column = tried.table.label, tried.column
+        is_restored = tried.name == RESTORE and tried.reached and not tried.failed
+        if not is_restored or column not in tried.table.binding:
+            continue
+        if column in tried.table.managed or _is_set_by_others(facts, tried):
+            message = (
+                f"{who(tried.actor)} end the state, although others decide about it: UPDATE of"
+                f" {tried.table.name}.{column}"
+            )
+            yield shown(KIND, Severity.WARNING, tried, message)
+        else:
+            message = f"{who(tried.actor)} end the state by {{}} in {label}. May they?"
+            yield question(KIND, tried, label, column, message)
+
+
+def _is_set_by_others(facts: Facts, restored: Tried) -> bool:
+    """Whether members or staff change the column in rows of others."""
+    return any(
+        t.column == restored.column
+        and t.action == UPDATE
+        and t.reached
+        and t.whose in (GROUP, OTHER)
+        for t in facts.of_table(restored.table.label)
+        if t.actor.kind in (MEMBER, CLAIM)
+    )
 
 
 def changes_own(tried: Tried) -> bool:

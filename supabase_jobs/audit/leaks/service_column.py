@@ -13,8 +13,7 @@ else decides about it:
   `stripe_payment_id`;
 - functions with the rights of their owner set it, too: a question, unless a policy limits the
   values;
-- an INSERT of the owner must not have the value that an UPDATE may set. That is a warning for each
-  column, unless a policy limits its updates, or UPDATE is granted on some columns.
+- an INSERT of the owner must not have the value that an UPDATE may set, as in untested_column.py.
 
 An amount and the time of a payment need any of these; two of them make it an error. A state needs a
 price or payments. An approval needs none: nobody approves their own request. A result (a grade, a
@@ -40,6 +39,7 @@ from supabase_jobs.audit.leaks.leak import (
     who_writes,
 )
 from supabase_jobs.audit.leaks.privileged_column import changes_own
+from supabase_jobs.audit.leaks.untested_column import sets_refused
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
     DECIDE,
@@ -224,8 +224,8 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
     if _is_set_at_first(facts, tried):
         yield _of_set_column(tried)
         return
-    meaning, is_pinned = _meaning(words, tried.column), _is_pinned(facts, tried)
-    if meaning is None and not is_pinned:
+    meaning = _meaning(words, tried.column)
+    if meaning is None:
         yield from _of_managed(facts, tried)
         return
     if table.per_user and words.verification_columns.matches(tried.column):
@@ -236,7 +236,7 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
         cannot_insert=not _inserts(facts, tried),
         refers_to_price=_refers_to_price(facts, tried),
         of_payments=_is_of_payments(words, table),
-        is_pinned=is_pinned,
+        is_pinned=sets_refused(facts, tried),
     )
     severity = _severity(facts, tried, meaning, evidence)
     if severity is None:
@@ -311,14 +311,6 @@ def _meaning(words: Words, column: str) -> _Meaning | None:
 
 
 def _severity(
-    facts: Facts, tried: Tried, meaning: _Meaning | None, evidence: _Evidence
-) -> Severity | None:
-    found = None if meaning is None else _of_meaning(facts, tried, meaning, evidence)
-    is_certain = found in (Severity.ERROR, Severity.WARNING)
-    return found if is_certain or not evidence.is_pinned else Severity.WARNING
-
-
-def _of_meaning(
     facts: Facts, tried: Tried, meaning: _Meaning, evidence: _Evidence
 ) -> Severity | None:
     count = len(evidence.sentences)
@@ -354,29 +346,6 @@ def _is_limited(facts: Facts, update: Tried) -> bool:
     if not any(t.outcome == VIOLATES for t in tried):
         return False
     return not any(t.reached and facts.words.success_states.matches(t.value) for t in tried)
-
-
-def _is_pinned(facts: Facts, update: Tried) -> bool:
-    """Whether the caller sets, as the owner of a row, a value that a policy refuses in its new
-    rows, and its updates of the column are neither limited nor meant: a grant of UPDATE on some
-    columns shows that, or that the person who updates a row is another one than who inserts it.
-    """
-    table = update.table
-    if not table.updating or (table.checked and not set(table.updating) & set(table.checked)):
-        return False
-    if f"{update.actor.role} UPDATE" not in update.table.granted:
-        return False
-    tried = [
-        t
-        for t in facts.of_table(update.table.label)
-        if t.actor is update.actor and t.column == update.column and not t.is_state
-    ]
-    updates = [t for t in tried if t.action == UPDATE and t.row == update.row]
-    if any(t.outcome == VIOLATES for t in updates):
-        return False
-    return any(
-        t.name == CHOOSE and t.value == update.value and t.outcome == VIOLATES for t in tried
-    )
 
 
 def _inserts(facts: Facts, update: Tried) -> bool:

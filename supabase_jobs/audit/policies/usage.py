@@ -75,6 +75,8 @@ class Usage:
     mentions with it. `nulls` are the columns that a policy or function tests with IS NULL, such as
     `accepted_at` of an invitation, and `presences` those that one tests with IS NOT NULL, such as
     `released_at` of a document.
+    `write_words` maps each relation to the words of its policies for writes, and of the functions
+    that these call.
     `without_value` are those that are compared with a value of the request by IS NOT DISTINCT FROM:
     a request without it matches null.
     `operations` are the operations of Storage with which that of the request is compared.
@@ -113,6 +115,7 @@ class Usage:
     operations: list[str] = field(default_factory=list)
     presences: set[ColumnKey] = field(default_factory=set)
     without_value: set[ColumnKey] = field(default_factory=set)
+    write_words: dict[int, set[str]] = field(default_factory=dict)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -335,6 +338,9 @@ class _Reader:
         self._add_functions(tree, called)
         tables = self._tables(tree, set())
         self._note_mentioned(relation, text, called, tables)
+        if policy.command != "r":
+            words = self._usage.write_words.setdefault(relation.oid, set())
+            words.update(_words(text), *(self._words[signature] for signature in called))
         owners = self._compared_with_caller(tree, relation)
         self._usage.owners |= owners
         if policy.command in ("a", "*") and text is (policy.checked or policy.visible):

@@ -7,7 +7,7 @@ from pathlib import Path
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.leaks import public_bucket, topic
+from supabase_jobs.audit.leaks import public_bucket, topic, void_grant
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, PolicyLeak
 from supabase_jobs.audit.permission import Permission
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
@@ -162,7 +162,8 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
     """The repair of a leak of a view, function or other object. An info has none; without proofs,
     nothing is tried.
     """
-    demands = list(_of_object(plan, leak))
+    # which columns a privilege is meant for, no trial shows
+    demands = [] if leak.kind is void_grant.KIND else list(_of_object(plan, leak))
     if isinstance(leak, BrokenAccess):
         demands = _of_refusal(leak.refusal)
     proven = Proven(leak.explanation.fix)

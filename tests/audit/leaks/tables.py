@@ -102,6 +102,10 @@ _TABLE: Mapping[str, Any] = {
     "confidential": [],
     "is_unconditional": False,
     "without_value": [],
+    "untested": {},
+    "read_by_triggers": [],
+    "listed": {},
+    "binding": [],
     "selecting": {"anon": ["all"], "authenticated": ["all"]},
 }
 _VIEW: Mapping[str, Any] = {

@@ -1,0 +1,148 @@
+"""The columns whose value policies test in new rows of a caller, and not in changed ones."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.expressions import Literal, Reference
+
+# functions that a test of a value may call: those of the time
+_CLOCKS = ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp")
+_INSERT, _UPDATE = "insert", "update"
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """A condition that a column must meet by itself: it has one of these values as text, `null`
+    among them as ''; any, if the values are not constants.
+    """
+
+    column: str
+    values: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Tests:
+    """The conditions of a policy on a row that is written: of a column by itself, and others."""
+
+    demands: Mapping[str, _Demand]
+    others: Collection[str]
+    mentioned: Collection[str]
+
+
+def untested(
+    relation: Relation, role: str, owners: Collection[str]
+) -> Mapping[str, Collection[str]]:
+    """Column → the values that a new row may have, if a caller who inserts rows may change that
+    column of theirs untested. `owners` are the columns that policies compare with the caller.
+
+    Who inserts a row may change it if the two policies have a condition, or such a column, in
+    common. No value: any, as of a time that is compared with now.
+    """
+    applying = [policy for policy in relation.policies if policy.applies_to(role)]
+    inserting = [p for p in applying if p.governs(_INSERT)]
+    updating = [p for p in applying if p.governs(_UPDATE)]
+    always = [_written(relation, p) for p in inserting if not p.permissive]
+    kept = {n for p in updating if not p.permissive for n in _written(relation, p).mentioned}
+    found: dict[str, Collection[str]] = {}
+    for change in (p for p in updating if p.permissive):
+        same = [
+            _written(relation, p)
+            for p in inserting
+            if p.permissive and _is_of_same_caller(relation, p, change, owners)
+        ]
+        tested = _in_each(same) | _in_any(always if same else ())
+        mentioned = {*kept, *_written(relation, change).mentioned}
+        found |= {name: one.values for name, one in tested.items() if name not in mentioned}
+    return found
+
+
+def _is_of_same_caller(
+    relation: Relation, insert: Policy, change: Policy, owners: Collection[str]
+) -> bool:
+    new, old = _written(relation, insert), _tests(relation, change.visible)
+    return bool({*new.others} & {*old.others}) or any(
+        name in _named(relation, new.others) & _named(relation, old.others) for name in owners
+    )
+
+
+def _written(relation: Relation, policy: Policy) -> _Tests:
+    """The conditions of a policy on a new row, or on a row as it is after its change."""
+    return _tests(relation, policy.checked or policy.visible)
+
+
+def _tests(relation: Relation, text: str | None) -> _Tests:
+    demands, others = dict[str, _Demand](), list[str]()
+    for condition in _conditions(text or "true"):
+        demand = _demand(relation, expressions.expression_tree(condition))
+        if demand is None:
+            others += [] if condition == "true" else [condition]
+        elif demand.values or demand.column not in demands:
+            demands[demand.column] = demand
+    return _Tests(demands, others, {*demands, *_named(relation, others)})
+
+
+def _conditions(text: str) -> Iterator[str]:
+    """The operands of AND, without their parentheses."""
+    operands = expressions.operands(text, "AND")
+    for operand in operands:
+        yield from [operand] if operands == [operand] else _conditions(operand)
+
+
+def _in_each(policies: Sequence[_Tests]) -> dict[str, _Demand]:
+    """The demands that all of some policies have, with what any of them accepts."""
+    found = dict[str, _Demand]()
+    for name in policies[0].demands if policies else ():
+        if all(name in one.demands for one in policies):
+            accepted = [one.demands[name].values for one in policies]
+            values = frozenset().union(*accepted) if all(accepted) else frozenset[str]()
+            found[name] = _Demand(name, values)
+    return found
+
+
+def _in_any(policies: Iterable[_Tests]) -> dict[str, _Demand]:
+    return {name: demand for one in policies for name, demand in one.demands.items()}
+
+
+def _named(relation: Relation, conditions: Iterable[str]) -> set[str]:
+    """The columns of a table that conditions name, its helpers' arguments included."""
+    trees = [expressions.expression_tree(condition) for condition in conditions]
+    return {name for name, _ in _columns(relation, trees)}
+
+
+def _columns(relation: Relation, tree: Any) -> Iterator[tuple[str, Reference]]:
+    for fields in expressions.nodes(tree, "ColumnRef"):
+        named = expressions.value({"ColumnRef": fields})
+        if isinstance(named, Reference) and named.column in relation.by_name:
+            yield named.column, named
+
+
+def _demand(relation: Relation, tree: Any) -> _Demand | None:
+    """The demand that a condition makes of one column, without a query or the caller."""
+    names = {name for name, _ in _columns(relation, tree)}
+    calls = expressions.calls(tree)
+    is_plain = not any(expressions.nodes(tree, "SubLink"))
+    if len(names) != 1 or not is_plain or any(call[-1] not in _CLOCKS for call in calls):
+        return None
+    [name] = names
+    if any(expressions.nodes(tree, "NullTest")):
+        is_null = "NullTest" in tree and tree["NullTest"]["nulltesttype"] == expressions.IS_NULL
+        return _Demand(name, frozenset([""])) if is_null else None
+    if "ColumnRef" in tree:
+        return _Demand(name, _texts("true"))
+    if expressions.excludes(tree):
+        [negated] = tree["BoolExpr"]["args"]
+        return _Demand(name, _texts("false")) if "ColumnRef" in negated else None
+    compared = list(expressions.comparisons(tree))
+    constants = [one.right for one in compared if isinstance(one.right, Literal)]
+    if len(constants) < len(compared) or any(one.operator != "=" for one in compared):
+        return None  # of a range, the values that are refused are not known
+    return _Demand(name, frozenset().union(*(_texts(one.text) for one in constants)))
+
+
+def _texts(constant: str) -> frozenset[str]:
+    """A constant as requests write it: of a boolean, its letter too."""
+    short = {"true": "t", "false": "f"}.get(constant, constant)
+    return frozenset([constant, short])

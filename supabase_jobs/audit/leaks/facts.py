@@ -43,7 +43,14 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
-from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall, PreparedCall, ViewWrite
+from supabase_jobs.audit.probes.bypass import (
+    SQL,
+    Bypass,
+    FunctionCall,
+    Injection,
+    PreparedCall,
+    ViewWrite,
+)
 from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.number_calls import NumberCall, RepeatedCall
 from supabase_jobs.audit.probes.tables import Gain
@@ -323,7 +330,8 @@ class Called(Answered):
     for another, who may be a receiver. `returns` are the columns of its result, None for whole rows
     of a table; `is_general`: no argument identifies a row. `sqlstate` is that of its error, ''
     without one. `arguments` are equal for calls with the same ones; `names_others`: an id of a row
-    that is refused to the caller is among them. `runs_sql`: an argument was run as SQL.
+    that is refused to the caller is among them. `runs_sql`: an argument was run as SQL,
+    `runs_statement`: it was a whole statement.
     `is_helper`: a policy calls it, so those whom the policy limits may call it, too. `asks`: its
     body names the caller. `touched` are the tables that it names and whose rows are refused to the
     caller, `secrets` the arguments that hold a secret. `is_pair`: the arguments identify rows of
@@ -348,6 +356,7 @@ class Called(Answered):
     arguments: str = ""
     names_others: bool = False
     runs_sql: bool = False
+    runs_statement: bool = False
     is_helper: bool = False
     asks: bool = True
     touched: Sequence[str] = ()
@@ -1092,6 +1101,7 @@ class _Reader:
             existing=self._labels(bypass.existing),
             counted=self._labels(bypass.counted),
             runs_sql=bypass.action == SQL and bypass.outcome == ROWS,
+            runs_statement=isinstance(bypass, Injection) and bypass.is_statement,
             is_helper=function.signature in self._helpers,
             asks=function.oid in self._plan.usage.asking,
             touched=self._touched(bypass),

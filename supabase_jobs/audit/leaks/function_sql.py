@@ -10,7 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-sql",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.WARNING),
     sentence="A function runs an argument as SQL with the privileges of its owner.",
 )
 
@@ -18,10 +18,16 @@ _ADVICE = "Pass values to EXECUTE with USING, and names by format('%I', …)."
 
 
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function."""
+    """One leak for each function. Those with a role may be meant to run whole statements."""
+    effect = "run SQL of their own with the privileges of the owner of the function"
+    known = set[str]()
     for called in asked(facts):
         if called.runs_sql:
-            effect = "run SQL of their own with the privileges of the owner of the function"
+            known.add(called.function)
             # who belongs to the group is meant to call the function
             advice = _ADVICE if called.actor.kind == MEMBER else ""
             yield leak_of_function(KIND, Severity.ERROR, called, effect, advice)
+    for called in facts.calls_of_staff:
+        if called.runs_sql and not called.runs_statement and called.function not in known:
+            known.add(called.function)
+            yield leak_of_function(KIND, Severity.WARNING, called, effect, _ADVICE)

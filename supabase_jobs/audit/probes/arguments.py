@@ -31,7 +31,8 @@ _PAST, _FUTURE = "1970-01-01", "2100-01-01"
 # them
 PART = 3
 # SQL as an argument: a statement, a part of a quoted text, an expression, and a condition
-_INJECTED = ("select 1/0", "'||(1/0)||'", "1/0", "1/0 = 0")
+STATEMENT = "select 1/0"
+_INJECTED = (STATEMENT, "'||(1/0)||'", "1/0", "1/0 = 0")
 _PREFIX = re.compile(r"^(p|in|arg|param|target|_)_|^_+|_+$")
 _USER = re.compile(r"(^|_)(user|owner|profile|member|author|account|uid)(_?id)?$")
 _BASES = {

@@ -403,7 +403,11 @@ class PreparedCall(Bypass):
 
 @dataclass(eq=False, kw_only=True)
 class Injection(Bypass):
-    """A call with SQL as an argument, which fails with an error of its own if it runs."""
+    """A call with SQL as an argument, which fails with an error of its own if it runs. The SQL
+    `is_statement`, or a part of one.
+    """
+
+    is_statement: bool
 
     def read(self, result: GroupResult) -> None:
         """Read whether it ran."""

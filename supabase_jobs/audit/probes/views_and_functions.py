@@ -25,7 +25,7 @@ from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Rel
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.probes import control_calls, ended_calls, number_calls, statements
-from supabase_jobs.audit.probes.arguments import Arguments
+from supabase_jobs.audit.probes.arguments import STATEMENT, Arguments
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     INSERT,
@@ -428,8 +428,13 @@ class Bypasses:
             return
         if self._builds_sql(function):
             for arguments in self._arguments.injections(function, caller):
-                sent = [call_of(function, arguments)]
-                yield Injection(caller=caller, object=function, action=SQL, sent=sent)
+                yield Injection(
+                    caller=caller,
+                    object=function,
+                    action=SQL,
+                    sent=[call_of(function, arguments)],
+                    is_statement=any(argument.text == STATEMENT for argument in arguments),
+                )
         reads = self._reads_of(function)
         tables = {oid for oid in reads if oid in self._world.a.rows}
         is_volatile = function.volatility == "v"

@@ -271,6 +271,7 @@ class _Builder:
             "arguments": "",
             "names_others": False,
             "runs_sql": False,
+            "runs_statement": False,
             "is_helper": False,
             "asks": True,
             "touched": [],

@@ -198,6 +198,8 @@ UNREACHED = {
     "delete from todos where list_id = list; end $$",
     "no effect and no result": f"create function public.find(list uuid) returns text {_SQL} "
     "$$ select name from lists where id = list and name = md5('closed') $$",
+    "nothing was written": f"create function public.shut(list uuid) returns boolean {_PLPGSQL} "
+    "$$ begin update lists set name = '-' where id = list and name = md5('closed'); return found; end $$",
 }
 # the owner, the service or anybody gets through
 REACHED = {
@@ -209,6 +211,9 @@ REACHED = {
     "return (select count(*) from lists); end $$",
     "old rows": f"create function public.expire() returns void {_PLPGSQL} "
     "$$ begin delete from todos where created_at < now() - interval '1 year'; end $$",
+    "tells": f"create function public.open(list uuid) returns text {_PLPGSQL} "
+    "$$ begin update lists set name = name where id = list and owner_id = auth.uid(); "
+    "return case when found then 'opened' else 'no such list' end; end $$",
     "adds": f"create function public.start(title text) returns void {_PLPGSQL} "
     "$$ begin insert into lists (owner_id, name) values (auth.uid(), title); end $$",
 }
@@ -223,5 +228,5 @@ def test_functions_that_nobody_gets_through_are_not_tested(project: Connection) 
     assert (item.object, item.fails) == ("functions", False)
     assert item.why == (
         "no call got through: P0001: public.settle(uuid); no effect and no result:"
-        " public.find(uuid)"
+        " public.find(uuid); nothing was written: public.shut(uuid)"
     )

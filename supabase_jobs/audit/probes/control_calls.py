@@ -25,6 +25,7 @@ _EMPTY = re.compile(r'[\s(),"]*')
 # of constraints that a call violates, which come behind the guard of a function
 _CONSTRAINT = "23"
 _NO_EFFECT = "no effect and no result"
+_NOTHING_WRITTEN = "nothing was written"
 _HELP = (
     "Describe a caller who may call them under [callers] in supabase/audit.toml, or a row in the"
     " state that they ask for under [rows]."
@@ -33,7 +34,11 @@ _HELP = (
 
 @dataclass(eq=False, kw_only=True)
 class ControlCall(Bypass):
-    """A call by somebody whom a function may let pass: has it written or returned anything?"""
+    """A call by somebody whom a function may let pass: has it written or returned anything? Of one
+    that `writes`, the result says nothing: false, or that there is no such code.
+    """
+
+    writes: bool
 
     @property
     def statements(self) -> list[Statement]:
@@ -46,21 +51,23 @@ class ControlCall(Bypass):
         if result.error is None:
             before, answer, after = result.answers
             has_written = before.rows != after.rows
-            self.outcome = outcome_of_count(has_written or _says(answer.rows[0][0]))
+            says = not self.writes and _says(answer.rows[0][0])
+            self.outcome = outcome_of_count(has_written or says)
 
 
 def not_tested(
     functions: Sequence[Function],
     tried: Iterable[Bypass],
     callers: Sequence[Persona],
+    writing: Collection[int],
     arguments: Arguments,
     runner: Runner,
 ) -> Iterator[NotTested]:
     """One entry for the functions that nobody got through, by what stopped the likeliest call.
 
-    Those `tried` are calls of the general callers. The other callers, such as the owner of the rows
-    and the service, call the functions that none of them got through; who only saw no effect calls
-    again.
+    Those `tried` are calls of the general callers. Who only saw no effect calls again; the other
+    callers, such as the owner of the rows and the service, call the functions that none of them got
+    through. Those `writing` insert or update rows.
     """
     calls: dict[int, list[FunctionCall]] = {}
     reached = set[int]()  # also by calls on old rows
@@ -69,38 +76,55 @@ def not_tested(
             reached.add(one.object.oid)
         if isinstance(one, FunctionCall):
             calls.setdefault(one.object.oid, []).append(one)
-    silent = [
-        f
-        for f in functions
-        if f.oid in calls and f.oid not in reached and not any(map(_passed, calls[f.oid]))
-    ]
-    controls = [
-        ControlCall(caller=one.caller, object=function, action=CALL, sent=one.sent)
+    silent = [f for f in functions if f.oid in calls.keys() - reached]
+    silent = [f for f in silent if f.oid in writing or not any(map(_passed, calls[f.oid]))]
+    again = [
+        ControlCall(
+            caller=one.caller,
+            object=function,
+            action=CALL,
+            sent=one.sent,
+            writes=function.oid in writing,
+        )
         for function in silent
         for one in calls[function.oid]
         if one.error is None
     ]
-    for caller in callers:
-        for function in silent if caller.kind not in GENERAL else ():
-            controls += _calls(function, caller, arguments)
-    if controls:
-        runner.run([*probes_of(controls, LIMITS.calls_in_batch)])
-    passed = {one.object.oid for one in controls if one.outcome == ROWS}
-    stopped: dict[str, list[str]] = {}
-    for function in silent:
-        if function.oid not in passed:
-            own = [one for one in controls if one.object is function]
-            reason = _reason([*own, *calls[function.oid]])
-            stopped.setdefault(reason, []).append(function.signature)
-    if stopped:
-        groups = (f"{reason}: {', '.join(names)}" for reason, names in sorted(stopped.items()))
+    _run(again, runner)
+    silent = _stopped(silent, again)
+    others = [caller for caller in callers if caller.kind not in GENERAL]
+    controls = [
+        ControlCall(
+            caller=caller,
+            object=function,
+            action=CALL,
+            sent=[call_of(function, given)],
+            writes=function.oid in writing,
+        )
+        for caller in others
+        for function in silent
+        for given in arguments.lists(function, caller)
+    ]
+    _run(controls, runner)
+    reasons: dict[str, list[str]] = {}
+    for function in _stopped(silent, controls):
+        own = [one for one in (*controls, *again) if one.object is function]
+        reason = _reason([*own, *calls[function.oid]], writes=function.oid in writing)
+        reasons.setdefault(reason, []).append(function.signature)
+    if reasons:
+        groups = (f"{reason}: {', '.join(names)}" for reason, names in sorted(reasons.items()))
         yield NotTested(FUNCTIONS, f"no call got through: {'; '.join(groups)}", _HELP)
 
 
-def _calls(function: Function, caller: Persona, arguments: Arguments) -> Iterator[ControlCall]:
-    for given in arguments.lists(function, caller):
-        sent = [call_of(function, given)]
-        yield ControlCall(caller=caller, object=function, action=CALL, sent=sent)
+def _run(controls: Sequence[ControlCall], runner: Runner) -> None:
+    if controls:
+        runner.run([*probes_of(controls, LIMITS.calls_in_batch)])
+
+
+def _stopped(functions: Sequence[Function], controls: Sequence[ControlCall]) -> list[Function]:
+    """The functions that none of these calls got through."""
+    passed = {one.object.oid for one in controls if one.outcome == ROWS}
+    return [function for function in functions if function.oid not in passed]
 
 
 def _passed(call: FunctionCall) -> bool:
@@ -113,8 +137,10 @@ def _says(answer: str | None) -> bool:
     return not _EMPTY.fullmatch(answer or "")
 
 
-def _reason(calls: Collection[Bypass]) -> str:
+def _reason(calls: Collection[Bypass], *, writes: bool) -> str:
     """The SQLSTATE of the first call that failed, if possible behind the guard."""
     states = [one.error.sqlstate or "" for one in calls if one.error is not None]
     known = sorted(filter(None, states), key=lambda state: not state.startswith(_CONSTRAINT))
+    if writes and len(states) < len(calls) and not (known and known[0].startswith(_CONSTRAINT)):
+        return _NOTHING_WRITTEN
     return known[0] if known else _NO_EFFECT

@@ -179,8 +179,10 @@ class Bypasses:
     def not_tested(self, functions: Sequence[Function]) -> list[NotTested]:
         """Why some answers were not compared, and the functions that nobody got through."""
         arguments = Arguments(self._world, knows_secrets=True)
+        usage = self._plan.usage
+        writing = {f.oid for f in functions if usage.adds[f.oid] or usage.sets[f.oid]}
         found = control_calls.not_tested(
-            functions, self._found, self._everyone, arguments, self._prober
+            functions, self._found, self._everyone, writing, arguments, self._prober
         )
         return [*self._worlds.not_tested, *found]
 

@@ -340,7 +340,8 @@ class Called(Answered):
     has ended that the call finds by a secret, and `remedy` which rows the function must ignore; ''
     if it has not. `writes`: such a call writes rows. `raised` are the columns of the caller's own
     rows whose number is larger after the call with a negative number; `repeated` are those that a
-    second call raises, too, although the first has marked its row.
+    second call raises, too, although the first has marked its row, and `added_again` the tables to
+    which both add rows.
     """
 
     function: str
@@ -369,6 +370,7 @@ class Called(Answered):
     writes: bool = False
     raised: Sequence[str] = ()
     repeated: Sequence[str] = ()
+    added_again: Sequence[str] = ()
 
     @property
     def object(self) -> str:
@@ -1112,6 +1114,10 @@ class _Reader:
             writes=isinstance(bypass, EndedCall) and bypass.written > 0,
             raised=[] if isinstance(bypass, RepeatedCall) else self._raised(bypass),
             repeated=self._raised(bypass) if isinstance(bypass, RepeatedCall) else [],
+            added_again=[
+                self._catalog.by_oid[oid].label
+                for oid in (sorted(bypass.added) if isinstance(bypass, RepeatedCall) else ())
+            ],
             is_pair=isinstance(bypass, PreparedCall) and bypass.is_mixed and not bypass.is_apart,
             secrets=[
                 name

@@ -1,4 +1,6 @@
-"""Functions that add to a number of their caller each time, for one row that they mark as used."""
+"""Functions that add to a number of their caller, or add rows with numbers, each time, for one row
+that they mark as used.
+"""
 
 from collections.abc import Iterator
 
@@ -11,7 +13,7 @@ from supabase_jobs.findings import Severity
 KIND = Kind(
     code="function-repeated",
     severities=(Severity.QUESTION,),
-    sentence="A function adds to a number of its caller again for a row that it has marked.",
+    sentence="A function adds to a number, or a row with one, again for a row that it has marked.",
 )
 
 
@@ -19,8 +21,11 @@ def find(facts: Facts) -> Iterator[Question]:
     """One question about all functions."""
     known = set[str]()
     for called in asked(facts):
-        if called.repeated and called.function not in known:
+        again = [*called.repeated, *called.added_again]
+        if again and called.function not in known:
             known.add(called.function)
-            does = "raise a number of their own again, for a row that the first call has marked, by"
-            topic = f"{called.function} ({', '.join(called.repeated)})"
-            yield question(KIND, called, does, topic)
+            does = (
+                "raise a number of their own, or add rows with one, again, for a row that the"
+                " first call has marked, by"
+            )
+            yield question(KIND, called, does, f"{called.function} ({', '.join(again)})")

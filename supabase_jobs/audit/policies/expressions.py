@@ -73,8 +73,13 @@ class Operation:
     """The operation of a request to Storage, such as `storage.object.list`."""
 
 
-Value = Claim | Header | Operation | Reference | Literal | Selected
-USER_ID = Claim(("sub",))
+@dataclass(frozen=True)
+class Now:
+    """The time of the request, or its day."""
+
+
+Value = Claim | Header | Now | Operation | Reference | Literal | Selected
+USER_ID, NOW = Claim(("sub",)), Now()
 # the claims that users choose themselves
 CHOSEN = "user_metadata"
 # the operators of comparisons with null, as the parser names them
@@ -100,13 +105,17 @@ TRANSPARENT = {
 _DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _ENCODINGS = ("hex", "base64")
 _HASHING = {"digest", "encode", "md5", "sha224", "sha256", "sha384", "sha512"}
-_PLATFORM: Mapping[tuple[str, ...], Claim | Operation] = {
+_PLATFORM: Mapping[tuple[str, ...], Claim | Now | Operation] = {
     ("auth", "uid"): USER_ID,
     ("auth", "email"): Claim(("email",)),
     ("auth", "role"): Claim(("role",)),
     ("auth", "jwt"): Claim(()),
     ("storage", "operation"): Operation(),
+    ("now",): NOW,
+    ("pg_catalog", "now"): NOW,
 }
+# the names of the time and the day in SQL, as the parser has them
+_TIMES = ("SVFOP_CURRENT_TIMESTAMP", "SVFOP_CURRENT_DATE")
 # of comparisons
 OPERATORS = {"=", "<>", "<", "<=", ">", ">="}
 
@@ -214,6 +223,8 @@ def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
             return _member(fields, lookup)
         case "FuncCall":
             return _call(fields, lookup)
+        case "SQLValueFunction" if fields.get("op") in _TIMES:
+            return NOW
     return None
 
 

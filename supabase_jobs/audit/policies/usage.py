@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from supabase_jobs.audit.catalog import USERS, Catalog, Column, Function, Policy, Relation
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import (
+    NOW,
     USER_ID,
     Claim,
     Comparison,
@@ -66,7 +67,9 @@ class Usage:
     to the columns that the body compares with it, directly or by other functions, and to those by
     which a row that it inserts refers to another. `demands` maps each function to the columns that
     its queries compare with a constant or NULL, and to that; `adds` to the tables that its body
-    inserts into, and `sets` to the columns that it updates. `user_functions` are the functions
+    inserts into, and `sets` to the columns that it updates. `own` maps each function to the columns
+    that its queries compare with the caller, `later` and `earlier` to those that they demand to be
+    behind or before now. `user_functions` are the functions
     that name auth.users, directly or by other functions, `asking` those that name their caller.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that
     it calls. `words` are all words of policies and functions, so a column that is not among them
@@ -105,6 +108,9 @@ class Usage:
     demands: dict[int, dict[ColumnKey, str | None]] = field(default_factory=dict)
     adds: dict[int, set[int]] = field(default_factory=dict)
     sets: dict[int, set[ColumnKey]] = field(default_factory=dict)
+    own: dict[int, set[ColumnKey]] = field(default_factory=dict)
+    later: dict[int, set[ColumnKey]] = field(default_factory=dict)
+    earlier: dict[int, set[ColumnKey]] = field(default_factory=dict)
     user_functions: set[int] = field(default_factory=set)
     asking: set[int] = field(default_factory=set)
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
@@ -398,6 +404,7 @@ class _Reader:
         self._note_updated(function)
         self._note_arguments(function)
         self._note_demands(function)
+        self._note_caller_and_time(function)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
         self._usage.function_reads[function.oid] = tables
         if self._names(function, _AUTH_USERS, {function.oid}):
@@ -512,6 +519,26 @@ class _Reader:
                 if key is not None and (is_null or comparison.operator == "="):
                     found.setdefault(key, None if is_null else other.text)
         self._usage.demands[function.oid] = found
+
+    def _note_caller_and_time(self, function: Function) -> None:
+        """Note the columns that the queries of a function compare with the caller and with now."""
+        own = self._usage.own.setdefault(function.oid, set())
+        later = self._usage.later.setdefault(function.oid, set())
+        earlier = self._usage.earlier.setdefault(function.oid, set())
+        for query in expressions.conditions(self._bodies[function.oid]):
+            for comparison in expressions.comparisons(query, self._lookup):
+                operator = comparison.operator
+                for column, other in _both_ways(comparison):
+                    if not isinstance(column, Reference):
+                        continue
+                    key = self._column(column, comparison.scopes, None)
+                    if key is None:
+                        continue
+                    is_less = (column is comparison.left) == operator.startswith("<")
+                    if other == USER_ID and operator == "=":
+                        own.add(key)
+                    elif other == NOW and operator in (">", ">=", "<", "<="):
+                        (earlier if is_less else later).add(key)
 
     def _note_passed_on(self) -> None:
         """Note the columns with which a function compares the argument of another one."""

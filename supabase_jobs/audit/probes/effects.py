@@ -115,13 +115,12 @@ class Watch:
                     found.add((row.relation.oid, name))
         return found
 
-    def marked(self, before: Snapshot, after: Snapshot) -> set[tuple[int, str]]:
-        """The columns, and their tables, that are null in the first snapshot only."""
+    def differing(self, before: Snapshot, after: Snapshot) -> set[tuple[int, str]]:
+        """The columns, and their tables, in which a row differs between two snapshots."""
         found = set[tuple[int, str]]()
         for row in self.rows:
-            was, now = (_columns(seen[id(row), ""]) for seen in (before, after))
-            names = (name for name, value in now.items() if value is not None)
-            found |= {(row.relation.oid, name) for name in names if was.get(name, "") is None}
+            changed = _changed(before[id(row), ""], after[id(row), ""], ())
+            found |= {(row.relation.oid, name) for name in changed}
         return found
 
     def _is_permitted(self, row: Row, before: str | None, after: str | None) -> bool:

@@ -2,8 +2,10 @@
 rows rise?
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from supabase_jobs.audit.callers import STRANGER, Persona
 from supabase_jobs.audit.catalog import Function
@@ -21,6 +23,13 @@ from supabase_jobs.session.impersonation import SET, Impersonation, own_role
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import Runner, probes_of
 
+# the numbers of rows that the transaction has added to each table so far
+_ADDED = Statement(
+    "select coalesce(jsonb_object_agg(relid, n_tup_ins) filter (where n_tup_ins > 0), '{}')::text"
+    " from pg_stat_xact_user_tables"
+)
+# between now and a time that a function demands to be before or behind it
+_STEP = timedelta(minutes=1)
 # caller, row → the columns that the tables let the caller update
 Permitted = Callable[[Persona, Row], Collection[str]]
 
@@ -55,27 +64,33 @@ class NumberCall(Bypass):
 @dataclass(eq=False, kw_only=True)
 class RepeatedCall(NumberCall):
     """Two calls in a row, after the owner has `prepared` the rows that they are about. `raised` are
-    the columns that both raise, if the first one has `marked` such a row.
+    the columns that both raise, and `added` the tables to which both add rows, if the first one has
+    `marked` such a row: in one of the columns `marking`, as the second one leaves it.
     """
 
     prepared: Sequence[Statement]
+    marking: Collection[tuple[int, str]]
     marked: set[tuple[int, str]] = field(default_factory=set)
+    added: set[int] = field(default_factory=set)
 
     @property
     def statements(self) -> list[Statement]:
         """The statements of the owner and of the caller, in order."""
         once = super().statements
-        return [*self.prepared, *once, *once[2:]]
+        return [*self.prepared, _ADDED, *once, _ADDED, *once[2:], _ADDED]
 
     def read(self, result: GroupResult) -> None:
         """Read which numbers have risen twice."""
         self.error = result.error
         if result.error is not None:
             return
-        shown = result.answers[len(self.prepared) + 1 :]
-        versions = [self.watch.snapshot(shown[at].rows[0]) for at in (0, 4, 8)]
-        self.marked = self.watch.marked(versions[0], versions[1])
+        shown = result.answers[len(self.prepared) :]
+        versions = [self.watch.snapshot(shown[at].rows[0]) for at in (2, 6, 11)]
+        counts = [json.loads(shown[at].rows[0][0] or "{}") for at in (0, 7, 12)]
+        first = self.watch.differing(versions[0], versions[1])
+        self.marked = (first & {*self.marking}) - self.watch.differing(versions[1], versions[2])
         self.raised = self.watch.raised(*versions[:2]) & self.watch.raised(*versions[1:])
+        self.added = _increased(counts[0], counts[1]) & _increased(counts[1], counts[2])
 
 
 def find(
@@ -131,10 +146,12 @@ def find_repeated(
     functions: Sequence[Function],
     callers: Sequence[Persona],
     permitted: Permitted,
+    inserting: Collection[tuple[int, int]],
     runner: Runner,
 ) -> list[Bypass]:
-    """The calls that raise numbers of the caller again, although the first one has marked the row
-    that it is about.
+    """The calls that raise numbers of the caller again, or add rows with numbers, although the
+    first one has marked the row that it is about. `inserting` are callers, by their id(), and
+    tables into which the tables let them insert.
     """
     arguments, own = Arguments(world), own_role(impersonation)
     calls: list[RepeatedCall] = []
@@ -148,7 +165,7 @@ def find_repeated(
             about = arguments.own_rows(function, caller)
             marks = {key for row in about for key in _marks(world, function, row)}
             if rows and marks:
-                prepared = worlds.in_state(about, dict.fromkeys(marks))
+                prepared = _ready(world, worlds, function, caller, about, marks)
                 calls.append(
                     RepeatedCall(
                         caller=caller,
@@ -158,6 +175,7 @@ def find_repeated(
                         watch=Watch([*rows, *(row for row in about if row not in rows)]),
                         own=own,
                         prepared=[own, *prepared],
+                        marking=marks,
                     )
                 )
     if calls:
@@ -165,18 +183,75 @@ def find_repeated(
     found: list[Bypass] = []
     for call in calls:
         call.raised -= _free(call, permitted)
-        call.outcome = outcome_of_count(len(call.raised))
-        found += [call] if call.raised and call.marked else []
+        marked = {oid for oid, _ in call.marked}
+        call.added = {
+            oid
+            for oid in call.added - marked
+            if (id(call.caller), oid) not in inserting and _has_number(world, oid)
+        }
+        call.outcome = outcome_of_count(len(call.raised) + len(call.added))
+        found += [call] if call.marked and (call.raised or call.added) else []
     return found
 
 
+def _ready(
+    world: World,
+    worlds: Worlds,
+    function: Function,
+    caller: Persona,
+    rows: Sequence[Row],
+    marks: Collection[tuple[int, str]],
+) -> list[Statement]:
+    """The statements of the owner after which rows of the caller are as a function demands: named
+    after the caller, with the constants and on the side of now that its queries ask for, and
+    without marks.
+    """
+    assert caller.user is not None  # noqa: S101  the rows are those of a user
+    usage, by_oid = world.plan.usage, world.plan.catalog.by_oid
+    wanted = dict(usage.demands[function.oid])
+    wanted |= dict.fromkeys(usage.later[function.oid], str(world.now + _STEP))
+    wanted |= dict.fromkeys(usage.earlier[function.oid], str(world.now - _STEP))
+    wanted |= dict.fromkeys(usage.own[function.oid], caller.user.id)
+    wanted |= {(oid, name): None for oid, name in marks if by_oid[oid].by_name[name].base in TIMES}
+    statements = []
+    for row in rows:
+        swapped = {
+            (row.relation.oid, other): row.values.get(name)
+            for oid, name in usage.own[function.oid]
+            if oid == row.relation.oid and row.values.get(name) not in (None, caller.user.id)
+            for other in row.relation.by_name
+            if row.values.get(other) == caller.user.id and (oid, other) in usage.users
+        }
+        statements += worlds.in_state([row], {**swapped, **wanted})
+    return statements
+
+
 def _marks(world: World, function: Function, row: Row) -> Iterator[tuple[int, str]]:
-    """The times of a row that a function sets."""
+    """The columns of a row by which a function may mark it: those that it sets, but for numbers and
+    for times that each row has.
+    """
     for oid, name in world.plan.usage.sets[function.oid]:
         if oid == row.relation.oid:
             column = row.relation.by_name[name]
-            if column.base in TIMES and not column.not_null:
+            is_time = column.base in TIMES
+            if column.category != "N" and not (is_time and column.not_null):
                 yield oid, name
+
+
+def _increased(before: Mapping[str, int], after: Mapping[str, int]) -> set[int]:
+    """The tables of which a later count is larger."""
+    return {int(oid) for oid, count in after.items() if count > before.get(oid, 0)}
+
+
+def _has_number(world: World, oid: int) -> bool:
+    """Whether a table has a column with a number that is neither a key nor a reference."""
+    relation = world.plan.catalog.by_oid.get(oid)
+    if relation is None:
+        return False
+    keys = {name for key in relation.foreign_keys for name in key.columns}
+    keys |= {name for key in relation.unique_keys for name in key}
+    numbers = [c for c in relation.columns if c.category == "N" and not c.identity]
+    return any(c.name not in keys.union(relation.primary_key) for c in numbers)
 
 
 def _free(call: NumberCall, permitted: Permitted) -> set[tuple[int, str]]:

@@ -107,6 +107,11 @@ class Bypasses:
         self._view_callers = [c for c in callers if c.kind in (*GENERAL, OWNER)]
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
         self._updated = _updated(probes.attempts)
+        self._inserting = {
+            (id(a.caller), a.relation.oid)
+            for a in probes.attempts
+            if a.action == INSERT and a.reached
+        }
         users = [_user_row(self._catalog.users, u) for t in (world.a, world.b) for u in t.users]
         self._users = [row for row in users if row is not None]
         self._secrets = [_secret_row(value) for value in world.secrets]
@@ -172,7 +177,14 @@ class Bypasses:
         world, acting, everyone = self._world, self._impersonation, self._everyone
         negative = number_calls.find(world, acting, functions, everyone, permitted, self._prober)
         repeated = number_calls.find_repeated(
-            world, self._worlds, acting, functions, everyone, permitted, self._prober
+            world,
+            self._worlds,
+            acting,
+            functions,
+            everyone,
+            permitted,
+            self._inserting,
+            self._prober,
         )
         return [*negative, *repeated]
 

@@ -284,6 +284,7 @@ class _Builder:
             "writes": False,
             "raised": [],
             "repeated": [],
+            "added_again": [],
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

@@ -338,10 +338,11 @@ class Called(Answered):
     the caller, too, and none of the rows belongs to another one than that which they identify.
     `texts` are the arguments that got a text, `nulls` those that got NULL. `ended` says how the row
     has ended that the call finds by a secret, and `remedy` which rows the function must ignore; ''
-    if it has not. `writes`: such a call writes rows. `raised` are the columns of the caller's own
-    rows whose number is larger after the call with a negative number; `repeated` are those that a
-    second call raises, too, although the first has marked its row, and `added_again` the tables to
-    which both add rows.
+    if it has not. `ended_column` is the column that says so, if it is a row of the caller.
+    `writes`: such a call writes rows. `raised` are the columns of the caller's own rows whose
+    number is larger after the call with a negative number; `repeated` are those that a second call
+    raises, too, although the first has marked its row, and `added_again` the tables to which both
+    add rows.
     """
 
     function: str
@@ -367,6 +368,7 @@ class Called(Answered):
     nulls: Sequence[str] = ()
     ended: str = ""
     remedy: str = ""
+    ended_column: str = ""
     writes: bool = False
     raised: Sequence[str] = ()
     repeated: Sequence[str] = ()
@@ -1112,6 +1114,7 @@ class _Reader:
             ended="" if ended is None else ended.state,
             remedy="" if ended is None else ended.advice,
             writes=isinstance(bypass, EndedCall) and bypass.written > 0,
+            ended_column=self._ended_column(bypass),
             raised=[] if isinstance(bypass, RepeatedCall) else self._raised(bypass),
             repeated=self._raised(bypass) if isinstance(bypass, RepeatedCall) else [],
             added_again=[
@@ -1145,6 +1148,14 @@ class _Reader:
         """The columns, with their tables, of numbers that a call has raised."""
         raised = bypass.raised if isinstance(bypass, NumberCall) else ()
         return [f"{self._catalog.by_oid[oid].label}.{name}" for oid, name in sorted(raised)]
+
+    def _ended_column(self, bypass: Bypass) -> str:
+        """The column by which a row of the caller's own has ended; '' for a row found by a
+        secret.
+        """
+        if not isinstance(bypass, EndedCall) or bypass.ended is None or not bypass.is_own:
+            return ""
+        return f"{bypass.ended.relation.label}.{bypass.ended.column}"
 
     def _touched(self, bypass: Bypass) -> list[str]:
         """The tables that a function names and whose rows are refused to its caller."""

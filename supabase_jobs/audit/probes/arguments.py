@@ -192,6 +192,16 @@ class Arguments:
         found = (self._own_row(function, caller, name) for name in names)
         return [row for row in found if row is not None]
 
+    def rows_above(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows to which some rows refer, directly or not, without those of persons and of
+        memberships: these say who somebody is.
+        """
+        persons = self._plan.per_user | self._plan.memberships.keys()
+        found = {id(above): above for row in rows for above in self._above(row, ()).values()}
+        return [
+            row for row in found.values() if row not in rows and row.relation.oid not in persons
+        ]
+
     def _own_row(self, function: Function, caller: Persona, name: str) -> Row | None:
         relation = self._identified(function, name)
         if relation is None or caller.tenant is None or caller.user is None:

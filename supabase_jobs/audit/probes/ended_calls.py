@@ -1,5 +1,5 @@
-"""Calls with the secret of a row, such as an invitation, that has ended: do they do the same as
-before?
+"""Calls with the secret of a row, such as an invitation, or on rows of the caller, of which one has
+ended: do they do the same as before?
 
 The first caller for whom a call works calls again after the owner has ended the row, in one column
 at a time. Who tests the column answers otherwise, or fails.
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from supabase_jobs.audit.callers import Persona
+from supabase_jobs.audit.callers import STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.arguments import Arguments
@@ -33,12 +33,14 @@ _PAST = "1970-01-01"
 
 @dataclass(eq=False, kw_only=True)
 class EndedCall(Bypass):
-    """A call with the secret of a `row` after the owner has `prepared` it. `ended` is how the row
-    has ended; None if it is valid. `did` is what the call has done: its answer, and the number of
-    rows that it has `written`; '' for nothing.
+    """A call with the secret of a row after the owner has `prepared` it, or on rows of the caller
+    (`is_own`). `rows` are those that may end, `ended` is how one has; None if they are valid. `did`
+    is what the call has done: its answer, and the number of rows that it has `written`; '' for
+    nothing.
     """
 
-    row: Row
+    rows: Sequence[Row]
+    is_own: bool = False
     prepared: Sequence[Statement]
     own: Statement
     ended: Ended | None = None
@@ -85,35 +87,76 @@ def find(
                     object=function,
                     action=CALL,
                     sent=[call_of(function, arguments.of_row(function, caller, row))],
-                    row=row,
+                    rows=[row],
                     prepared=prepared,
                     own=own,
                 )
                 for caller in callers
                 if caller.role in function.callers
             ]
+    owners = [c for c in callers if c.kind == STRANGER and c.user is world.b.owner]
+    for caller in owners:
+        valid += _own_calls(world, worlds, own, functions, caller)
     if not valid:
         return []
     valid.sort(key=lambda one: callers.index(one.caller))
     runner.run([*probes_of(valid, LIMITS.calls_in_batch)])
     working: dict[int, EndedCall] = {}
     for one in valid:
-        if one.did:
+        if one.written or (one.did and not one.is_own):
             working.setdefault(one.object.oid, one)
     ended = [
         (
             one,
             replace(
-                one, prepared=[*one.prepared, *_ending(worlds, end, one.row)], ended=end, did=""
+                one,
+                prepared=[*one.prepared, *_ending(worlds, end, row)],
+                ended=end,
+                did="",
+                written=0,
             ),
         )
         for one in working.values()
-        for end in _ends(world, one.row)
+        for row in one.rows
+        for end in _ends(world, row, is_own=one.is_own)
     ]
     runner.run([*probes_of([again for _, again in ended], LIMITS.calls_in_batch)])
     for one, again in ended:
-        again.outcome = outcome_of_count(again.did == one.did)
+        # the answer to the owner of a row may be drawn, such as a code
+        is_same = again.written == one.written if one.is_own else again.did == one.did
+        again.outcome = outcome_of_count(is_same)
     return [again for _, again in ended if again.outcome == ROWS]
+
+
+def _own_calls(
+    world: World,
+    worlds: Worlds,
+    own: Statement,
+    functions: Sequence[Function],
+    caller: Persona,
+) -> Iterator[EndedCall]:
+    """Calls on rows of the caller that are as a function demands, if it asks for the caller."""
+    arguments, usage = Arguments(world), world.plan.usage
+    for function in functions:
+        asks = usage.own[function.oid]
+        if not asks or function.volatility != "v" or not function.definer:
+            continue
+        if caller.role not in function.callers:
+            continue
+        tables = sorted({oid for oid, _ in asks})
+        named = [caller.own_row(oid) for oid in tables]
+        about = [*arguments.own_rows(function, caller), *(row for row in named if row is not None)]
+        rows = [*dict.fromkeys(about), *arguments.rows_above(about)]
+        yield EndedCall(
+            caller=caller,
+            object=function,
+            action=CALL,
+            sent=[call_of(function, arguments.of_caller(function, caller))],
+            rows=rows,
+            prepared=worlds.ready(function, caller, rows),
+            own=own,
+            is_own=True,
+        )
 
 
 def _rows(world: World, arguments: Arguments, function: Function) -> Iterator[Row]:
@@ -128,10 +171,12 @@ def _ending(worlds: Worlds, end: Ended, row: Row) -> list[Statement]:
     return worlds.in_state([row], {(row.relation.oid, end.column): end.value})
 
 
-def _ends(world: World, row: Row) -> Iterator[Ended]:
+def _ends(world: World, row: Row, *, is_own: bool) -> Iterator[Ended]:
     """The ways in which a row can end, by the names of its columns."""
     for column in row.relation.columns:
         value = _end(world, row.relation, column)
+        if is_own and value is None and _is_asked(world, row.relation, column):
+            value = _PAST
         if value is not None and value != row.values.get(column.name):
             yield Ended(row.relation, column.name, value)
 
@@ -150,3 +195,9 @@ def _end(world: World, relation: Relation, column: Column) -> str | None:
     limits = world.plan.limits.get(relation.oid, {}).get(column.name)
     known = [*column.labels, *(limits.allowed if limits else ())]
     return next((label for label in known if words.ended_states.matches(label)), None)
+
+
+def _is_asked(world: World, relation: Relation, column: Column) -> bool:
+    """Whether some function asks whether a time is over."""
+    key = relation.oid, column.name
+    return any(key in later for later in world.plan.usage.later.values())

@@ -5,7 +5,6 @@ rows rise?
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from supabase_jobs.audit.callers import STRANGER, Persona
 from supabase_jobs.audit.catalog import Function
@@ -28,8 +27,6 @@ _ADDED = Statement(
     "select coalesce(jsonb_object_agg(relid, n_tup_ins) filter (where n_tup_ins > 0), '{}')::text"
     " from pg_stat_xact_user_tables"
 )
-# between now and a time that a function demands to be before or behind it
-_STEP = timedelta(minutes=1)
 # caller, row → the columns that the tables let the caller update
 Permitted = Callable[[Persona, Row], Collection[str]]
 
@@ -165,7 +162,8 @@ def find_repeated(
             about = arguments.own_rows(function, caller)
             marks = {key for row in about for key in _marks(world, function, row)}
             if rows and marks:
-                prepared = _ready(world, worlds, function, caller, about, marks)
+                above = arguments.rows_above(about)
+                prepared = worlds.ready(function, caller, [*about, *above], unset=marks)
                 calls.append(
                     RepeatedCall(
                         caller=caller,
@@ -192,38 +190,6 @@ def find_repeated(
         call.outcome = outcome_of_count(len(call.raised) + len(call.added))
         found += [call] if call.marked and (call.raised or call.added) else []
     return found
-
-
-def _ready(
-    world: World,
-    worlds: Worlds,
-    function: Function,
-    caller: Persona,
-    rows: Sequence[Row],
-    marks: Collection[tuple[int, str]],
-) -> list[Statement]:
-    """The statements of the owner after which rows of the caller are as a function demands: named
-    after the caller, with the constants and on the side of now that its queries ask for, and
-    without marks.
-    """
-    assert caller.user is not None  # noqa: S101  the rows are those of a user
-    usage, by_oid = world.plan.usage, world.plan.catalog.by_oid
-    wanted = dict(usage.demands[function.oid])
-    wanted |= dict.fromkeys(usage.later[function.oid], str(world.now + _STEP))
-    wanted |= dict.fromkeys(usage.earlier[function.oid], str(world.now - _STEP))
-    wanted |= dict.fromkeys(usage.own[function.oid], caller.user.id)
-    wanted |= {(oid, name): None for oid, name in marks if by_oid[oid].by_name[name].base in TIMES}
-    statements = []
-    for row in rows:
-        swapped = {
-            (row.relation.oid, other): row.values.get(name)
-            for oid, name in usage.own[function.oid]
-            if oid == row.relation.oid and row.values.get(name) not in (None, caller.user.id)
-            for other in row.relation.by_name
-            if row.values.get(other) == caller.user.id and (oid, other) in usage.users
-        }
-        statements += worlds.in_state([row], {**swapped, **wanted})
-    return statements
 
 
 def _marks(world: World, function: Function, row: Row) -> Iterator[tuple[int, str]]:

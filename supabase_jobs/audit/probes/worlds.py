@@ -6,12 +6,13 @@ Both are made as the owner, without triggers and foreign keys, and are undone by
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import psycopg
 from psycopg import errors, sql
 
 from supabase_jobs.audit.callers import Persona
-from supabase_jobs.audit.catalog import Column, Relation, is_partition_column
+from supabase_jobs.audit.catalog import Column, Function, Relation, is_partition_column
 from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.readable import Reads, by_table, queries
@@ -29,6 +30,9 @@ from supabase_jobs.session.steps import Groups, Steps
 
 _WITHOUT_TRIGGERS = Statement("set local session_replication_role = replica")
 _WITH_TRIGGERS = Statement("set local session_replication_role = origin")
+
+# between now and a time that a function demands to be before or behind it
+_STEP = timedelta(minutes=1)
 
 _ANSWERS = "views and functions"
 _NOT_COMPARED = "not all answers were compared with those for other rows"
@@ -202,6 +206,42 @@ class Worlds:
                 changed.append(statements.update(row, differing).statement)
         return [_WITHOUT_TRIGGERS, *changed, _WITH_TRIGGERS] if changed else []
 
+    def ready(
+        self,
+        function: Function,
+        caller: Persona,
+        rows: Sequence[Row],
+        unset: Collection[ColumnKey] = (),
+    ) -> list[Statement]:
+        """The statements of the owner after which rows of the caller are as a function demands:
+        named after the caller, and with the constants and on the side of now that its queries ask
+        for. The times `unset` are null.
+        """
+        usage, by_oid = self._plan.usage, self._plan.catalog.by_oid
+        wanted = dict(usage.demands[function.oid])
+        wanted |= dict.fromkeys(usage.later[function.oid], str(self._world.now + _STEP))
+        wanted |= dict.fromkeys(usage.earlier[function.oid], str(self._world.now - _STEP))
+        wanted |= {(oid, name): None for oid, name in unset if _is_time(by_oid[oid], name)}
+        found = []
+        for row in rows:
+            named = {} if caller.user is None else self._named(function, caller.user.id, row)
+            found += self.in_state([row], {**wanted, **named})
+        return found
+
+    def _named(self, function: Function, user: str, row: Row) -> dict[ColumnKey, str | None]:
+        """The columns of a row that a function compares with the caller, with this user; another
+        column that names the user gets the person who was in the first one.
+        """
+        oid, usage = row.relation.oid, self._plan.usage
+        own = [name for table, name in usage.own[function.oid] if table == oid]
+        others = [row.values.get(name) for name in own]
+        before = next((value for value in others if value not in (None, user)), None)
+        found: dict[ColumnKey, str | None] = {}
+        for name in row.relation.by_name if before is not None else ():
+            if (oid, name) in usage.users and row.values.get(name) == user:
+                found[oid, name] = before
+        return found | {(oid, name): user for name in own}
+
     def absent(self, rows: Sequence[Row]) -> list[Statement]:
         """The statements of the owner after which rows are absent."""
         deleted = [_delete(group) for group in by_table(rows)]
@@ -354,6 +394,10 @@ class Worlds:
             earlier = sql.SQL("({} - interval '1 day')::{}")
             return [earlier.format(name, sql.SQL(column.base))]
         return []
+
+
+def _is_time(relation: Relation, column: str) -> bool:
+    return relation.by_name[column].base in TIMES
 
 
 def _rows_of(tenant: Tenant) -> list[Row]:

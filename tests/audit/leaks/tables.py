@@ -280,6 +280,7 @@ class _Builder:
             "texts": [],
             "nulls": [],
             "ended": "",
+            "ended_column": "",
             "remedy": "",
             "writes": False,
             "raised": [],

@@ -118,7 +118,7 @@ def find(
         )
         for one in working.values()
         for row in one.rows
-        for end in _ends(world, row, is_own=one.is_own)
+        for end in _ends(world, row, one.rows if one.is_own else ())
     ]
     runner.run([*probes_of([again for _, again in ended], LIMITS.calls_in_batch)])
     for one, again in ended:
@@ -171,11 +171,13 @@ def _ending(worlds: Worlds, end: Ended, row: Row) -> list[Statement]:
     return worlds.in_state([row], {(row.relation.oid, end.column): end.value})
 
 
-def _ends(world: World, row: Row, *, is_own: bool) -> Iterator[Ended]:
-    """The ways in which a row can end, by the names of its columns."""
+def _ends(world: World, row: Row, own: Sequence[Row]) -> Iterator[Ended]:
+    """The ways in which a row can end, by the names of its columns, and by what is asked of whoever
+    adds a row like one of the caller's `own`.
+    """
     for column in row.relation.columns:
         value = _end(world, row.relation, column)
-        if is_own and value is None and _is_asked(world, row.relation, column):
+        if value is None and _is_asked(world, row.relation, column, own):
             value = _PAST
         if value is not None and value != row.values.get(column.name):
             yield Ended(row.relation, column.name, value)
@@ -197,7 +199,8 @@ def _end(world: World, relation: Relation, column: Column) -> str | None:
     return next((label for label in known if words.ended_states.matches(label)), None)
 
 
-def _is_asked(world: World, relation: Relation, column: Column) -> bool:
-    """Whether some function asks whether a time is over."""
-    key = relation.oid, column.name
-    return any(key in later for later in world.plan.usage.later.values())
+def _is_asked(world: World, relation: Relation, column: Column, own: Sequence[Row]) -> bool:
+    """Whether some function that adds rows to a table of these asks whether a time is over."""
+    usage, tables = world.plan.usage, {row.relation.oid for row in own}
+    asking = (oid for oid, later in usage.later.items() if (relation.oid, column.name) in later)
+    return any(usage.adds[oid] & tables for oid in asking)

@@ -175,6 +175,7 @@ class Context:
         id: str | None = None,
         severity: Severity = Severity.WARNING,
         refusing: Sequence[str] = (),
+        how: str = "was not checked",
     ) -> None:
         """Record that an area, or a part of it, was not checked, so that the run does not pass.
 
@@ -187,7 +188,7 @@ class Context:
             area=area,
             severity=severity,
             object=subject,
-            message=f"{area} was not checked: {why}",
+            message=f"{area} {how}: {why}",
             fix=fix,
         )
         self.unchecked[finding.id] = area

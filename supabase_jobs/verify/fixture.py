@@ -6,7 +6,7 @@ Everything works inside a transaction that the caller rolls back.
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -27,7 +27,7 @@ from supabase_jobs.session.impersonation import (
     reset_statement,
 )
 from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
-from supabase_jobs.verify import conditions, other_values, ownership
+from supabase_jobs.verify import conditions, other_values, ownership, row_by_row
 from supabase_jobs.verify.context import Context, Trace
 
 FIX_DISCARDED_ROWS = (
@@ -41,6 +41,7 @@ _FIX_UNKNOWN = (
 # as for requests, so that functions of user triggers find the tables that they do not qualify
 SEARCH_PATH = "select set_config('search_path', 'public, extensions', true)"
 _MAX_ATTEMPTS = 40
+_SEVERITIES = list(Severity)
 _NO_TEXTS: Mapping[str, str] = {}
 
 
@@ -50,13 +51,22 @@ class Fixture:
     statements that follow.
 
     `other_values` maps the name of a column to a text of the declaration and to others that may
-    replace it.
+    replace it. The ids `left_out` are null in the statements, which then leave out their rows.
     """
 
     users: tuple[str, ...]
     anonymous_users: tuple[str, ...]
     statements: tuple[str, ...]
     other_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+
+    def without(self, left_out: Collection[str]) -> "Fixture":
+        """The fixture without the rows of these ids."""
+        return replace(self, left_out=frozenset(left_out))
+
+    def values(self, ids: Mapping[str, uuid.UUID]) -> dict[str, uuid.UUID | None]:
+        """The parameters of the statements, with the ids of a run."""
+        return {name: None if name in self.left_out else id for name, id in ids.items()}
 
     def new_users(self, ids: Mapping[str, uuid.UUID]) -> list[NewUser]:
         """The users with the ids of a run."""
@@ -68,10 +78,10 @@ class Fixture:
     def followed_by(self, other: "Fixture") -> "Fixture":
         """Both fixtures; the users of both come first."""
         return Fixture(
-            (*self.users, *other.users),
-            (*self.anonymous_users, *other.anonymous_users),
-            (*self.statements, *other.statements),
-            {**self.other_values, **other.other_values},
+            users=(*self.users, *other.users),
+            anonymous_users=(*self.anonymous_users, *other.anonymous_users),
+            statements=(*self.statements, *other.statements),
+            other_values={**self.other_values, **other.other_values},
         )
 
     def script(self, names: Names, users: Sequence[Statement] | None = None) -> str:
@@ -79,7 +89,7 @@ class Fixture:
         are known.
         """
         created = sign_up.statements(self.new_users(names.ids)) if users is None else users
-        literals = script.quoted(names.ids)
+        literals = script.quoted(self.values(names.ids))
         rows = (script.filled(statement, literals) for statement in self.statements)
         return "".join([script.filled(SEARCH_PATH, None), *map(script.numbered, created), *rows])
 
@@ -87,12 +97,14 @@ class Fixture:
 @dataclass(frozen=True)
 class Inserted:
     """The statements that created the users, the texts of the declaration that other values have
-    replaced, and the frame of the batches, which inserts both again if they are undone.
+    replaced, the frame of the batches, which inserts both again if they are undone, and the ids
+    whose rows are `left_out`.
     """
 
     users: list[Statement]
     texts: Mapping[str, str]
     frame: Frame
+    left_out: frozenset[str] = frozenset()
 
 
 def load(
@@ -111,7 +123,7 @@ def load(
     used = tuple(
         table["sql"] for table in statements if conditions.holds(table, variables, "fixture")
     )
-    return Fixture(users, anonymous, used, others)
+    return Fixture(users=users, anonymous_users=anonymous, statements=used, other_values=others)
 
 
 def insert_fixture(
@@ -124,9 +136,10 @@ def insert_fixture(
     """Create the users and insert the rows as the connection's own role. A transaction that must
     release its locks undoes that: then the frame inserts them again.
 
-    If a constraint or trigger of the project refuses rows, other values are tried. If that fails
-    too, mark the area as unchecked and return None. The failure is an error if a managed object
-    causes it (one of `managed`), and otherwise a warning.
+    If a constraint or trigger of the project refuses rows, other values are tried, and then the
+    rows one by one: those that are refused are left out, and a warning says why. If that fails too,
+    mark the area as unchecked and return None. The failure is an error if a managed object causes
+    it (one of `managed`), and otherwise a warning.
     """
     connection, undo = impersonation.connection, context.undo
     created = sign_up.statements(fixture.new_users(impersonation.ids))
@@ -186,6 +199,10 @@ def _insert_adapted(
     if result.error is None:
         rows = _rows(impersonation, other_values.replaced(fixture, texts))
         return _inserted(impersonation, context, created, rows, texts, result.answers)
+    if row_by_row.conflict_of(connection, result.error, managed) is not None and (
+        inserted := _without_refused(impersonation, area, fixture, context, managed, created)
+    ):
+        return inserted
     conflict = ownership.user_object_conflict(connection, result.error, managed)
     if conflict is not None:
         reason = f"inserting the fixture rows: {conflict.why}"
@@ -195,6 +212,30 @@ def _insert_adapted(
         _mark_unchecked(context, area, reason, result.error, _FIX_UNKNOWN, managed)
         context.evidence.traces[f"{area}:fixture"] = Trace(statements=fixture.statements)
     return None
+
+
+def _without_refused(
+    impersonation: Impersonation,
+    area: str,
+    fixture: Fixture,
+    context: Context,
+    managed: Collection[str],
+    created: Sequence[Statement],
+) -> Inserted | None:
+    """Insert the rows that no object of the project refuses; None if that fails too."""
+    connection, statements = impersonation.connection, fixture.statements
+    users = (*fixture.users, *fixture.anonymous_users)
+    refused = row_by_row.refused(impersonation, created, users, statements, managed)
+    if not refused:
+        return None
+    rows = _rows(impersonation, fixture.without(refused))
+    [result] = run_groups(connection, [[*created, *rows]])
+    if result.error is not None:
+        _undo(connection, result.error)
+        return None
+    _mark_left_out(context, area, refused)
+    inserted = _inserted(impersonation, context, created, rows, _NO_TEXTS, result.answers)
+    return replace(inserted, left_out=frozenset(refused))
 
 
 def _inserted(
@@ -220,7 +261,7 @@ def _inserted(
 
 def _rows(impersonation: Impersonation, fixture: Fixture) -> list[Statement]:
     """The statements that insert the rows; the last one returns the caller."""
-    params = impersonation.params({name: name for name in impersonation.ids})
+    params = fixture.values(impersonation.ids)
     statements = [Statement(text, params) for text in fixture.statements]
     return [*statements, *_committed(impersonation), Statement(CALLER)]
 
@@ -277,6 +318,23 @@ def _undo(connection: Connection, error: psycopg.Error) -> None:
     if isinstance(error, psycopg.OperationalError):
         raise error
     run_groups(connection, [[FIXTURE.undo]])[0].answer()
+
+
+def _mark_left_out(context: Context, area: str, refused: row_by_row.Refused) -> None:
+    """Report the rows without which the area is checked."""
+    conflicts = {conflict.why: conflict for conflict in refused.values()}
+    severity = min((conflict.severity for conflict in conflicts.values()), key=_SEVERITIES.index)
+    first = next(one for one in conflicts.values() if one.severity is severity)
+    rows = ", ".join(refused)
+    context.mark_unchecked(
+        area,
+        "fixture",
+        f"the cases with the rows {rows} were not run: inserting them, {'; '.join(conflicts)}",
+        first.fix,
+        id=f"{area}:fixture",
+        severity=severity,
+        how="was not checked in full",
+    )
 
 
 def _mark_unchecked(

@@ -9,6 +9,7 @@ expressions that it compares with.
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,18 +61,22 @@ def candidates(
     declared: Mapping[str, Sequence[str]], texts: Sequence[str], chosen: Texts
 ) -> Iterator[Texts]:
     """Texts to replace in the declaration, the likeliest first, in addition to those `chosen`
-    before.
+    before: one, or two of different columns.
 
     `declared` maps the name of a column (more words may follow) to the text to replace and the
     declared others. Only the
     columns that one of the refusing `texts` names are tried.
     """
+    choices: list[list[tuple[str, str]]] = []
     for column, (text, *others) in declared.items():
         name = column.partition(" ")[0]
         if any(re.search(rf"\b{re.escape(name)}\b", refusing) for refusing in texts):
             derived = _urls(texts) if text.startswith(_URL) else ()
-            for other in dict.fromkeys((*derived, *others)):
-                yield {**chosen, text: other}
+            choices.append([(text, other) for other in dict.fromkeys((*derived, *others))])
+    for number in (1, 2):
+        for columns in combinations(choices, number):
+            for changed in product(*columns):
+                yield {**chosen, **dict(changed)}
 
 
 def until_none_refuses(

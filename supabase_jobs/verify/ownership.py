@@ -10,12 +10,13 @@ import psycopg
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import named_objects, public_message
 from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.findings import Severity
 from supabase_jobs.verify import other_values
 from supabase_jobs.verify.structure import snapshot
 
 _USER_OBJECT = Path(__file__).with_name("user_object.sql")
 # the kinds of objects that refuse rows
-_REFUSING = ("constraint", "index", "trigger")
+_REFUSING = ("constraint", "index", "trigger", "column")
 # in the context of an error
 _FUNCTION = re.compile(r'function (?:"?\w+"?\.)?"?(\w+)"?\(')
 _KEY_ACTION = re.compile(r'^SQL statement "(?:UPDATE|DELETE FROM) ONLY ', flags=re.MULTILINE)
@@ -28,8 +29,8 @@ def managed_relations(declarations: Path) -> frozenset[str]:
 
 
 def managed_objects(declarations: Path) -> frozenset[str]:
-    """The managed tables and views, their constraints, indexes and triggers, each as `table:name`,
-    and the managed functions, each as `name()`.
+    """The managed tables and views, their constraints, indexes, triggers and columns, each as
+    `table:name`, and the managed functions, each as `name()`.
     """
     recorded = _snapshot(declarations)
     facts = () if recorded is None else recorded.all_facts
@@ -81,13 +82,20 @@ class UserObjectConflict:
     refused it.
 
     `of_managed`: it refuses what a managed function or foreign key writes, so these fail in
-    production too. Otherwise it refuses what the probe writes.
+    production too. Otherwise it refuses what the probe writes. `of_all_owners`: a unique index that
+    does not tell owners apart, so that a row of one refuses those of others.
     """
 
     why: str
     fix: str
     texts: tuple[str, ...] = ()
     of_managed: bool = False
+    of_all_owners: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        """An error if production cannot work with it; otherwise the probe shows nothing."""
+        return Severity.ERROR if self.of_managed or self.of_all_owners else Severity.WARNING
 
 
 def user_object_conflict(
@@ -106,11 +114,11 @@ def user_object_conflict(
         return None
     named = named_objects(error)
     rows = sql_file(_USER_OBJECT).rows(
-        connection, named.schema, named.table, named.constraint, list(managed)
+        connection, named.schema, named.table, named.constraint or named.column, list(managed)
     )
     if not rows:
         return None
-    [(table, whole_table)] = rows
+    [(table, whole_table, of_all_owners)] = rows
     constraint = (
         f'constraint "{named.constraint}" of {table}'
         if named.constraint
@@ -121,13 +129,17 @@ def user_object_conflict(
     why = f"it failed with {failure}, and {blocking} is a user object"
     texts = tuple(other_values.refusing(connection, error, managed))
     if isinstance(error, psycopg.errors.ForeignKeyViolation):
-        return UserObjectConflict(
-            why, f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
-        )
+        fix = f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
+        return UserObjectConflict(why=why, fix=fix)
+    if of_all_owners and isinstance(error, psycopg.errors.UniqueViolation):
+        why = f"{why} that does not tell owners apart: a row of one owner refuses those of others"
+        fix = f"Drop {constraint}, or add the column of the owner to it."
+        return UserObjectConflict(why=why, fix=fix, texts=texts, of_all_owners=True)
     if not _is_written_by_managed(error, managed):
-        return UserObjectConflict(why, f"Production writes hit {constraint} too.", texts)
+        fix = f"Production writes hit {constraint} too."
+        return UserObjectConflict(why=why, fix=fix, texts=texts)
     fix = f"It fails in production too. Drop {constraint}, or let it accept these rows."
-    return UserObjectConflict(why, fix, texts, of_managed=True)
+    return UserObjectConflict(why=why, fix=fix, texts=texts, of_managed=True)
 
 
 def _is_written_by_managed(error: psycopg.Error, managed: Collection[str]) -> bool:

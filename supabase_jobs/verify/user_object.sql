@@ -1,6 +1,8 @@
--- $1 schema, $2 name, $3 constraint, $4 managed
--- The table, if it or its constraint is a user object. `whole_table`: the table itself is one; else only the constraint.
--- A partition of a managed table is managed. No row if table and constraint are managed.
+-- $1 schema, $2 name, $3 part, $4 managed
+-- The table, if it or its part, a constraint or a column, is a user object.
+-- `whole_table`: the table itself is one; else only the part.
+-- `of_all_owners`: a unique index without a column of a primary or foreign key.
+-- A partition of a managed table is managed. No row if table and part are managed.
 with named as (
   select
     c.oid,
@@ -13,7 +15,24 @@ with named as (
 
 select
   refusing.name,
-  refusing.name <> all($4) as whole_table
+  refusing.name <> all($4) as whole_table,
+  exists (
+    select
+    from pg_index as i
+    inner join pg_class as c on i.indexrelid = c.oid
+    where
+      i.indrelid = refusing.oid
+      and i.indisunique
+      and c.relname = $3
+      and not exists (
+        select
+        from pg_constraint as k
+        where
+          k.conrelid = i.indrelid
+          and k.contype in ('p', 'f')
+          and k.conkey && (i.indkey::int2[])[0:i.indnkeyatts - 1]
+      )
+  ) as of_all_owners
 from named as refusing
 where
   refusing.nspname = $1

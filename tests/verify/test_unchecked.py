@@ -103,8 +103,55 @@ def test_a_user_column_that_is_not_null_makes_the_area_unchecked(
     rolled_back: Connection, area: str
 ) -> None:
     rolled_back.execute("alter table public.async_jobs add tenant uuid not null")
-    [finding] = verify(rolled_back, EXPECTATIONS, (area,)).findings
-    assert (finding.id, finding.severity) == (f"{area}:fixture", Severity.WARNING)
+    result = verify(rolled_back, EXPECTATIONS, (area,))
+    assert {finding.severity for finding in result.findings} == {Severity.WARNING}
+    assert result.unchecked == (area,)
+    [fixture] = [finding for finding in result.findings if finding.id == f"{area}:fixture"]
+    assert 'column "tenant" of public.async_jobs' in fixture.message
+
+
+def test_what_no_row_is_needed_for_is_checked_all_the_same(rolled_back: Connection) -> None:
+    """No job can be inserted, and a policy shows every guest."""
+    rolled_back.execute(
+        "alter table public.async_jobs add tenant uuid not null;"
+        "create policy everybody on public.guest_users for select to anon using (true)"
+    )
+    result = verify(rolled_back, EXPECTATIONS, ("access", "functions"))
+    errors = {finding.id for finding in result.findings if finding.severity is Severity.ERROR}
+    assert "access:public.guest_users:guest, another guest's row:select" in errors
+    cases = {case.id for case in result.cases}
+    assert "access:public.async_jobs:guest, its own job:select" not in cases
+    assert "functions:set_guest_user_times_trigger:a new guest is seen now" in cases
+
+
+def test_one_row_that_the_project_refuses_leaves_the_others(rolled_back: Connection) -> None:
+    """A constraint that is no rule of states refuses one job of the functions' fixture."""
+    rolled_back.execute(
+        "alter table public.async_jobs add constraint odd check"
+        " (guest_id is null or status <> 'failed' or created_at < '2000-01-01')"
+    )
+    result = verify(rolled_back, EXPECTATIONS, ("access", "functions"))
+    assert result.unchecked == ("functions",)
+    [fixture] = [finding for finding in result.findings if finding.id.endswith(":fixture")]
+    assert "the cases with the rows x_failed were not run" in fixture.message
+    cases = {case.id for case in result.cases}
+    assert sum(case.startswith("functions:public.claim_jobs:") for case in cases) > 5
+
+
+def test_a_unique_index_that_does_not_tell_owners_apart_is_an_error(
+    rolled_back: Connection,
+) -> None:
+    rolled_back.execute(
+        "create unique index one_a_day on public.guest_users (((created_at at time zone 'utc')::date))"
+    )
+    [finding, *_] = verify(rolled_back, EXPECTATIONS, ("access",)).findings
+    assert finding.severity is Severity.ERROR
+    assert "a row of one owner refuses those of others" in finding.message
+
+
+def test_a_unique_index_of_each_owner_is_no_error(rolled_back: Connection) -> None:
+    rolled_back.execute("create unique index once on public.async_jobs (url, user_id, guest_id)")
+    assert verify(rolled_back, EXPECTATIONS, ("access", "functions")).findings == ()
 
 
 def test_a_foreign_key_error_in_a_user_trigger_makes_the_area_unchecked(

@@ -26,6 +26,8 @@ cross join lateral (
     'row level security for the owner is ' || case when t.relforcerowsecurity then 'off' else 'on' end,
     format('alter table %s %s row level security;', t.object,
       case when t.relforcerowsecurity then 'no force' else 'force' end)
+  -- changes nothing if the owner bypasses row level security
+  where not exists (select from pg_roles as r where r.oid = t.relowner and (r.rolbypassrls or r.rolsuper))
   union all
   select
     format('policy-%s-%s', w.command, r.name),

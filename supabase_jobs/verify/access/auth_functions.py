@@ -3,6 +3,7 @@ the metadata are.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.request import request_settings
 from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.outcomes import DENIED
 from supabase_jobs.session import script
 from supabase_jobs.session.savepoint import run_undone
 from supabase_jobs.verify.access import AREA
-from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.context import Change, Context
 from supabase_jobs.verify.structure import catalog
 
 QUERY = Path(__file__).with_name("auth_functions.sql")
@@ -42,7 +44,7 @@ _OTHER = "20000000-0000-4000-8000-000000000002"
 # identity.
 _NAMES = ("sub", "role", "email", "id", "uid", "user_id", "x-user-id", "x-role", "x-email")
 
-# name, is_known, literals: a row of the query
+# name, is_known, literals, refused: a row of the query
 Row = Sequence[Any]
 
 
@@ -73,7 +75,7 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
     """
     calls = [
         (name, request)
-        for name, is_known, literals in rows
+        for name, is_known, literals, _ in rows
         if not is_known
         for request in _requests(literals)
     ]
@@ -81,7 +83,7 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
     for (name, request), result in zip(calls, _run(connection, calls), strict=True):
         if name not in deviations and (deviation := _deviation(name, request, result)):
             deviations[name] = deviation
-    for name, _, _ in rows:
+    for name, *_ in rows:
         function = f"auth.{name}()"
         case = Case(
             id=f"{AREA}:{function}:caller",
@@ -105,6 +107,37 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
                     fix=fix,
                 )
             )
+
+
+def report_refused(rows: Sequence[Row], context: Context) -> None:
+    """Add a finding for each function that a role may not execute, if cells were refused for that.
+
+    `rows` are those of `QUERY`.
+    """
+    for name, _, _, roles in rows:
+        function, word = f"auth.{name}()", re.compile(rf"\b{name}\b")
+        refused = {
+            trace.role
+            for trace in context.evidence.traces.values()
+            if trace.actual == DENIED and word.search(trace.raised)
+        }
+        for role in refused.intersection(roles):
+            finding = Finding(
+                id=f"{AREA}:{function}:execute:{role}",
+                area=AREA,
+                severity=Severity.ERROR,
+                object=function,
+                message=f"{role} may not execute it, and policies call it for each of its requests",
+                fix=f"grant execute on function {function} to {role};",
+            )
+            change = Change(
+                object=function,
+                kind="execute",
+                name=f"execute to {role}",
+                expected="EXECUTE",
+                actual="",
+            )
+            context.add_change(finding, change)
 
 
 def _requests(literals: Sequence[str]) -> Iterator[_Request]:

@@ -1,5 +1,6 @@
 -- The functions of schema auth that policies read the caller from: whether the body is one that Supabase ships, and
--- otherwise the string literals of the body and of the functions that it calls: the names of what it reads.
+-- otherwise the string literals of the body and of the functions that it calls: the names of what it reads. And the roles
+-- of requests that may not execute it.
 with known (name, body) as (
   -- md5 of the body in lower case without spaces and semicolons. The versions of 2020 (one setting for each claim), 2021
   -- (all claims in one setting, two forms), 2022 and today, and that of local databases.
@@ -50,7 +51,14 @@ select
       where c.oid = b.oid
         or b.text ~* ('\m' || regexp_replace(c.proname, '(\W)', '\\\1', 'g') || '"?\s*\(')
     )
-  end as literals
+  end as literals,
+  array(
+    select r.rolname::text
+    from pg_roles as r
+    where r.rolname in ('anon', 'authenticated', 'service_role')
+      and not has_function_privilege(r.oid, b.oid, 'execute')
+    order by r.rolname
+  ) as refused
 from body as b
 cross join lateral (
   select

@@ -43,6 +43,9 @@ _FIX_CONTROL = (
 
 _FIX_LEGACY = "Nothing to fix with PostgREST 12 or newer, which makes one setting of all claims."
 
+# of a cell that needs a row which the project refuses
+NOT_RUN = "not run"
+
 _WITHOUT_ERROR = (ROWS, HIDDEN)
 _NEEDS_CONTROL = (HIDDEN, DENIED)
 # the deadline holds between round trips, and each row of one is small
@@ -195,7 +198,7 @@ def _find_unrestricted(prober: Prober, rows: Sequence["_Row"]) -> None:
         run.unrestricted[role] = {action.name for action, reaches_all in answers if reaches_all}
     for run, number in rows:
         for name in run.unrestricted.get(run.matrix.rows[number].identity.role, ()):
-            run.probes[number].results[name] = (ROWS, None)
+            run.probes[number].results.setdefault(name, (ROWS, None))
 
 
 class _MatrixRun:
@@ -227,9 +230,11 @@ class _MatrixRun:
             together = {name for name, e in row.expected.items() if e in _WITHOUT_ERROR}
             filled = row.filled(impersonation.texts)
             self._literals.append(values)
-            self.probes.append(
-                RowProbe(row=filled, actions=matrix.actions, literals=values, together=together)
-            )
+            probe = RowProbe(row=filled, actions=matrix.actions, literals=values, together=together)
+            for label, name in matrix.not_run:
+                if label == row.label:
+                    probe.results[name] = (NOT_RUN, None)
+            self.probes.append(probe)
         self.guarded = [action for action in matrix.actions if action.unrestricted_if is not None]
         self.unrestricted: dict[str, set[str]] = {}
         self._controls: dict[_Target, ControlProbe] = {}
@@ -258,6 +263,8 @@ class _MatrixRun:
         row = self.matrix.rows[number]
         for action in self.matrix.actions:
             target = _target(row, action)
+            if (row.label, action.name) in self.matrix.not_run:
+                continue
             if row.expected[action.name] in _NEEDS_CONTROL and target not in self._controls:
                 control = ControlProbe((action.control or action.sql) % self._literals[number])
                 self._controls[target] = control
@@ -271,12 +278,14 @@ class _MatrixRun:
         self._judged.add(number)
         for c, action in enumerate(self.matrix.actions):
             cell = Cell(self.matrix, row, action)
+            outcome, error = probe.results[action.name]
+            if outcome == NOT_RUN:
+                continue
             self._context.equivalence.probed.add(
                 EquivalenceCheck(self.matrix.object, row.identity.role, action.command)
             )
             if not self._context.repeated:
                 self._context.cases.append(cell.case(self._impersonation))
-            outcome, error = probe.results[action.name]
             if not _judge_cell(self._prober, cell, outcome, error, self._managed, self._context):
                 self._mismatches.add((number, c))
 
@@ -398,9 +407,11 @@ def _judge_cell(
 def _add_conflict(
     cell: Cell, outcome: str, error: psycopg.Error, conflict: UserObjectConflict, context: Context
 ) -> None:
-    """Report a cell that a user object stopped: an error if it stops a managed function."""
+    """Report a cell that a user object stopped: an error if it stops a managed function, or a row
+    because of one of another owner.
+    """
     message = f"{cell.name}: {conflict.why}"
-    if not conflict.of_managed:
+    if conflict.severity is not Severity.ERROR:
         context.mark_unchecked(
             AREA,
             cell.matrix.object,

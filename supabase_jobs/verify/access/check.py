@@ -9,7 +9,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.session import script
 from supabase_jobs.session.impersonation import Impersonation, Names, begin, make_names
 from supabase_jobs.verify import other_values, ownership
-from supabase_jobs.verify.access import AREA, platform, privileges, reach
+from supabase_jobs.verify.access import AREA, auth_functions, platform, privileges, reach
 from supabase_jobs.verify.access.cells import Cell, run_matrices
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, load
 from supabase_jobs.verify.allowed import pins
@@ -72,8 +72,11 @@ def run(
         _run(impersonation, changed, context, managed, found)
 
     other_values.until_none_refuses(context, declared.fixture.other_values, attempt)
+    auth_functions.report_refused(found.functions, context)
     if not context.should_stop:
         platform.check(impersonation, found.of_platform, context)
+    if f"{AREA}:fixture" in context.unchecked:  # not every cell was run
+        return
     deviating = {finding.object for finding in context.findings if finding.area == AREA}
     context.equivalence.matching |= {matrix.object for matrix in declared.matrices} - deviating
 
@@ -90,7 +93,7 @@ def _run(
         inserted := insert_fixture(impersonation, AREA, declared.fixture, context, managed)
     ) is None:
         return
-    declared = other_values.replaced(declared, inserted.texts)
+    declared = other_values.replaced(declared, inserted.texts).without(inserted.left_out)
     context.preambles[AREA] = _preamble(declared, impersonation, inserted.users)
     run_matrices(impersonation, declared.matrices, managed, context, inserted.frame)
     users = declared.fixture.users

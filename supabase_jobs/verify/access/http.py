@@ -29,7 +29,7 @@ from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.sign_up import SignedUp
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.access import AREA
-from supabase_jobs.verify.access.cells import Cell
+from supabase_jobs.verify.access.cells import NOT_RUN, Cell
 from supabase_jobs.verify.access.matrix import (
     FILE_NAME,
     AccessDeclaration,
@@ -186,7 +186,7 @@ def run(
             impersonation, AREA, declared.fixture, Context(), ownership.managed_objects(path)
         )
     if inserted is not None:
-        declared = other_values.replaced(declared, inserted.texts)
+        declared = other_values.replaced(declared, inserted.texts).without(inserted.left_out)
     with endpoint.client() as http, guard.transaction():
         sender = Sender(endpoint, http, (NO_SUCH_PATH, NO_SUCH_TABLE))
         this = _Run(
@@ -240,7 +240,7 @@ def _clean_up_allow_lists(this: _Run) -> None:
 def _insert_fixture(this: _Run) -> None:
     """Replace the marked rows in one transaction, so that no other session sees none."""
     fixture = this.declared.fixture
-    params = this.impersonation.params({name: name for name in this.declared.ids})
+    params = fixture.values(this.impersonation.ids)
     with this.connection.transaction():
         _delete_marked(this)
         if this.signed_up:
@@ -294,6 +294,8 @@ def _run_matrix(
     for api_cell in api_cells(matrix):
         cell, r, c = api_cell.cell, api_cell.r, api_cell.c
         sent()
+        if in_sql.cells[r][c] == NOT_RUN:
+            continue
         if not unchanged:
             _insert_fixture(this)
         outcome = outcomes[r][c] = _outcome(this, api_cell)

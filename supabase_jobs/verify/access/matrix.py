@@ -103,7 +103,8 @@ class DeclaredAction:
     reached: str | None = None
     unrestricted_if: str | None = None
     control: str | None = None
-    row_limit_error: str | None = None
+    row_limit_errors: Sequence[str] = ()
+    needs: Sequence[str] = ()
     api: DeclaredRequest | None = None
 
     @cached_property
@@ -140,6 +141,13 @@ class MatrixRow:
     expected: Mapping[str, str]
     served: tuple[Served, ...] = ()
 
+    def ids(self, action: DeclaredAction) -> set[str]:
+        """The names of the ids that an action of the row needs: those of its caller too."""
+        texts = (action.sql, action.control, action.reached, action.unrestricted_if)
+        used = {name for text in texts if text is not None for name in parameters(text)}
+        named = {self.binds[name] for name in used}
+        return named.union(action.needs) | self.identity.placeholders()
+
     def filled(self, texts: Mapping[str, str]) -> "MatrixRow":
         """The row with the placeholders of its callers replaced."""
         served = tuple(replace(one, caller=one.caller.filled(texts)) for one in self.served)
@@ -154,13 +162,20 @@ class MatrixRow:
 @dataclass(frozen=True)
 class Matrix:
     """Rows and actions for the table `object`, or for the functions. Several matrices may share an
-    object.
+    object. The cells `not_run`, by row and action, need a row that the project refuses.
     """
 
     title: str
     object: str
     actions: tuple[DeclaredAction, ...]
     rows: tuple[MatrixRow, ...]
+    not_run: frozenset[tuple[str, str]] = frozenset()
+
+    def without(self, left_out: frozenset[str]) -> "Matrix":
+        """The matrix without the cells that name one of these ids."""
+        cells = [(row, action) for row in self.rows for action in self.actions]
+        not_run = {(r.label, a.name) for r, a in cells if not left_out.isdisjoint(r.ids(a))}
+        return replace(self, not_run=frozenset(not_run))
 
 
 @dataclass(frozen=True)
@@ -182,6 +197,13 @@ class AccessDeclaration:
     served: Mapping[str, tuple[Served, ...]] = field(default_factory=dict)
     untested_privileges: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     unexposed_schemas: tuple[str, ...] = ()
+
+    def without(self, left_out: frozenset[str]) -> "AccessDeclaration":
+        """The declaration without the fixture rows of these ids, and the cells that name them."""
+        if not left_out:
+            return self
+        matrices = tuple(matrix.without(left_out) for matrix in self.matrices)
+        return replace(self, fixture=self.fixture.without(left_out), matrices=matrices)
 
     @property
     def privileges(self) -> frozenset[tuple[str, str, str]]:
@@ -327,7 +349,7 @@ def _matrix(
                 served=served.get(name, ()),
             )
         )
-    return Matrix(title, object, actions, tuple(rows))
+    return Matrix(title=title, object=object, actions=actions, rows=tuple(rows))
 
 
 def _action(name: str, table: Mapping[str, Any]) -> DeclaredAction:

@@ -253,6 +253,9 @@ def _hook(function: _Function, *, as_auth: bool) -> _Trial:
             return _Problem(message, f"Grant {_AUTH} what {function.name} uses, or correct it.")
         [(answer,)] = result.answer().rows
         issued = answer.get("claims") if isinstance(answer, dict) else None
+        if not isinstance(answer, dict) or not {"claims", "error"} & answer.keys():
+            message = "Auth issues no token: for a new user, the hook returns no claims"
+            return _Problem(message, f"Let {function.name} return the event where it adds nothing.")
         if not isinstance(issued, dict):
             return None
         for name in ("role", "sub"):

@@ -23,10 +23,11 @@ _PRIVILEGES = Path(__file__).with_name("privileges.sql")
 @dataclass(frozen=True)
 class Found:
     """The results of catalog queries for the parts that act: the exposed schemas, and the rows of
-    the queries of `platform` and `reach`.
+    the queries of `auth_functions`, `platform` and `reach`.
     """
 
     exposed: Collection[str]
+    functions: Sequence[auth_functions.Row]
     of_platform: Sequence[platform.Row]
     reachable: Sequence[reach.Row]
 
@@ -95,4 +96,9 @@ def check(
                     fix=fix,
                 )
             )
-    return Found(exposed, of_platform, reachable)
+    return Found(
+        exposed=exposed,
+        functions=functions,
+        of_platform=of_platform,
+        reachable=reachable,
+    )

@@ -137,7 +137,7 @@ class RowProbe:
             assert error is not None  # noqa: S101  otherwise every statement has an answer
             outcome = outcome_of_conclusive_error(error)
             self.results[action.name] = (
-                ROWS if error.sqlstate == action.row_limit_error else outcome,
+                ROWS if error.sqlstate in action.row_limit_errors else outcome,
                 error,
             )
             return

@@ -1,8 +1,9 @@
-"""Try what requests can reach through functions that run as their owner, and through the triggers
-and rules of user tables.
+"""Try what requests can reach through functions that run as their owner, through the triggers and
+rules of user tables, and through tables and views that they can read.
 
 Each function is called with arguments that mean another user, a secret or a file; rows with such
-values are written to each table. A change of another user, or an answer that contains a secret, is
+values are written to each table. What can be read must not show rows of the fixture. A change of
+another user, or an answer that contains a secret, is
 an error, whatever the text says. Nothing is called that acts outside of its transaction or takes
 locks on tables, as far as its text shows. What it calls may do that, read all rows, lock rows or
 take numbers from sequences, so this happens on an embedded server only.
@@ -10,6 +11,7 @@ take numbers from sequences, so this happens on an embedded server only.
 
 import re
 import secrets
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +38,7 @@ _FILES = _HERE / "reach"
 _PRESENT = sql_file(_FILES / "present.sql")
 _PREPARE = sql_file(_FILES / "prepare.sql")
 _USERS = sql_file(_FILES / "watch_users.sql")
-_SESSIONS = sql_file(_FILES / "watch_sessions.sql")
+_AUTH = sql_file(_FILES / "watch_auth.sql")
 _CRON = sql_file(_FILES / "watch_cron.sql")
 _SCHEDULED = sql_file(_FILES / "cron.sql")
 
@@ -47,14 +49,23 @@ _CALLS_PER_PROBE = 30
 _ROWS = 200
 
 _OUTSIDE = re.compile(
-    r"\b(net\.http\w*|http(_\w+)?(?=\s*\()|dblink\w*|copy|pg_terminate_backend|pg_cancel_backend"
+    r"\b((net\.)?http(_\w+)?(?=\s*\()|dblink\w*|copy|pg_terminate_backend|pg_cancel_backend"
     r"|pg_(try_)?advisory_lock\w*|lo_export|lo_import|alter|drop|truncate|lock\s+table|create"
     r"|vacuum|reindex|refresh|pg_reload_conf|pg_sleep\w*)\b",
     re.IGNORECASE,
 )
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_OF_BACKEND = {
+    "header": "the headers of requests that the server sends, which hold keys",
+    "answer": "the answers to requests that the server sends",
+    "entry": "the audit log of Auth, with the addresses of all users",
+    "command": "the commands of scheduled jobs, which may hold keys",
+}
+# in the URLs of the fixture
+_URL_OF_JOBS = "x.com/verify/status/8"
 _EVERY_MINUTE = "* * * * *"
 _FILE = "PG_VERSION"
+_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 
 # schema, kind, … : a row of the query
 Row = Sequence[Any]
@@ -62,7 +73,7 @@ Row = Sequence[Any]
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A function, or a table, that requests can use. `names` and `types` are those of its
+    """A function, or a table or view, that requests can use. `names` and `types` are those of its
     arguments, or of its columns.
     """
 
@@ -130,7 +141,10 @@ def check(
     `rows` are those of `QUERY`. `users` are the names of the ids of the fixture's users: the first
     one calls, the second one is the other. On a database in use nothing is tried.
     """
+    reported = {finding.object for finding in context.findings}
+    reported |= {finding.id.rpartition(":")[2] for finding in context.findings}
     found = [_Candidate(*row) for row in rows]
+    found = [one for one in found if one.kind != "relation" or one.object not in reported]
     tried = [one for one in found if one.schema in exposed and one.is_tried][:_MOST]
     scheduled = any(one.kind == "schedule" for one in found)
     if context.in_use or len(users) < 2 or not (tried or scheduled):
@@ -153,15 +167,22 @@ class _Trial:
         self._context = context
         self._own, self._other = (impersonation.ids[name] for name in users[:2])
         self._secret = f"verify{secrets.token_hex(8)}"
-        [present] = read(impersonation.connection, [_PRESENT.statement()])
+        present, [(of_auth,)] = read(
+            impersonation.connection, [_PRESENT.statement(), _AUTH.statement(str(self._other))]
+        )
         self._present = {name for (name,) in present}
+        # an id of a guest is its password; the id of a job alone shows nothing
+        self._rows_of_others = [
+            str(id) for name, id in impersonation.ids.items() if name.startswith("guest_")
+        ]
+        self._rows_of_others.append(_URL_OF_JOBS)
         settings = {"verify.victim": str(self._other), "verify.secret": self._secret}
         prepare = [Statement("select set_config(%s, %s, true)", pair) for pair in settings.items()]
         before = (*frame.before, *prepare, _PREPARE.statement())
         self._runner = Runner(impersonation, context.deadline, Frame(before, frame.undo))
         self._watch = [_USERS.statement(self._other, self._own)]
-        if "auth.sessions" in self._present:
-            self._watch.append(_SESSIONS.statement(self._other))
+        if of_auth is not None:
+            self._watch.append(Statement(of_auth))
         if "cron.job" in self._present:
             self._watch.append(_CRON.statement(self._secret))
 
@@ -200,7 +221,9 @@ class _Trial:
     ) -> _Use:
         claims = {"role": role}
         if role == "authenticated":
-            claims["sub"] = str(self._own)
+            # nothing of what a relation shows is that of a user without rows
+            is_relation = candidate is not None and candidate.kind == "relation"
+            claims["sub"] = str(uuid.uuid4() if is_relation else self._own)
         after = [own_role(self._impersonation), *self._watch]
         caller = Caller(
             role=role,
@@ -217,14 +240,19 @@ class _Trial:
 
     def _uses(self, candidate: _Candidate) -> Iterator[_Use]:
         role = candidate.callers[0]
-        uses = {"function": self._calls, "table": self._writes, "job": self._runs}
+        uses = {
+            "function": self._calls,
+            "table": self._writes,
+            "job": self._runs,
+            "relation": self._reads,
+        }
         for group in uses[candidate.kind](candidate):
             yield self._use(candidate, role, group)
 
     def _calls(self, function: _Candidate) -> Iterator[list[Statement]]:
         """Calls with each kind of text; the first text is a time of pg_cron in the last one."""
         name = _qualified(function.name)
-        for value in self._profiles(function.types):
+        for value in self._profiles(function.types, numbers=(1, -1)):
             call = sql.SQL("select left(r::text, 2000) from {}({}) as r limit {}").format(
                 name,
                 sql.SQL(", ").join(value),
@@ -249,6 +277,17 @@ class _Trial:
                     )
                     yield [written, Statement(delete.as_string(None))]
 
+    def _reads(self, relation: _Candidate) -> Iterator[list[Statement]]:
+        """The rows that contain something of the fixture or of the backend."""
+        pattern = "|".join([f"{self._secret} ", *self._rows_of_others])
+        query = sql.SQL("select left(to_jsonb(r)::text, 2000) from {} as r").format(
+            _qualified(relation.name)
+        )
+        condition = sql.SQL(" where to_jsonb(r)::text ~ {} limit {}").format(
+            sql.Literal(pattern), sql.Literal(_ROWS)
+        )
+        yield [Statement((query + condition).as_string(None))]
+
     def _runs(self, job: _Candidate) -> Iterator[list[Statement]]:
         """A user writes a statement into a column, and the job runs."""
         written = f"select set_config('verify.reached', '{self._secret} run', true)"
@@ -263,8 +302,12 @@ class _Trial:
                 Statement("select current_setting('verify.reached', true)"),
             ]
 
-    def _profiles(self, types: Sequence[str]) -> Iterator[list[sql.Composable]]:
-        """The values for arguments or columns of these types, once for each text."""
+    def _profiles(
+        self, types: Sequence[str], numbers: Sequence[int] = (1,)
+    ) -> Iterator[list[sql.Composable]]:
+        """The values for arguments or columns of these types, once for each text, and the first
+        text with each of the numbers.
+        """
         texts: list[Sequence[sql.Composable]] = [[sql.SQL("current_setting('verify.email')")]]
         if any(_is_text(type) for type in types):
             for name in (
@@ -279,10 +322,18 @@ class _Trial:
                 command = sql.Literal(f"select '{self._secret}'")
                 texts.append([sql.Literal(_EVERY_MINUTE), command])
         for text in texts:
-            rest = iter([*text, *[text[-1]] * len(types)])
-            yield [self._value(type, rest) for type in types]
+            yield self._values(types, text, numbers[0])
+        if any(_is_number(type) for type in types):
+            for number in numbers[1:]:
+                yield self._values(types, texts[0], number)
 
-    def _value(self, type: str, texts: Iterator[sql.Composable]) -> sql.Composable:
+    def _values(
+        self, types: Sequence[str], text: Sequence[sql.Composable], number: int
+    ) -> list[sql.Composable]:
+        rest = iter([*text, *[text[-1]] * len(types)])
+        return [self._value(type, rest, number) for type in types]
+
+    def _value(self, type: str, texts: Iterator[sql.Composable], number: int) -> sql.Composable:
         other = str(self._other)
         base = type.removesuffix("[]")
         value: sql.Composable = sql.NULL
@@ -294,8 +345,8 @@ class _Trial:
             value = sql.Literal(f'{{"id": "{other}", "user_id": "{other}"}}')
         elif base == "boolean":
             value = sql.Literal(True)
-        elif base in ("smallint", "integer", "bigint", "numeric", "real", "double precision"):
-            value = sql.Literal(1)
+        elif _is_number(base):
+            value = sql.Literal(number)
         elif base.startswith(("timestamp", "date")):
             value = sql.SQL("now()")
         if value is not sql.NULL and base != type:
@@ -308,6 +359,12 @@ class _Trial:
         for use in uses:
             if use.seen is None or use.answer is None:
                 continue
+            if (
+                use.candidate is not None
+                and use.candidate.kind == "relation"
+                and any(id in use.answer for id in self._rows_of_others)
+            ):
+                return _Problem("shows jobs or guests of others")
             changed = {
                 what for what in {*nothing, *use.seen} if nothing.get(what) != use.seen.get(what)
             }
@@ -316,8 +373,10 @@ class _Trial:
         return None
 
     def _change(self, changed: Collection[str]) -> _Problem | None:
-        if "another user" in changed or "another session" in changed:
-            return _Problem("changes or deletes a user, or a session, that is not the caller's")
+        if "another user" in changed:
+            return _Problem(
+                "changes or deletes a user, or a session or key, that is not the caller's"
+            )
         if "own role" in changed:
             return _Problem(
                 "lets its caller choose the role of its next token: service_role, which bypasses"
@@ -336,6 +395,9 @@ class _Trial:
             return _Problem("runs text that users write")
         if f"{self._secret} key" in answer:
             return _Problem("returns a secret of Vault that its caller names")
+        for kind, what in _OF_BACKEND.items():
+            if f"{self._secret} {kind}" in answer:
+                return _Problem(f"returns {what}")
         if f"{self._secret} setting" in answer and "secret setting" in self._present:
             return _Problem(
                 "returns a setting that its caller names, and a setting of this database looks"
@@ -359,6 +421,9 @@ class _Trial:
             tables = ", ".join(sorted({*(candidate.names or ())}))
             message = f"it {problem.message} ({tables}), as the role of the job"
             fix = "Let the job run fixed statements, and read only values from the table."
+        elif candidate.kind == "relation":
+            message = f"{who} can read it, and it {problem.message}"
+            fix = f"revoke all on table {candidate.object} from public, anon, authenticated;"
         elif candidate.kind == "function":
             message = f"{who} can call it, and it {problem.message}"
             fix = f"revoke execute on function {candidate.object} from public, anon, authenticated;"
@@ -374,13 +439,17 @@ class _Trial:
             fix=fix,
         )
         self._context.findings.append(finding)
-        if candidate.kind == "function":
+        if candidate.kind in ("function", "relation"):
             self._context.allowed.candidates[id] = {"name": candidate.object}
 
 
 def _qualified(name: str) -> sql.SQL:
     """A name that format('%I') or quote_ident() has written."""
     return sql.SQL(name.replace("{", "{{").replace("}", "}}"))
+
+
+def _is_number(type: str) -> bool:
+    return type.removesuffix("[]") in _NUMBERS
 
 
 def _is_text(type: str) -> bool:

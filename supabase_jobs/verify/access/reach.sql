@@ -1,6 +1,6 @@
 -- $1 managed
 -- User functions that run as their owner, or return a setting that their caller names, and user tables whose triggers or
--- rules do: what requests can call and write to. The columns of a table are those that authenticated may insert. Also
+-- rules do: what requests can call and write to. And user tables without row level security and views: what they can read. The columns of a table are those that authenticated may insert. Also
 -- whether jobs are scheduled.
 with caller as (
   select
@@ -97,6 +97,26 @@ where c.relkind in ('r', 'v', 'p')
   and w.text is not null
   and w.names is not null
   and format('%I.%I', n.nspname, c.relname) <> all($1)
+union all
+select
+  'relation',
+  n.nspname,
+  format('%I.%I', n.nspname, c.relname),
+  format('%I.%I', n.nspname, c.relname),
+  array(
+    select r.rolname::text from caller as r
+    where has_table_privilege(r.oid, c.oid, 'select')
+    order by r.rolname
+  ),
+  '{}',
+  '{}',
+  ''
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where c.relkind in ('r', 'p', 'v', 'm')
+  and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'storage', 'graphql')
+  and format('%I.%I', n.nspname, c.relname) <> all($1)
+  and not (c.relkind in ('r', 'p') and c.relrowsecurity)
 union all
 select
   'schedule',

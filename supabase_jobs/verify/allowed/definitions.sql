@@ -201,6 +201,31 @@ subject as (
   inner join relation as r on t.tgrelid = r.oid
   inner join pending as f on f.finding = format('structure:%s:trigger:%s', r.name, t.tgname)
   union all
+  -- a member of a role that bypasses row level security, with all of its memberships
+  select
+    f.finding,
+    'allowed_bypasses',
+    quote_ident(g.rolname),
+    'pg_authid'::regclass,
+    g.oid,
+    concat_ws(
+      E'\n',
+      (
+        select 'member of ' || string_agg(distinct o.rolname, ', ' order by o.rolname)
+        from pg_auth_members as m
+        inner join pg_roles as o on m.roleid = o.oid
+        where m.member = g.oid
+      ),
+      case when g.rolcanlogin then 'can log in' end,
+      case when pg_has_role(to_regrole('authenticator')::oid, g.oid, 'member') then 'requests can act as the role' end
+    ),
+    null,
+    null
+  from pg_roles as g
+  inner join pg_roles as r on g.oid <> r.oid
+  inner join pending as f
+    on f.finding = format('structure:lint:role_memberships:%s:%s', quote_ident(r.rolname), quote_ident(g.rolname))
+  union all
   select
     f.finding,
     'allowed_privileges',

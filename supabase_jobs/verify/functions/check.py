@@ -4,6 +4,7 @@ Must run inside a transaction that the caller rolls back.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
 from supabase_jobs.verify.functions import AREA, scenarios
 from supabase_jobs.verify.functions.runner import (
     Deviation,
+    LeftOutError,
     NotRunError,
     RefusedError,
     ScenarioProbe,
@@ -90,14 +92,17 @@ def _run(
         inserted := insert_fixture(impersonation, AREA, declared.fixture, context, managed)
     ) is None:
         return
-    if inserted.texts:
+    left_out = inserted.left_out
+    if inserted.texts or left_out:
         declared = other_values.replaced(declared, inserted.texts)
+        declared = replace(declared, fixture=declared.fixture.without(left_out))
         scripts = _Scripts(impersonation, declared)
     context.preambles[AREA] = scripts.preamble(inserted.users)
     runner = scenario_runner(
         impersonation, declared, variables, inserted.frame, context.deadline, managed, tables
     )
-    if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
+    rows = runner.fixture_rows.keys() | left_out
+    if missing := [name for name in declared.fixture_ids if name not in rows]:
         why = f"the fixture rows {', '.join(missing)} are missing after their insert"
         id, severity = f"{AREA}:fixture", Severity.ERROR
         context.mark_unchecked(AREA, "fixture", why, FIX_DISCARDED_ROWS, id=id, severity=severity)
@@ -111,6 +116,9 @@ def _run_all(
 ) -> None:
     outcomes: dict[str, list[Deviation] | UncheckedError] = {}
     not_run = _not_run(runner, declared.scenarios) if context.in_use else {}
+    for scenario in declared.scenarios:
+        if not declared.fixture.left_out.isdisjoint(scenario.ids):
+            not_run[scenario.name] = LeftOutError(scenario.name)
     try:
         _run_batches(runner, declared.scenarios, not_run, outcomes, context)
     finally:  # after an error too: it keeps what was found before
@@ -119,7 +127,7 @@ def _run_all(
                 _report(scenario, outcome, scripts, context)
 
 
-def _not_run(runner: ScenarioRunner, scenarios: Sequence[Scenario]) -> dict[str, NotRunError]:
+def _not_run(runner: ScenarioRunner, scenarios: Sequence[Scenario]) -> dict[str, UncheckedError]:
     """The scenarios whose deletes take long, while others may wait for the users of the fixture."""
     tables = sorted({scenario.deletes for scenario in scenarios if scenario.deletes})
     if not tables:
@@ -134,7 +142,7 @@ def _not_run(runner: ScenarioRunner, scenarios: Sequence[Scenario]) -> dict[str,
 def _run_batches(
     runner: ScenarioRunner,
     scenarios: Sequence[Scenario],
-    not_run: Mapping[str, NotRunError],
+    not_run: Mapping[str, UncheckedError],
     outcomes: dict[str, list[Deviation] | UncheckedError],
     context: Context,
 ) -> None:
@@ -182,7 +190,9 @@ def _run_batches(
                 unchecked.add(scenario.name)
                 del pending[scenario.name]
                 why = f'{scenario.name}: it requires "{blocking[0]}", which did not pass'
-                outcomes[scenario.name] = UncheckedError(why, _FIX_REQUIRED)
+                is_left_out = isinstance(outcomes[blocking[0]], LeftOutError)
+                error = LeftOutError if is_left_out else UncheckedError
+                outcomes[scenario.name] = error(why, _FIX_REQUIRED)
 
 
 def _complete(
@@ -207,6 +217,8 @@ def _report(
     scripts: "_Scripts",
     context: Context,
 ) -> None:
+    if isinstance(outcome, LeftOutError):  # the finding about the fixture says why
+        return
     if not context.repeated:
         script_of = partial(scripts.of, scenario)
         context.cases.append(

@@ -18,6 +18,7 @@ from supabase_jobs.database.errors import (
 )
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
+from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import VIOLATES, is_constraint_violation
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline
 from supabase_jobs.session.frame import Frame
@@ -75,6 +76,10 @@ class RefusedError(UncheckedError):
 
 class NotRunError(UncheckedError):
     """A scenario would make others wait on a database in use."""
+
+
+class LeftOutError(UncheckedError):
+    """A scenario needs a row that the project refuses."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +275,7 @@ class ScenarioRunner(Runner):
             return self._rows(group.answer())
         if isinstance(error, INCONCLUSIVE_ERRORS):
             raise error
+        self._refuse_if_conflict(scenario, error)
         reason = f"`given` failed with {sqlstate_and_message(error)}"
         raise UncheckedError(f"{scenario.name}: {reason}") from error
 
@@ -318,15 +324,25 @@ class ScenarioRunner(Runner):
                     )
                 )
             )
+        return self._refuse_if_conflict(scenario, result.cause, allowed=step.may_be_refused)
+
+    def _refuse_if_conflict(
+        self, scenario: Scenario, error: psycopg.Error, *, allowed: bool = False
+    ) -> bool:
+        """Whether a user object raised the error. Raises RefusedError if production cannot work
+        with it, and otherwise UncheckedError, unless it is `allowed`.
+        """
         conflict = ownership.user_object_conflict(
-            self.impersonation.connection, result.cause, self._managed
+            self.impersonation.connection, error, self._managed
         )
-        if conflict is not None and conflict.of_managed:
-            raise RefusedError(f"{scenario.name}: {conflict.why}", conflict.fix, conflict.texts)
-        if conflict is not None and not step.may_be_refused:
-            why = f"{scenario.name}: {conflict.why}"
+        if conflict is None:
+            return False
+        why = f"{scenario.name}: {conflict.why}"
+        if conflict.severity is Severity.ERROR:
+            raise RefusedError(why, conflict.fix, conflict.texts)
+        if not allowed:
             raise UncheckedError(why, conflict.fix, conflict.texts)
-        return conflict is not None
+        return True
 
     def _deviating_changes(
         self, before: Rows, after: Rows, scenario: Scenario

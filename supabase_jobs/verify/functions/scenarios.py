@@ -4,7 +4,7 @@ change.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import compress
 from pathlib import Path
 from string import Template
@@ -52,7 +52,8 @@ class Scenario:
     deviates, this one is not run. The scenario counts as unchecked if a step fails with one of
     `unchecked_errors`: a user object raised it. `without_fixture`: it runs without the users and
     rows of the fixture, and locks nothing of theirs. It `deletes` rows of a table: if that takes
-    long, it is not run on a database in use.
+    long, it is not run on a database in use. `needs` are ids whose rows it counts without naming
+    them.
     """
 
     subject: str
@@ -64,6 +65,17 @@ class Scenario:
     unchecked_errors: tuple[str, ...] = ()
     without_fixture: bool = False
     deletes: str = ""
+    needs: tuple[str, ...] = ()
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """The names of the ids that its statements, callers and changes need."""
+        found = {*self.changes, *self.needs}
+        for statement in (*self.given, *(step.call for step in self.steps)):
+            found |= parameters(statement)
+        for step in self.steps:
+            found |= step.identity.placeholders() if step.identity else set()
+        return frozenset(found)
 
 
 @dataclass(frozen=True)
@@ -191,6 +203,7 @@ def _scenario(
         unchecked_errors=tuple(table.get("unchecked_errors", ())),
         without_fixture=bool(table.get("without_fixture", False)),
         deletes=table.get("deletes", ""),
+        needs=tuple(table.get("needs", ())),
     )
 
 

@@ -65,7 +65,7 @@ def run_lints(
                     fix=fix,
                 )
             )
-            if any(fact.endswith(f":{subject}") for fact in facts):
+            if any(fact == f"member:{name}" or fact.endswith(f":{subject}") for fact in facts):
                 context.allowed.candidates[id] = {"name": subject}
         context.findings += findings
         for id, subject in [(f.id, f.object) for f in findings] or [

@@ -293,9 +293,8 @@ def _add_deviation(expected: Fact, actual: Fact | None, fixes: Fixes, context: C
             f"is {actual.value}; expected:"
             f" {expected.value}{text_difference(actual.value, expected.value)}"
         )
-    finding = _finding(
-        expected, Severity(expected.deviation_severity), problem, fixes.restore(expected, actual)
-    )
+    severity = Severity((actual or expected).deviation_severity)
+    finding = _finding(expected, severity, problem, fixes.restore(expected, actual))
     context.add_change(finding, _change(expected, actual))
 
 

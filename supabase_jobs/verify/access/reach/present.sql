@@ -1,6 +1,6 @@
 -- The tables of the platform that can be watched, and whether a setting of the database looks like a secret.
 select t.name
-from (values ('auth.sessions'), ('cron.job')) as t (name)
+from (values ('cron.job')) as t (name)
 where has_table_privilege(to_regclass(t.name), 'select')
 union all
 select 'secret setting'

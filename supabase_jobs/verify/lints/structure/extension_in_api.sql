@@ -15,6 +15,7 @@ with known (extension, function, does, severity) as (
   ('index_advisor', '^index_advisor$', 'run statements of their caller', 'error'),
   ('pg_cron', '^(schedule|schedule_in_database|alter_job)$', 'run statements of their caller later', 'error'),
   ('adminpack', '^pg_(file|logdir)_', 'read and write files of the server', 'error'),
+  ('pg_walinspect', '.', 'read the log of all changes', 'error'),
   ('pageinspect', '.', 'read the pages of every table', 'error'),
   ('pg_surgery', '.', 'change the pages of every table', 'error'),
   ('http', '^(http|http_get|http_post|http_put|http_patch|http_delete|http_head)$', 'send requests from the server', 'warning'),

@@ -42,6 +42,17 @@ where r.rolname in ('authenticator', 'supabase_auth_admin', 'supabase_storage_ad
   and v.is_wrong
 union all
 select
+  quote_ident(r.rolname),
+  'connect',
+  format('the role may not connect to the database %I', current_database()),
+  format('grant connect on database %I to %I;', current_database(), r.rolname),
+  'error',
+  '{}'
+from pg_roles as r
+where r.rolname in ('authenticator', 'supabase_auth_admin', 'supabase_storage_admin')
+  and not has_database_privilege(r.oid, current_database(), 'connect')
+union all
+select
   format('database %I', d.datname),
   'connection limit',
   format('the database may have %s connections only', d.datconnlimit),

@@ -1,6 +1,6 @@
 -- No role but authenticator and those of the platform is a member of a role that bypasses row level security.
 -- A member can run SET ROLE, also if it is NOINHERIT. Such roles are service_role, superusers, roles with BYPASSRLS, the
--- owners of managed tables, authenticator, which can switch to service_role, and for a role that a request can assume the
+-- owners of managed tables and of auth.users, authenticator, which can switch to service_role, and for a role that a request can assume the
 -- predefined roles that read or write all data, read or write files, or run programs.
 -- Nor can a login other than authenticator act as anon or authenticated, directly or through other roles: without a token,
 -- it writes the claims and headers of any caller into its session.
@@ -9,6 +9,7 @@ with owner as (
   from pg_class as c
   inner join pg_namespace as n on c.relnamespace = n.oid
   where ($1::jsonb -> 'managed') ? format('%I.%I', n.nspname, c.relname)
+    or c.oid = to_regclass('auth.users')
 ),
 
 api as (
@@ -31,6 +32,7 @@ select distinct
       when r.rolname = 'authenticator' then ', which can switch to service_role'
       when r.rolname like 'pg\_%' then ', whose privileges ignore those of the tables'
       when r.rolbypassrls then ', which bypasses row level security'
+      when r.rolname = 'supabase_auth_admin' then ', which writes passwords and tokens of every user'
       else ', the owner of managed tables, who bypasses row level security'
     end
   ) as message,

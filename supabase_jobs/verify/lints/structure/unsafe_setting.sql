@@ -119,6 +119,22 @@ cross join lateral (
   union all
   select
     'error',
+    'Auth names no schemas, and with this search_path it finds other tables than its own: sign-ups fail'
+  where s.name = 'search_path'
+    and s.object = 'supabase_auth_admin'
+    and exists (
+      select
+      from unnest(string_to_array(translate(s.value, '" ', ''), ',')) with ordinality as o (schema, number)
+      inner join pg_class as c on c.relnamespace = to_regnamespace(quote_ident(o.schema))
+      inner join pg_class as a on c.relname = a.relname and a.relnamespace = to_regnamespace('auth')
+      where c.relkind in ('r', 'p', 'v', 'm', 'f')
+        and a.relkind in ('r', 'p')
+        and o.schema <> 'auth'
+        and o.number < coalesce(array_position(string_to_array(translate(s.value, '" ', ''), ','), 'auth'), o.number + 1)
+    )
+  union all
+  select
+    'error',
     format('PostgREST takes the role of a request from %s of the token, not from its claim "role"', s.value)
   where s.name = 'pgrst.jwt_role_claim_key'
     and s.configures_api

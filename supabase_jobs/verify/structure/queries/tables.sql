@@ -7,7 +7,15 @@ select
   v.create_sql,
   '' as drop_sql,
   'error' as unexpected_severity,
-  case v.kind when 'replica identity' then 'warning' else 'error' end as deviation_severity
+  case
+    when v.kind = 'replica identity' then 'warning'
+    -- has no effect
+    when v.kind = 'row level security for the owner' and exists (
+      select from pg_roles as r
+      where r.oid = c.relowner and (r.rolbypassrls or r.rolsuper)
+    ) then 'warning'
+    else 'error'
+  end as deviation_severity
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (

@@ -1,0 +1,123 @@
+"""The rows of a fixture one by one, to find those that objects of the project refuse."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import psycopg
+
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.session.frame import FIXTURE
+from supabase_jobs.session.impersonation import Impersonation
+from supabase_jobs.session.savepoint import run_kept
+from supabase_jobs.session.script import parameters
+from supabase_jobs.verify import ownership
+from supabase_jobs.verify.ownership import UserObjectConflict
+
+_TRIGGERS = sql_file(Path(__file__).with_name("user_triggers.sql"))
+
+Refused = Mapping[str, UserObjectConflict]
+_NONE: Refused = {}
+
+
+def refused(
+    impersonation: Impersonation,
+    created: Sequence[Statement],
+    users: Collection[str],
+    statements: Sequence[str],
+    managed: Collection[str],
+) -> Refused:
+    """The ids of the rows that objects of the project refuse, and of the rows that need them, each
+    with what refuses it; none if something else refuses a row.
+
+    `created` are the statements that create the `users`. Everything is undone.
+    """
+    connection = impersonation.connection
+    try:
+        run_groups(connection, [created])[0].answer()
+        return _Rows(impersonation, users, managed).refused(statements)
+    finally:
+        if not connection.broken:
+            run_groups(connection, [[FIXTURE.undo]])[0].answer()
+
+
+def conflict_of(
+    connection: Connection, error: psycopg.Error, managed: Collection[str]
+) -> UserObjectConflict | None:
+    """The object of the project that refuses a row: a constraint, a column, or else a trigger. None
+    if there is none.
+
+    Queries the catalogs, so the transaction must not be in a failed state.
+    """
+    conflict = ownership.user_object_conflict(connection, error, managed)
+    if conflict is not None:
+        return conflict
+    triggers = [name for (name,) in _TRIGGERS.rows(connection, list(managed))]
+    if not triggers or isinstance(error, psycopg.errors.ForeignKeyViolation):
+        return None
+    why = f"it failed with {sqlstate_and_message(error)}, and triggers of the project run"
+    return UserObjectConflict(
+        why=f"{why}: {', '.join(triggers)}", fix="Production writes run these triggers too."
+    )
+
+
+class _Rows:
+    """The rows of a fixture while they are inserted: the ids of those that are there, and of those
+    that are refused.
+    """
+
+    def __init__(
+        self, impersonation: Impersonation, users: Collection[str], managed: Collection[str]
+    ) -> None:
+        self._connection = impersonation.connection
+        self._ids = impersonation.ids
+        self._managed = managed
+        self._present = {*users}
+        self._refused: dict[str, UserObjectConflict] = {}
+
+    def refused(self, statements: Sequence[str]) -> Refused:
+        """Run each statement; one that fails, or that names refused rows, for each of its rows."""
+        for statement in statements:
+            used = parameters(statement)
+            names = [name for name in self._ids if name in used]
+            new = [name for name in names if name not in self._present | self._refused.keys()]
+            needed = [name for name in names if name not in new]
+            is_whole = self._refused.keys().isdisjoint(names) and self._run_whole(statement)
+            if not is_whole and not self._run_each(statement, new, needed):
+                return _NONE
+            self._present.update(name for name in names if name not in self._refused)
+        return self._refused
+
+    def _run_whole(self, statement: str) -> bool:
+        [result] = run_kept(self._connection, [[self._statement(statement, self._ids)]])
+        return result.error is None
+
+    def _run_each(self, statement: str, new: Sequence[str], needed: Sequence[str]) -> bool:
+        """Run a statement for each of its `new` rows, or for each that it changes: the ids of the
+        others are null. Returns whether every failure is one of an object of the project.
+        """
+        rows, others = (new, needed) if new else (needed, [])
+        steps = [[self._statement(statement, [*others, row])] for row in rows]
+        for row, result in zip(rows, run_kept(self._connection, steps), strict=True):
+            if result.error is None and (result.answers[0].count or not new):
+                continue
+            conflict = self._conflict(result, needed)
+            if conflict is None:
+                return False
+            self._refused.setdefault(row, conflict)
+        return True
+
+    def _statement(self, statement: str, names: Collection[str]) -> Statement:
+        kept = {name for name in names if name not in self._refused}
+        values = {name: id if name in kept else None for name, id in self._ids.items()}
+        return Statement(statement, values)
+
+    def _conflict(self, result: GroupResult, needed: Sequence[str]) -> UserObjectConflict | None:
+        """The object of the project that refuses a row, or None."""
+        if isinstance(result.error, psycopg.OperationalError):
+            raise result.error
+        if result.error is not None:
+            return conflict_of(self._connection, result.error, self._managed)
+        return next((self._refused[name] for name in needed if name in self._refused), None)

@@ -13,8 +13,8 @@ from tests.programs import DEFAULT_MAJOR
 from tests.round_trips import traced
 
 _TABLES = 20
-# 31 when this was written; the goal is 60
-_LIMIT = 32
+# the contract allows 60; a new kind of trial may cost one that no earlier batch can hold
+_LIMIT = 33
 
 
 def test_round_trips_of_twenty_tables(request: pytest.FixtureRequest) -> None:

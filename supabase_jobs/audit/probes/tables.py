@@ -159,7 +159,6 @@ class Probes:
         self._send(list(self._decided()))
         self._decide_about_own()
         self._find_deciding_roles()
-        self._find_roles_in_groups()
 
     # -------------------------------------------------------------------------------------------
     # sending
@@ -1136,13 +1135,27 @@ class Probes:
         )
 
     # -------------------------------------------------------------------------------------------
-    # roles that everybody has
+    # roles that decide
 
     def _find_deciding_roles(self) -> None:
-        """Note the role of outsiders without which they do not reach rows of others: whoever signs
-        up has it.
+        """Note the roles without which users do not reach what they reach: those that everybody
+        has, and those in their own group.
         """
-        controls: list[tuple[Attempt, str, Attempt]] = []
+        of_everybody = list(self._without_roles_of_everybody())
+        of_groups = list(self._with_weaker_roles())
+        self._run_unrecorded([control for *_, control in (*of_everybody, *of_groups)])
+        closed = (HIDDEN, DENIED, VIOLATES)
+        for attempt, label, control in of_everybody:
+            if control.outcome in closed:
+                attempt.decided_by = label
+        roles = {write: label for write, label, one in of_groups if one.outcome in closed}
+        for attempt in self.attempts:
+            attempt.by_role = roles.get(_write_of(attempt), "")
+
+    def _without_roles_of_everybody(self) -> Iterator[tuple[Attempt, str, Attempt]]:
+        """What outsiders reach of rows of others, with a role that they have, and again without it:
+        whoever signs up has it.
+        """
         for attempt in self.attempts:
             caller = attempt.caller
             is_of_other = attempt.whose == OTHER and attempt.reached and attempt.sent is not None
@@ -1152,25 +1165,18 @@ class Probes:
                 continue  # who chose the role
             for role in self._roles_of_everybody():
                 if role.relation.oid in self._plan.usage.reads.get(attempt.relation.oid, ()):
-                    controls += [
-                        (attempt, role.label, self._without_role(attempt, role, other))
-                        for other in role.others
-                    ]
+                    for other in role.others:
+                        yield attempt, role.label, self._without_role(attempt, role, other)
             for membership in self._posts_read_by(attempt.relation):
                 if (own := caller.own_row(membership.relation.oid)) is not None:
                     label = f"a row in {membership.relation.name}"
-                    controls.append((attempt, label, self._without_row(attempt, own)))
-        self._run_unrecorded([control for _, _, control in controls])
-        for attempt, label, control in controls:
-            if control.outcome in (HIDDEN, DENIED, VIOLATES):
-                attempt.decided_by = label
+                    yield attempt, label, self._without_row(attempt, own)
 
-    def _find_roles_in_groups(self) -> None:
-        """Note the role in their own group without which users do not write, where only somebody
-        else gives it. One write of each kind shows that.
+    def _with_weaker_roles(self) -> Iterator[tuple[_Write, str, Attempt]]:
+        """A write of each kind that users do with a role in their own group, and again with the
+        weakest one, where only somebody else gives the role.
         """
         known: set[_Write] = set()
-        controls: list[tuple[_Write, str, Attempt]] = []
         for attempt in self.attempts:
             write = _write_of(attempt)
             is_users = attempt.caller.kind == STRANGER and attempt.reached
@@ -1186,12 +1192,7 @@ class Probes:
                     weaker = {role: membership.weakest}
                     change = statements.update_where(own.relation, user, weaker)
                     label = f"{own.values[role]} of {own.relation.name}"
-                    controls.append((write, label, self._after(attempt, change)))
-        self._run_unrecorded([control for _, _, control in controls])
-        closed = (HIDDEN, DENIED, VIOLATES)
-        roles = {write: label for write, label, one in controls if one.outcome in closed}
-        for attempt in self.attempts:
-            attempt.by_role = roles.get(_write_of(attempt), "")
+                    yield write, label, self._after(attempt, change)
 
     @cached_property
     def _strongest_of_groups(self) -> list[tuple[Membership, Row]]:

@@ -352,6 +352,13 @@ class Catalog:
             relation.may(role, p) for p in ("SELECT", "INSERT", "UPDATE", "DELETE")
         )
 
+    def policies_open(self, relation: Relation, role: str) -> bool:
+        """Whether policies decide what a role reads of a relation: a request addresses it, or views
+        and functions with the rights of their caller do, as in a schema that is not served.
+        """
+        is_behind = relation.rls and role in self.schema_users.get(relation.schema, ())
+        return relation.may(role, "SELECT") and (is_behind or self.reaches(relation, role))
+
 
 def is_partition_column(relation: Relation, column: Column) -> bool:
     """Whether the partition of a row depends on a column."""

@@ -40,11 +40,11 @@ class Reads:
 
 
 def queries(catalog: Catalog, role: str, rows: Iterable[Row]) -> Queries:
-    """The rows of each table that requests of a role can address, and the query for them."""
+    """The rows of each table that policies open to a role, and the query for them."""
     found: list[tuple[Sequence[Row], Statement]] = []
     for group in by_table(rows):
         relation = group[0].relation
-        if catalog.reaches(relation, role) and relation.may(role, "SELECT"):
+        if catalog.policies_open(relation, role):
             found.append((group, statements.exists((row, role) for row in group)))
     return found
 

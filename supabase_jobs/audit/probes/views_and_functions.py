@@ -280,7 +280,7 @@ class Bypasses:
         for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
             if not view.updatable & mask or not rows:
                 continue
-            refused, allowed = self._refused(caller, rows, action)
+            refused, allowed = self._refused(caller, view, rows, action)
             write = ViewWrite(
                 caller=caller, object=view, action=action, hidden=refused, visible=allowed
             )
@@ -329,7 +329,7 @@ class Bypasses:
                     )
 
     def _refused(
-        self, caller: Persona, rows: Sequence[Row], action: str
+        self, caller: Persona, view: Relation, rows: Sequence[Row], action: str
     ) -> tuple[list[Row], list[Row]]:
         """The rows on which the tables refuse a write to the caller, whether it reads them or not,
         and the others.
@@ -338,9 +338,20 @@ class Bypasses:
         refused = [
             row
             for row in rows
-            if row not in own and (id(caller), id(row), action) not in self._reached
+            if row not in own
+            and (id(caller), id(row), action) not in self._reached
+            and not self._asks_policies(view, row.relation, caller.role)
         ]
         return refused, [row for row in rows if row not in refused]
+
+    def _asks_policies(self, view: Relation, table: Relation, role: str) -> bool:
+        """Whether a write by a view is one of the caller on a table that no request addresses, so
+        that the table's own policies answer it.
+        """
+        read = [self._catalog.by_oid.get(oid) for oid in view.reads]
+        is_plain = all(one is not None and one.is_table for one in read)
+        is_behind = table.rls and not self._catalog.reaches(table, role)
+        return view.invoker and not view.triggers and is_plain and is_behind
 
     def _selecting(
         self, view: Relation, columns: Sequence[Column], rows: Sequence[Row]

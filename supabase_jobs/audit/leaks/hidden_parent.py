@@ -65,7 +65,9 @@ def _first(
             if hidden.row in read.part_of:
                 return _shown(read, parent, states)
             is_own = {hidden.state_of, reached.state_of} <= {"", parent}
-            if is_own and parent not in read.table.read_by_policies:
+            # a group in another state is another group, of which the caller may be no member
+            is_other = read.actor.kind == MEMBER and facts.tables[parent].is_group
+            if is_own and not is_other and parent not in read.table.read_by_policies:
                 return _by_policies(read, parent, states)
     return None
 

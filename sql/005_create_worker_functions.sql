@@ -609,16 +609,12 @@ security invoker
 set search_path = ''
 as $$
 declare
-  claimed record;
   job public.async_jobs;
 begin
   perform private.finish_jobs(p_worker, p_reports, null);
 
   -- not FROM: the session keeps the plan, and the columns in it, when the project adds one to the table
-  for claimed in
-    select public.claim_jobs(p_worker, p_limit) as job
-  loop
-    job := claimed.job;
+  foreach job in array array(select public.claim_jobs(p_worker, p_limit)) loop
     return next job;
   end loop;
 end

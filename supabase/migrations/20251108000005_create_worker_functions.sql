@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:5882db2a3c4c7a693896c8a0c6f324c2052bbaa216790500aef494c5014ff163
+-- supabase-jobs: 005_create_worker_functions sha256:67b2e4daf531b66615d16432565d0017cf24cf92f410297c85d7ba7a81c894b4
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -610,16 +610,12 @@ security invoker
 set search_path = ''
 as $$
 declare
-  claimed record;
   job public.async_jobs;
 begin
   perform private.finish_jobs(p_worker, p_reports, null);
 
   -- not FROM: the session keeps the plan, and the columns in it, when the project adds one to the table
-  for claimed in
-    select public.claim_jobs(p_worker, p_limit) as job
-  loop
-    job := claimed.job;
+  foreach job in array array(select public.claim_jobs(p_worker, p_limit)) loop
     return next job;
   end loop;
 end

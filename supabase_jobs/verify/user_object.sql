@@ -16,8 +16,8 @@ with named as (
 select
   refusing.name,
   refusing.name <> all($4) as whole_table,
-  exists (
-    select
+  (
+    select count(*) > 0
     from pg_index as i
     inner join pg_class as c on i.indexrelid = c.oid
     where

@@ -27,7 +27,10 @@ cross join lateral (
     format('alter table %s %s row level security;', t.object,
       case when t.relforcerowsecurity then 'no force' else 'force' end)
   -- changes nothing if the owner bypasses row level security
-  where not exists (select from pg_roles as r where r.oid = t.relowner and (r.rolbypassrls or r.rolsuper))
+  where not exists (
+    select from pg_roles as r
+    where r.oid = t.relowner and (r.rolbypassrls or r.rolsuper)
+  )
   union all
   select
     format('policy-%s-%s', w.command, r.name),

@@ -290,7 +290,7 @@ def audit(connection: Connection, options: Options) -> Audit:
     )
     findings += [leak.finding for leak in found_leaks if isinstance(leak, Question)]
     tables = [r for r in relations if r in found.tables]
-    untested += _not_tested(probes.attempts, tried, options, stopped=stopped)
+    untested += _not_tested(probes.attempts, tried, plan, options, stopped=stopped)
     required = {"database", CHANNELS, *(r.label for r in relations)}
     return Audit(
         findings=tuple(
@@ -443,6 +443,7 @@ def rolled_back(connection: Connection) -> Iterator[None]:
 def _not_tested(
     attempts: Sequence[Attempt],
     bypasses: Sequence[Bypass],
+    plan: Plan,
     options: Options,
     *,
     stopped: bool,
@@ -464,7 +465,7 @@ def _not_tested(
             why = f"{one.action} as {one.caller.label} failed with {one.outcome}"
             slow.setdefault(one.label, why)
     yield from _recursive(attempts)
-    yield from _unsatisfied(attempts)
+    yield from _unsatisfied(attempts, plan)
     for label, why in slow.items():
         yield NotTested(
             label, f"{why}: a lock or the statement timeout", "Audit again when the server is idle."
@@ -488,9 +489,10 @@ def _recursive(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
         yield NotTested(label, why, help_)
 
 
-def _unsatisfied(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
+def _unsatisfied(attempts: Sequence[Attempt], plan: Plan) -> Iterator[NotTested]:
     """Tables whose policies for reading no caller of the audit satisfies, or only one with rows in
-    all tables, although a row belongs to nobody: who reads them is not known.
+    all tables, although a row belongs to nobody: who reads them is not known. Of those whose
+    policies read a table of staff, the staff does.
     """
     selects = [a for a in attempts if a.action == SELECT and a.caller.kind != SERVICE]
     known = {a.relation.oid for a in selects if a.reached or a.error is not None}
@@ -502,9 +504,11 @@ def _unsatisfied(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
     for relation in dict.fromkeys(a.relation for a in selects if not a.relation.is_storage):
         roles = [r for r in API_USERS if relation.may(r, "SELECT")]
         policies = [p for p in relation.policies if _may_admit(p, roles)]
-        if policies and relation.oid not in others:
+        is_read = relation.oid in known
+        by_staff = is_read and not plan.staff.isdisjoint(plan.usage.reads.get(relation.oid, ()))
+        if policies and relation.oid not in others and not by_staff:
             names = ", ".join(f'policy "{policy.name}"' for policy in policies)
-            who = "no caller" if relation.oid not in known else "only the owner of all rows"
+            who = "only the owner of all rows" if is_read else "no caller"
             why = f"{who} of the audit can read a row by {names}"
             help_ = "Describe a caller who satisfies it under [callers] in supabase/audit.toml."
             yield NotTested(relation.label, why, help_)

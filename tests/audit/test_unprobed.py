@@ -158,3 +158,25 @@ def test_table_that_only_the_owner_of_all_rows_reads_is_not_tested(project: Conn
     found = {item.object: item.why for item in run_audit(project, repairs=False).not_tested}
     reader = "only the owner of all rows of the audit"
     assert found == {"public.units": f'{reader} can read a row by policy "tenants"'}
+
+
+STAFF = """
+create table public.wardens (person uuid primary key references auth.users);
+create table public.rounds (id bigint generated always as identity primary key, note text not null);
+create table public.spares (id bigint generated always as identity primary key, note text not null);
+alter table public.wardens enable row level security;
+alter table public.rounds enable row level security;
+alter table public.spares enable row level security;
+create function public.is_warden() returns boolean language sql stable security definer set search_path = ''
+as $$ select exists (select from public.wardens where person = auth.uid()) $$;
+create policy "own" on public.wardens for select to authenticated using (person = auth.uid());
+create policy "wardens" on public.rounds for select to authenticated using (public.is_warden());
+create policy "wardens" on public.spares for select to authenticated using (
+  exists (select from public.wardens where person = auth.uid()));
+"""
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_table_that_the_staff_reads_is_tested(project: Connection) -> None:
+    project.execute(STAFF.encode())
+    assert run_audit(project, repairs=False).not_tested == ()

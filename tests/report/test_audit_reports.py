@@ -109,14 +109,26 @@ def test_counts_are_the_same_in_each_format(form: str) -> None:
 def test_text_explains_the_callers_that_fixes_name() -> None:
     fix = "-- Tried: it would take: owner: read of public.notes; stranger: update of public.notes"
     taken = replace(LEAK, fix=fix, callers=("owner", "stranger"))
-    callers = dict.fromkeys(("anon", "owner", "stranger"), "select 1")
-    shown = written("text", replace(BAD, findings=(taken,), callers=callers))
+    meanings = {
+        "anon": "without signing in",
+        "owner": "the user whose rows they are",
+        "stranger": "signed in, with rows of their own",
+    }
+    shown = written("text", replace(BAD, findings=(taken,), meanings=meanings))
     lines = " ".join(shown.split())
     assert (
         "callers: owner: the user whose rows they are; stranger: signed in, with rows of their own"
         in lines
     )
-    assert "callers: " not in written("text", replace(BAD, callers=callers))
+    assert "callers: " not in written("text", replace(BAD, meanings=meanings))
+
+
+def test_text_leaves_out_a_caller_without_a_meaning() -> None:
+    taken = replace(LEAK, callers=("owner", "another"))
+    meanings = {"owner": "the user whose rows they are"}
+    shown = written("text", replace(BAD, findings=(taken,), meanings=meanings))
+    assert "callers: owner: the user whose rows they are" in shown
+    assert "another:" not in shown
 
 
 # Markdown

@@ -233,10 +233,9 @@ def _closing(result: Audit) -> str:
 def _explained_callers(result: Audit) -> Iterator[str]:
     """The callers that the fixes name, in one line."""
     callers = {label for finding in result.findings for label in finding.callers}
-    named = [label for label in result.callers if label in callers]
-    if named:
-        said = "; ".join(f"{label}: {result.meanings[label]}" for label in named)
-        yield f"callers: {said}"
+    said = [f"{label}: {meaning}" for label, meaning in result.meanings.items() if label in callers]
+    if said:
+        yield f"callers: {'; '.join(said)}"
 
 
 # -------------------------------------------------------------------------------------------------

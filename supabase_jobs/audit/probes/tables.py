@@ -1153,7 +1153,7 @@ class Probes:
             attempt.by_role = roles.get(_write_of(attempt), "")
 
     def _without_roles_of_everybody(self) -> Iterator[tuple[Attempt, str, Attempt]]:
-        """What outsiders reach of rows of others, with a role that they have, and again without it:
+        """The reads and writes of rows of others by outsiders with a role, and again without it:
         whoever signs up has it.
         """
         for attempt in self.attempts:

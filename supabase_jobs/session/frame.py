@@ -24,6 +24,8 @@ TIMEOUTS = limits(statement_timeout=1_000, lock_timeout=500, transaction_timeout
 SECONDS = 0.3
 # statements of the probes of a transaction for which others may wait: they take milliseconds
 SHORT = 40
+# of them, around each probe: the rollback to the own role, and the check before it
+_AROUND = 2
 # of a transaction that may hold locks: before the fixture rows, and behind them for its batches
 FIXTURE = Savepoint("fixture")
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
@@ -77,7 +79,7 @@ class Frame:
         found: list[list[Groups]] = []
         size = 0
         for of_probe in groups:
-            more = sum(map(len, of_probe))
+            more = _AROUND + sum(map(len, of_probe))
             if not found or (self.undo.releases_locks and size + more > SHORT):
                 found.append([])
                 size = 0

@@ -215,7 +215,7 @@ IN_USE = Frame(
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction of a frame in use has two of the probes below."""
-    monkeypatch.setattr(frame, "SHORT", 8)
+    monkeypatch.setattr(frame, "SHORT", 12)
 
 
 def test_a_batch_on_a_database_in_use_is_several_short_transactions(

@@ -10,6 +10,10 @@ from tests.programs import DEFAULT_MAJOR, find, unavailable
 _ROWS = re.compile(
     r"^(?:\((\d+) rows?\)|(?:UPDATE|DELETE|INSERT 0) (\d+)|(TRUNCATE TABLE))$", flags=re.MULTILINE
 )
+# in a script: the errors that show that the statement reached rows
+_MEANS_ROWS = re.compile(
+    r"^-- an error (\w{5}(?: or \w{5})*) is the outcome rows$", flags=re.MULTILINE
+)
 _END = "end-of-script"  # on both outputs, after each script
 
 
@@ -39,19 +43,24 @@ def run_in_psql(url: str, script: str) -> tuple[str, str]:
 
 def psql_outcome(url: str, script: str) -> str:
     """The outcome of a probe script, named as in the access matrix."""
-    return _outcome(*run_in_psql(url, script))
+    return _outcome(script, *run_in_psql(url, script))
 
 
 def psql_outcomes(url: str, scripts: Mapping[str, str]) -> dict[str, str]:
     """Name → outcome of probe scripts, each in a transaction of its own, which one psql runs."""
     joined = "".join(f"{script}\\echo {_END}\n\\warn {_END}\n" for script in scripts.values())
     outputs = (output.split(f"{_END}\n")[:-1] for output in run_in_psql(url, joined))
-    return {name: _outcome(out, err) for name, out, err in zip(scripts, *outputs, strict=True)}
+    return {
+        name: _outcome(script, out, err)
+        for (name, script), out, err in zip(scripts.items(), *outputs, strict=True)
+    }
 
 
-def _outcome(out: str, err: str) -> str:
+def _outcome(script: str, out: str, err: str) -> str:
     assert out.rstrip().endswith("ROLLBACK")
     if error := re.search(r"ERROR:  (\w{5}): ", err):
+        if (means_rows := _MEANS_ROWS.search(script)) and error[1] in means_rows[1].split(" or "):
+            return "rows"
         if error[1] != "42501":
             return error[1]
         return "violates" if "ExecWithCheckOptions" in err else "denied"

@@ -110,8 +110,11 @@ class Cell:
 
     def _script(self, names: Names) -> str:
         meaning = f" ({OUTCOMES[self.expected]})" if self.expected in OUTCOMES else ""
+        about = [self.name, f"expected outcome: {self.expected}{meaning}"]
+        if errors := self.action.row_limit_errors:
+            about.append(f"an error {' or '.join(errors)} is the outcome {ROWS}")
         return script.probe(
-            (self.name, f"expected outcome: {self.expected}{meaning}"),
+            about,
             _identity_sql(names, self.row.filled(names.texts)),
             self.action.sql,
             script.quoted(names.params(self.row.binds)),

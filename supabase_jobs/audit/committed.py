@@ -27,7 +27,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import MARKED_TEXT
 from supabase_jobs.database.batch import Answer, Statement, run_groups
-from supabase_jobs.database.connection import Connection, open_or_new
+from supabase_jobs.database.connection import Connection, open_or_new, session_of
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
@@ -107,12 +107,13 @@ class CommittedRows:
 
         Raises ConfigError if the users or anything else would remain.
         """
+        session = session_of(self.connection)
         self.delete()
         self._commit()
         try:
             yield
         finally:
-            with open_or_new(self.connection, guard) as connection:
+            with open_or_new(self.connection, session, guard) as connection:
                 replace(self, connection=connection).delete()
 
     def restore(self) -> None:

@@ -5,6 +5,7 @@ outlive a transaction.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 # overrides the database's encoding and PGCLIENTENCODING, in which names and texts might not be
 # representable
 _ENCODING = "utf8"
+
+_IN_TRANSACTION = "select from pg_stat_activity where pid = %s and xact_start is not null"
+_END_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -120,12 +124,25 @@ def second_connection(connection: Connection) -> Iterator[Connection]:
         yield other
 
 
+def session_of(connection: Connection) -> int:
+    """The process id of the server's session, also behind a pooler."""
+    [pid] = connection.execute("select pg_backend_pid()").fetchone() or [0]
+    return int(pid)
+
+
 @contextmanager
-def open_or_new(connection: Connection, other: Connection) -> Iterator[Connection]:
-    """The connection, or a new one to the database of the other if an interrupt has closed it."""
+def open_or_new(connection: Connection, session: int, other: Connection) -> Iterator[Connection]:
+    """The connection, or a new one to the database of the other if an interrupt has closed it.
+
+    The server may still run, and commit, what the closed one has sent. `session` is that of the
+    connection: its transaction has ended before the block, or has taken longer than 10 seconds.
+    """
     if not connection.closed:
         yield connection
         return
+    deadline = time.monotonic() + _END_SECONDS
+    while time.monotonic() < deadline and other.execute(_IN_TRANSACTION, [session]).rowcount:
+        time.sleep(0.02)
     with second_connection(other) as new:
         yield new
 

@@ -13,7 +13,7 @@ import pytest
 from psycopg import generators
 
 from supabase_jobs.database.batch import Statement, run_groups
-from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.database.connection import Connection, connect, open_or_new, session_of
 from supabase_jobs.database.errors import translated
 from supabase_jobs.database.interrupts import pipeline
 from supabase_jobs.errors import SupabaseJobsError
@@ -144,3 +144,16 @@ def test_an_interrupt_while_a_connection_listens_leaves_it_usable(
                 connection.execute(SLEEP)
         connection.rollback()
         assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_a_new_connection_sees_what_the_closed_one_still_commits(applied_url: str) -> None:
+    """The server does not learn that a client has gone before its statement has ended."""
+    with connect(applied_url) as other, connect(applied_url) as connection:
+        other.execute("create table public.late (id int)")
+        session = session_of(connection)
+        connection.pgconn.send_query(b"insert into public.late values (1); select pg_sleep(0.5)")
+        while other.execute(_ACTIVE, [session]).fetchone() != (1,):
+            time.sleep(0.01)
+        connection.pgconn.finish()
+        with open_or_new(connection, session, other) as new:
+            assert new.execute("select count(*) from public.late").fetchone() == (1,)

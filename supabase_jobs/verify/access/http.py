@@ -19,7 +19,7 @@ from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.request import SERVICE
 from supabase_jobs.api.sender import NO_SUCH_PATH, NO_SUCH_TABLE, Sender, require_client
 from supabase_jobs.database.batch import run_groups
-from supabase_jobs.database.connection import Connection, open_or_new
+from supabase_jobs.database.connection import Connection, open_or_new, session_of
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, as_sql
 from supabase_jobs.outcomes import HIDDEN, ROWS
@@ -217,12 +217,13 @@ def _counted(total: int, advance: Callable[[int, int], None]) -> Callable[[], No
 @contextmanager
 def _cleaned_up(this: _Run, guard: Connection) -> Iterator[None]:
     """Delete the marked rows of an earlier run, and at the end those of this one."""
+    session = session_of(this.connection)
     with this.connection.transaction():
         _delete_marked(this)
     try:
         yield
     finally:
-        with open_or_new(this.connection, guard) as connection, connection.transaction():
+        with open_or_new(this.connection, session, guard) as connection, connection.transaction():
             _delete_marked(replace(this, connection=connection))
 
 

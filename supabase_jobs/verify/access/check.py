@@ -96,9 +96,10 @@ def _run(
     declared = other_values.replaced(declared, inserted.texts).without(inserted.left_out)
     context.preambles[AREA] = _preamble(declared, impersonation, inserted.users)
     run_matrices(impersonation, declared.matrices, managed, context, inserted.frame)
-    users = declared.fixture.users
     if not context.should_stop:
-        reach.check(impersonation, found.reachable, found.exposed, users, inserted.frame, context)
+        reach.check(
+            impersonation, found.reachable, found.exposed, declared, inserted.frame, context
+        )
 
 
 def _preamble(

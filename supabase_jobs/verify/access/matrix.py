@@ -179,13 +179,31 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """The rows of others than the first user, on which objects of the project are tried.
+
+    The statements `given` happen before; `watch` returns the rows that must stay, with a name for
+    their kind; `shown` are texts that nobody else may read; `deletes` is what an owner can do.
+    Arguments and rows name `ids`, and contain `texts`.
+    """
+
+    given: tuple[str, ...] = ()
+    watch: str = ""
+    shown: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class AccessDeclaration:
     """The contents of access.toml. `ids` become UUIDs; the owner inserts the `fixture` first.
 
     `untested_privileges` maps tables to roles to privileges that a role has and that no cell tests.
     `unexposed_schemas` are the schemas that the API must not expose. The statements `cleanup`
     delete what a run through the API has committed: rows with one of %(ids)s. `served` maps the
-    names of identities to the requests before on the same connection.
+    names of identities to the requests before on the same connection. `reach` is for the objects of
+    the project.
     """
 
     ids: tuple[str, ...]
@@ -197,6 +215,7 @@ class AccessDeclaration:
     served: Mapping[str, tuple[Served, ...]] = field(default_factory=dict)
     untested_privileges: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     unexposed_schemas: tuple[str, ...] = ()
+    reach: Reach = field(default_factory=Reach)
 
     def without(self, left_out: frozenset[str]) -> "AccessDeclaration":
         """The declaration without the fixture rows of these ids, and the cells that name them."""
@@ -286,6 +305,18 @@ def _declaration(
         served=served,
         untested_privileges=untested_privileges,
         unexposed_schemas=tuple(toml.get("unexposed_schemas", ())),
+        reach=_reach(toml.get("reach", {})),
+    )
+
+
+def _reach(table: Mapping[str, Any]) -> Reach:
+    return Reach(
+        given=tuple(table.get("given", ())),
+        watch=table.get("watch", ""),
+        shown=tuple(table.get("shown", ())),
+        deletes=tuple(table.get("deletes", ())),
+        ids=tuple(table.get("ids", ())),
+        texts=tuple(table.get("texts", ())),
     )
 
 

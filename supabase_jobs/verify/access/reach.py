@@ -1,33 +1,40 @@
 """Try what requests can reach through functions that run as their owner, through the triggers and
 rules of user tables, and through tables and views that they can read.
 
-Each function is called with arguments that mean another user, a secret or a file; rows with such
-values are written to each table. What can be read must not show rows of the fixture. A change of
-another user, or an answer that contains a secret, is
-an error, whatever the text says. Nothing is called that acts outside of its transaction or takes
+Jobs of others are finished and fail first, and scheduled jobs run. Then each function is called
+with arguments that mean another user, its job, a secret or a file; rows with such values are
+written to each table, and read again. What can be read must not show rows of the fixture. A change
+of another user or its jobs, or an answer that contains a secret or an address, is an error,
+whatever the text says. Nothing is called that acts outside of its transaction or takes
 locks on tables, as far as its text shows. What it calls may do that, read all rows, lock rows or
 take numbers from sequences, so this happens on an embedded server only.
 """
 
+import base64
+import json
 import re
 import secrets
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from supabase_jobs.database.batch import GroupResult, Statement, read
 from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.frame import Frame
-from supabase_jobs.session.impersonation import Impersonation, own_role
+from supabase_jobs.session.impersonation import Impersonation, caller_statement, own_role
 from supabase_jobs.session.runner import Runner, probes_of
 from supabase_jobs.verify.access import AREA
+from supabase_jobs.verify.access.matrix import AccessDeclaration
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import catalog
 
@@ -41,6 +48,8 @@ _USERS = sql_file(_FILES / "watch_users.sql")
 _AUTH = sql_file(_FILES / "watch_auth.sql")
 _CRON = sql_file(_FILES / "watch_cron.sql")
 _SCHEDULED = sql_file(_FILES / "cron.sql")
+_ATTEMPT = sql_file(_FILES / "attempt.sql")
+_ADDRESS = "current_setting('verify.email')"
 
 # more candidates than this are left out: each takes several calls
 _MOST = 200
@@ -61,10 +70,15 @@ _OF_BACKEND = {
     "entry": "the audit log of Auth, with the addresses of all users",
     "command": "the commands of scheduled jobs, which may hold keys",
 }
-# in the URLs of the fixture
-_URL_OF_JOBS = "x.com/verify/status/8"
+_SEGMENT = r"[\w+/-]+=*"
+_TOKEN = re.compile(rf"{_SEGMENT}\.({_SEGMENT})\.{_SEGMENT}")
+_ROLES_OF_SERVICE = ("service_role", "supabase_admin", "postgres")
+# the row is written, and the own role is back
+_BEFORE_DELETE = 2
 _EVERY_MINUTE = "* * * * *"
 _FILE = "PG_VERSION"
+_OF_IDS = ("uuid", "json", "jsonb")
+_NAMES_OF_IDS = ("id", "user_id", "job_id", "guest_id")
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 
 # schema, kind, … : a row of the query
@@ -74,7 +88,8 @@ Row = Sequence[Any]
 @dataclass(frozen=True)
 class _Candidate:
     """A function, or a table or view, that requests can use. `names` and `types` are those of its
-    arguments, or of its columns.
+    arguments, or of its columns; those of a computed column are of its `relation`. `required` and
+    `refers` say which columns need a value, and to which tables they refer.
     """
 
     kind: str
@@ -85,6 +100,9 @@ class _Candidate:
     names: Sequence[str] | None
     types: Sequence[str]
     text: str
+    required: Sequence[bool] = ()
+    refers: Sequence[str] = ()
+    relation: str = ""
 
     @property
     def is_tried(self) -> bool:
@@ -95,7 +113,10 @@ class _Candidate:
 @dataclass(eq=False)
 class _Use:
     """One use of a candidate by a caller; `answer` is the text that it returned, `seen` the watched
-    rows after it. Both are None if it failed.
+    rows after it. Both are None if it failed. `own` of the statements are the use.
+    `names_values`: it contains values, which an answer may repeat. `deletes`: the
+    owner of a job deletes it in the end, and `blocks`: it cannot, because the row that the caller
+    has written refers to it.
     """
 
     candidate: _Candidate | None
@@ -104,12 +125,19 @@ class _Use:
     answer: str | None = None
     seen: Mapping[str, Sequence[str]] | None = None
     own: int = field(default=1)
+    names_values: bool = True
+    deletes: bool = False
+    blocks: bool = False
 
     def read(self, result: GroupResult) -> None:
         """Read the answer and the watched rows."""
         if isinstance(result.error, LOCK_ERRORS) or (result.error and self.candidate is None):
             raise result.error
         if result.error is not None:
+            refers = isinstance(result.error, psycopg.errors.ForeignKeyViolation)
+            self.blocks = self.deletes and refers and len(result.answers) == _BEFORE_DELETE
+            return
+        if self.deletes:
             return
         answers = result.answers
         rows = [row for answer in answers[: self.own] for row in answer.rows]
@@ -126,31 +154,55 @@ class _Problem:
     """A finding about a candidate, without its name."""
 
     message: str
+    fix: str = ""
 
 
 def check(
     impersonation: Impersonation,
     rows: Sequence[Row],
     exposed: Collection[str],
-    users: Sequence[str],
+    declared: AccessDeclaration,
     frame: Frame,
     context: Context,
 ) -> None:
     """Try each candidate in an `exposed` schema; add a finding for each that reaches another user.
 
-    `rows` are those of `QUERY`. `users` are the names of the ids of the fixture's users: the first
-    one calls, the second one is the other. On a database in use nothing is tried.
+    `rows` are those of `QUERY`. The first user of the fixture calls, the second one is the other.
+    On a database in use nothing is tried.
     """
     reported = {finding.object for finding in context.findings}
     reported |= {finding.id.rpartition(":")[2] for finding in context.findings}
     found = [_Candidate(*row) for row in rows]
     found = [one for one in found if one.kind != "relation" or one.object not in reported]
+    users = declared.fixture.users
     tried = [one for one in found if one.schema in exposed and one.is_tried][:_MOST]
     scheduled = any(one.kind == "schedule" for one in found)
     if context.in_use or len(users) < 2 or not (tried or scheduled):
         return
-    trial = _Trial(impersonation, users, frame, context)
-    trial.run([*tried, *(trial.jobs(exposed) if scheduled else ())])
+    jobs = _SCHEDULED.rows(impersonation.connection, sorted(exposed)) if scheduled else []
+    trial = _Trial(impersonation, declared, frame, context, jobs)
+    trial.run([*tried, *_jobs_with_text(jobs)])
+
+
+def _jobs_with_text(rows: Sequence[Row]) -> list[_Candidate]:
+    """The scheduled jobs with dynamic SQL, with the columns that users write text into."""
+    columns = [(table, column) for kind, table, column, *_ in rows if kind == "column"]
+    tables, names = [table for table, _ in columns], [column for _, column in columns]
+    found = [
+        _Candidate(
+            kind="job",
+            schema="cron",
+            name=command,
+            object=f"scheduled job {name}",
+            callers=["authenticated"],
+            names=tables,
+            types=names,
+            text=f"{command} {body}",
+        )
+        for kind, name, command, body, is_dynamic in rows
+        if kind == "job" and is_dynamic
+    ]
+    return [job for job in found if columns and job.is_tried]
 
 
 class _Trial:
@@ -159,59 +211,59 @@ class _Trial:
     def __init__(
         self,
         impersonation: Impersonation,
-        users: Sequence[str],
+        declared: AccessDeclaration,
         frame: Frame,
         context: Context,
+        jobs: Sequence[Row],
     ) -> None:
         self._impersonation = impersonation
         self._context = context
-        self._own, self._other = (impersonation.ids[name] for name in users[:2])
+        ids = impersonation.ids
+        self._reach = declared.reach
+        self._stranger = uuid.uuid4()
+        self._own, self._other = (ids[name] for name in declared.fixture.users[:2])
+        self._ids = [self._other, *(ids[name] for name in self._reach.ids)]
         self._secret = f"verify{secrets.token_hex(8)}"
         present, [(of_auth,)] = read(
             impersonation.connection, [_PRESENT.statement(), _AUTH.statement(str(self._other))]
         )
         self._present = {name for (name,) in present}
-        # an id of a guest is its password; the id of a job alone shows nothing
-        self._rows_of_others = [
-            str(id) for name, id in impersonation.ids.items() if name.startswith("guest_")
+        self._shown = [
+            Template(text).safe_substitute(impersonation.texts) for text in self._reach.shown
         ]
-        self._rows_of_others.append(_URL_OF_JOBS)
-        settings = {"verify.victim": str(self._other), "verify.secret": self._secret}
+        self._phone = f"1555{secrets.randbelow(10**8):08}"
+        self._address = ""
+        settings = {
+            "verify.victim": str(self._other),
+            "verify.secret": self._secret,
+            "verify.phone": self._phone,
+        }
         prepare = [Statement("select set_config(%s, %s, true)", pair) for pair in settings.items()]
-        before = (*frame.before, *prepare, _PREPARE.statement())
+        happened = [
+            *(script.filled(text, script.quoted(ids)) for text in self._reach.given),
+            *_commands(jobs),
+        ]
+        before = (
+            *frame.before,
+            *prepare,
+            _PREPARE.statement(),
+            *(statement for one in happened for statement in _attempt(one)),
+        )
         self._runner = Runner(impersonation, context.deadline, Frame(before, frame.undo))
         self._watch = [_USERS.statement(self._other, self._own)]
+        if self._reach.watch:
+            self._watch.append(Statement(self._reach.watch, ids))
         if of_auth is not None:
             self._watch.append(Statement(of_auth))
         if "cron.job" in self._present:
             self._watch.append(_CRON.statement(self._secret))
 
-    def jobs(self, exposed: Collection[str]) -> list[_Candidate]:
-        """The scheduled jobs with dynamic SQL, with the columns that users write text into."""
-        [rows] = read(self._impersonation.connection, [_SCHEDULED.statement(sorted(exposed))])
-        columns = [(table, column) for kind, table, column, _ in rows if kind == "column"]
-        tables, names = [table for table, _ in columns], [column for _, column in columns]
-        found = [
-            _Candidate(
-                kind="job",
-                schema="cron",
-                name=command,
-                object=f"scheduled job {name}",
-                callers=["authenticated"],
-                names=tables,
-                types=names,
-                text=f"{command} {body}",
-            )
-            for kind, name, command, body in rows
-            if kind == "job"
-        ]
-        return [job for job in found if columns and job.is_tried]
-
     def run(self, candidates: Sequence[_Candidate]) -> None:
         """Use each candidate, and report what it reaches."""
         uses = [use for candidate in candidates for use in self._uses(candidate)]
-        nothing = self._use(None, "authenticated", [Statement("select ''")])
+        nothing = self._use(None, "authenticated", [Statement(f"select {_ADDRESS}")])
         self._runner.run(probes_of([nothing, *uses], _CALLS_PER_PROBE))
+        self._address = nothing.answer or ""
         for candidate in candidates:
             own = [use for use in uses if use.candidate is candidate]
             self._report(candidate, self._problem(own, nothing.seen or {}))
@@ -219,23 +271,29 @@ class _Trial:
     def _use(
         self, candidate: _Candidate | None, role: str, statements: Sequence[Statement]
     ) -> _Use:
+        """A use, after which the own role looks at what is watched."""
+        kind = candidate.kind if candidate is not None else ""
+        after = [own_role(self._impersonation), *self._watch]
+        return _Use(
+            candidate=candidate,
+            caller=self._caller(candidate, role),
+            statements=[*statements, *after],
+            own=len(statements),
+            names_values=kind != "relation",
+            deletes=kind == "table" and own_role(self._impersonation) in statements,
+        )
+
+    def _caller(self, candidate: _Candidate | None, role: str) -> Caller:
         claims = {"role": role}
         if role == "authenticated":
             # nothing of what a relation shows is that of a user without rows
             is_relation = candidate is not None and candidate.kind == "relation"
-            claims["sub"] = str(uuid.uuid4() if is_relation else self._own)
-        after = [own_role(self._impersonation), *self._watch]
-        caller = Caller(
+            claims["sub"] = str(self._stranger if is_relation else self._own)
+        return Caller(
             role=role,
             claims=claims,
             headers={},
             settings={"search_path": "public, extensions"},
-        )
-        return _Use(
-            candidate=candidate,
-            caller=caller,
-            statements=[*statements, *after],
-            own=len(statements),
         )
 
     def _uses(self, candidate: _Candidate) -> Iterator[_Use]:
@@ -245,6 +303,7 @@ class _Trial:
             "table": self._writes,
             "job": self._runs,
             "relation": self._reads,
+            "computed": self._computes,
         }
         for group in uses[candidate.kind](candidate):
             yield self._use(candidate, role, group)
@@ -252,7 +311,7 @@ class _Trial:
     def _calls(self, function: _Candidate) -> Iterator[list[Statement]]:
         """Calls with each kind of text; the first text is a time of pg_cron in the last one."""
         name = _qualified(function.name)
-        for value in self._profiles(function.types, numbers=(1, -1)):
+        for value in self._profiles(function.types, numbers=(1, 0, -1)):
             call = sql.SQL("select left(r::text, 2000) from {}({}) as r limit {}").format(
                 name,
                 sql.SQL(", ").join(value),
@@ -260,31 +319,89 @@ class _Trial:
             )
             yield [Statement(call.as_string(None))]
 
+    def _computes(self, function: _Candidate) -> Iterator[list[Statement]]:
+        """The computed column of the rows that the caller sees: one names the other user."""
+        query = sql.SQL("select left({}(r)::text, 2000) from {} as r limit {}").format(
+            _qualified(function.name), _qualified(function.relation), sql.Literal(_ROWS)
+        )
+        answer = Statement(query.as_string(None))
+        if function.names is None:
+            yield [answer]
+            return
+        become = caller_statement(self._caller(function, function.callers[0]))
+        for values in self._rows(function):
+            insert = self._insert(function.relation, values)
+            yield [own_role(self._impersonation), insert, become, answer]
+
     def _writes(self, table: _Candidate) -> Iterator[list[Statement]]:
-        """An insert of each kind of text, and a delete of the row behind it."""
+        """Inserts of each kind of text, after which the caller reads the table, and an update or
+        delete of the row behind it.
+        """
         name = _qualified(table.name)
-        names = [_qualified(column) for column in table.names or ()]
+        names = table.names or ()
         for value in self._profiles(table.types):
-            insert = sql.SQL("insert into {} ({}) values ({})").format(
-                name, sql.SQL(", ").join(names), sql.SQL(", ").join(value)
-            )
-            written = Statement(insert.as_string(None))
+            written = self._insert(table.name, dict(zip(names, value, strict=True)))
             yield [written]
             for column, type in zip(names, table.types, strict=True):
                 if type == "uuid":
-                    delete = sql.SQL("delete from {} where {} = {}").format(
-                        name, column, sql.Literal(str(self._other))
+                    of_row = sql.SQL(" where {} = {}").format(
+                        _qualified(column), sql.Literal(str(self._other))
                     )
-                    yield [written, Statement(delete.as_string(None))]
+                    same = sql.SQL("update {0} set {1} = {1}").format(name, _qualified(column))
+                    delete = sql.SQL("delete from {}").format(name)
+                    for change in (same, delete):
+                        yield [written, Statement((change + of_row).as_string(None))]
+        answer = Statement(
+            sql.SQL("select left(to_jsonb(r)::text, 2000) from {} as r limit {}")
+            .format(name, sql.Literal(_ROWS))
+            .as_string(None)
+        )
+        for values in self._rows(table):
+            written = self._insert(table.name, values)
+            yield [written]
+            yield [written, answer]
+            if any(table.refers):
+                for text in self._reach.deletes:
+                    deleted = Statement(text, self._impersonation.ids)
+                    yield [written, own_role(self._impersonation), deleted]
+
+    def _rows(self, table: _Candidate) -> Iterator[dict[str, sql.Composable]]:
+        """Rows with only the columns that have to have a value, and for each id those that may name
+        it.
+        """
+        columns = list(
+            zip(table.names or (), table.types, table.required, table.refers, strict=True)
+        )
+        for id in self._ids:
+            for named in [column for column, type, *_ in columns if type == "uuid"]:
+                yield {
+                    column: self._value(
+                        type, iter([sql.Literal("verify")]), 1, id if column == named else self._own
+                    )
+                    for column, type, required, _ in columns
+                    if required or column == named
+                }
+
+    def _insert(self, table: str, values: Mapping[str, sql.Composable]) -> Statement:
+        insert = sql.SQL("insert into {} ({}) values ({})").format(
+            _qualified(table),
+            sql.SQL(", ").join(map(_qualified, values)),
+            sql.SQL(", ").join(values.values()),
+        )
+        return Statement(insert.as_string(None))
 
     def _reads(self, relation: _Candidate) -> Iterator[list[Statement]]:
         """The rows that contain something of the fixture or of the backend."""
-        pattern = "|".join([f"{self._secret} ", *self._rows_of_others])
+        shown = "|".join([*map(re.escape, self._shown), f"{self._secret} "])
+        pattern: sql.Composable = sql.Literal(shown)
+        if not relation.relation:
+            # with policies, somebody has decided who sees addresses
+            pattern = sql.SQL("{} || current_setting('verify.of_user')").format(pattern)
         query = sql.SQL("select left(to_jsonb(r)::text, 2000) from {} as r").format(
             _qualified(relation.name)
         )
-        condition = sql.SQL(" where to_jsonb(r)::text ~ {} limit {}").format(
-            sql.Literal(pattern), sql.Literal(_ROWS)
+        condition = sql.SQL(" where to_jsonb(r)::text ~ ({}) limit {}").format(
+            pattern, sql.Literal(_ROWS)
         )
         yield [Statement((query + condition).as_string(None))]
 
@@ -311,30 +428,36 @@ class _Trial:
         texts: list[Sequence[sql.Composable]] = [[sql.SQL("current_setting('verify.email')")]]
         if any(_is_text(type) for type in types):
             for name in (
-                str(self._other),
+                *map(str, self._ids),
                 f"verify {self._other}",
                 "verify.canary",
                 _FILE,
                 "service_role",
+                *self._reach.texts,
             ):
                 texts.append([sql.Literal(name)])
             if "cron.job" in self._present:
                 command = sql.Literal(f"select '{self._secret}'")
                 texts.append([sql.Literal(_EVERY_MINUTE), command])
         for text in texts:
-            yield self._values(types, text, numbers[0])
+            yield self._values(types, text, numbers[0], self._other)
+        if any(type.removesuffix("[]") in _OF_IDS for type in types):
+            for id in self._ids[1:]:
+                yield self._values(types, texts[0], numbers[0], id)
         if any(_is_number(type) for type in types):
             for number in numbers[1:]:
-                yield self._values(types, texts[0], number)
+                yield self._values(types, texts[0], number, self._other)
 
     def _values(
-        self, types: Sequence[str], text: Sequence[sql.Composable], number: int
+        self, types: Sequence[str], text: Sequence[sql.Composable], number: int, id: uuid.UUID
     ) -> list[sql.Composable]:
         rest = iter([*text, *[text[-1]] * len(types)])
-        return [self._value(type, rest, number) for type in types]
+        return [self._value(type, rest, number, id) for type in types]
 
-    def _value(self, type: str, texts: Iterator[sql.Composable], number: int) -> sql.Composable:
-        other = str(self._other)
+    def _value(
+        self, type: str, texts: Iterator[sql.Composable], number: int, id: uuid.UUID
+    ) -> sql.Composable:
+        other = str(id)
         base = type.removesuffix("[]")
         value: sql.Composable = sql.NULL
         if _is_text(base):
@@ -342,7 +465,8 @@ class _Trial:
         elif base == "uuid":
             value = sql.Literal(other)
         elif base in ("json", "jsonb"):
-            value = sql.Literal(f'{{"id": "{other}", "user_id": "{other}"}}')
+            named = dict.fromkeys(_NAMES_OF_IDS, other)
+            value = sql.Literal(json.dumps(named))
         elif base == "boolean":
             value = sql.Literal(True)
         elif _is_number(base):
@@ -357,18 +481,17 @@ class _Trial:
         self, uses: Sequence[_Use], nothing: Mapping[str, Sequence[str]]
     ) -> _Problem | None:
         for use in uses:
+            if use.blocks:
+                return _Problem(
+                    "can keep the owner of a job from deleting it: a row refers to it",
+                    "Let the foreign key have ON DELETE CASCADE or SET NULL.",
+                )
             if use.seen is None or use.answer is None:
                 continue
-            if (
-                use.candidate is not None
-                and use.candidate.kind == "relation"
-                and any(id in use.answer for id in self._rows_of_others)
-            ):
-                return _Problem("shows jobs or guests of others")
             changed = {
                 what for what in {*nothing, *use.seen} if nothing.get(what) != use.seen.get(what)
             }
-            if (problem := self._change(changed) or self._leak(use.answer)) is not None:
+            if (problem := self._change(changed) or self._leak(use)) is not None:
                 return problem
         return None
 
@@ -377,6 +500,8 @@ class _Trial:
             return _Problem(
                 "changes or deletes a user, or a session or key, that is not the caller's"
             )
+        if "a job or guest of another" in changed:
+            return _Problem("changes or deletes a job or guest that is not the caller's")
         if "own role" in changed:
             return _Problem(
                 "lets its caller choose the role of its next token: service_role, which bypasses"
@@ -386,11 +511,21 @@ class _Trial:
             return _Problem("schedules text of its caller, which pg_cron runs as another role")
         return None
 
-    def _leak(self, answer: str) -> _Problem | None:
+    def _leak(self, use: _Use) -> _Problem | None:
+        answer = use.answer or ""
+        said = " ".join(one.sql for one in use.statements[: use.own]) if use.names_values else ""
+        if any(text in answer and text not in said for text in self._shown):
+            return _Problem("shows jobs or guests of others")
+        if self._is_token(answer):
+            return _Problem("returns a token of another user, or of the service")
         if f"{self._secret} token" in answer:
             return _Problem(
                 "returns a token or password of another user: whoever has it can become that user"
             )
+        if self._phone in answer or (
+            self._address and _ADDRESS not in said and self._address in answer
+        ):
+            return _Problem("shows the address or telephone number of another user")
         if f"{self._secret} run" in answer:
             return _Problem("runs text that users write")
         if f"{self._secret} key" in answer:
@@ -406,6 +541,21 @@ class _Trial:
         if _is_version(answer, self._impersonation.connection.info.server_version // 10_000):
             return _Problem("returns a file of the server that its caller names")
         return None
+
+    def _is_token(self, answer: str) -> bool:
+        """Whether an answer contains a JSON Web Token of the other user or of the service."""
+        # PostgreSQL breaks the lines of base64
+        for payload in _TOKEN.findall(re.sub(r"\s|\\n", "", answer)):
+            try:
+                text = base64.b64decode(payload.rstrip("=") + "===", altchars=b"-_")
+                claims = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(claims, dict) and (
+                claims.get("sub") == str(self._other) or claims.get("role") in _ROLES_OF_SERVICE
+            ):
+                return True
+        return False
 
     def _report(self, candidate: _Candidate, problem: _Problem | None) -> None:
         id = f"{AREA}:{candidate.object}:reach"
@@ -424,11 +574,11 @@ class _Trial:
         elif candidate.kind == "relation":
             message = f"{who} can read it, and it {problem.message}"
             fix = f"revoke all on table {candidate.object} from public, anon, authenticated;"
-        elif candidate.kind == "function":
+        elif candidate.kind in ("function", "computed"):
             message = f"{who} can call it, and it {problem.message}"
             fix = f"revoke execute on function {candidate.object} from public, anon, authenticated;"
         else:
-            message = f"{who} can write to it, and its trigger or rule {problem.message}"
+            message = f"{who} can write to it, and its rows, triggers or rules: {problem.message}"
             fix = f"revoke insert, update, delete on {candidate.object} from anon, authenticated;"
         finding = Finding(
             id=id,
@@ -436,11 +586,28 @@ class _Trial:
             severity=Severity.ERROR,
             object=candidate.object,
             message=message,
-            fix=fix,
+            fix=problem.fix or fix,
         )
         self._context.findings.append(finding)
-        if candidate.kind in ("function", "relation"):
+        if candidate.kind in ("function", "computed", "relation"):
             self._context.allowed.candidates[id] = {"name": candidate.object}
+
+
+def _commands(jobs: Sequence[Row]) -> list[str]:
+    """The commands of scheduled jobs that do nothing which a rollback does not undo."""
+    return [
+        command
+        for kind, _, command, body, _ in jobs
+        if kind == "job" and not _OUTSIDE.search(_COMMENT.sub(" ", f"{command} {body}"))
+    ]
+
+
+def _attempt(statement: str) -> list[Statement]:
+    """A statement of the own role, of which nothing remains if it fails."""
+    return [
+        Statement("select set_config('verify.statement', %s, true)", (statement,)),
+        _ATTEMPT.statement(),
+    ]
 
 
 def _qualified(name: str) -> sql.SQL:

@@ -1,7 +1,9 @@
 -- $1 managed
--- User functions that run as their owner, or return a setting that their caller names, and user tables whose triggers or
--- rules do: what requests can call and write to. And user tables without row level security and views: what they can read. The columns of a table are those that authenticated may insert. Also
--- whether jobs are scheduled.
+-- User functions that run as their owner, or return a setting that their caller names, and user tables whose triggers, rules
+-- or generated columns do, or that refer to a managed table: what requests can call and write to. And user tables and views:
+-- what they can read. A function of a row of `relation` is a computed column of the API.
+-- The columns of a table are those that authenticated may insert; those of a computed column are all. `required`: it has to
+-- have a value. `refers`: the table that its foreign key refers to. Also whether jobs are scheduled.
 with caller as (
   select
     r.oid,
@@ -18,39 +20,153 @@ of_extension (oid) as materialized (
   inner join pg_depend as d
     on e.oid = d.refobjid and d.refclassid = 'pg_extension'::regclass and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
   inner join pg_proc as p on d.objid = p.oid and e.extnamespace = p.pronamespace and e.extowner = p.proowner and e.xmin = p.xmin
+),
+
+user_function as materialized (
+  select
+    p.oid,
+    p.proname,
+    p.pronamespace,
+    p.proargnames,
+    p.pronargs,
+    p.proargtypes,
+    p.prorettype,
+    n.nspname,
+    format('%I.%I', n.nspname, p.proname) as name,
+    format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object,
+    p.prosecdef
+    or (position('current_setting' in p.prosrc) > 0 and p.prosrc ~* '\mcurrent_setting\s*\(\s*[^''\s]') as is_tried,
+    coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as text
+  from pg_proc as p
+  inner join pg_namespace as n on p.pronamespace = n.oid
+  inner join pg_language as l on p.prolang = l.oid
+  where p.prokind = 'f'
+    and n.nspname not in ('pg_catalog', 'information_schema')
+    and l.lanname not in ('c', 'internal')
+    and p.oid not in (select x.oid from of_extension as x)
+),
+
+-- the table or view whose row is the only argument of a function
+computed (oid, relid) as (
+  select
+    f.oid,
+    t.typrelid
+  from user_function as f
+  inner join pg_type as t on f.proargtypes[0] = t.oid
+  where f.pronargs = 1
+    and f.is_tried
+    and t.typrelid <> 0
+),
+
+target (relid, kind, text) as (
+  select
+    c.oid,
+    'table',
+    s.text
+  from pg_class as c
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  cross join lateral (
+    select string_agg(s.text, ' ') as text from (
+      select f.prosrc as text
+      from pg_trigger as g
+      inner join pg_proc as f on g.tgfoid = f.oid and f.prosecdef
+      where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled <> 'D'
+      union all
+      select replace(pg_get_ruledef(r.oid), 'CREATE RULE', '') from pg_rewrite as r
+      where r.ev_class = c.oid and r.rulename <> '_RETURN'
+      union all
+      select f.text
+      from pg_attrdef as a
+      inner join pg_depend as d on a.oid = d.objid and d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_proc'::regclass
+      inner join user_function as f on d.refobjid = f.oid
+      where a.adrelid = c.oid
+      union all
+      select ''
+      from pg_constraint as k
+      inner join pg_class as o on k.confrelid = o.oid
+      inner join pg_namespace as m on o.relnamespace = m.oid
+      where k.conrelid = c.oid and k.contype = 'f' and k.confdeltype in ('a', 'r') and format('%I.%I', m.nspname, o.relname) = any($1)
+    ) as s
+  ) as s
+  where c.relkind in ('r', 'v', 'p')
+    and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'storage', 'realtime', 'cron', 'net', 'vault')
+    and s.text is not null
+    and format('%I.%I', n.nspname, c.relname) <> all($1)
+  union
+  select
+    o.relid,
+    'computed',
+    ''
+  from computed as o
+  inner join pg_class as c on o.relid = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  -- the fixture has rows of managed tables
+  where format('%I.%I', n.nspname, c.relname) <> all($1)
+),
+
+columns as (
+  select
+    t.relid,
+    t.kind,
+    t.text,
+    array_agg(quote_ident(a.attname) order by a.attnum) as names,
+    array_agg(format_type(coalesce(nullif(y.typbasetype, 0), y.oid), null) order by a.attnum) as types,
+    array_agg(a.attnotnull and not a.atthasdef order by a.attnum) as required,
+    array_agg(
+      (
+        select coalesce(min(k.confrelid::regclass::text), '')
+        from pg_constraint as k
+        where k.conrelid = t.relid and k.contype = 'f' and k.conkey = array[a.attnum]
+      )
+      order by a.attnum
+    ) as refers
+  from target as t
+  inner join pg_attribute as a on t.relid = a.attrelid
+  inner join pg_type as y on a.atttypid = y.oid
+  where a.attnum > 0
+    and not a.attisdropped
+    and a.attgenerated = ''
+    and a.attidentity = ''
+    and (t.kind = 'computed' or has_column_privilege('authenticated', t.relid, a.attnum, 'insert'))
+  group by t.relid, t.kind, t.text
 )
 
 select
-  'function' as kind,
-  n.nspname as schema,
-  format('%I.%I', n.nspname, p.proname) as name,
-  format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object,
+  case when o.relid is null then 'function' else 'computed' end as kind,
+  f.nspname as schema,
+  f.name,
+  f.object,
   array(
     select c.rolname::text from caller as c
-    where has_function_privilege(c.oid, p.oid, 'execute')
+    where has_function_privilege(c.oid, f.oid, 'execute')
+      and (o.relid is null or has_any_column_privilege(c.oid, o.relid, 'select'))
     order by c.rolname desc
   ) as callers,
-  p.proargnames[1:p.pronargs]::text[] as names,
-  array(
-    select (
-        select format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null)
-        from pg_type as t
-        where t.oid = a.oid
-      )
-    from unnest(p.proargtypes) with ordinality as a (oid, number)
-    order by a.number
-  ) as types,
-  coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as text
-from pg_proc as p
-inner join pg_namespace as n on p.pronamespace = n.oid
-inner join pg_language as l on p.prolang = l.oid
-where p.prokind = 'f'
-  and n.nspname not in ('pg_catalog', 'information_schema')
-  and l.lanname not in ('c', 'internal')
-  and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
-  and (p.prosecdef or (position('current_setting' in p.prosrc) > 0 and p.prosrc ~* '\mcurrent_setting\s*\(\s*[^''\s]'))
-  and p.oid not in (select x.oid from of_extension as x)
-  and format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) <> all($1)
+  case when o.relid is null then f.proargnames[1:f.pronargs]::text[] else w.names end as names,
+  case
+    when o.relid is not null then w.types
+    else array(
+      select (
+          select format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null)
+          from pg_type as t
+          where t.oid = a.oid
+        )
+      from unnest(f.proargtypes) with ordinality as a (oid, number)
+      order by a.number
+    )
+  end as types,
+  f.text,
+  coalesce(w.required, '{}') as required,
+  coalesce(w.refers, '{}') as refers,
+  coalesce(quote_ident(m.nspname) || '.' || quote_ident(r.relname), '') as relation
+from user_function as f
+left join computed as o on f.oid = o.oid
+left join columns as w on o.relid = w.relid and w.kind = 'computed'
+left join pg_class as r on o.relid = r.oid
+left join pg_namespace as m on r.relnamespace = m.oid
+where f.is_tried
+  and f.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+  and f.object <> all($1)
 union all
 select
   'table',
@@ -64,39 +180,14 @@ select
   ),
   w.names,
   w.types,
-  w.text
-from pg_class as c
+  w.text,
+  w.required,
+  w.refers,
+  ''
+from columns as w
+inner join pg_class as c on w.relid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
-cross join lateral (
-  select
-    array_agg(quote_ident(a.attname) order by a.attnum) as names,
-    array_agg(format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null) order by a.attnum) as types,
-    (
-      select string_agg(s.text, ' ') from (
-        select f.prosrc as text
-        from pg_trigger as g
-        inner join pg_proc as f on g.tgfoid = f.oid and f.prosecdef
-        where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled <> 'D'
-        union all
-        select replace(pg_get_ruledef(r.oid), 'CREATE RULE', '') from pg_rewrite as r
-        where r.ev_class = c.oid and r.rulename <> '_RETURN'
-      ) as s
-    ) as text
-  from pg_attribute as a
-  inner join pg_type as t on a.atttypid = t.oid
-  where a.attrelid = c.oid
-    and a.attnum > 0
-    and not a.attisdropped
-    and a.attgenerated = ''
-    and a.attidentity = ''
-    and has_column_privilege('authenticated', c.oid, a.attnum, 'insert')
-) as w
-where c.relkind in ('r', 'v', 'p')
-  and (c.relhastriggers or c.relhasrules)
-  and n.nspname not in ('pg_catalog', 'information_schema', 'auth')
-  and w.text is not null
-  and w.names is not null
-  and format('%I.%I', n.nspname, c.relname) <> all($1)
+where w.kind = 'table'
 union all
 select
   'relation',
@@ -110,13 +201,22 @@ select
   ),
   '{}',
   '{}',
-  ''
+  '',
+  '{}',
+  '{}',
+  case when c.relkind in ('r', 'p') and c.relrowsecurity then 'policies' else '' end
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where c.relkind in ('r', 'p', 'v', 'm')
   and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'storage', 'graphql')
   and format('%I.%I', n.nspname, c.relname) <> all($1)
-  and not (c.relkind in ('r', 'p') and c.relrowsecurity)
+  -- without a policy, nobody reads it
+  and not (
+    c.relkind in ('r', 'p') and c.relrowsecurity and not exists (
+      select from pg_policy as p
+      where p.polrelid = c.oid and p.polcmd in ('r', '*')
+    )
+  )
 union all
 select
   'schedule',
@@ -124,6 +224,9 @@ select
   'cron.job',
   'cron.job',
   '{}',
+  '{}',
+  '{}',
+  '',
   '{}',
   '{}',
   ''

@@ -6,6 +6,19 @@ declare
   secret constant text := current_setting('verify.secret');
 begin
   perform set_config('verify.email', coalesce((select u.email from auth.users as u where u.id = victim), ''), true);
+  begin
+    update auth.users as u set phone = current_setting('verify.phone') where u.id = victim;
+  exception when others then
+    null;
+  end;
+  -- continues a regular expression
+  perform set_config(
+    'verify.of_user',
+    coalesce(string_agg('|' || regexp_replace(o.value, '(\W)', '\\\1', 'g'), ''), ''),
+    true
+  )
+  from (values (current_setting('verify.email')), (current_setting('verify.phone'))) as o (value)
+  where o.value <> '';
   perform set_config('verify.canary', secret || ' setting', true);
   begin
     update auth.users as u

@@ -2,6 +2,7 @@
 structure.json.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from supabase_jobs.database.connection import Connection, connect
@@ -16,21 +17,33 @@ from supabase_jobs.verify.structure.catalog import Fact
 
 
 def main() -> None:
-    """Apply the migrations to a throwaway server, and write the facts about the created objects."""
+    """Apply the migrations to throwaway servers, and write the facts about the created objects."""
     with throwaway() as server, connect(server.url) as connection:
-        before = snapshot.objects(connection)
-        apply_pending(connection, MigrationFiles(rendered(Settings(packaged_sql().parent))))
-        created = snapshot.objects(connection) - before
-        connection.execute("set search_path = ''")
-        recorded = snapshot.record(connection, created)
+        recorded = record(connection)
         conditional = {
             name: added
             for name, variable in load_sources().variables.items()
             if not variable.default
             and (added := added_facts(connection, recorded, name, type(variable.default)(1)))
         }
-        text = snapshot.dump(replace(recorded, conditional=conditional))
+    sources: dict[snapshot.Key, str] = {}
+    for stem in load_sources().optional:
+        with throwaway() as server, connect(server.url) as connection:
+            without = record(connection, excluded=(stem,))
+        check_unchanged(recorded, without.facts, f"excluding {stem}")
+        sources |= dict.fromkeys(keys(recorded.facts) - keys(without.facts), stem)
+    text = snapshot.dump(replace(recorded, conditional=conditional, sources=sources))
     snapshot.DEFAULT_FILE.write_text(text, encoding="utf-8")
+
+
+def record(connection: Connection, excluded: tuple[str, ...] = ()) -> snapshot.Snapshot:
+    """The objects that the migrations create without some sources. Applies them."""
+    before = snapshot.objects(connection)
+    settings = Settings(packaged_sql().parent, excluded_sources=excluded)
+    apply_pending(connection, MigrationFiles(rendered(settings)))
+    created = snapshot.objects(connection) - before
+    connection.execute("set search_path = ''")
+    return snapshot.record(connection, created)
 
 
 def added_facts(
@@ -46,12 +59,22 @@ def added_facts(
             if old.update != new.update and new.update is not None:
                 connection.execute(new.update.encode())
         facts = snapshot.record(connection, scope).facts
-    known = {fact.key: fact for fact in recorded.facts}
-    changed = [fact for fact in facts if fact.key in known and fact.value != known[fact.key].value]
-    removed = known.keys() - {fact.key for fact in facts}
-    if changed or removed:
-        raise SystemExit(f"{variable} does more than add facts: {changed}, {removed}")
-    return tuple(fact for fact in facts if fact.key not in known)
+    check_unchanged(recorded, facts, variable)
+    if removed := keys(recorded.facts) - keys(facts):
+        raise SystemExit(f"{variable} does more than add facts: {removed}")
+    return tuple(fact for fact in facts if fact.key not in keys(recorded.facts))
+
+
+def check_unchanged(recorded: snapshot.Snapshot, facts: Sequence[Fact], cause: str) -> None:
+    """End the program if one of the facts has another value than the recorded one."""
+    known = {fact.key: fact.value for fact in recorded.facts}
+    if changed := [fact for fact in facts if known.get(fact.key, fact.value) != fact.value]:
+        raise SystemExit(f"{cause} changes facts: {changed}")
+
+
+def keys(facts: Sequence[Fact]) -> frozenset[snapshot.Key]:
+    """What identifies the facts."""
+    return frozenset(fact.key for fact in facts)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ class Settings:
     views and functions that bypass row level security on purpose, and intended policies and
     privileges on managed objects. `accepted_unchecked` maps each area or id of a case that `verify`
     may leave unchecked to the reason for it. `result_schemas` maps `result` and `metadata` to JSON
-    Schemas of the project. `db_url` is left out of the repr, because it may
-    contain a password.
+    Schemas of the project. `excluded_sources` names the SQL sources that it does without. `db_url`
+    is left out of the repr, because it may contain a password.
     """
 
     directory: Path
@@ -58,6 +58,7 @@ class Settings:
     result_schemas: Mapping[str, Path] = field(default_factory=dict)
     migrations: Path | None = None
     sql_dir: Path | None = None
+    excluded_sources: tuple[str, ...] = ()
     db_url: str | None = field(default=None, repr=False)
 
 
@@ -98,6 +99,7 @@ def load_settings(
         result_schemas=_result_schemas(directory, from_file.get("results", {})),
         migrations=found_migrations,
         sql_dir=_folder(directory, sql_dir, from_file.get("sql_dir"), "sql_dir"),
+        excluded_sources=tuple(from_file.get("sources", {}).get("exclude", ())),
         db_url=_database_url(db_url, environ),
     )
 

@@ -40,6 +40,7 @@ begin
 end
 $$;
 
+{% if "005_create_worker_functions" not in excluded_sources -%}
 drop function if exists public.claim_jobs(text, integer);
 drop function if exists public.heartbeat_job(uuid, text, uuid, integer);
 drop function if exists public.complete_job(uuid, text, uuid, jsonb);
@@ -52,6 +53,7 @@ drop function if exists private.metadata_of_finished(jsonb, text, timestamptz, i
 drop function if exists private.worker_metadata(jsonb, jsonb);
 drop function if exists private.finish_jobs(text, jsonb, text);
 
+{% endif -%}
 drop function if exists public.migrate_guest_jobs(uuid, uuid);
 drop function if exists public.cleanup_old_jobs(integer, integer);
 drop function if exists public.cleanup_inactive_guests(integer, integer);
@@ -65,7 +67,11 @@ drop function if exists private.cleanup_cutoff(integer);
 -- also drops their policies, indexes and triggers
 drop table if exists public.async_jobs;
 drop table if exists public.guest_users;
+{% if "005_create_worker_functions" not in excluded_sources -%}
 drop table if exists private.worker_state;
+drop function if exists private.delete_worker_state();
+{% endif -%}
+{% if "006_limit_job_owners" not in excluded_sources -%}
 drop function if exists private.limit_reactivated_jobs();
 drop function if exists private.limit_new_jobs();
 drop function if exists private.check_new_jobs(uuid);
@@ -74,7 +80,7 @@ drop function if exists private.lock_job_owner(uuid);
 drop function if exists private.allow_only_cancellation();
 drop function if exists private.owners_may_only_cancel();
 drop function if exists private.max_owner_jobs(text);
-drop function if exists private.delete_worker_state();
+{% endif -%}
 drop function if exists private.update_async_job_updated_at();
 drop function if exists private.set_async_job_times();
 drop function if exists private.limit_owner_result();

@@ -107,10 +107,9 @@ def command(
 
 def _limits(configuration: "Settings", days: int | None, guest_days: int | None) -> dict[str, int]:
     """The days of each option; the variable of the SQL sources where an option is missing."""
-    from supabase_jobs.sources.files import load_sources
-    from supabase_jobs.sources.variables import resolve
+    from supabase_jobs.sources import project
 
-    values = resolve(load_sources(configuration.sql_dir).variables, configuration.variables)
+    values = project.variables(configuration)
     limits: dict[str, int] = {}
     for name, option in (("days", days), ("guest_days", guest_days)):
         value = values.get(_VARIABLES[name]) if option is None else option

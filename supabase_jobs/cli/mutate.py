@@ -303,11 +303,10 @@ def _processors() -> int:
 
 def _managed(given: "Settings") -> frozenset[str]:
     """The objects of our migrations, which `verify` covers."""
+    from supabase_jobs.verify import ownership
     from supabase_jobs.verify.expectations import load_expectations
-    from supabase_jobs.verify.structure import snapshot
 
-    file = load_expectations(given).declaration(snapshot.FILE_NAME)
-    return frozenset(snapshot.load(file).names) if file.is_file() else frozenset()
+    return ownership.managed_names(load_expectations(given))
 
 
 def _write_tests(folder: Path, result: "SuiteMutation") -> None:

@@ -52,7 +52,7 @@ def command(
     earlier are recognized by their first line and never rewritten, because they may be applied
     already. A changed variable results in a new file.
     """
-    from supabase_jobs.sources.files import load_sources
+    from supabase_jobs.sources import project
     from supabase_jobs.sources.render import (
         compare_folder,
         render_sources,
@@ -67,7 +67,7 @@ def command(
         raise click.UsageError("--drop-data requires --uninstall.")
     given = settings(ctx)
     out = given.directory / (out or given.migrations or DEFAULT_MIGRATIONS)
-    sources = load_sources(given.sql_dir)
+    sources = project.sources(given)
     if uninstall:
         variables = {**given.variables, **({"drop_data": True} if drop_data else {})}
         comparison = uninstall_folder(sources, render_uninstall(sources, variables), out)

@@ -38,9 +38,12 @@ def command(ctx: click.Context, stuck_after: int) -> None:
     """
     from supabase_jobs.operations.stats import collect
     from supabase_jobs.report.stats import text
+    from supabase_jobs.sources.project import sources
 
-    with connected(settings(ctx), _EFFECT) as connection:
-        stats = collect(connection, {"minutes": stuck_after})
+    given = settings(ctx)
+    excluded = sources(given).excluded
+    with connected(given, _EFFECT) as connection:
+        stats = collect(connection, {"minutes": stuck_after}, excluded)
     if as_json(ctx):
         print_json(
             {**stats.sections, "stuck_after_minutes": stuck_after, "unanswered": stats.unanswered}

@@ -1,6 +1,8 @@
-"""Statistics of the jobs and their tables. Each file in `sql/stats/queries/` is one section."""
+"""Statistics of the jobs and their tables. Each file in `sql/stats/queries/` is one section; those
+in `sql/stats/without/SOURCE/` replace the ones that need an excluded source.
+"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,6 +13,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.give_way import GiveWay, giving_way
 from supabase_jobs.database.interrupts import pipeline
 from supabase_jobs.database.limits import limits
+from supabase_jobs.database.sql_files import SqlFile
 from supabase_jobs.operations.statements import requires_migrations, statement, statements
 
 Rows = list[dict[str, Any]]
@@ -27,18 +30,24 @@ class Stats:
     unanswered: list[str] = field(default_factory=list)
 
 
-def collect(connection: Connection, values: Mapping[str, object]) -> Stats:
+def collect(
+    connection: Connection, values: Mapping[str, object], excluded: Collection[str] = ()
+) -> Stats:
     """Run every query, each for at most 10 s, in one read-only transaction and one round trip.
 
     After a query that times out, the next ones run in a transaction of their own. It gives way to
     sessions that wait for it. `values` holds `minutes`: the age at which a job counts as stuck.
-    Raises what `requires_migrations` and `giving_way` raise.
+    `excluded` names the sources that the project does without. Raises what `requires_migrations`
+    and `giving_way` raise.
     """
     result = Stats()
-    names = list(statements("stats/queries"))
+    queries = dict(statements("stats/queries"))
+    for source in excluded:
+        queries |= statements(f"stats/without/{source}")
+    names = list(queries)
     with requires_migrations(connection):
         while names:
-            run = partial(_run, connection, names, values)
+            run = partial(_run, connection, {name: queries[name] for name in names}, values)
             sections, error = giving_way(connection, "stats", run)
             result.sections |= sections
             names = names[len(sections) :]
@@ -51,10 +60,12 @@ def collect(connection: Connection, values: Mapping[str, object]) -> Stats:
 
 
 def _run(
-    connection: Connection, names: Sequence[str], values: Mapping[str, object], watched: GiveWay
+    connection: Connection,
+    queries: Mapping[str, SqlFile],
+    values: Mapping[str, object],
+    watched: GiveWay,
 ) -> tuple[dict[str, Rows], psycopg.errors.QueryCanceled | None]:
     """Run queries up to the first that times out; returns their rows, and that error."""
-    queries = statements("stats/queries")
     cursors: dict[str, psycopg.Cursor[dict[str, Any]]] = {}
     timeout = None
     try:
@@ -65,8 +76,8 @@ def _run(
             statement("stats/settings").execute(connection)
             mark = watched.statement
             connection.execute(mark.sql.encode(), mark.params)
-            for name in names:
-                cursors[name] = queries[name].send(connection, values)
+            for name, query in queries.items():
+                cursors[name] = query.send(connection, values)
             connection.execute("commit")
     except psycopg.errors.QueryCanceled as error:
         timeout = error

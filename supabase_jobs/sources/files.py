@@ -6,8 +6,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -23,6 +23,7 @@ MANIFEST = "manifest.toml"
 UNINSTALL = "uninstall"
 
 _SOURCE = re.compile(r"([0-9]{3})_([a-z0-9_]+)\.sql")
+_PRINTED = re.compile(r"\{\{ *(\w+) *\}\}")
 # the names of migrations to the Supabase CLI, which ignores other files and does not look into
 # folders
 _MIGRATION = re.compile(r"([0-9]+)_(.*)\.sql")
@@ -51,13 +52,18 @@ class Source:
         """The file name without its suffix. Rendered files name it in their first line."""
         return f"{self.number:03d}_{self.name}"
 
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The variables that it prints."""
+        return frozenset(_PRINTED.findall(self.text))
+
 
 @dataclass(frozen=True)
 class SourceSet:
     """A folder of sources with its manifest: the base of their versions and the variables.
 
     `uninstall` is the source in the folder `uninstall`, which drops everything that the others
-    create.
+    create. A project can leave out the `optional` ones; `excluded` names those that it does.
     """
 
     directory: Path
@@ -65,6 +71,29 @@ class SourceSet:
     variables: dict[str, Variable]
     sources: tuple[Source, ...]
     uninstall: Source | None = None
+    optional: tuple[str, ...] = ()
+    excluded: frozenset[str] = frozenset()
+
+    @property
+    def stems(self) -> frozenset[str]:
+        """The names of the sources."""
+        return frozenset(source.stem for source in self.sources)
+
+    def without(self, excluded: Collection[str]) -> "SourceSet":
+        """The set without these sources. Raises ConfigError for a name that is not optional."""
+        for stem in excluded:
+            if stem not in self.optional:
+                raise self._not_optional(stem)
+        kept = tuple(source for source in self.sources if source.stem not in excluded)
+        return replace(self, sources=kept, excluded=frozenset(excluded))
+
+    def _not_optional(self, stem: str) -> ConfigError:
+        problem = "is needed by the other sources" if stem in self.stems else "is not a source"
+        names = ", ".join(self.optional)
+        return ConfigError(
+            f"[sources] exclude: {stem!r} {problem}",
+            hint=f"Optional: {names}." if names else "These sources have no optional one.",
+        )
 
     def standard_version(self, source: Source) -> str:
         """The 14-digit version of a source in a project without other migrations."""
@@ -210,6 +239,7 @@ def load_sources(directory: Path | None = None) -> SourceSet:
             f"{MANIFEST}: base_version must be an integer of 14 digits", file=str(manifest_path)
         )
     variables = parse_declarations(manifest.pop("variables", {}))
+    optional = tuple(manifest.pop("optional", ()))
     if manifest:
         raise ConfigError(
             f"{MANIFEST}: unknown key {next(iter(manifest))!r}", file=str(manifest_path)
@@ -218,6 +248,11 @@ def load_sources(directory: Path | None = None) -> SourceSet:
     sources = _sources(directory)
     if not sources:
         raise ConfigError(f"{directory} contains no source named NNN_lower_case.sql")
+    if unknown := set(optional) - {source.stem for source in sources}:
+        raise ConfigError(
+            f"{MANIFEST}: optional names {min(unknown)!r}, which is not a source",
+            file=str(manifest_path),
+        )
     uninstall = _sources(directory / UNINSTALL)
     if len(uninstall) > 1:
         raise ConfigError(
@@ -229,6 +264,7 @@ def load_sources(directory: Path | None = None) -> SourceSet:
         variables=variables,
         sources=sources,
         uninstall=uninstall[0] if uninstall else None,
+        optional=optional,
     )
 
 

@@ -4,11 +4,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from supabase_jobs.database.parser import syntax
+from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import DEFAULT_MIGRATIONS, Settings
 from supabase_jobs.sources.config_toml import seed_files
 from supabase_jobs.sources.files import (
     Migration,
     MigrationFiles,
+    SourceSet,
     load_migrations,
     load_sources,
     read_sql,
@@ -51,19 +53,42 @@ def seeds(settings: Settings) -> list[Migration]:
     ]
 
 
+def sources(settings: Settings) -> SourceSet:
+    """The SQL sources that the project installs.
+
+    Raises ConfigError for an excluded source that is not optional, and for a variable whose only
+    source is excluded.
+    """
+    every = load_sources(settings.sql_dir)
+    kept = every.without(settings.excluded_sources)
+    if kept.excluded:
+        _check_variables(settings, every, kept)
+    return kept
+
+
+def _check_variables(settings: Settings, every: SourceSet, kept: SourceSet) -> None:
+    for name in settings.variables:
+        users = [source.stem for source in every.sources if name in source.variables]
+        if users and kept.excluded.issuperset(users):
+            raise ConfigError(
+                f"the variable {name!r} belongs to {users[0]}, which [sources] excludes",
+                hint="Remove the variable, or do not exclude the source.",
+            )
+
+
 def rendered(settings: Settings) -> list[Migration]:
     """The sources as migrations with their standard versions, whether or not there is a folder of
     migrations.
     """
     from supabase_jobs.sources.render import render_sources, standard_migrations
 
-    sources = load_sources(settings.sql_dir)
-    return standard_migrations(sources, render_sources(sources, settings.variables))
+    chosen = sources(settings)
+    return standard_migrations(chosen, render_sources(chosen, settings.variables))
 
 
 def variables(settings: Settings) -> dict[str, Value]:
     """The value of every variable of the sources in this project."""
-    return resolve(load_sources(settings.sql_dir).variables, settings.variables)
+    return resolve(sources(settings).variables, settings.variables)
 
 
 def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
@@ -73,12 +98,12 @@ def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
     They do not exist if no migration was rendered from a source, or if the last such migration
     uninstalls them.
     """
-    sources = load_sources(settings.sql_dir)
-    stems = {source.stem for source in sources.sources}
+    chosen = sources(settings)
+    stems = chosen.stems
     last = max(
         (m.version for m in files.migrations if m.origin and m.origin[0] in stems), default=""
     )
-    uninstall = "" if sources.uninstall is None else sources.uninstall.stem
+    uninstall = "" if chosen.uninstall is None else chosen.uninstall.stem
     return bool(last) and not any(
         m.version > last for m in files.migrations if m.origin and m.origin[0] == uninstall
     )

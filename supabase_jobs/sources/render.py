@@ -107,10 +107,11 @@ def compare_folder(
 
     The first line of a file names its source; the newest file of a source counts. New files get
     their standard versions if the folder contains only this set with those versions, else versions
-    after its newest migration. After the migration that uninstalls, nothing is new unless
-    `reinstall` is set: then every source is.
+    after its newest migration; so does an optional source that was excluded before. After the
+    migration that uninstalls, nothing is new unless `reinstall` is set: then every source is.
     """
     existing = load_migrations(out) if out.is_dir() else []
+    check_excluded(sources, existing)
     stems = {r.source.stem for r in rendered}
     uninstalled_by = _uninstall_migration(sources, existing)
     managed = [m for m in existing if m.origin and m.origin[0] in stems]
@@ -125,11 +126,11 @@ def compare_folder(
             files = [m for m in installed if m.origin and m.origin[0] == r.source.stem]
             state = _state(r, files)
             if state in ("missing", "changed"):
-                version = (
-                    standard[r.source.stem]
-                    if only_standard and not files
-                    else _version_after(newest)
-                )
+                version = standard[r.source.stem]
+                # a source that was excluded comes after what was applied without it
+                is_late = r.source.stem in sources.optional and version < newest
+                if not only_standard or files or is_late:
+                    version = _version_after(newest)
                 newest = max(newest, version)
                 new.append(_migration(version, r) if state == "missing" else _update(version, r))
             elif state == "outdated":
@@ -153,8 +154,8 @@ def uninstall_folder(sources: SourceSet, rendered: RenderedSource, out: Path) ->
     source.
     """
     existing = load_migrations(out) if out.is_dir() else []
-    stems = {source.stem for source in sources.sources}
-    managed = [m for m in existing if m.origin and m.origin[0] in stems]
+    check_excluded(sources, existing)
+    managed = [m for m in existing if m.origin and m.origin[0] in sources.stems]
     if not managed:
         raise ConfigError(
             f"{out} contains none of these sources, so there is nothing to uninstall",
@@ -172,6 +173,21 @@ def uninstall_folder(sources: SourceSet, rendered: RenderedSource, out: Path) ->
             file=str(out / before.file_name),
         )
     return FolderComparison(unchanged=(before,))
+
+
+def check_excluded(sources: SourceSet, existing: Sequence[Migration]) -> None:
+    """Raise ConfigError if the migrations install a source that the project excludes."""
+    uninstalled_by = _uninstall_migration(sources, existing)
+    installed = [m for m in existing if not uninstalled_by or m.version > uninstalled_by.version]
+    for migration in installed:
+        if migration.origin and migration.origin[0] in sources.excluded:
+            raise ConfigError(
+                f"{migration.file_name} was rendered from {migration.origin[0]}, which [sources]"
+                " excludes",
+                hint="Delete the file if it is not applied anywhere. Otherwise do not exclude the"
+                " source: what it has created stays.",
+                file=migration.label,
+            )
 
 
 def write(comparison: FolderComparison, out: Path) -> None:
@@ -260,9 +276,10 @@ def _quoted(value: Any) -> str:
 def _render_all(
     sources: SourceSet, wanted: Sequence[Source], overrides: Mapping[str, object]
 ) -> tuple[RenderedSource, ...]:
-    values = {
+    values: dict[str, Any] = {
         name: sql.Literal(value) for name, value in resolve(sources.variables, overrides).items()
     }
+    values["excluded_sources"] = sources.excluded  # for the uninstall source
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         finalize=_quoted,
@@ -273,7 +290,7 @@ def _render_all(
 
 
 def _render(
-    environment: jinja2.Environment, source: Source, values: dict[str, sql.Literal]
+    environment: jinja2.Environment, source: Source, values: Mapping[str, Any]
 ) -> RenderedSource:
     file = f"{source.stem}.sql"
     try:

@@ -9,7 +9,9 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.projects.exposed_schemas import project_ref
 from supabase_jobs.settings import AllowedEntry, Settings, deviation
 from supabase_jobs.sources.config_toml import ApiSettings, load_api_settings
-from supabase_jobs.sources.project import rendered, variables
+from supabase_jobs.sources.files import load_migrations
+from supabase_jobs.sources.project import rendered, sources, variables
+from supabase_jobs.sources.render import check_excluded
 from supabase_jobs.sources.variables import Value
 
 PACKAGED_DECLARATIONS = Path(__file__).with_name("declarations")
@@ -20,7 +22,8 @@ class Expectations:
     """The rendered SQL sources (`texts`), and the folder of their declarations.
 
     `directory` holds access.toml, functions.toml, plans.toml and structure.json of other sources;
-    it is None for the packaged sources. `exposed_schemas` are the API's schemas according to
+    it is None for the packaged sources. `variables` has the value of every variable, and false for
+    each excluded source. `exposed_schemas` are the API's schemas according to
     config.toml. `allowed` are the intended bypasses and privileges, see `Settings`.
     `accepted_unchecked` maps areas and ids of cases that may stay unchecked to the reason.
     """
@@ -44,11 +47,17 @@ class Expectations:
 
 
 def load_expectations(settings: Settings) -> Expectations:
-    """The expectations of a project's sources."""
+    """The expectations of a project's sources.
+
+    Raises ConfigError if a file of the project installs a source that it excludes.
+    """
+    excluded = sources(settings).excluded
+    if excluded and settings.migrations is not None:
+        check_excluded(sources(settings), load_migrations(settings.migrations))
     texts = tuple(migration.text for migration in rendered(settings))
     exposed = load_api_settings(settings.directory, project_ref(settings.db_url)).schemas
     return Expectations(
-        variables=variables(settings),
+        variables={**variables(settings), **dict.fromkeys(excluded, False)},
         texts=texts,
         directory=settings.sql_dir,
         exposed_schemas=exposed,

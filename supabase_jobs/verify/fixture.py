@@ -119,11 +119,12 @@ def load(
     for unknown in {*users, *anonymous}.difference(ids):
         raise ConfigError(f"the user {unknown!r} is not among the ids")
     others = {column: tuple(texts) for column, texts in toml.get("other_values", {}).items()}
-    statements = [{"sql": entry} if isinstance(entry, str) else entry for entry in toml["fixture"]]
-    used = tuple(
-        table["sql"] for table in statements if conditions.holds(table, variables, "fixture")
+    return Fixture(
+        users=users,
+        anonymous_users=anonymous,
+        statements=conditions.texts(toml["fixture"], variables, "fixture"),
+        other_values=others,
     )
-    return Fixture(users=users, anonymous_users=anonymous, statements=used, other_values=others)
 
 
 def insert_fixture(

@@ -12,6 +12,7 @@ from supabase_jobs.database.errors import named_objects, public_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Severity
 from supabase_jobs.verify import other_values
+from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.structure import snapshot
 
 _USER_OBJECT = Path(__file__).with_name("user_object.sql")
@@ -22,21 +23,21 @@ _FUNCTION = re.compile(r'function (?:"?\w+"?\.)?"?(\w+)"?\(')
 _KEY_ACTION = re.compile(r'^SQL statement "(?:UPDATE|DELETE FROM) ONLY ', flags=re.MULTILINE)
 
 
-def managed_relations(declarations: Path) -> frozenset[str]:
-    """The managed tables and views, by the structure snapshot next to a file of declarations."""
-    recorded = _snapshot(declarations)
+def managed_relations(expectations: Expectations) -> frozenset[str]:
+    """The managed tables and views."""
+    recorded = _snapshot(expectations)
     return frozenset(() if recorded is None else recorded.scope["relations"])
 
 
-def managed_objects(declarations: Path) -> frozenset[str]:
+def managed_objects(expectations: Expectations) -> frozenset[str]:
     """The managed tables and views, their constraints, indexes, triggers and columns, each as
     `table:name`, and the managed functions, each as `name()`.
     """
-    recorded = _snapshot(declarations)
+    recorded = _snapshot(expectations)
     facts = () if recorded is None else recorded.all_facts
     parts = {f"{fact.object}:{fact.name}" for fact in facts if fact.kind in _REFUSING}
     functions = {_called(fact.object) for fact in facts if fact.kind == "function"}
-    return managed_relations(declarations) | parts | functions
+    return managed_relations(expectations) | parts | functions
 
 
 def _called(function: str) -> str:
@@ -44,9 +45,9 @@ def _called(function: str) -> str:
     return function.partition("(")[0].rpartition(".")[2].replace('"', "") + "()"
 
 
-def managed_names(declarations: Path) -> frozenset[str]:
+def managed_names(expectations: Expectations) -> frozenset[str]:
     """The managed tables, views, functions and schemas."""
-    recorded = _snapshot(declarations)
+    recorded = _snapshot(expectations)
     return frozenset(() if recorded is None else recorded.names)
 
 
@@ -58,9 +59,9 @@ class ManagedTables:
     triggers: frozenset[str] = frozenset()
 
 
-def managed_tables(declarations: Path) -> ManagedTables:
+def managed_tables(expectations: Expectations) -> ManagedTables:
     """The columns and triggers of the managed tables."""
-    recorded = _snapshot(declarations)
+    recorded = _snapshot(expectations)
     facts = () if recorded is None else recorded.all_facts
     columns: dict[str, frozenset[str]] = {}
     for fact in facts:
@@ -71,9 +72,12 @@ def managed_tables(declarations: Path) -> ManagedTables:
     )
 
 
-def _snapshot(declarations: Path) -> snapshot.Snapshot | None:
-    file = declarations.with_name(snapshot.FILE_NAME)
-    return snapshot.load(file) if file.is_file() else None
+def _snapshot(expectations: Expectations) -> snapshot.Snapshot | None:
+    """The recorded structure with the objects of the sources that the project installs."""
+    file = expectations.declaration(snapshot.FILE_NAME)
+    if not file.is_file():
+        return None
+    return snapshot.load(file).with_variables(expectations.variables)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,6 @@ from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions.check import check as check_functions
 from supabase_jobs.verify.plans.check import check as check_plans
-from supabase_jobs.verify.structure import snapshot
 from supabase_jobs.verify.structure.check import check as check_structure
 from supabase_jobs.verify.structure.check import declared_cases as structure_cases
 
@@ -172,7 +171,7 @@ def _few_numbers(
     connection: Connection, area: str, expectations: Expectations, context: Context
 ) -> bool:
     """Whether the rows of an area would use up a sequence; then mark it as unchecked."""
-    tables = sorted(ownership.managed_relations(expectations.declaration(snapshot.FILE_NAME)))
+    tables = sorted(ownership.managed_relations(expectations))
     rows = _FEW_NUMBERS.rows(connection, tables)
     if rows:
         left = ", ".join(f"{name} ({numbers:,})" for name, numbers in rows)

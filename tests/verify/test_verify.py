@@ -175,7 +175,11 @@ def test_the_recorded_structure_is_that_of_the_migrations(
         connection.execute("set search_path = ''")
         recorded = snapshot.load()
         made = [(part, name) for part, names in recorded.scope.items() for name in names]
-        now = replace(snapshot.record(connection, made), conditional=recorded.conditional)
+        now = replace(
+            snapshot.record(connection, made),
+            conditional=recorded.conditional,
+            sources=recorded.sources,
+        )
         assert snapshot.dump(now) == snapshot.DEFAULT_FILE.read_text(encoding="utf-8")
         for limit in recorded.conditional:
             with connection.transaction(force_rollback=True):

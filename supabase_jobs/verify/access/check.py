@@ -23,15 +23,17 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is None:
         return
     declared = load(file, expectations.variables)
-    tables = {table for table, _, _ in declared.privileges} | ownership.managed_relations(file)
-    managed = ownership.managed_names(file)
+    tables = {table for table, _, _ in declared.privileges} | ownership.managed_relations(
+        expectations
+    )
+    managed = ownership.managed_names(expectations)
     found = privileges.check(connection, declared, tables, expectations, managed, context)
     run(
         connection,
         declared,
         expectations.variables,
         context,
-        ownership.managed_objects(file),
+        ownership.managed_objects(expectations),
         found,
     )
     pins.apply(connection, expectations.allowed, sorted(managed), context)

@@ -183,7 +183,11 @@ def run(
         force_rollback=True
     ):  # a user constraint may refuse the declared values here too
         inserted = insert_fixture(
-            impersonation, AREA, declared.fixture, Context(), ownership.managed_objects(path)
+            impersonation,
+            AREA,
+            declared.fixture,
+            Context(),
+            ownership.managed_objects(expectations),
         )
     if inserted is not None:
         declared = other_values.replaced(declared, inserted.texts).without(inserted.left_out)

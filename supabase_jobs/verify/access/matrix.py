@@ -330,6 +330,7 @@ def _matrix(
 ) -> Matrix:
     title = table["title"]
     columns, lines = _cells(table["grid"])
+    left_out: set[str] = set()
     if "like" in table:
         like = earlier[table["like"]]
         object, actions = (
@@ -341,12 +342,18 @@ def _matrix(
             title,
             tuple(_action(name, action) for name, action in table["actions"].items()),
         )
+        left_out = {
+            name
+            for name, action in table["actions"].items()
+            if not conditions.holds(action, variables, title)
+        }
     names = [action.name for action in actions]
     if sorted(columns) != sorted(names):
         raise ConfigError(f"{title}: the grid's columns {columns} are not the actions {names}")
     expected = _expected(title, columns, lines)
     for override in table.get("overrides", ()):
         _override(title, expected, override, variables)
+    actions = tuple(action for action in actions if action.name not in left_out)
     if unmatched := sorted(set(expected) ^ set(table["rows"])):
         raise ConfigError(
             f"{title}: row {unmatched[0]!r} is only in the grid or only under rows, but must be in"
@@ -384,7 +391,7 @@ def _matrix(
 
 
 def _action(name: str, table: Mapping[str, Any]) -> DeclaredAction:
-    others = {key: value for key, value in table.items() if key != "api"}
+    others = {key: value for key, value in table.items() if key not in ("api", "source")}
     return DeclaredAction(
         name=name, **others, api=parse_request(name, table["api"]) if "api" in table else None
     )

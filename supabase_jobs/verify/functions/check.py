@@ -50,7 +50,8 @@ _FIX_REQUIRED = "Fix or accept what blocks the scenario that it requires."
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
     """Check the area: run the scenarios of these sources against this database."""
     if (file := context.declaration_file(AREA, expectations, scenarios.FILE_NAME)) is not None:
-        managed, tables = ownership.managed_objects(file), ownership.managed_tables(file)
+        managed = ownership.managed_objects(expectations)
+        tables = ownership.managed_tables(expectations)
         declared = scenarios.load(file, expectations.variables)
         run(connection, declared, expectations.variables, context, managed, tables)
 

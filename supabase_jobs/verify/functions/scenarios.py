@@ -152,11 +152,12 @@ def _scenarios(
             f"the identity {min(unusable)!r} has a previous one, which only the access matrix sets"
         )
     scenarios = tuple(_scenario(table, identities, ids) for table in toml["scenario"])
+    watch = [toml["watch"]] if isinstance(toml["watch"], str) else toml["watch"]
     declared = Scenarios(
         ids=ids,
         fixture_ids=fixture_ids,
         fixture=matrix.fixture.followed_by(fixture) if matrix else fixture,
-        watch=toml["watch"],
+        watch="\n".join(conditions.texts(watch, variables, "watch")),
         scenarios=scenarios,
         placeholders=frozenset(
             name for text in _texts(scenarios) for name in Template(text).get_identifiers()

@@ -64,7 +64,8 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     recorded = context.declaration_file(AREA, expectations, structure_snapshot.FILE_NAME)
     if file is None or recorded is None:
         return
-    declared, snapshot = queries.load(file), structure_snapshot.load(recorded)
+    declared = queries.load(file)
+    snapshot = structure_snapshot.load(recorded).with_variables(expectations.variables)
     session = impersonation.begin(
         connection, AREA, declared.ids, declared.placeholders, expectations.variables
     )

@@ -3,7 +3,7 @@ about them.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,9 @@ DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
 _OBJECTS = Path(__file__).with_name("objects.sql")
 _PARTS = ("schemas", "relations", "functions")
 
+Key = tuple[str, str, str]
+_NO_SOURCES: Mapping[Key, str] = {}
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -28,12 +31,13 @@ class Snapshot:
     them.
 
     `conditional` maps a variable of the sources to the facts that are added if it is set: neither 0
-    nor false.
+    nor false. `sources` maps the key of a fact to the optional source without which it is missing.
     """
 
     scope: dict[str, list[str]]
     facts: tuple[Fact, ...]
     conditional: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
+    sources: Mapping[Key, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -71,14 +75,28 @@ class Snapshot:
         return self.with_variables(dict.fromkeys(self.conditional, True)).facts
 
     def with_variables(self, variables: Mapping[str, object]) -> "Snapshot":
-        """The snapshot of a project with these values of the variables."""
+        """The snapshot of a project with these values of the variables. An excluded source is a
+        name with the value false.
+        """
         added = {
             fact.key: fact
             for name, facts in self.conditional.items()
             if variables.get(name)
             for fact in facts
         }
-        return replace(self, facts=(*self.facts, *added.values())) if added else self
+        kept = self._without(
+            {stem for stem in self.sources.values() if not variables.get(stem, True)}
+        )
+        return replace(kept, facts=(*kept.facts, *added.values())) if added else kept
+
+    def _without(self, excluded: Collection[str]) -> "Snapshot":
+        """The snapshot without the facts and objects of these sources."""
+        if not excluded:
+            return self
+        facts = tuple(f for f in self.facts if self.sources.get(f.key) not in excluded)
+        objects = {fact.object for fact in facts}
+        scope = {part: list(filter(objects.__contains__, self.scope[part])) for part in _PARTS}
+        return replace(self, scope=scope, facts=facts)
 
 
 def load(path: Path | None = None) -> Snapshot:
@@ -99,7 +117,14 @@ def _parse(text: str) -> Snapshot:
     recorded = json.loads(text)
     conditional = {name: _facts(rows) for name, rows in recorded.get("conditional", {}).items()}
     return Snapshot(
-        {part: recorded[part] for part in _PARTS}, _facts(recorded["facts"]), conditional
+        scope={part: recorded[part] for part in _PARTS},
+        facts=_facts(recorded["facts"]),
+        conditional=conditional,
+        sources={
+            (subject, kind, name): source[0]
+            for subject, kind, name, _, _, _, *source in recorded["facts"]
+            if source
+        },
     )
 
 
@@ -115,7 +140,7 @@ def _facts(rows: Iterable[Sequence[str]]) -> tuple[Fact, ...]:
             unexpected_severity=None,
             deviation_severity=Severity(deviation_severity),
         )
-        for subject, kind, name, value, create_sql, deviation_severity in rows
+        for subject, kind, name, value, create_sql, deviation_severity, *_ in rows
     )
 
 
@@ -124,7 +149,7 @@ def dump(snapshot: Snapshot) -> str:
     diff.
     """
     lines = [f'  "{part}": {json.dumps(snapshot.scope[part])},' for part in _PARTS]
-    lines.append(f'  "facts": [\n{_lines(snapshot.facts, 4)}\n  ]')
+    lines.append(f'  "facts": [\n{_lines(snapshot.facts, 4, snapshot.sources)}\n  ]')
     if snapshot.conditional:
         lists = [
             f"    {json.dumps(name)}: [\n{_lines(facts, 6)}\n    ]"
@@ -135,15 +160,14 @@ def dump(snapshot: Snapshot) -> str:
     return "{\n" + "\n".join(lines) + "\n}\n"
 
 
-def _lines(facts: Iterable[Fact], indent: int) -> str:
-    return ",\n".join(
-        " " * indent
-        + json.dumps(
-            [f.object, f.kind, f.name, f.value, f.create_sql, f.deviation_severity],
-            ensure_ascii=False,
-        )
-        for f in facts
-    )
+def _lines(facts: Iterable[Fact], indent: int, sources: Mapping[Key, str] = _NO_SOURCES) -> str:
+    lines = []
+    for f in facts:
+        row = [f.object, f.kind, f.name, f.value, f.create_sql, f.deviation_severity]
+        if f.key in sources:
+            row.append(sources[f.key])
+        lines.append(" " * indent + json.dumps(row, ensure_ascii=False))
+    return ",\n".join(lines)
 
 
 def objects(connection: Connection) -> set[tuple[str, str]]:

@@ -91,7 +91,7 @@ class Persona(Caller):
     after an anonymous sign-in, `service` the role service_role. `ended` is what marks a former
     member. A `lapsed` one is a member in a state that closes tables to them: it calls functions
     only, since what it reads is known. `operation` is set for a request to Storage whose operation
-    policies ask for.
+    policies ask for. `claim` is that in which a user has a value that policies know.
     """
 
     kind: str
@@ -99,6 +99,7 @@ class Persona(Caller):
     tenant: Tenant | None = None
     ended: Ended | None = None
     operation: str = ""
+    claim: tuple[str, ...] = ()
 
     def during(self, operation: str) -> "Persona":
         """The caller in a request to Storage with this operation."""
@@ -404,6 +405,7 @@ def _with_claims(world: World) -> Iterator[Persona]:
             yield Persona(
                 label=f"{'owner' if own else 'user'} with {'.'.join(path)} = {literal}",
                 kind=OWNER if own else CLAIM,
+                claim=path,
                 role="authenticated",
                 claims=claims,
                 user=tenant.owner,

@@ -71,6 +71,8 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         acted_on=own.acted_on,
         policy_functions=own.policy_functions,
         write_words=own.write_words,
+        proofs=own.proofs,
+        masked=own.masked,
     )
     for source, found in known:
         add(merged, catalog, found, source)

@@ -87,6 +87,7 @@ class Membership:
 class Actor:
     """A caller. `kind` and `label` are those of callers.Persona, `role` is the database role.
 
+    `claim` is that of the JWT in which the caller has a value that policies know, ''.
     `link` is the table by which a user without a membership belongs to the owner's rows, or ''.
     `remedy` says which rows a policy must ignore to end the access of a former member, and `mark`
     is the column of the membership that says so; '' for others.
@@ -100,6 +101,7 @@ class Actor:
     membership: Membership | None
     remedy: str
     mark: str
+    claim: str
 
     @property
     def is_linked(self) -> bool:
@@ -142,13 +144,14 @@ class Table(Named):
     set with the rights of their owner, `acted_on` those by whose value triggers change other
     tables. `guarded` are the functions for users that add rows after checks of their own.
     `confidential` are columns whose name or comment says that not everybody may read them who reads
-    the row. `is_unconditional`: a policy lets anon insert every row. `selecting` maps the
-    API roles to their permissive policies for SELECT. A request that lacks what `without_value` are
-    compared with matches null in them. `untested` maps the API roles to the columns that a policy
-    tests in their new rows only, as in policies/tested.py; `read_by_triggers` are those that the
-    table's own triggers name, `binding` those that policies for writes of other tables name which
-    read this one. `listed` maps the privileges of each GRANT that names columns to
-    these.
+    the row, or functions of the project, which show them on a condition, or demand their value.
+    `personal` are columns of persons to whom a policy shows the row, beside one that shows it to
+    others. `is_unconditional`: a policy lets anon insert every row. `selecting` maps the API roles
+    to their permissive policies for SELECT. A request that lacks what `without_value` are compared
+    with matches null in them. `untested` maps the API roles to the columns that a policy tests in
+    their new rows only, as in policies/tested.py; `read_by_triggers` are those that the table's own
+    triggers name, `binding` those that policies for writes of other tables name which read this
+    one. `listed` maps the privileges of each GRANT that names columns to these.
     """
 
     schema: str
@@ -187,6 +190,7 @@ class Table(Named):
     acted_on: Collection[str]
     guarded: Collection[str]
     confidential: Collection[str]
+    personal: Collection[str]
     is_unconditional: bool
     selecting: Mapping[str, Sequence[str]]
     without_value: Collection[str]
@@ -596,6 +600,24 @@ class Facts:
                 if is_apart and refused.people == reached.people:
                     yield refused, reached
 
+    def is_outdone(self, actor: Actor) -> bool:
+        """Whether another value of the same claim, such as a role, permits all that this one does,
+        and more.
+        """
+        own = self._acts_by_claim.get(actor.claim, {})
+        return any(own[actor] < acts for acts in own.values()) if actor in own else False
+
+    @cached_property
+    def _acts_by_claim(self) -> Mapping[str, Mapping[Actor, set[tuple[str, ...]]]]:
+        """Claim → what callers with each of its values do."""
+        found: dict[str, dict[Actor, set[tuple[str, ...]]]] = {}
+        for tried in self.tried:
+            if tried.actor.claim:
+                acts = found.setdefault(tried.actor.claim, {}).setdefault(tried.actor, set())
+                act = (tried.object, tried.whose, tried.action, tried.name, tried.column)
+                acts |= {act} if tried.reached else set()
+        return found
+
     def of_actor(self, label: str, actor: Actor) -> Sequence[Tried]:
         """The attempts of a caller on a table, in order."""
         return self._of_actor.get((label, actor), ())
@@ -821,6 +843,7 @@ class _Reader:
                 membership=membership,
                 remedy="" if caller.ended is None else caller.ended.advice,
                 mark="" if caller.ended is None else caller.ended.column,
+                claim=".".join(caller.claim),
             )
         return self._actors[id(caller)]
 
@@ -907,10 +930,12 @@ class _Reader:
             binding=self._binding(relation),
             listed=_listed(relation),
             is_unconditional=bool(_open_to(relation, "anon", INSERT)),
+            personal=_personal(relation),
             confidential=[
                 c.name
                 for c in relation.columns
-                if c.name not in identifying and self._is_confidential(c)
+                if self._is_guarded(relation, c)
+                or (c.name not in identifying and self._is_confidential(c))
             ],
         )
 
@@ -943,6 +968,15 @@ class _Reader:
                 refuses = _REFUSAL.search(function.body) is not None
                 if is_for_users and refuses and function.result != "trigger":
                     yield function
+
+    def _is_guarded(self, relation: Relation, column: Column) -> bool:
+        """Whether functions show a column on a condition only, or ask for its value as a proof: not
+        one of a few values, such as those of a state.
+        """
+        usage, key = self._plan.usage, (relation.oid, column.name)
+        limits = self._plan.limits.get(relation.oid, {}).get(column.name)
+        has_few = key in usage.literals or (limits is not None and bool(limits.allowed))
+        return key in usage.masked or (key in usage.proofs and not has_few)
 
     def _is_confidential(self, column: Column) -> bool:
         words = self._plan.words
@@ -1337,6 +1371,32 @@ def _is_overruled(relation: Relation, role: str) -> bool:
     policies = [p for p in relation.policies if p.permissive and p.applies_to(role)]
     others = [p for p in policies if p.governs(SELECT) and p not in opened]
     return bool(opened) and any(_columns_in(relation, p.visible or "") for p in others)
+
+
+def _personal(relation: Relation) -> list[str]:
+    """The columns whose user may read the row by one condition, and others by another one: of the
+    policies that are for SELECT only.
+    """
+    policies = [p for p in relation.policies if p.permissive and p.command == "r"]
+    conditions = [c for p in policies for c in _alternatives(p.visible or "true")]
+    found = [_only_caller(relation, condition) for condition in conditions]
+    return list(dict.fromkeys(name for name in found if name)) if "" in found else []
+
+
+def _alternatives(text: str) -> Iterator[str]:
+    """The operands of OR, also of one in another."""
+    operands = expressions.operands(text, "OR")
+    for operand in operands:
+        yield from [operand] if operands == [operand] else _alternatives(operand)
+
+
+def _only_caller(relation: Relation, condition: str) -> str:
+    """The column of a condition that only compares it with the caller; otherwise ''."""
+    fields = (expressions.expression_tree(condition) or {}).get("A_Expr", {})
+    sides = [expressions.value(fields.get(name)) for name in ("lexpr", "rexpr")]
+    columns = [one.column for one in sides if isinstance(one, expressions.Reference)]
+    is_equal = expressions.USER_ID in sides and fields["name"][-1]["String"]["sval"] == "="
+    return columns[0] if is_equal and columns and columns[0] in relation.by_name else ""
 
 
 def _selecting(relation: Relation, role: str) -> list[str]:

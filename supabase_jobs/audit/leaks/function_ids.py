@@ -2,21 +2,26 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.answers import saying
+from supabase_jobs.audit.leaks.answers import question, saying
 from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-ids",
-    severities=(Severity.WARNING,),
+    severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A function returns the ids of rows that the tables refuse to its caller.",
 )
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function."""
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each function, and one question about the helpers of policies: such as the group
+    of a row by its id.
+    """
     for called in saying(asked(facts), "identified"):
+        if called.is_helper:
+            yield question(KIND, called, "read ids of others' rows by an id by")
+            continue
         effect = "read the ids of others' rows"
         yield leak(KIND, Severity.WARNING, called, effect, called.identified)

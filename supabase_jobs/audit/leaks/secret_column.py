@@ -31,6 +31,8 @@ def find(facts: Facts) -> Iterator[Question]:
             if tried.whose == GROUP and tried.actor.kind == MEMBER and not tried.is_state:
                 yield from _of_group(facts, tried)
                 yield from _confidential(tried, "Members of a group", "members")
+            if tried.whose == OWN and facts.is_outdone(tried.actor) and not tried.is_state:
+                yield from _of_claim(facts, tried)
             if tried.whose == OWN and len(tried.table.users) > 1 and not tried.is_state:
                 yield from _confidential(tried, "All persons whom a row names", "persons")
             if tried.whose in (OTHER, NONE) and tried.actor.kind in (ANON, NEWCOMER):
@@ -51,6 +53,17 @@ def _of_group(facts: Facts, tried: Tried) -> Iterator[Question]:
         if facts.words.unknown_values.matches(name) and not is_set:
             message = f"{who(tried.actor)} read {{}} of their group. Is that intended?"
             yield question(KIND, tried, decides, f"{tried.table.label}.{name}", message)
+
+
+def _of_claim(facts: Facts, tried: Tried) -> Iterator[Question]:
+    """The secrets of a group, read by a role of the JWT with fewer rights than another one."""
+    table = tried.table
+    if table.users or table.per_user:
+        return  # of the caller's own row
+    for name in facts.sensitive_columns(table, tried.actor.role):
+        if facts.words.unknown_values.matches(name):
+            message = f"{who(tried.actor)} read {{}} of their group. Is that intended?"
+            yield question(KIND, tried, tried.actor.claim, f"{table.label}.{name}", message)
 
 
 def _confidential(tried: Tried, readers: str, decides: str) -> Iterator[Question]:

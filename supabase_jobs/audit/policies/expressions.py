@@ -499,6 +499,47 @@ def _tables(clause: Any) -> dict[str, str]:
     return found
 
 
+def tables_of(select: Node) -> dict[str, str]:
+    """Alias or name → table name, of the FROM clause of a SELECT."""
+    return _tables(select.get("fromClause"))
+
+
+def plain(select: Node) -> Iterator[Reference]:
+    """The columns that a SELECT returns as they are."""
+    for target in select.get("targetList", []):
+        column = value(target.get("ResTarget", {}).get("val"))
+        if isinstance(column, Reference):
+            yield column
+
+
+def conditional(select: Node) -> Iterator[Reference]:
+    """The columns that a SELECT returns on a condition about something else, and otherwise a
+    constant: CASE WHEN … THEN a column END.
+    """
+    for target in select.get("targetList", []):
+        case = target.get("ResTarget", {}).get("val", {}).get("CaseExpr")
+        if not isinstance(case, dict) or "arg" in case:
+            continue
+        whens = [one["CaseWhen"] for one in case["args"]]
+        results = [one["result"] for one in whens]
+        results += [case["defresult"]] if "defresult" in case else []
+        columns = [one for one in map(value, results) if isinstance(one, Reference)]
+        constants = [one for one in results if "A_Const" in one]
+        tested = {named.column for one in whens for named in references(one["expr"])}
+        is_mask = len(columns) + len(constants) == len(results)
+        is_mask &= "defresult" not in case or bool(constants)
+        if is_mask:
+            yield from (column for column in columns if column.column not in tested)
+
+
+def references(tree: Any) -> Iterator[Reference]:
+    """Every column that a tree names."""
+    for fields in nodes(tree, "ColumnRef"):
+        named = value({"ColumnRef": fields})
+        if isinstance(named, Reference):
+            yield named
+
+
 def selected(tree: Any) -> Selected | None:
     """The column that a SELECT of only one reads from a table, directly or in a subquery."""
     select = tree.get("SelectStmt", {})

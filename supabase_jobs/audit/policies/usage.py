@@ -78,6 +78,9 @@ class Usage:
     mentions with it. `nulls` are the columns that a policy or function tests with IS NULL, such as
     `accepted_at` of an invitation, and `presences` those that one tests with IS NOT NULL, such as
     `released_at` of a document.
+    `proofs` are the columns whose value the caller of a function has to know, besides the key of
+    the row, such as the PIN of a person; `masked` those that a function shows on a condition only,
+    and those that refer to a row of which it does so.
     `write_words` maps each relation to the words of its policies for writes, and of the functions
     that these call.
     `without_value` are those that are compared with a value of the request by IS NOT DISTINCT FROM:
@@ -122,6 +125,8 @@ class Usage:
     presences: set[ColumnKey] = field(default_factory=set)
     without_value: set[ColumnKey] = field(default_factory=set)
     write_words: dict[int, set[str]] = field(default_factory=dict)
+    proofs: set[ColumnKey] = field(default_factory=set)
+    masked: set[ColumnKey] = field(default_factory=set)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -403,6 +408,8 @@ class _Reader:
         self._note_inserted(function)
         self._note_updated(function)
         self._note_arguments(function)
+        self._note_proofs(function)
+        self._note_masked(function)
         self._note_demands(function)
         self._note_caller_and_time(function)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
@@ -505,6 +512,64 @@ class _Reader:
             if any(column in key.columns for key in relation.foreign_keys):
                 known = self._usage.arguments.setdefault((function.oid, name), [])
                 _extend(known, [(relation.oid, column)])
+
+    def _note_proofs(self, function: Function) -> None:
+        """Note the texts that a query compares with an argument, besides the key of their row: who
+        reads such a column passes for the person who is to know it.
+        """
+        if not function.callers:
+            return
+        for query in expressions.conditions(self._bodies[function.oid]):
+            compared: dict[int, set[str]] = {}
+            for comparison in expressions.comparisons(query, self._lookup):
+                if comparison.operator != "=":
+                    continue
+                for left, right in _both_ways(comparison):
+                    key = self._compared_with_argument(function, comparison, left, right)
+                    if key is not None:
+                        compared.setdefault(key[0], set()).add(key[1])
+            for oid, names in compared.items():
+                relation = self._catalog.by_oid[oid]
+                self._usage.proofs |= {(oid, name) for name in _proofs(relation, names)}
+
+    def _compared_with_argument(
+        self, function: Function, comparison: Comparison, left: Value, right: Value
+    ) -> ColumnKey | None:
+        """The column on one side of a comparison, if the other one is an argument."""
+        if not isinstance(left, Reference) or not isinstance(right, Reference):
+            return None
+        if right.table not in (None, function.name) or not function.argument(right.column):
+            return None
+        return self._column(left, comparison.scopes, None)
+
+    def _note_masked(self, function: Function) -> None:
+        """Note the columns that a query shows on a condition, and not by themselves; and the keys
+        by which it finds their rows, which tell the same.
+        """
+        if not function.callers:
+            return
+        for select in expressions.nodes(self._bodies[function.oid], "SelectStmt"):
+            scopes = expressions.tables_of(select)
+            found = {self._column(one, scopes, None) for one in expressions.conditional(select)}
+            plain = {self._column(one, scopes, None) for one in expressions.plain(select)}
+            masked = {key for key in found - plain if key is not None}
+            tables = {oid for oid, _ in masked}
+            query = {"SelectStmt": select}
+            for comparison in expressions.comparisons(query, self._lookup) if masked else ():
+                for left, right in _both_ways(comparison):
+                    keys = [self._key_of(one, comparison) for one in (left, right)]
+                    [at, key] = keys
+                    if at is None or key is None or at[0] not in tables or key in plain:
+                        continue
+                    if (at[1],) in self._catalog.by_oid[at[0]].unique_keys and key[0] != at[0]:
+                        masked.add(key)
+            self._usage.masked |= masked
+
+    def _key_of(self, side: Value, comparison: Comparison) -> ColumnKey | None:
+        """The column on one side of a comparison."""
+        if not isinstance(side, Reference):
+            return None
+        return self._column(side, comparison.scopes, None)
 
     def _note_demands(self, function: Function) -> None:
         """Note the constants that the queries of a function ask for; the first of each column."""
@@ -766,6 +831,20 @@ def _argument(function: Function, node: Node) -> str:
     if not isinstance(named, Reference) or named.table not in (None, function.name):
         return ""
     return function.argument(named.column)
+
+
+def _proofs(relation: Relation, compared: set[str]) -> Iterator[str]:
+    """The texts among the columns that a query compares with arguments, besides a key of the
+    table; without those that refer to another row.
+    """
+    keys = [set(key) for key in relation.unique_keys]
+    refers = {name for key in relation.foreign_keys for name in key.columns}
+    for name in sorted(compared):
+        column = relation.by_name[name]
+        is_text = column.category == "S" and column.typtype != "e"
+        is_part = name in refers or any(name in key for key in keys)
+        if is_text and not is_part and any(key <= compared for key in keys):
+            yield name
 
 
 def _both_ways(comparison: Comparison) -> Iterator[tuple[Value, Value]]:

@@ -100,6 +100,7 @@ _TABLE: Mapping[str, Any] = {
     "acted_on": [],
     "guarded": [],
     "confidential": [],
+    "personal": [],
     "is_unconditional": False,
     "without_value": [],
     "untested": {},
@@ -218,6 +219,7 @@ class _Builder:
                 "membership": None if membership is None else Membership(**membership),
                 "remedy": "",
                 "mark": "",
+                "claim": "",
             }
             self._actors[label] = Actor(**_known(fields, given))
         return self._actors[label]

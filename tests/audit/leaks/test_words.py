@@ -25,5 +25,6 @@ def test_every_caller_has_words(kind: str, role: str) -> None:
         membership=None,
         remedy="",
         mark="",
+        claim="",
     )
     assert who(actor).endswith(" can")

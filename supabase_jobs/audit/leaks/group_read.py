@@ -1,0 +1,81 @@
+"""Rows of others in one's group that members read, although the project limits what they read: a
+policy shows persons their own, or most tables are closed to their role.
+"""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.callers import CLAIM, MEMBER
+from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
+from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
+from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OWN, SELECT
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    code="group-read",
+    severities=(Severity.QUESTION,),
+    sentence="Members read rows of others in their group, although something limits that.",
+)
+
+
+def find(facts: Facts) -> Iterator[Question]:
+    """A question for each table of memberships, and one for each role that a claim has."""
+    for group in facts.objects.values():
+        for tried in group:
+            if _is_of_person(facts, tried):
+                membership = tried.actor.membership
+                decides = tried.table.label if membership is None else membership.table
+                message = (
+                    f"{who(tried.actor)} read rows of {{}} that name others, although a policy"
+                    " shows persons their own. Is that intended?"
+                )
+                yield question(KIND, tried, decides, tried.table.label, message)
+                break
+    for actor in dict.fromkeys(tried.actor for tried in facts.tried):
+        if actor.kind == CLAIM and facts.is_outdone(actor):
+            yield from _of_weak_role(facts, actor)
+
+
+def _is_of_person(facts: Facts, tried: Tried) -> bool:
+    """Whether a member without the most powerful role reads a row that names another, and that some
+    condition of its policies shows to this person only.
+    """
+    table, membership = tried.table, tried.actor.membership
+    if tried.action != SELECT or not tried.reached or tried.whose != GROUP:
+        return False
+    if tried.actor.kind != MEMBER or (membership and membership.role == membership.strongest):
+        return False
+    return bool(table.personal) and not _is_of_group(table) and not facts.is_open(tried)
+
+
+def _is_of_group(table: Table) -> bool:
+    """Whether its rows say who belongs to a group, which its members may know."""
+    return table.is_membership or table.is_group or table.per_user
+
+
+def _of_weak_role(facts: Facts, actor: Actor) -> Iterator[Question]:
+    """The tables whose rows a role reads that it cannot add and others can, if it reads fewer of
+    the tables of its group than it does not.
+    """
+    reads = [
+        tried
+        for tried in facts.tried
+        if tried.actor is actor and tried.action == SELECT and tried.whose == OWN
+        if not tried.is_state and not _is_of_group(tried.table)
+    ]
+    open_ = [tried for tried in reads if tried.reached]
+    if 2 * len(open_) >= len(reads):
+        return
+    for tried in open_:
+        if tried.table.rls and _only_others_add(facts, tried):
+            message = (
+                f"{who(actor)} read rows of {{}}, which only other roles add, although most tables"
+                " are closed to them. Is that intended?"
+            )
+            yield question(KIND, tried, actor.label, tried.table.label, message)
+
+
+def _only_others_add(facts: Facts, read: Tried) -> bool:
+    """Whether a role adds no row of a table, and another value of its claim does."""
+    inserts = [t for t in facts.of_table(read.table.label) if t.action == INSERT and t.reached]
+    adding = [t.actor for t in inserts if t.actor.claim == read.actor.claim]
+    return bool(adding) and read.actor not in adding

@@ -10,11 +10,34 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 from supabase_jobs.database.parser import syntax
 
 Node = dict[str, Any]
+
+
+class Trees(list[Any]):
+    """Parse trees of which many questions are asked, so that their nodes are found by kind. Nobody
+    changes them.
+    """
+
+    @cached_property
+    def by_kind(self) -> Mapping[str, list[Node]]:
+        """Kind → its nodes, the outer ones first."""
+        found: dict[str, list[Node]] = {}
+        left: list[Any] = self[::-1]
+        while left:
+            part = left.pop()
+            if isinstance(part, dict):
+                for kind, node in part.items():
+                    if isinstance(node, dict):
+                        found.setdefault(kind, []).append(node)
+                left += [inner for inner in part.values() if isinstance(inner, dict | list)][::-1]
+            elif isinstance(part, list):
+                left += part[::-1]
+        return found
 
 
 @dataclass(frozen=True)
@@ -164,14 +187,14 @@ def is_expression(text: str) -> bool:
     )
 
 
-def body_trees(language: str, body: str) -> list[Any]:
+@lru_cache(maxsize=4096)
+def body_trees(language: str, body: str) -> Trees:
     """The parse trees of a function's SQL; of a PL/pgSQL body, those of the statements and
     conditions that parse.
     """
     if language == "sql":
-        return (
-            syntax.parse(re.sub(r"^\s*BEGIN ATOMIC|END\s*$", "", body)) or syntax.parse(body) or []
-        )
+        whole = re.sub(r"^\s*BEGIN ATOMIC|END\s*$", "", body)
+        return Trees(syntax.parse(whole) or syntax.parse(body) or [])
     trees: list[Any] = []
     body = re.sub(r"--[^\n]*|/\*.*?\*/", " ", body, flags=re.DOTALL)
     for part in re.split(r";|\bthen\b|\belse\b|\bbegin\b|\bloop\b", body, flags=re.IGNORECASE):
@@ -189,7 +212,7 @@ def body_trees(language: str, body: str) -> list[Any]:
         )  # an assignment, or a declaration with its value
         if text:
             trees += syntax.parse(text) or syntax.parse(f"select {text}") or []
-    return trees
+    return Trees(trees)
 
 
 def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
@@ -560,23 +583,20 @@ def selected(tree: Any) -> Selected | None:
 
 def tables(tree: Any) -> set[str]:
     """The names of all tables that a tree mentions, with their schema where it is given."""
-    if isinstance(tree, list):
-        return {name for part in tree for name in tables(part)}
-    if not isinstance(tree, dict):
-        return set()
-    found = {name for part in tree.values() for name in tables(part)}
-    if isinstance(variable := tree.get("RangeVar"), dict):
-        found.add(
-            f"{variable['schemaname']}.{variable['relname']}"
-            if "schemaname" in variable
-            else variable["relname"]
-        )
-    return found
+    return {
+        f"{variable['schemaname']}.{variable['relname']}"
+        if "schemaname" in variable
+        else variable["relname"]
+        for variable in nodes(tree, "RangeVar")
+        if isinstance(variable, dict)
+    }
 
 
 def nodes(tree: Any, kind: str) -> Iterator[Node]:
     """Every node of a kind in a parse tree, the outer ones first."""
-    if isinstance(tree, list):
+    if isinstance(tree, Trees):
+        yield from tree.by_kind.get(kind, ())
+    elif isinstance(tree, list):
         for part in tree:
             yield from nodes(part, kind)
     elif isinstance(tree, dict):
@@ -660,14 +680,7 @@ def literals(tree: Any) -> set[str]:
 
 def calls(tree: Any) -> set[tuple[str, ...]]:
     """The names of all functions that a tree calls."""
-    if isinstance(tree, list):
-        return {name for part in tree for name in calls(part)}
-    if not isinstance(tree, dict):
-        return set()
-    found = {name for part in tree.values() for name in calls(part)}
-    if isinstance(call := tree.get("FuncCall"), dict):
-        found.add(name_of(call))
-    return found
+    return {name_of(call) for call in nodes(tree, "FuncCall") if isinstance(call, dict)}
 
 
 def operands(text: str, operator: str) -> list[str]:

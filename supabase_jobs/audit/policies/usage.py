@@ -21,6 +21,7 @@ from supabase_jobs.audit.policies.expressions import (
     Operation,
     Reference,
     Selected,
+    Trees,
     Value,
 )
 from supabase_jobs.audit.words import Words
@@ -343,8 +344,9 @@ class _Reader:
     def _note_policy(self, relation: Relation, policy: Policy, text: str) -> set[int]:
         """Note what an expression of a policy reveals; the tables that it reads."""
         expression = expressions.expression_tree(text)
-        tree = [expression, *self._applied(expression, relation)]
-        self._note(tree, relation)
+        tree = Trees([expression, *self._applied(expression, relation)])
+        compared = list(expressions.comparisons(tree, self._lookup))
+        self._note(compared, relation)
         called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])
         self._add_functions(tree, called)
         tables = self._tables(tree, set())
@@ -352,7 +354,7 @@ class _Reader:
         if policy.command != "r":
             words = self._usage.write_words.setdefault(relation.oid, set())
             words.update(_words(text), *(self._words[signature] for signature in called))
-        owners = self._compared_with_caller(tree, relation)
+        owners = self._compared_with_caller(compared, relation)
         self._usage.owners |= owners
         if policy.command in ("a", "*") and text is (policy.checked or policy.visible):
             self._usage.checked |= owners
@@ -404,14 +406,20 @@ class _Reader:
         """Note what the body of a function reveals."""
         body = self._bodies[function.oid]
         self._usage.words |= self._words[function.signature]
-        self._note(body, None)
+        compared = list(expressions.comparisons(body, self._lookup))
+        self._note(compared, None)
         self._note_inserted(function)
         self._note_updated(function)
-        self._note_arguments(function)
-        self._note_proofs(function)
+        self._note_arguments(function, compared)
+        queries = [
+            list(expressions.comparisons(query, self._lookup))
+            for query in expressions.conditions(body)
+        ]
+        self._note_proofs(function, queries)
         self._note_masked(function)
-        self._note_demands(function)
-        self._note_caller_and_time(function)
+        queried = [comparison for query in queries for comparison in query]
+        self._note_demands(function, queried)
+        self._note_caller_and_time(function, queried)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
         self._usage.function_reads[function.oid] = tables
         if self._names(function, _AUTH_USERS, {function.oid}):
@@ -467,8 +475,8 @@ class _Reader:
             column in key.columns and key.target_name != USERS for key in relation.foreign_keys
         )
 
-    def _note(self, tree: Any, relation: Relation | None) -> None:
-        for comparison in expressions.comparisons(tree, self._lookup):
+    def _note(self, compared: Iterable[Comparison], relation: Relation | None) -> None:
+        for comparison in compared:
             self._note_order(comparison, relation)
             for left, right in _both_ways(comparison):
                 self._note_pair(comparison, left, right, relation)
@@ -486,11 +494,11 @@ class _Reader:
         oid, name = key
         return self._catalog.by_oid[oid].by_name[name].typtype == "e"
 
-    def _note_arguments(self, function: Function) -> None:
+    def _note_arguments(self, function: Function, compared: Iterable[Comparison]) -> None:
         """Note the columns that a function compares with its arguments: those by which it looks a
         row up, and those with an enum that it orders.
         """
-        for comparison in expressions.comparisons(self._bodies[function.oid], self._lookup):
+        for comparison in compared:
             if comparison.operator not in ("=", *_ORDERING):
                 continue
             for left, right in _both_ways(comparison):
@@ -513,15 +521,15 @@ class _Reader:
                 known = self._usage.arguments.setdefault((function.oid, name), [])
                 _extend(known, [(relation.oid, column)])
 
-    def _note_proofs(self, function: Function) -> None:
+    def _note_proofs(self, function: Function, queries: Iterable[Iterable[Comparison]]) -> None:
         """Note the texts that a query compares with an argument, besides the key of their row: who
         reads such a column passes for the person who is to know it.
         """
         if not function.callers:
             return
-        for query in expressions.conditions(self._bodies[function.oid]):
+        for query in queries:
             compared: dict[int, set[str]] = {}
-            for comparison in expressions.comparisons(query, self._lookup):
+            for comparison in query:
                 if comparison.operator != "=":
                     continue
                 for left, right in _both_ways(comparison):
@@ -571,39 +579,37 @@ class _Reader:
             return None
         return self._column(side, comparison.scopes, None)
 
-    def _note_demands(self, function: Function) -> None:
+    def _note_demands(self, function: Function, queried: Iterable[Comparison]) -> None:
         """Note the constants that the queries of a function ask for; the first of each column."""
         found: dict[ColumnKey, str | None] = {}
-        for query in expressions.conditions(self._bodies[function.oid]):
-            for comparison in expressions.comparisons(query, self._lookup):
-                column, other = comparison.left, comparison.right
-                is_null = comparison.operator == expressions.IS_NULL
-                if not isinstance(column, Reference) or not isinstance(other, Literal):
-                    continue
-                key = self._column(column, comparison.scopes, None)
-                if key is not None and (is_null or comparison.operator == "="):
-                    found.setdefault(key, None if is_null else other.text)
+        for comparison in queried:
+            column, other = comparison.left, comparison.right
+            is_null = comparison.operator == expressions.IS_NULL
+            if not isinstance(column, Reference) or not isinstance(other, Literal):
+                continue
+            key = self._column(column, comparison.scopes, None)
+            if key is not None and (is_null or comparison.operator == "="):
+                found.setdefault(key, None if is_null else other.text)
         self._usage.demands[function.oid] = found
 
-    def _note_caller_and_time(self, function: Function) -> None:
+    def _note_caller_and_time(self, function: Function, queried: Iterable[Comparison]) -> None:
         """Note the columns that the queries of a function compare with the caller and with now."""
         own = self._usage.own.setdefault(function.oid, set())
         later = self._usage.later.setdefault(function.oid, set())
         earlier = self._usage.earlier.setdefault(function.oid, set())
-        for query in expressions.conditions(self._bodies[function.oid]):
-            for comparison in expressions.comparisons(query, self._lookup):
-                operator = comparison.operator
-                for column, other in _both_ways(comparison):
-                    if not isinstance(column, Reference):
-                        continue
-                    key = self._column(column, comparison.scopes, None)
-                    if key is None:
-                        continue
-                    is_less = (column is comparison.left) == operator.startswith("<")
-                    if other == USER_ID and operator == "=":
-                        own.add(key)
-                    elif other == NOW and operator in (">", ">=", "<", "<="):
-                        (earlier if is_less else later).add(key)
+        for comparison in queried:
+            operator = comparison.operator
+            for column, other in _both_ways(comparison):
+                if not isinstance(column, Reference):
+                    continue
+                key = self._column(column, comparison.scopes, None)
+                if key is None:
+                    continue
+                is_less = (column is comparison.left) == operator.startswith("<")
+                if other == USER_ID and operator == "=":
+                    own.add(key)
+                elif other == NOW and operator in (">", ">=", "<", "<="):
+                    (earlier if is_less else later).add(key)
 
     def _note_passed_on(self) -> None:
         """Note the columns with which a function compares the argument of another one."""
@@ -649,10 +655,12 @@ class _Reader:
         for key in keys:
             _extend(self._usage.literals.setdefault(key, []), texts)
 
-    def _compared_with_caller(self, tree: Any, relation: Relation) -> set[ColumnKey]:
+    def _compared_with_caller(
+        self, compared: Iterable[Comparison], relation: Relation
+    ) -> set[ColumnKey]:
         """The columns of the relation itself that an expression compares with the caller's id."""
         found = set()
-        for comparison in expressions.comparisons(tree, self._lookup):
+        for comparison in compared:
             pair = (comparison.left, comparison.right)
             for side in pair:
                 if USER_ID in pair and isinstance(side, Reference):
@@ -821,7 +829,7 @@ class _Reader:
 
     def _mentioned(self, function: Function) -> set[int]:
         """The tables that a body mentions as words, for what the parser does not see."""
-        words = set(_words(function.body))
+        words = self._words[function.signature]
         return {r.oid for r in self._catalog.relations if r.name in words}
 
 
@@ -852,14 +860,8 @@ def _both_ways(comparison: Comparison) -> Iterator[tuple[Value, Value]]:
     yield comparison.right, comparison.left
 
 
-def _words(text: str) -> Iterator[str]:
-    word = ""
-    for char in text + " ":
-        if char.isalnum() or char == "_":
-            word += char
-        elif word:
-            yield word
-            word = ""
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text)
 
 
 def _closed(direct: Mapping[int, set[int]]) -> dict[int, set[int]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +29,10 @@ create policy "{ORDER}" on public.notes for delete to authenticated using (auth.
 create policy "read" on public.notes for select to authenticated using (auth.uid() is not null);
 comment on table public.notes is '{ORDER}';
 """
-READ_ONLY = {"audit", "access", "explain", "explain_cell", "check_sql", "repair", "plan", "status"}
+READ_ONLY = {
+    *("audit", "access", "explain", "explain_cell", "check_sql", "repair", "tests"),
+    *("plan", "status", "reconcile"),
+}
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -69,7 +73,9 @@ async def refused(session: ClientSession, tool: str, **arguments: Any) -> str:
 
 
 @pytest.mark.slow
-def test_an_agent_finds_a_leak_repairs_it_and_checks_the_repair(project: Path) -> None:
+def test_an_agent_finds_a_leak_repairs_it_and_writes_the_test(project: Path) -> None:
+    """With the answers alone: the test passes after the repair, and fails without it."""
+
     async def work() -> None:
         async with served(project) as session:
             tools = (await session.list_tools()).tools
@@ -95,10 +101,18 @@ def test_an_agent_finds_a_leak_repairs_it_and_checks_the_repair(project: Path) -
             wider = await answer(session, "check_sql", sql="grant truncate on notes to anon;")
             assert set(wider) >= {"ok", "summary", "total", "project"}
             assert "line 2: " in await refused(session, "check_sql", sql="select 1;\nselct 2;")
+            assert sorted(project.rglob("*.sql")) == before  # no tool has written a file
+
+            migration.write_text(sql)
+            [file] = (await answer(session, "tests", table="notes", framework="pytest"))["project"]
+            (project / file["file"]).write_text(file["text"])
 
     before = sorted(project.rglob("*.sql"))
+    migration = project / "supabase" / "migrations" / "20260102000000_repair.sql"
     anyio.run(work)
-    assert sorted(project.rglob("*.sql")) == before
+    assert suite(project) == 0
+    migration.unlink()
+    assert suite(project) == 1
 
 
 @pytest.mark.slow
@@ -109,6 +123,37 @@ def test_what_the_schema_says_is_data(project: Path) -> None:
             outside = {key: value for key, value in found.items() if key != "project"}
             assert ORDER in json.dumps(found["project"])
             assert ORDER not in json.dumps(outside)
+
+    anyio.run(work)
+
+
+def suite(project: Path) -> int:
+    """Run pytest in a project; its exit code."""
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(project)}
+    ran = subprocess.run(words, cwd=project, env=environment, capture_output=True, check=False)
+    return ran.returncode
+
+
+@pytest.mark.slow
+def test_an_agent_reconciles_the_ledger(project: Path, platform_url: str, cli: Run) -> None:
+    """A file that was applied under another version; nothing but answers says what to do."""
+    assert cli("apply", SUPABASE_DB_URL=platform_url).code == 0
+    folder = project / "supabase" / "migrations"
+    [file] = folder.iterdir()
+    file.rename(folder / "20260301000000_notes.sql")
+
+    async def work() -> None:
+        async with served(project, SUPABASE_DB_URL=platform_url) as session:
+            before = await answer(session, "status")
+            assert [m["state"] for m in before["project"]] == ["renamed"]
+            [change] = (await answer(session, "reconcile"))["project"]
+            assert change["action"] == "rename-file"
+            [old] = folder.glob(f"{change['version']}_*.sql")
+            old.rename(folder / old.name.replace(change["version"], change["as"]))
+            after = await answer(session, "status")
+            assert [m["state"] for m in after["project"]] == ["applied"]
+            assert (await answer(session, "reconcile"))["project"] == []
 
     anyio.run(work)
 
@@ -148,6 +193,7 @@ def test_what_cannot_be_answered_is_an_error(project: Path) -> None:
     async def work() -> None:
         async with served(project) as session:
             assert "no target database" in await refused(session, "plan")
+            assert "there are: access_notes.sql" in await refused(session, "tests", table="bills")
             assert "call the tool without a cursor" in await refused(
                 session, "audit", cursor="7:20"
             )

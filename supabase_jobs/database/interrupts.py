@@ -52,10 +52,12 @@ def closed_by_interrupt(connection: psycopg.Connection[Any]) -> Iterator[None]:
     except BaseException as error:
         if (interrupt := interrupt_behind(error)) is None:
             raise
-        if connection.info.transaction_status == TransactionStatus.ACTIVE:
-            with suppress(psycopg.Error):
-                _cancel(connection)
-        connection.pgconn.finish()
+        try:
+            if connection.info.transaction_status == TransactionStatus.ACTIVE:
+                with suppress(psycopg.Error):
+                    _cancel(connection)
+        finally:  # also if a second interrupt ends the wait for the server's answer
+            connection.pgconn.finish()
         if interrupt is error:
             raise
         raise interrupt from None

@@ -26,7 +26,9 @@ _ACTIVE = "select count(*) from pg_stat_activity where pid = %s and state = 'act
 
 @contextmanager
 def interrupted(seconds: float = 0.1) -> Iterator[None]:
-    """Interrupt the block after this time, by a signal as Ctrl-C does."""
+    """Interrupt the block after this time, by a signal as Ctrl-C does; after none, it interrupts
+    itself.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -69,7 +71,7 @@ def test_an_interrupt_cancels_the_statement(
     ):
         pid = connection.info.backend_pid
         connection.execute("select")
-        with interrupted():
+        with interrupted(0 if run is sent_then_raised else 0.1):
             run(connection)
         assert connection.broken
         end = time.monotonic() + 20  # of thirty
@@ -90,6 +92,19 @@ def test_a_request_to_cancel_that_comes_too_early_is_repeated(
 
     monkeypatch.setattr(psycopg.Connection, "cancel_safe", ignored)
     test_an_interrupt_cancels_the_statement(applied_url, sent_then_raised)
+
+
+def test_a_second_interrupt_does_not_wait_for_the_statement(
+    applied_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while the server is asked to cancel, and has not answered yet."""
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", lambda _connection, **_options: None)
+    with closing(psycopg.connect(applied_url)) as connection:
+        started = time.monotonic()
+        with interrupted():
+            sent_then_raised(connection)
+        assert connection.broken
+        assert time.monotonic() - started < 20  # of thirty
 
 
 @pytest.mark.parametrize("number", [1, 2, 20, 200, 1000])

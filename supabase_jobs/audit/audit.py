@@ -203,7 +203,6 @@ def audit(connection: Connection, options: Options) -> Audit:
                 bypasses=tried,
                 channels=channels,
                 leaks={leak.id: leak for leak in found_leaks} | of_cells,
-                cursors=probes.cursor_statements(),
             )
             options.record(evidence)
         by_grant = _opened_by_grants(beyond, options.accepted or {}, probes.attempts)
@@ -212,7 +211,6 @@ def audit(connection: Connection, options: Options) -> Audit:
             acting,
             [*judged, *deviations.values()],
             probes.attempts,
-            probes.cursor_statements(),
             plan,
             _changes(connection, options, found),
         )
@@ -229,7 +227,6 @@ def audit(connection: Connection, options: Options) -> Audit:
                 bypasses=tried,
                 leaks=found_leaks,
             ),
-            probes.cursor_statements(),
             probes.known,
             channels,
         )

@@ -10,14 +10,13 @@ from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.database.batch import Statement
 from supabase_jobs.session.impersonation import Impersonation
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Evidence:
     """The evidence of an audit. `leaks` has the leaks, and the access beyond a baseline, by the ids
-    of their findings; `cursors` open again what the attempts need.
+    of their findings.
     """
 
     impersonation: Impersonation
@@ -28,4 +27,3 @@ class Evidence:
     bypasses: Sequence[Bypass]
     channels: Sequence[TopicAttempt]
     leaks: Mapping[str, AnyLeak]
-    cursors: Sequence[Statement]

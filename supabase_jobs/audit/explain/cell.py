@@ -157,12 +157,12 @@ def _verdict(evidence: Evidence, attempt: Attempt) -> _Verdict:
     permissive = [policy for policy in policies if policy.permissive]
     restrictive = [policy for policy in policies if not policy.permissive]
     trials = [(attempt, [*_others(permissive, one), *restrictive]) for one in permissive]
-    alone = reached_without(evidence.impersonation, evidence.cursors, trials)
+    alone = reached_without(evidence.impersonation, trials)
     permitting = [one for one, reaches in zip(permissive, alone, strict=True) if reaches]
     refusing = [one for one in permissive if one not in permitting]
     if restrictive and permitting:
         others = [(attempt, _others(restrictive, one)) for one in restrictive]
-        passed = reached_without(evidence.impersonation, evidence.cursors, others)
+        passed = reached_without(evidence.impersonation, others)
         for one, reaches in zip(restrictive, passed, strict=True):
             (permitting if reaches else refusing).append(one)
     return _Verdict(attempt, permitting, refusing)

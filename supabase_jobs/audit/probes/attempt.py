@@ -154,6 +154,12 @@ class Attempt:
         return [] if self.sent is None else [*self.before, self.sent.statement, *self.after]
 
     @property
+    def opening(self) -> list[Statement]:
+        """The statements of the owner that open the cursor on its row, if the action has one."""
+        cursor = self.sent.cursor if isinstance(self.sent, Change) else None
+        return [] if cursor is None else cursor.opening()
+
+    @property
     def at(self) -> int:
         """The position of the action among the statements."""
         return len(self.before)
@@ -180,10 +186,9 @@ class Attempt:
         if self.sent is None:
             return ""
         text = script.numbered(self.sent.statement)
-        cursor = self.sent.cursor if isinstance(self.sent, Change) else None
-        if cursor is None:
+        opened = "".join(map(script.numbered, self.opening))
+        if not opened:
             return text
-        opened = "".join(map(script.numbered, cursor.opening()))
         return (
             "-- As the owner, before the caller is set: a cursor on the row.\n"
             f"{opened}-- As the caller:\n{text}"

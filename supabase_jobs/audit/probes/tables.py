@@ -122,7 +122,6 @@ class Probes:
         # table → columns whose new value a constraint refuses in some row
         self._refused: dict[int, set[str]] = dict(self._known.refused)
         self._tried: dict[Hashable, Attempt] = {}
-        self._declarations: list[Statement] = []
         self.attempts: list[Attempt] = []
         self.gains: list[Gain] = []
 
@@ -204,13 +203,14 @@ class Probes:
         ]
         probed = {relation.oid for relation in tables}
         own = self._world.newcomer.rows.values()
+        opening: list[Statement] = []
         for number, row in enumerate((*rows, *own)):  # the same names, whichever are probed
             if row.relation.kind != "r" or (number < len(rows) and row.relation.oid not in probed):
                 continue
             self._cursors[id(row)] = statements.cursor(number, row)
-            self._declarations += self._cursors[id(row)].opening()
-        if self._declarations:
-            [result] = run_groups(self._impersonation.connection, [self._declarations])
+            opening += self._cursors[id(row)].opening()
+        if opening:
+            [result] = run_groups(self._impersonation.connection, [opening])
             result.answer()
 
     def _find_passing(self, tables: Sequence[Relation]) -> None:
@@ -241,10 +241,6 @@ class Probes:
                 self._refused.setdefault(oid, set()).add(name)
             elif answers and not answers[0][0] and row is self._world.a.rows[oid]:
                 self.restored.setdefault(oid, set()).add(name)
-
-    def cursor_statements(self) -> list[Statement]:
-        """The statements that open the cursors."""
-        return self._declarations
 
     # -------------------------------------------------------------------------------------------
     # rows

@@ -4,12 +4,12 @@ Each candidate policy is removed in a savepoint and the attempt is repeated.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import MEMBER, OWNER
+from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.leaks import rls_disabled
 from supabase_jobs.audit.leaks.leak import DEVIATION, Repair, ShownLeak
@@ -90,15 +90,12 @@ def find(
     impersonation: Impersonation,
     leaks: Sequence[ShownLeak],
     attempts: Sequence[Attempt],
-    cursors: Sequence[Statement],
     plan: Plan,
     changes: Sequence[Change] = (),
 ) -> list[Caused]:
-    """The leaks with their causes. `cursors` open again what the attempts need. The `changes` since
-    an earlier state are tried first.
-    """
+    """The leaks with their causes. The `changes` since an earlier state are tried first."""
     shown = [Caused(leak=leak, attempt=attempts[leak.tried.number]) for leak in leaks]
-    trial = _Trial(impersonation, cursors)
+    trial = _Trial(impersonation)
     causing = {id(one): one.applicable for one in shown}
     several = [one for one in shown if len(one.applicable) > 1]
     needed = trial.closing(several)
@@ -155,19 +152,17 @@ def _calls(plan: Plan, relation: Relation, policy: Policy) -> str:
 
 
 def reached_without(
-    impersonation: Impersonation,
-    cursors: Sequence[Statement],
-    tried: Sequence[tuple[Attempt, Sequence[Policy]]],
+    impersonation: Impersonation, tried: Sequence[tuple[Attempt, Sequence[Policy]]]
 ) -> list[bool]:
     """Whether each attempt reaches its target without these policies of its table."""
-    return _Trial(impersonation, cursors).reach(tried)
+    return _Trial(impersonation).reach(tried)
 
 
 class _Trial:
     """Repeats attempts without some policies, and undoes that."""
 
-    def __init__(self, impersonation: Impersonation, cursors: Sequence[Statement]) -> None:
-        self._impersonation, self._cursors = impersonation, cursors
+    def __init__(self, impersonation: Impersonation) -> None:
+        self._impersonation = impersonation
 
     def closing(self, leaks: Sequence[Caused]) -> dict[int, list[Policy]]:
         """id() of the leak → the policies without which its attempt fails."""
@@ -200,11 +195,12 @@ class _Trial:
         """id() of the leaks without whose policies the owner and a member still do the same with
         their own rows.
         """
+        mine = _legitimate(attempts)
         tried = [
             (leak, attempt)
             for leak in leaks
             if causing[id(leak)] and len(leak.applicable) > 1
-            for attempt in _legitimate(leak, attempts)
+            for attempt in mine.get(_act(leak.attempt), ())
         ]
         reached = self.reach([(attempt, causing[id(leak)]) for leak, attempt in tried])
         needed = {
@@ -248,10 +244,11 @@ class _Trial:
         opened: dict[int, set[int]] = {}
         for leak, change in closed:
             opened.setdefault(id(change), set()).add(leak.relation.oid)
+        mine = _legitimate(attempts)
         needing = [
             (change, attempt)
             for leak, change in closed
-            for attempt in _legitimate(leak, attempts)
+            for attempt in mine.get(_act(leak.attempt), ())
             if len(opened[id(change)]) > 1
         ]
         kept = self._run([(attempt, change.undo) for change, attempt in needing])
@@ -281,26 +278,32 @@ class _Trial:
 
     def reach(self, tried: Sequence[tuple[Attempt, Sequence[Policy]]]) -> list[bool]:
         """Whether each attempt reaches its target without these policies."""
+        actions = {id(attempt): alone(attempt) for attempt, _ in tried}
         without = []
         for attempt, policies in tried:
             drops = [drop(attempt.relation, policy).as_string(None) for policy in policies]
-            without.append((alone(attempt), drops))
+            without.append((actions[id(attempt)], drops))
         return self._run(without)
 
     def _run(self, tried: Sequence[tuple[Attempt, Sequence[str]]]) -> list[bool]:
-        """Whether each attempt reaches its target after these statements."""
+        """Whether each attempt reaches its target after these statements. Those that several leaks
+        ask about run once.
+        """
         if not tried:
             return []
+        keys = [(id(attempt), tuple(texts)) for attempt, texts in tried]
+        once = dict(zip(keys, tried, strict=True))
         groups = []
-        for attempt, texts in tried:
+        for attempt, texts in once.values():
             caller = caller_statement(attempt.caller)
-            groups.append([*_statements(texts), *self._cursors, caller, *attempt.statements])
+            groups.append([*_statements(texts), *attempt.opening, caller, *attempt.statements])
         close = [Statement("close all")]
         results = run_undone(self._impersonation.connection, groups, first=close)
-        return [
-            _has_reached(attempt, result)
-            for (attempt, _), result in zip(tried, results, strict=True)
-        ]
+        reached = {
+            key: _has_reached(attempt, result)
+            for (key, (attempt, _)), result in zip(once.items(), results, strict=True)
+        }
+        return [reached[key] for key in keys]
 
 
 def _statements(texts: Iterable[str]) -> list[Statement]:
@@ -340,18 +343,17 @@ def alone(attempt: Attempt) -> Attempt:
     return replace(attempt, before=(), after=(), effect=None)
 
 
-def _legitimate(leak: Caused, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
-    """The same action of the owner on their own row, and of each member on that of the group, if it
-    is allowed.
+def _legitimate(attempts: Sequence[Attempt]) -> dict[tuple[str, str], list[Attempt]]:
+    """Each action on an object → those of the owner on their own row, and of each member on that of
+    the group, that are allowed.
     """
-    seen = set()
+    found: dict[tuple[str, str], dict[Persona, Attempt]] = {}
     for attempt in attempts:
         mine = (attempt.caller.kind, attempt.whose) in ((OWNER, OWN), (MEMBER, GROUP))
-        same = (
-            attempt.label == leak.attempt.label
-            and attempt.action == leak.attempt.action
-            and not attempt.name
-        )
-        if mine and same and attempt.reached and attempt.caller not in seen:
-            seen.add(attempt.caller)
-            yield attempt
+        if mine and attempt.reached and not attempt.name:
+            found.setdefault(_act(attempt), {}).setdefault(attempt.caller, attempt)
+    return {act: list(of_callers.values()) for act, of_callers in found.items()}
+
+
+def _act(attempt: Attempt) -> tuple[str, str]:
+    return attempt.label, attempt.action

@@ -1,10 +1,10 @@
 """The audit's probes, run again with statements that are undone afterwards."""
 
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 
 import psycopg
 
@@ -29,6 +29,7 @@ from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.connection import Connection
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, own_role
 from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
@@ -161,6 +162,13 @@ def _as_changed(changed: Catalog, relations: Sequence[Relation]) -> Iterator[Non
             relation.become(was)
 
 
+def _open(connection: Connection, attempts: Iterable[Attempt]) -> None:
+    """Open the cursors on the rows of attempts."""
+    needed = {opening[0].sql: opening for one in attempts if (opening := one.opening)}
+    if needed:
+        run_groups(connection, [[*chain.from_iterable(needed.values())]])[0].answer()
+
+
 @dataclass(eq=False)
 class _Call:
     """A call of a function by somebody who owns the rows or belongs to their group, or the service.
@@ -209,15 +217,13 @@ class Trials:
         deadline: Deadline,
         scope: Scope,
         before: Seen,
-        cursors: Sequence[Statement],
         known: Known,
         channels: Sequence[TopicAttempt] = (),
     ) -> None:
         """`known` are the outcomes of the audit's attempts, `channels` those for topics."""
         self._impersonation, self._world, self._callers = impersonation, world, callers
         self._deadline, self.all, self.before = deadline, scope, before
-        self._cursors, self._known = cursors, known
-        self.channels = channels
+        self._known, self.channels = known, channels
         self._uses: dict[str, frozenset[Use]] = {}
         self._results: dict[Hashable, Seen | None] = {}
 
@@ -334,7 +340,7 @@ class Trials:
         again = {id(one): replace(alone(one), caller=caller, outcome="") for one in attempts}
         connection = self._impersonation.connection
         with undone(connection, Statement("close all")):
-            run_groups(connection, [self._cursors])[0].answer()
+            _open(connection, again.values())
             runner = Runner(self._impersonation, self._deadline)
             runner.run(probes_of(again.values(), LIMITS.attempts_in_batch))
             uses = self._call(functions, [caller]) if functions else frozenset()
@@ -487,7 +493,7 @@ class Trials:
         with self._changed(text) as is_valid:
             if not is_valid:
                 return None
-            run_groups(self._impersonation.connection, [self._cursors])[0].answer()
+            _open(self._impersonation.connection, attempts)
             again = [replace(one, outcome="", error=None, answers=()) for one in attempts]
             runner = Runner(self._impersonation, self._deadline)
             runner.run(probes_of(again, LIMITS.attempts_in_batch))
@@ -504,7 +510,7 @@ class Trials:
             if not is_valid:
                 return False
             action = [caller_statement(attempt.caller), *alone(attempt).statements]
-            [result] = run_undone(self._impersonation.connection, [[*self._cursors, *action]])
+            [result] = run_undone(self._impersonation.connection, [[*attempt.opening, *action]])
             return reaches(attempt, result)
 
     def _run(

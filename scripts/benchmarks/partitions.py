@@ -1,4 +1,4 @@
-"""`scripts/bench --partitions`: the partitioned table of docs/operations.md, next to a tenth of its
+"""`scripts/bench --partitions`: the partitioned table of docs/partitions.md, next to a tenth of its
 rows.
 """
 
@@ -81,10 +81,10 @@ def measure(databases: Databases) -> list[Figure]:
 
 
 def partitioned(url: str) -> None:
-    """Partition the table as docs/operations.md describes; the first partition takes the expired
+    """Partition the table as docs/partitions.md describes; the first partition takes the expired
     jobs.
     """
-    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "partitions.md").read_text(encoding="utf-8")
     blocks = {name: dedent(block) for _, name, block in _BLOCK.findall(text)}
     until = f"{datetime.now(UTC) - _FIRST_ENDS:%Y-%m-%d %H:%M:%S+00}"
     with Programs() as programs:

@@ -265,24 +265,33 @@ def _print_access(access: "AccessDiff") -> None:
     from supabase_jobs.report.formats import text
     from supabase_jobs.report.producers.access import counts, document
 
-    click.echo(f"access       {counts(access)}")
+    _print_row(f"access       {counts(access)}")
     changes = replace(document(access), closing=())
     width = terminal_width() - len(_INDENT) if sys.stdout.isatty() else None
     for line in text.write(changes, whole=False, width=width).splitlines():
         click.echo(f"{_INDENT}{line}" if line else "")
 
 
+def _print_row(text: str) -> None:
+    """A row of the dry run; on a terminal in lines of its width."""
+    from supabase_jobs.report.terminal import wrapped
+
+    width = terminal_width() if sys.stdout.isatty() else None
+    for line in wrapped(text, width, rest=" " * len("ran          ")):
+        click.echo(line.rstrip())
+
+
 def _print_dry_run(run: "DryRun", access: "AccessDiff | None") -> None:
     for file in run.files:
         lock = "no further lock on an existing table" if file.lock is None else file.lock.mode
         tables = "" if file.lock is None else f" on {', '.join(file.lock.tables)}"
-        click.echo(f"ran          {file.version}  {file.name}  {file.ms:.0f} ms  {lock}{tables}")
+        _print_row(f"ran          {file.version}  {file.name}  {file.ms:.0f} ms  {lock}{tables}")
         if file.locks:
             narrate(
                 f"note: {file.file_name} locks until it commits: {'; '.join(map(str, file.locks))}"
             )
     for migration in run.skipped:
-        click.echo(
+        _print_row(
             f"skipped      {migration.version}  {migration.name}  cannot run in a transaction"
         )
     if not run.files and not run.skipped:

@@ -113,7 +113,8 @@ EMITTED = ("pgtap", "pytest")
     "--fix",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the proven repairs as one migration into this file, and audit their result.",
+    help="Write the proven repairs as one migration into this file, and audit their result."
+    " Report and exit code are those of the audit without them.",
 )
 @click.option(
     "--only",

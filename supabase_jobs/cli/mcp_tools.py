@@ -257,9 +257,9 @@ def server(directory: Path, db_url: str | None) -> MCPServer:
 
     @found.tool(annotations=_READ_ONLY)
     async def reconcile(cursor: str = "") -> dict[str, Any]:
-        """The changes that make files and ledger agree, without DDL. rename-file: give the file of `version`
-        the version in `as`. write-file, write-row: `supabase-jobs adopt` does it. keep: a person
-        decides; `reason` says why.
+        """The changes that make files and ledger agree, without DDL. rename-file: give the file of
+        `version` the version in `as`. write-file, write-row: `supabase-jobs adopt` does it. keep: a
+        person decides; `reason` says why.
         """
         if cursor:
             return results.page(cursor)

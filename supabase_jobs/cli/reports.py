@@ -45,7 +45,7 @@ def report_options(formats: Sequence[str]) -> Callable[[F], F]:
         click.option(
             "--output",
             "files",
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=click.Path(dir_okay=False, readable=False, path_type=Path),
             multiple=True,
             help="Write the report to this file; an existing file is replaced. One for each"
             " --format, in the same order.",

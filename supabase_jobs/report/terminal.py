@@ -75,6 +75,8 @@ def wrapped(text: str, width: int | None, *, first: str = "", rest: str = "") ->
         if not is_empty and cell_len(f"{line} {word}") > width:
             lines.append(line)
             line, is_empty = rest, True
+        if lines and is_empty and not word:  # of several spaces
+            continue
         line = f"{line}{word}" if is_empty else f"{line} {word}"
         is_empty = False
     return [*lines, line]

@@ -1,4 +1,4 @@
-"""The named blocks of docs/operations.md, and fixtures that run them as an operator does."""
+"""The named blocks of the pages for operators, and fixtures that run them as an operator does."""
 
 import os
 import re
@@ -19,7 +19,9 @@ from tests.impersonation import USER_A, insert_fixture_rows
 from tests.programs import EMBEDDED, postgres_bin
 from tests.sql.population import populate
 
-TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+PAGES = ("operations.md", "backups.md", "partitions.md")
+_DOCS = Path(__file__).parents[2] / "docs"
+TEXT = "".join((_DOCS / page).read_text(encoding="utf-8") for page in PAGES)
 _FOUND = re.findall(
     r"^( *)<!-- ([\w: ./-]+) -->\n *```(\w+)\n(.*?)^ *```$", TEXT, flags=re.DOTALL | re.MULTILINE
 )

@@ -1,4 +1,4 @@
-"""The move to partitions of docs/operations.md: rows, access, keys, workers, dumps, uninstall."""
+"""The move to partitions of docs/partitions.md: rows, access, keys, workers, dumps, uninstall."""
 
 from datetime import UTC, datetime, timedelta
 

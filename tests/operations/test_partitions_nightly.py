@@ -1,4 +1,4 @@
-"""The nightly maintenance of partitions in docs/operations.md; no job is deleted too early."""
+"""The nightly maintenance of partitions in docs/partitions.md; no job is deleted too early."""
 
 import threading
 from datetime import timedelta

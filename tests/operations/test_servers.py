@@ -1,4 +1,4 @@
-"""The section "Beyond one server" of docs/operations.md: read-only servers, and several projects."""
+"""The section "Beyond one server" of docs/partitions.md: read-only servers, and several projects."""
 
 import subprocess
 from pathlib import Path

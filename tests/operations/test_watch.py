@@ -1,4 +1,4 @@
-"""The statements of docs/operations.md: alerts, sizes, workers, retention."""
+"""The statements of docs/operations.md and docs/backups.md: alerts, sizes, workers, retention."""
 
 import re
 from pathlib import Path

@@ -187,9 +187,11 @@ class _Writer:
             self._list(entry.explained or entry.messages)
         if not entry.is_list:
             for message in entry.messages[1:]:
-                self._paragraph(f"and: {printable.line(message.text)}", first="  ")
+                text = f"and: {printable.line(message.text)}"
+                self._paragraph(text, first="  ", rest="    ")
         if entry.cause:
-            self._paragraph(f"cause: {printable.line(entry.cause)}", style="dim", first="  ")
+            cause = f"cause: {printable.line(entry.cause)}"
+            self._paragraph(cause, style="dim", first="  ", rest="    ")
         if entry.id:
             self.page.line(f"  {printable.line(entry.id)}")
         for detail in entry.details:

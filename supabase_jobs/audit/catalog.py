@@ -172,7 +172,7 @@ class Named:
 @dataclass(frozen=True)
 class Relation(Named):
     """A table or view. `granted` has pairs such as "anon SELECT"; `reads` are the relations that a
-    view reads.
+    view reads, and `calls`: it calls a function that may read what its caller cannot.
 
     `partitions` are the schemas and names of all partitions, also of those of partitions.
     `statement_triggers`: some trigger runs once for each statement, also if a policy leaves it no
@@ -198,6 +198,7 @@ class Relation(Named):
     bounds: tuple[str, ...] = field(default=())
     statement_triggers: bool = False
     partitions: frozenset[tuple[str, str]] = frozenset()
+    calls: bool = False
 
     @property
     def is_table(self) -> bool:
@@ -438,6 +439,7 @@ def _relations(
             triggers,
             statement_triggers,
             reads,
+            calls,
         ) = row
         yield Relation(
             oid=oid,
@@ -459,6 +461,7 @@ def _relations(
             bounds=tuple(bounds.get(oid, ())),
             statement_triggers=statement_triggers,
             partitions=frozenset(partitions.get(oid, ())),
+            calls=calls,
         )
 
 

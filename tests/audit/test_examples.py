@@ -5,6 +5,7 @@ Each file of tests/audit/examples is one project:
     sql = '''create table …'''
     finds = ["error read:public.notes:select"]     # severity and id
     lacks = ["error", "warning forged:"]           # how no finding begins
+    causes."read:public.notes:select" = "…"        # of a finding
     access."public.notes" = { stranger = "read" }  # as a baseline records it
     old, new = …                                   # optional: `finds` is true once this text is replaced,
                                                    # and `lacks` before
@@ -56,6 +57,8 @@ def test_example(connection: Connection, example: dict[str, Any]) -> None:
     result = run_audit(connection, repairs=False)
     assert result.not_tested == ()
     assert [one for one in example.get("finds", []) if one not in _findings(result)] == []
+    causes = example.get("causes", {})
+    assert {f.id: f.cause for f in result.findings if f.id in causes} == causes
     if "old" not in example:
         _check_what_is_right(result, example)
 

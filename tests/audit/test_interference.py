@@ -4,7 +4,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
-from tests.audit.conftest import run_audit
+from tests.audit.conftest import decided, run_audit
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
 
@@ -101,7 +101,7 @@ def test_what_flows_from_rows_of_others(project: Connection) -> None:
     writes = [id_ for id_ in found if id_.endswith((":update", ":delete"))]
     assert {f"{f.severity} {f.id}" for f in found.values() if f.id not in writes} == expected
     for finding_ in found.values():
-        project.execute(finding_.fix.encode() or b"select 1")
+        project.execute(decided(finding_.fix).encode() or b"select 1")
     again = [f for f in run_audit(project, repairs=False).findings if f.id not in known]
     left = {f.id for f in again if f.severity in (Severity.ERROR, Severity.WARNING)}
     assert left == set()

@@ -8,9 +8,10 @@ from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Policy, Relation
 from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.repairs import candidates as repairs
+from supabase_jobs.audit.repairs import changes
 from supabase_jobs.audit.repairs.candidates import Demand, Edit, Repairs
 from supabase_jobs.audit.rows.plan import Plan, make_plan
-from supabase_jobs.audit.rows.tenants import Ended
+from supabase_jobs.audit.rows.tenants import Ended, User
 from tests.audit.catalogs import (
     ALL,
     INSERT,
@@ -302,3 +303,27 @@ def test_demand_has_the_statements_of_its_own_policies() -> None:
     made = Repairs(plan_of(catalog(given)), [reads, updates])
     assert made.text(reads) == 'drop policy if exists "policy r" on "public"."notes";'
     assert made.text(updates) == 'drop policy if exists "policy w" on "public"."notes";'
+
+
+def test_function_that_believes_the_metadata_of_a_user_is_the_cause() -> None:
+    believing = function("on_sign_up", "select new.raw_user_meta_data ->> 'level'")
+    other = function("greet", "select new.raw_user_meta_data ->> 'name'")
+    plan = plan_of(replace(catalog(notes()), functions=(other, believing)))
+    user = User(label="newcomer", id="1", name="a", chosen=("level",))
+    change = changes.at_sign_up(plan, user)
+    assert change is not None
+    assert (change.cause, change.undo) == (f"function {believing.signature}", ())
+    assert f"Let {believing.signature} give level a value" in change.advice
+    assert changes.at_sign_up(plan, replace(user, chosen=("nickname",))) is None
+
+
+def test_functions_read_app_metadata_instead_of_what_users_write() -> None:
+    body = "select auth.jwt() -> 'user_metadata' ->> 'level'"
+    level = function("level", body)
+    given = notes(policy("public.level() = 'high'"))
+    demand = Demand(trusting=[level])
+    plan = plan_of(replace(catalog(given), functions=(level,)))
+    definition = f"create function public.level() returns text language sql as $${body}$$\n"
+    text = Repairs(plan, [demand], {level.oid: definition}).text(demand)
+    assert text == definition.replace("user_metadata", "app_metadata").rstrip() + ";"
+    assert demand.changed_functions == {level.oid}

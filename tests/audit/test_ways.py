@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from supabase_jobs.audit.repairs import answers
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import AuditFinding
 from tests.audit.conftest import run_audit
@@ -60,6 +61,23 @@ revoke all on my_visits from anon, authenticated;
 grant select, update (note) on my_visits to authenticated;
 """
 
+# numbers of all stays, and names that a privilege gives to everybody
+PUBLISHED = """
+alter table kennels add places integer not null default 4;
+create view open_kennels as
+select k.id, k.name, k.places - count(s.id) as free from kennels k left join stays s on s.kennel_id = k.id group by k.id;
+create function free_at(kennel uuid) returns bigint language sql stable security definer set search_path = public
+as $$ select k.places - count(s.id) from kennels k left join stays s on s.kennel_id = k.id where k.id = kennel group by k.id $$;
+create view kennel_names as select name from kennels;
+revoke all on kennel_names from anon, authenticated;
+grant select on kennel_names to anon, authenticated;
+create table tariffs (id bigint primary key, kennel_id uuid not null references kennels, price integer not null);
+alter table tariffs enable row level security;
+create policy "keepers" on tariffs to authenticated using (auth.jwt() -> 'user_metadata' ->> 'role' = 'keeper');
+create view own_stays with (security_invoker = true) as
+select k.id, count(s.id) as stays from kennels k left join stays s on s.kennel_id = k.id group by k.id;
+"""
+
 
 @pytest.fixture(scope="module")
 def url(request: pytest.FixtureRequest) -> str:
@@ -106,3 +124,43 @@ def test_view_that_nobody_would_change_any_more(connection: Connection) -> None:
     one = finding(connection, "view:public.my_visits:update")
     assert not one.proven
     assert "-- Tried: nobody is left with: update of public.my_visits." in one.fix
+
+
+def test_published_numbers_and_names_stay_as_they_are(connection: Connection) -> None:
+    connection.execute(PUBLISHED.encode())
+    found = {one.id: one for one in run_audit(connection).findings if one.severity.is_problem}
+    for id_, needed in (
+        ("function-aggregate:public.free_at(uuid)", "the same answer of public.free_at(uuid)"),
+        ("view:public.kennel_names:select", "select of public.kennel_names as anon"),
+        ("view:public.open_kennels:select", "select of public.open_kennels as anon"),
+    ):
+        assert not found[id_].proven
+        assert needed in found[id_].fix
+    forged = [one for one in found.values() if one.object == "public.tariffs"]
+    assert len(forged) == 6
+    for one in forged:
+        assert not one.proven
+        assert one.fix.startswith("-- Users change their own user_metadata. Once app_metadata has")
+    # no view shows more with the rights of its caller
+    assert [id_ for id_ in found if "own_stays" in id_] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "only_numbers", "is_wrong"),
+    [
+        ("(1,4)\n(2,5)", "(1,4)", False, False),
+        ("(1,4)\n(2,5)", "(1,4)\n(2,3)", False, True),
+        ("(1,4)\n(2,5)", "(1,4)\n(2,3)", True, True),
+        ("(1,Rex)", "(1,)", False, False),
+        ("3", "", False, False),
+        ("3", "0", True, True),
+        ("t", "f", False, True),
+        ("t", "f", True, False),
+        ("agreed", "refused", False, True),
+        ("agreed", "refused", True, False),
+    ],
+)
+def test_answer_that_is_no_part_of_the_one_before_is_wrong(
+    before: str, after: str, only_numbers: bool, is_wrong: bool
+) -> None:
+    assert answers.is_wrong(before, after, only_numbers=only_numbers) == is_wrong

@@ -1,6 +1,7 @@
 -- $1 schemas
 -- Tables and views of these schemas, with the privileges of the API roles; objects of extensions are left out.
 -- `kind`: r table, p partitioned table, v view, m materialized view, f foreign table. `granted`: "role privilege".
+-- `calls`: a view calls a function that may read what its caller cannot, other than those of Supabase.
 -- Whether a foreign table, or a view that reads one, can be updated, only its wrapper knows.
 with recursive outside as (
   select c.oid
@@ -51,7 +52,15 @@ where i.inhrelid = c.oid and c.relispartition) as partition_of,
     from pg_rewrite as w
     inner join pg_depend as d on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
     where w.ev_class = c.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> c.oid
-  ) as reads
+  ) as reads,
+  exists (
+    select from pg_rewrite as w
+    inner join pg_depend as d on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+    inner join pg_proc as f on d.refobjid = f.oid
+    where w.ev_class = c.oid
+      and d.refclassid = 'pg_proc'::regclass
+      and (f.prosecdef or f.pronamespace::regnamespace::text <> 'auth')
+  ) as calls
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where n.nspname = any($1)

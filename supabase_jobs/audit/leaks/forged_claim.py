@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, FORGER, IMPOSTOR, NEWCOMER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import DOES, Kind, Repair, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import INSERT, NONE, OWN
 from supabase_jobs.findings import Severity
 
@@ -14,7 +14,6 @@ KIND = Kind(
     code="forged-claim",
     severities=(Severity.ERROR, Severity.WARNING),
     sentence="A claim or header that users choose opens rows, or an action on rows of their own.",
-    repair=Repair.APP_METADATA,
 )
 
 

@@ -48,7 +48,6 @@ class Repair(Enum):
     READABLE_PARENT = auto()  # demand that the caller reads the parent
     SOME_COLUMNS = auto()  # grant the columns that the app lets its users change
     OTHER_COMMAND = auto()  # demand what a policy of another command demands
-    APP_METADATA = auto()  # read app_metadata, which users cannot change
 
 
 @dataclass(frozen=True)

@@ -75,17 +75,27 @@ def flow(
 
 def _is_about_all(answers: Answers) -> bool:
     """Whether an answer is one row, also without the refused rows."""
-    before, after = (_WORD.findall(a.text) for a in (answers.first, answers.absent))
+    before, after = (words(a.text) for a in (answers.first, answers.absent))
     return len(before) == len(after) and "\n" not in answers.first.text
 
 
 def _of_contents(first: str, other: str, contents: Collection[str]) -> Flow:
     """Contents, unless only numbers differ that no row has."""
-    changed = Counter(_WORD.findall(first)) - Counter(_WORD.findall(other))
+    changed = Counter(words(first)) - Counter(words(other))
     counted = {number for word in changed if (number := _number(word)) is not None}
     if len(counted) < len(changed):
         return Flow.CONTENTS
     return Flow.CONTENTS if counted & set(map(_number, contents)) else Flow.DERIVED
+
+
+def words(text: str) -> list[str]:
+    """The words of an answer: names, ids and numbers."""
+    return _WORD.findall(text)
+
+
+def has_number(text: str) -> bool:
+    """Whether a word of an answer is a number."""
+    return any(_number(word) is not None for word in words(text))
 
 
 def _number(word: str) -> Decimal | None:

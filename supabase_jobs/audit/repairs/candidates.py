@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import FORMER, INVITED
+from supabase_jobs.audit.callers import FORGER, FORMER, IMPOSTOR, INVITED
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Policy, Relation
 from supabase_jobs.audit.leaks.leak import Repair
 from supabase_jobs.audit.policies import expressions
@@ -16,7 +16,7 @@ from supabase_jobs.audit.probes.attempt import INSERT, JOIN, SELECT, UPDATE
 from supabase_jobs.audit.probes.known import Altered, altered_by
 from supabase_jobs.audit.repairs import ended as ended_rows
 from supabase_jobs.audit.repairs import writes
-from supabase_jobs.audit.repairs.causes import Caused, drop
+from supabase_jobs.audit.repairs.causes import USER_METADATA, Caused, drop, trusting
 from supabase_jobs.audit.repairs.changes import Change
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Ended
@@ -25,6 +25,10 @@ from supabase_jobs.findings import as_comment
 # Storage fills owner_id; `owner` is the former column
 OWNERS_OF_FILES = ("owner_id", "owner")
 _IS_SERVICE = "(select auth.role()) = 'service_role'"
+_ASK_FOR_CLAIM = (
+    "Users change their own user_metadata. Once app_metadata has this claim for those who should"
+    " have it, run:"
+)
 _OWN_FOLDER = "(storage.foldername(name))[1] = (select auth.uid()::text)"
 
 
@@ -51,7 +55,8 @@ class Demand:
     condition. `columns` are those that a role may no longer write: the table, the role, the
     privilege and their names. `text` changes these `tables` and `called` functions, by their oids,
     and only these `actions`, if they are given. `is_trigger`: it creates a trigger, whose effect
-    only a whole trial shows.
+    only a whole trial shows. `trusting` are functions that read app_metadata instead of what users
+    write. `asks` says what must be done before.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
@@ -65,6 +70,8 @@ class Demand:
     called: frozenset[int] = frozenset()
     actions: frozenset[Altered] | None = None
     is_trigger: bool = False
+    trusting: Sequence[Function] = ()
+    asks: str = ""
 
     @property
     def changed_tables(self) -> frozenset[int]:
@@ -102,6 +109,7 @@ class Demand:
     def redefined(self) -> frozenset[int]:
         """The oids of the functions that it defines again."""
         found = {function.oid for function, _ in self.functions}
+        found |= {function.oid for function in self.trusting}
         return frozenset(found if self.limited is None else found | {self.limited[0].oid})
 
 
@@ -162,6 +170,8 @@ class Repairs:
         parts += [self._policy(change) for key, change in changes.items() if key in keys]
         for function in dict.fromkeys(function for function, _ in demand.functions):
             parts.append(self._function(function, called[function.oid]))
+        for function in demand.trusting:
+            parts.append(_without_metadata(self._definitions.get(function.oid, "")))
         if demand.limited is not None:
             function, relation, condition = demand.limited
             definition = self._definitions.get(function.oid, "")
@@ -200,7 +210,7 @@ class Repairs:
         relation, policy, edits = change.relation, change.policy, change.edits
         new = _Expressions(policy.visible, policy.checked)
         if Edit.APP_METADATA in edits:
-            new = new.each(lambda text: text.replace("'user_metadata'", "'app_metadata'"))
+            new = new.each(_of_app)
         if change.marks:
             new = new.each(lambda text: ended_rows.with_condition(text, change.marks) or text)
         if Edit.WITHOUT_ALTERNATIVE in edits and change.owner is not None:
@@ -506,7 +516,7 @@ def _limited(text: str | None, owner: str) -> str:
     """A condition and that of the owner; the latter alone if the caller can choose what the
     condition reads.
     """
-    if text is None or _is_open(text) or "'user_metadata'" in text:
+    if text is None or _is_open(text) or USER_METADATA in text:
         return owner
     return f"({text}) and {owner}"
 
@@ -586,6 +596,8 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     for change in (one.change, one.guard):
         if change is not None:
             yield from _undoing(plan, change, role)
+    if one.change is not None and one.change.advice:
+        return
     if repair is Repair.ENABLE_ROW_SECURITY:
         yield from _enabling(plan, relation)
         return
@@ -604,6 +616,11 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
             marks, functions = [*ended.marks, *also.marks], [*ended.functions, *also.functions]
             if not (ended.text or also.text):
                 yield replace(ended, marks=marks, functions=functions)
+    if one.attempt.caller.kind in (FORGER, IMPOSTOR):
+        demand = _of_app_metadata(plan, one)
+        if demand is not None:
+            yield demand
+            return  # any other condition leaves the claim to the user
     is_extra = one.droppable and _remain(relation, policies, role)
     asked = any(_asks_elsewhere(policy) for policy in policies)
     if policies and (one.is_deviation or (is_extra and not asked)):
@@ -616,9 +633,6 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         yield refusal(relation, policies, action)
     if (repair is Repair.READABLE_PARENT or one.attempt.name == JOIN) and policies:
         yield edited(relation, policies, Edit.READABLE_PARENT)
-    trusting = [p for p in policies if "'user_metadata'" in f"{p.visible} {p.checked}"]
-    if repair is Repair.APP_METADATA and trusting:
-        yield edited(relation, trusting, Edit.APP_METADATA)
     demand = restriction(plan, relation, policies, action, role)
     if not demand.edits:
         yield demand
@@ -642,6 +656,30 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         yield edited(relation, policies, Edit.DROP)
 
 
+def _of_app_metadata(plan: Plan, one: Caused) -> Demand | None:
+    """The policies and the functions that they call with app_metadata instead of user_metadata;
+    None if they read none.
+    """
+    found = trusting(plan, one.relation, one.policies)
+    if not found:
+        return None
+    policies = [policy for policy in found if isinstance(policy, Policy)]
+    return replace(
+        edited(one.relation, policies, Edit.APP_METADATA),
+        trusting=[function for function in found if isinstance(function, Function)],
+        asks=_ASK_FOR_CLAIM,
+    )
+
+
+def _of_app(text: str) -> str:
+    return text.replace(USER_METADATA, "'app_metadata'")
+
+
+def _without_metadata(definition: str) -> str:
+    """The statement that defines a function again, with app_metadata."""
+    return f"{_of_app(definition).rstrip().rstrip(';')};" if definition else ""
+
+
 def _as_other_commands(
     relation: Relation, policies: Sequence[Policy], role: str
 ) -> Iterator[Demand]:
@@ -655,6 +693,9 @@ def _as_other_commands(
 
 def _undoing(plan: Plan, change: Change, role: str) -> Iterator[Demand]:
     """The statements without a change; a policy is dropped, or limited to owners."""
+    if change.advice:
+        yield Demand(text=as_comment(change.advice))
+        return
     if change.dropped is None:
         yield Demand(
             text=change.text,

@@ -9,16 +9,19 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
-from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.callers import IMPOSTOR, MEMBER, OWNER, Persona
+from supabase_jobs.audit.catalog import Function, Policy, Relation
 from supabase_jobs.audit.leaks import rls_disabled
 from supabase_jobs.audit.leaks.leak import DEVIATION, Repair, ShownLeak
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OWN, UPDATE, Attempt
-from supabase_jobs.audit.repairs.changes import Change, distinct, elsewhere
+from supabase_jobs.audit.repairs.changes import Change, at_sign_up, distinct, elsewhere
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.impersonation import Impersonation, caller_statement
 from supabase_jobs.session.savepoint import run_undone
+
+# in the text of an expression or of a function
+USER_METADATA = "'user_metadata'"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,6 +109,7 @@ def find(
     droppable = trial.unused(shown, causing, attempts)
     by_change = _elsewhere(shown, trial.changed(shown, changes))
     by_change = by_change or trial.shared(shown, causing, attempts, plan)
+    by_change = _at_sign_up(plan, shown, causing) | by_change
     return [
         replace(
             one,
@@ -129,6 +133,38 @@ def _elsewhere(leaks: Sequence[Caused], found: Mapping[int, Change]) -> dict[int
         for key, change in found.items()
         if not change.policies or opened[id(change)] != {change.origin}
     }
+
+
+def _at_sign_up(
+    plan: Plan, leaks: Iterable[Caused], causing: Mapping[int, Sequence[Policy]]
+) -> dict[int, Change]:
+    """Id() of the leak of a user with metadata of their choice → the functions that believe it; not
+    if a policy reads the metadata itself.
+    """
+    found: dict[int, Change] = {}
+    made: dict[int, Change | None] = {}
+    for leak in leaks:
+        user = leak.attempt.caller.user
+        if leak.attempt.caller.kind != IMPOSTOR or user is None:
+            continue
+        change = made.setdefault(id(user), at_sign_up(plan, user))
+        if change is not None and not trusting(plan, leak.relation, causing[id(leak)]):
+            found[id(leak)] = change
+    return found
+
+
+def trusting(plan: Plan, relation: Relation, policies: Sequence[Policy]) -> list[Policy | Function]:
+    """Those of the policies of a table, and of the functions that they call, that read
+    user_metadata.
+    """
+    called = plan.usage.policy_functions
+    signatures = {s for p in policies for s in called.get((relation.oid, p.name), ())}
+    found: list[Policy | Function] = []
+    found += [p for p in policies if USER_METADATA in f"{p.visible} {p.checked}"]
+    for function in plan.catalog.functions:
+        if function.signature in signatures and USER_METADATA in function.body:
+            found.append(function)
+    return found
 
 
 def _guard(one: Caused, changes: Iterable[Change]) -> Change | None:

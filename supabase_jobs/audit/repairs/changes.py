@@ -13,6 +13,9 @@ from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.leaks.leak import ShownLeak
 from supabase_jobs.audit.policies.usage import Usage
 from supabase_jobs.audit.probes.attempt import SELECT
+from supabase_jobs.audit.rows import impostors
+from supabase_jobs.audit.rows.plan import Plan
+from supabase_jobs.audit.rows.tenants import User
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
@@ -30,17 +33,19 @@ _COMMANDS = {"r": "select", "a": "insert", "w": "update", "d": "delete", "*": "a
 class Change:
     """A change that may open access. `origin` is the object that reports locate it by, with the
     names of its `policies`; `undo` are the statements that end it, and `tables` and `functions` the
-    oids of those that they change. `dropped`: undoing it drops this policy.
+    oids of those that they change. `dropped`: undoing it drops this policy. `advice` says what to
+    change if no statement undoes it.
     """
 
     cause: str
     origin: str
-    undo: tuple[str, ...]
+    undo: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     tables: frozenset[int] = frozenset()
     functions: frozenset[int] = frozenset()
     dropped: tuple[Relation, Policy] | None = None
     is_trigger: bool = False
+    advice: str = ""
 
     @property
     def text(self) -> str:
@@ -101,6 +106,25 @@ def elsewhere(known: Catalog, usage: Usage, leak: ShownLeak, relation: Relation)
             if other is not None and policy.permissive and applies:
                 found.append(of_policy(other, policy))
     return found
+
+
+def at_sign_up(plan: Plan, user: User) -> Change | None:
+    """The functions that believe the metadata with which a user has signed up: the newcomer, who
+    chooses none, cannot do the same. None if no function reads it.
+    """
+    found = impostors.reading(plan, user.chosen)
+    if not found:
+        return None
+    names, keys = ", ".join(f.signature for f in found), ", ".join(user.chosen)
+    return Change(
+        cause=f"function {names}",
+        origin=f"{found[0].schema}.{found[0].name}",
+        functions=frozenset(function.oid for function in found),
+        advice=(
+            f"Users choose raw_user_meta_data when they sign up. Let {names} give {keys} a value"
+            " that everybody may have, or read it from raw_app_meta_data."
+        ),
+    )
 
 
 def of_policy(relation: Relation, policy: Policy) -> Change:

@@ -263,7 +263,7 @@ def _of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
                 yield Demand(text=text, tables=touched)
             yield Demand(text=fix, tables=touched)
             if relation.kind in ("v", "m"):
-                yield from _without_privileges(relation)
+                yield from _without_privileges(relation, leak)
     for function in plan.catalog.functions:
         if function.signature == leak.object:
             called = frozenset({function.oid})
@@ -275,9 +275,10 @@ def _of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
             yield Demand(text=fix, called=called)
 
 
-def _without_privileges(relation: Relation) -> Iterator[Demand]:
+def _without_privileges(relation: Relation, leak: ExplainedLeak) -> Iterator[Demand]:
+    is_write = leak.name.endswith((":update", ":delete"))
     for roles in ("anon", "anon, authenticated"):
-        for privileges in ("insert, update, delete", "all"):
+        for privileges in ("insert, update, delete", "all") if is_write else ("all",):
             revoke = sql.SQL("revoke {} on {} from {};").format(
                 sql.SQL(privileges), relation.identifier, sql.SQL(roles)
             )

@@ -7,7 +7,7 @@ from functools import cached_property
 from textwrap import wrap
 
 from supabase_jobs.audit.baseline import Access, wider
-from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, OWNER, SERVICE
+from supabase_jobs.audit.callers import CLAIM, FORGER, FORMER, INVITED, OWNER, SERVICE
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.leaks import escalation, hidden_parent, upload
 from supabase_jobs.audit.leaks import leak as kinds_of_leaks
@@ -25,9 +25,10 @@ from supabase_jobs.audit.probes.attempt import (
     SELECT,
     Attempt,
 )
-from supabase_jobs.audit.probes.bypass import Bypass, ViewRead, ViewWrite
+from supabase_jobs.audit.probes.bypass import Bypass, Inquiry, ViewRead, ViewWrite
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
+from supabase_jobs.audit.repairs import answers
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
 from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials, place_of
 from supabase_jobs.audit.repairs.ways import Way
@@ -59,7 +60,7 @@ class Verdict:
     """The effects of a candidate. `closes` counts the cells that end, `takes` are those that should
     stay, and `opens` what was closed before. `is_open`: the leak is still there. `gives` counts the
     cells that policies permit and nobody had. `ends` are the uses of objects that nobody but the
-    service is left with.
+    service is left with, and `alters` the answers that would be wrong.
     """
 
     closes: int
@@ -68,11 +69,12 @@ class Verdict:
     is_open: bool = False
     gives: int = 0
     ends: tuple[str, ...] = ()
+    alters: tuple[NamedCell, ...] = ()
 
     @property
     def is_proven(self) -> bool:
         """Whether it closes the leak, opens nothing, and takes nothing."""
-        return not (self.takes or self.opens or self.is_open or self.ends)
+        return not (self.takes or self.opens or self.is_open or self.ends or self.alters)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,10 @@ class Judge:
             opens=tuple(sorted(set(opens))),
             is_open=is_open,
             ends=tuple(_ended(lost, before, after)),
+            alters=_in_order(
+                NamedCell(one.caller.label, f"the same answer of {one.label}")
+                for one in self._made_wrong(before, after)
+            ),
         )
 
     def _is_restored(self, one: Attempt | Bypass) -> bool:
@@ -237,6 +243,16 @@ class Judge:
             if is_end and one.label in joined and not self._is_known(one):
                 yield _named(one)
 
+    def _made_wrong(self, before: Seen, after: Seen) -> Iterator[Inquiry]:
+        """The answers about which neither the baseline nor refused access decides that a change
+        makes wrong.
+        """
+        usage = before.plan.usage
+        writing = {oid for oid in usage.adds if usage.adds[oid] or usage.sets.get(oid)}
+        for one in answers.made_wrong(before.bypasses, after.bypasses, writing):
+            if not (self._is_known(one) or self._broken.intersection(one.reads)):
+                yield one
+
     def _has(self, cell: Cell) -> bool:
         """Whether the baseline has an access."""
         name, caller, permission = cell
@@ -274,6 +290,8 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return False
     if leak.kind.repair is kinds_of_leaks.Repair.ENABLE_ROW_SECURITY:
         return caller.is_outsider and one.whose != OWN
+    if caller.kind == FORGER == tried.actor.kind and caller.role != "anon":
+        return True
     if tried.action != one.action:
         return False
     if leak.kind is hidden_parent.KIND:
@@ -312,7 +330,7 @@ def _may_not_insert(one: Attempt, leak: ShownLeak) -> bool:
 
 def _ended(lost: Iterable[Attempt | Bypass], before: Seen, after: Seen) -> Iterator[str]:
     """The uses of objects that end, and that nobody but the service is left with: neither with a
-    row of a view, nor with the same answer of a function.
+    row of a view in the same role, nor with the same answer of a function.
     """
     kept = {_use_of(one) for one in after.cells.values() if one.caller.kind != SERVICE}
     kept |= {_use_of(one) for one in after.bypasses if isinstance(one, ViewRead) and one.has_rows}
@@ -323,7 +341,8 @@ def _ended(lost: Iterable[Attempt | Bypass], before: Seen, after: Seen) -> Itera
 
 def _use_of(one: Attempt | Bypass) -> str:
     name = one.label if isinstance(one, Bypass) else one.relation.label
-    return f"{one.action} of {name}"
+    role = f" as {one.caller.role}" if isinstance(one, ViewRead) else ""
+    return f"{one.action} of {name}{role}"
 
 
 def _family(name: str) -> str:
@@ -395,7 +414,12 @@ class Proofs:
     def _choose(
         self, leak: AnyLeak, demand: Demand, verdict: Verdict, cells: Collection[Cell]
     ) -> Proven:
-        """The proven repair, which is a part of each later trial."""
+        """The proven repair, which is a part of each later trial; one that asks for something is
+        none, and a comment.
+        """
+        if demand.asks:
+            lines = wrap(demand.asks, _WIDTH, break_long_words=False, break_on_hyphens=False)
+            return Proven(as_comment("\n".join([*lines, self._render(self._chosen, demand)])))
         if demand not in self._chosen:
             self._chosen.append(demand)
         self._closed.append((leak, cells, demand))
@@ -466,7 +490,7 @@ class Proofs:
         if after is None:
             return None
         verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=False)
-        if verdict.takes or verdict.opens:
+        if verdict.takes or verdict.opens or verdict.alters:
             return None
         made = tuple(Repair(tuple(names), text) for text, names in texts.items())
         return Repairs(made, verdict.closes, gives=verdict.gives)
@@ -503,7 +527,7 @@ class Proofs:
         verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=is_open)
         if isinstance(leak, BrokenAccess) and not verdict.gives:
             return replace(verdict, is_open=True)
-        if leak.severity is not Severity.WARNING or cells:
+        if leak.severity is not Severity.WARNING or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not
             verdict = replace(verdict, ends=())
         if verdict.is_proven:
@@ -606,7 +630,8 @@ def _better(
     """The one that takes less, of those that close the leak and open nothing."""
     if verdict.is_open or verdict.opens:
         return best
-    takes_less = best is None or len(verdict.takes) < len(best[1].takes)
+    lost = len(verdict.takes), len(verdict.alters)
+    takes_less = best is None or lost < (len(best[1].takes), len(best[1].alters))
     return (text, verdict) if takes_less else best
 
 
@@ -642,12 +667,13 @@ def _proof(verdict: Verdict) -> str:
 
 
 def _question(text: str, verdict: Verdict) -> Proven:
-    named = verdict.takes[: LIMITS.named]
+    takes = (*verdict.takes, *verdict.alters)
+    named = takes[: LIMITS.named]
     shown = "; ".join(map(str, named))
-    rest = len(verdict.takes) - LIMITS.named
+    rest = len(takes) - LIMITS.named
     shown += f"; and {rest} more" if rest > 0 else ""
     sentence = f"Tried: it would take: {shown}. If that is intended, run:"
-    if not verdict.takes:
+    if not takes:
         ended = "; ".join(verdict.ends)
         sentence = f"Tried: nobody is left with: {ended}. If nobody needs that, run:"
     lines = wrap(sentence, _WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -6,7 +6,7 @@ it believes what the user says.
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from supabase_jobs.audit.catalog import Column, Function, Relation
@@ -62,6 +62,15 @@ def choices(plan: Plan, victim: Tenant) -> list[Choices]:
     own = [choice for choice in single if not choice.is_of_another]
     together = [Choices((choice, *foreign)) for choice in own if foreign]
     return [*together, *(Choices((choice,)) for choice in single)][: LIMITS.impostors]
+
+
+def reading(plan: Plan, keys: Collection[str]) -> list[Function]:
+    """The functions that read one of these keys."""
+    found = []
+    for function in plan.catalog.functions:
+        if any(key in keys for key, _ in _KEY.findall(function.body)):
+            found.append(function)
+    return found
 
 
 def _single(plan: Plan, victim: Tenant) -> list[Choice]:
@@ -156,5 +165,5 @@ def sign_up_as(connection: Connection, user: User, chosen: Choices) -> bool:
         [row] = sign_up.run(connection, [new]).rows
     except SignUpRejectedError:
         return False
-    user.email = row["email"]
+    user.email, user.chosen = row["email"], tuple(chosen.metadata)
     return True

@@ -38,6 +38,7 @@ from supabase_jobs.findings import Repair, Repairs, Severity, as_comment, has_st
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 
+_NOTHING = "select"  # a statement without an effect
 _WIDTH = 97  # of a line of a comment
 _WHOSE = {OWN: "own rows", GROUP: "rows of the group", NONE: "rows"}
 # (object, caller, permission)
@@ -530,10 +531,21 @@ class Proofs:
         if leak.severity is not Severity.WARNING or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not
             verdict = replace(verdict, ends=())
+        if verdict.is_proven and not self._is_shown(leak, scope):
+            return None
         if verdict.is_proven:
             lost = self._lost_by_ways(leak, demand, text, scope)
             return replace(verdict, takes=_in_order(lost))
         return verdict
+
+    def _is_shown(self, leak: AnyLeak, scope: Scope) -> bool:
+        """Whether a trial that changes nothing shows the leak of a view or function, so that its
+        absence says something.
+        """
+        if not isinstance(leak, ExplainedLeak) or isinstance(leak, BrokenAccess):
+            return True
+        same = self._trials.run(_NOTHING, scope, frozenset(), frozenset())
+        return same is not None and any(found.id == leak.id for found in same.leaks)
 
     def _lost_by_ways(
         self, leak: AnyLeak, demand: Demand, text: str, scope: Scope

@@ -33,7 +33,7 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.performance import kinds as performance
 from supabase_jobs.audit.performance.context import Context
 from supabase_jobs.audit.performance.plans import Planner
-from supabase_jobs.audit.performance.proofs import findings as proven
+from supabase_jobs.audit.performance.same_access import findings as proven
 from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import add_states

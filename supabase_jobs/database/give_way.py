@@ -12,7 +12,7 @@ import psycopg
 
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection, second_connection
-from supabase_jobs.database.limits import limits
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import BusyError, SupabaseJobsError
 
 _LOOP = Path(__file__).with_name("give_way.sql")
@@ -119,7 +119,7 @@ class GiveWay:
                 self._started.set()
                 # one transaction, which ends with the loop although its client stands still
                 loop = Statement(_LOOP.read_text(encoding="utf-8"))
-                run_groups(second, [[limits(), Statement(_KEY, [str(self._key)]), loop]])
+                run_groups(second, [[time_limits(), Statement(_KEY, [str(self._key)]), loop]])
         except (psycopg.Error, SupabaseJobsError):
             return  # it was cancelled, or there is no second connection
         finally:

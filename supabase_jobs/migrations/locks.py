@@ -15,7 +15,7 @@ from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import LOCK_ERRORS, public_message
 from supabase_jobs.database.give_way import MOST_OFTEN, GaveWayError, busy
-from supabase_jobs.database.limits import limits
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import BusyError, SupabaseJobsError
 from supabase_jobs.sources.files import Migration
 
@@ -74,7 +74,7 @@ class LockOptions:
 
 def lock_timeout_statement(lock_options: LockOptions) -> Statement:
     """The statement that limits the open transaction, and its waits for locks."""
-    return limits(lock_timeout=lock_options.lock_timeout_ms)
+    return time_limits(lock_timeout=lock_options.lock_timeout_ms)
 
 
 class RunnerBusyError(Exception):

@@ -19,8 +19,8 @@ from supabase_jobs.database.errors import (
     public_message,
 )
 from supabase_jobs.database.hidden_values import values_are_hidden
-from supabase_jobs.database.limits import limits
 from supabase_jobs.database.parser.statements import FileStatement
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import MigrationError
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.locks import (
@@ -72,7 +72,7 @@ def setup_commands(lock_options: LockOptions) -> list[Command]:
     """The settings of a transaction that runs files."""
     return [
         Command(Statement("reset all")),
-        Command(limits(lock_timeout=lock_options.lock_timeout_ms)),
+        Command(time_limits(lock_timeout=lock_options.lock_timeout_ms)),
     ]
 
 

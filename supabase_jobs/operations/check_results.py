@@ -17,7 +17,7 @@ from psycopg import IsolationLevel
 from supabase_jobs.database.batch import read as read_rows
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.give_way import GiveWay, giving_way
-from supabase_jobs.database.limits import limits
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.operations.statements import requires_migrations, statement
 
@@ -116,7 +116,7 @@ def check(connection: Connection, size: int, schemas: Sequence[ColumnSchema]) ->
     connection.isolation_level = IsolationLevel.READ_COMMITTED
 
     def newest(watched: GiveWay) -> list[dict[str, Any]]:
-        settings = [limits(), statement("stats/settings").statement(), watched.statement]
+        settings = [time_limits(), statement("stats/settings").statement(), watched.statement]
         try:
             with connection.transaction():
                 read_rows(connection, settings)

@@ -13,7 +13,7 @@ from psycopg import IsolationLevel
 
 from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.limits import limits
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.operations.statements import change, requires_migrations, statement
 
@@ -72,7 +72,7 @@ def count_expired(connection: Connection, kind: str, days: Mapping[str, int]) ->
         IsolationLevel.READ_COMMITTED
     )  # a replica does not support SERIALIZABLE
     with requires_migrations(connection), connection.transaction():
-        read(connection, [limits(), statement("cleanup/settings").statement()])
+        read(connection, [time_limits(), statement("cleanup/settings").statement()])
         total: int = statement(f"cleanup/count_{kind}").dicts(connection, days)[0]["total"]
     return total
 

@@ -8,8 +8,8 @@ from typing import Any
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import translated
-from supabase_jobs.database.limits import limits
 from supabase_jobs.database.sql_files import SqlFile, sql_file, sql_files
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.findings import APPLY_FIRST
 
@@ -47,7 +47,7 @@ def change(
     errors.
     """
     parameters = [values[name] for name in file.parameters]
-    group = [_BEGIN, limits(), settings.statement(), file.statement(*parameters), _COMMIT]
+    group = [_BEGIN, time_limits(), settings.statement(), file.statement(*parameters), _COMMIT]
     [result] = run_groups(connection, [group])
     if result.error is not None:
         if not connection.broken:

@@ -12,8 +12,8 @@ import psycopg
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.give_way import GiveWay, giving_way
 from supabase_jobs.database.interrupts import pipeline
-from supabase_jobs.database.limits import limits
 from supabase_jobs.database.sql_files import SqlFile
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.operations.statements import requires_migrations, statement, statements
 
 Rows = list[dict[str, Any]]
@@ -71,7 +71,7 @@ def _run(
     try:
         with pipeline(connection):
             connection.execute(_BEGIN)
-            limit = limits()
+            limit = time_limits()
             psycopg.RawCursor(connection).execute(limit.sql.encode(), limit.params)
             statement("stats/settings").execute(connection)
             mark = watched.statement

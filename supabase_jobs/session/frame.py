@@ -12,14 +12,14 @@ from itertools import islice
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.limits import limits
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.session import batch_limit
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.session.steps import Groups
 
 # the limits of a transaction that has fixture rows, with which other sessions may collide
-TIMEOUTS = limits(statement_timeout=1_000, lock_timeout=500, transaction_timeout=5_000)
+TIMEOUTS = time_limits(statement_timeout=1_000, lock_timeout=500, transaction_timeout=5_000)
 # for the probes of a part of a batch; the others follow in the next batch
 SECONDS = 0.3
 # statements of the probes of a transaction for which others may wait: they take milliseconds

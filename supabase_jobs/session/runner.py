@@ -25,7 +25,7 @@ from supabase_jobs.session.steps import Groups, Steps
 # probes. A rollback to the first destroys the second, so if a caller cannot be set, its probes fail
 # at their rollback.
 _OWN_ROLE = Savepoint("own_role")
-AS_CALLER = Savepoint("identity")
+AS_CALLER = Savepoint("as_caller")
 # around the rows of one world, in which a caller tries the same again
 WORLD = Savepoint("world")
 

@@ -16,7 +16,7 @@ import psycopg
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
-from supabase_jobs.database.limits import limits
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.findings import (
     Finding,
@@ -33,7 +33,7 @@ from supabase_jobs.session.sign_up import NewUser
 
 # a fix that cannot run in a transaction with others, needs longer or waits for others is not tried
 _NEED_SESSION = (psycopg.errors.ActiveSqlTransaction, psycopg.errors.ReadOnlySqlTransaction)
-_LIMITS = limits(statement_timeout=5_000, lock_timeout=500)
+_LIMITS = time_limits(statement_timeout=5_000, lock_timeout=500)
 # GRANT and REVOKE warn a role that may not do it: privilege_not_granted, privilege_not_revoked
 _WITHOUT_EFFECT = frozenset(("01007", "01006"))
 _AUTH_ROLE = "supabase_auth_admin"

@@ -16,8 +16,8 @@ import psycopg
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
-from supabase_jobs.database.limits import limits
 from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity, Verification
 from supabase_jobs.local.embedded import is_embedded
@@ -198,7 +198,7 @@ def _rolled_back(
     """A transaction, or a savepoint in an open one, that is rolled back. Yields the statements that
     begin the next area, and the state of the database.
     """
-    statements = around(connection, Statement(SETTINGS), of_transaction=[limits()])
+    statements = around(connection, Statement(SETTINGS), of_transaction=[time_limits()])
     try:
         [result] = run_groups(connection, [[*statements.begin, _DATABASE.statement()]])
         [row] = result.answer().rows

@@ -6,7 +6,7 @@ import pytest
 
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.database.limits import limits
+from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.session.script import SETTINGS
 from tests.fix_db import Make, every_major
 
@@ -40,7 +40,7 @@ def test_the_smaller_limit_counts(
 ) -> None:
     options = "%20".join(f"-c%20{name}%3D{theirs}" for name in CHECKED)
     with connect(f"{make_database('platform', each_major).url}?options={options}") as connection:
-        apply(connection, limits(statement_timeout=1000, lock_timeout=500))
+        apply(connection, time_limits(statement_timeout=1000, lock_timeout=500))
         assert settings(connection, *CHECKED) == expected
 
 
@@ -61,14 +61,14 @@ def test_a_limit_that_the_server_does_not_have_is_left_out(
     make_database: Make, each_major: int
 ) -> None:
     with connect(make_database("platform", each_major).url) as connection:
-        apply(connection, limits(transaction_timeout=8000))
+        apply(connection, time_limits(transaction_timeout=8000))
         assert settings(connection, *ALSO) == ["3", "2s", "8s" if each_major >= 17 else None]
 
 
 def test_no_limit_outlives_the_transaction(platform_url: str, pooled: Callable[..., str]) -> None:
     with connect(pooled(platform_url)) as connection:
         before = settings(connection, *CHECKED, *ALSO)
-        apply(connection, limits(statement_timeout=1000))
+        apply(connection, time_limits(statement_timeout=1000))
         assert settings(connection, *CHECKED) != before[:3]
         connection.rollback()
         assert settings(connection, *CHECKED, *ALSO) == before

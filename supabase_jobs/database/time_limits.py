@@ -10,10 +10,10 @@ from supabase_jobs.database.sql_files import sql_file
 ABANDONED_MS = 8_000
 CHECK_CLIENT_MS = 2_000
 
-_LIMITS = sql_file(Path(__file__).with_name("limits.sql"))
+_LIMITS = sql_file(Path(__file__).with_name("time_limits.sql"))
 
 
-def limits(**milliseconds: int) -> Statement:
+def time_limits(**milliseconds: int) -> Statement:
     """The statement that limits the open transaction, by the names of PostgreSQL's settings.
 
     It also ends the transaction of a client that no longer answers. Nothing outlives the

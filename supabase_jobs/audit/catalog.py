@@ -175,6 +175,7 @@ class Relation(Named):
     view reads, and `calls`: it calls a function that may read what its caller cannot.
 
     `partitions` are the schemas and names of all partitions, also of those of partitions.
+    `triggers` are the functions of all triggers, `insert_triggers` those that run for new rows.
     `statement_triggers`: some trigger runs once for each statement, also if a policy leaves it no
     row.
     """
@@ -196,6 +197,7 @@ class Relation(Named):
     constraints: tuple[Constraint, ...]
     policies: tuple[Policy, ...]
     bounds: tuple[str, ...] = field(default=())
+    insert_triggers: tuple[int, ...] = ()
     statement_triggers: bool = False
     partitions: frozenset[tuple[str, str]] = frozenset()
     calls: bool = False
@@ -231,7 +233,7 @@ class Relation(Named):
         """Take the privileges and triggers of a relation, in the trial of a change: rows keep
         referring to it.
         """
-        for name in ("granted", "columns", "triggers", "statement_triggers"):
+        for name in ("granted", "columns", "triggers", "insert_triggers", "statement_triggers"):
             object.__setattr__(self, name, getattr(other, name))
         self.__dict__.pop("by_name", None)
 
@@ -437,6 +439,7 @@ def _relations(
             key,
             granted,
             triggers,
+            insert_triggers,
             statement_triggers,
             reads,
             calls,
@@ -454,6 +457,7 @@ def _relations(
             partition_key=key,
             granted=frozenset(granted),
             triggers=tuple(triggers),
+            insert_triggers=tuple(insert_triggers),
             reads=tuple(reads),
             columns=tuple(_column(c) for c in columns.get(oid, ())),
             constraints=tuple(Constraint(*map(_frozen, c[1:])) for c in constraints.get(oid, ())),

@@ -42,6 +42,11 @@ where i.inhrelid = c.oid and c.relispartition) as partition_of,
     from pg_trigger as t
     where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D'
   ) as triggers,
+  array(
+    select t.tgfoid::bigint
+    from pg_trigger as t
+    where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D' and (t.tgtype & 4) <> 0
+  ) as insert_triggers,
   (
     select count(*) > 0
     from pg_trigger as t

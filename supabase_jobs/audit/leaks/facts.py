@@ -29,7 +29,7 @@ from supabase_jobs.audit.policies import captured_names, expressions, refusals
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.tested import untested
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
     DELETE,
@@ -64,8 +64,6 @@ from supabase_jobs.outcomes import CLOSED, DENIED, ROWS
 from supabase_jobs.session.action import Call, Constant
 
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
-# how a body refuses a request
-_REFUSAL = re.compile(r"\braise\s+(exception|sqlstate|')", re.IGNORECASE)
 # the roles of requests that anyone can make
 API_USERS = ("anon", "authenticated")
 
@@ -142,7 +140,9 @@ class Table(Named):
     `overruled` are the API roles that one policy lets read every row, although another one selects
     rows by their columns. `managed` are columns with a state or a constant at first which functions
     set with the rights of their owner, `acted_on` those by whose value triggers change other
-    tables. `guarded` are the functions for users that add rows after checks of their own.
+    tables. `frozen` are those that a trigger guards in changed rows only, `computed` those that one
+    sets in new rows if they do not have a value of their own, `loose` those that one guards unless
+    they are null. `guarded` are the functions for users that add rows after checks of their own.
     `confidential` are columns whose name or comment says that not everybody may read them who reads
     the row, or functions of the project, which show them on a condition, or demand their value.
     `personal` are columns of persons to whom a policy shows the row, beside one that shows it to
@@ -188,6 +188,9 @@ class Table(Named):
     overruled: Collection[str]
     managed: Collection[str]
     acted_on: Collection[str]
+    frozen: Collection[str]
+    computed: Collection[str]
+    loose: Collection[str]
     guarded: Collection[str]
     confidential: Collection[str]
     personal: Collection[str]
@@ -924,6 +927,9 @@ class _Reader:
             ],
             managed=[name for name in stateful if (relation.oid, name) in self._managed],
             acted_on=[name for name in stateful if (relation.oid, name) in usage.acted_on],
+            frozen=[name for _, name in keys if (relation.oid, name) in usage.frozen],
+            computed=[name for _, name in keys if (relation.oid, name) in usage.computed],
+            loose=[name for _, name in keys if (relation.oid, name) in usage.loose],
             guarded=[f.signature for f in self._guarding(relation)],
             untested={role: untested(relation, role, owners) for role in API_USERS},
             read_by_triggers=self._read_by_triggers(relation),
@@ -965,7 +971,7 @@ class _Reader:
         for function in self._catalog.functions:
             if relation.oid in self._plan.usage.adds.get(function.oid, ()):
                 is_for_users = function.definer and not {*API_USERS}.isdisjoint(function.callers)
-                refuses = _REFUSAL.search(function.body) is not None
+                refuses = REFUSAL.search(function.body) is not None
                 if is_for_users and refuses and function.result != "trigger":
                     yield function
 

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from supabase_jobs.audit.callers import MEMBER, OWNER, STRANGER
+from supabase_jobs.audit.callers import ANON, CLAIM, MEMBER, NEWCOMER, OWNER, SERVICE, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import (
     Kind,
@@ -40,6 +40,7 @@ from supabase_jobs.audit.leaks.leak import (
 )
 from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.leaks.untested_column import sets_refused
+from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
     DECIDE,
@@ -108,10 +109,12 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             continue
         yield from _of_decided(facts, table)
         yield from _of_own_decisions(facts, table)
+        yield from _of_loose_guards(facts, table)
         if not table.is_membership:
             for tried in facts.of_table(label):
                 if changes_own(tried) and not tried.is_state:
                     yield from _of_column(facts, tried)
+            yield from _of_later_guards(facts, table)
             yield from _of_new_rows(facts, table)
             yield from _of_given_rows(facts, table)
 
@@ -132,6 +135,21 @@ def _of_decided(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
         else:
             message = f"{who(one.actor)} choose {{}} of new rows in {table.label}. May they?"
             yield question(KIND, one, table.label, one.column, message)
+
+
+def _of_loose_guards(facts: Facts, table: Table) -> Iterator[Question]:
+    """The columns of one's own row that a trigger guards by <>, which is null as long as the column
+    is.
+    """
+    for one in facts.of_table(table.label):
+        is_change = one.action == UPDATE and one.whose == OWN and one.reached and not one.failed
+        is_user = one.actor.kind in (NEWCOMER, STRANGER, MEMBER)
+        if is_change and is_user and one.column in table.loose and not one.name:
+            message = (
+                f"{who_writes(one)} change {{}} of their own rows in {table.label}, which a trigger"
+                " compares by <>: as long as it is null, nothing is refused. Is that intended?"
+            )
+            yield question(KIND, one, f"{table.label}:{UPDATE}", one.column, message)
 
 
 def _of_own_decisions(facts: Facts, table: Table) -> Iterator[Question]:
@@ -160,6 +178,74 @@ def _of_given_rows(facts: Facts, table: Table) -> Iterator[Question]:
             yield question(KIND, one, table.label, one.column, message)
 
 
+def _of_later_guards(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
+    """The columns of a new row that something else of the project decides about: a trigger that
+    guards them in changed rows, one that sets them unless the writer does, or a policy that shows
+    rows by their value, which only others change.
+    """
+    seen = set[str]()
+    for one in facts.of_table(table.label):
+        is_chosen = one.name == CHOOSE and one.reached and not one.failed
+        is_user = one.actor.kind in (ANON, STRANGER, CLAIM)
+        if not is_chosen or not is_user or one.is_state or one.column in seen:
+            continue
+        writer = _writer(one)
+        is_frozen = one.column in table.frozen and _is_refused_later(facts, one)
+        is_shown = one.value in _shown_by(facts, one)
+        by_others = (is_frozen or is_shown) and _is_set_by_others(facts, one)
+        if is_frozen or one.column in table.computed or (is_shown and by_others):
+            seen.add(one.column)
+            if is_frozen and by_others:
+                message = (
+                    f"{writer} choose {one.column} of a new row, which a trigger guards in changed"
+                    f" rows: INSERT into {table.name}.{one.column}"
+                )
+                yield shown(KIND, Severity.WARNING, one, message)
+                continue
+            message = f"{writer} choose {{}} of new rows in {table.label}, about which the project"
+            message += " decides in another place. May they?"
+            yield question(KIND, one, table.label, one.column, message)
+
+
+def _writer(one: Tried) -> str:
+    """The writer of a new row as the subject of a sentence."""
+    is_any = one.actor.role != "anon" and one.actor.kind != CLAIM
+    return any_user(one) if is_any else who(one.actor)
+
+
+def _is_refused_later(facts: Facts, insert: Tried) -> bool:
+    """Whether the writer of a new row cannot give the column of an existing one a value."""
+    updates = [
+        t
+        for t in facts.of_actor(insert.table.label, insert.actor)
+        if t.action == UPDATE and t.whose == OWN and t.column == insert.column and not t.name
+    ]
+    return bool(updates) and not any(t.reached for t in updates)
+
+
+def _is_set_by_others(facts: Facts, insert: Tried) -> bool:
+    """Whether somebody changes the column, and not the writer of a new row."""
+    changing = {
+        t.actor
+        for t in facts.of_table(insert.table.label)
+        if t.action == UPDATE and t.column == insert.column and t.reached and not t.failed
+        if t.actor.kind != SERVICE
+    }
+    return bool(changing) and not any(a.kind == insert.actor.kind for a in changing)
+
+
+def _shown_by(facts: Facts, insert: Tried) -> set[str]:
+    """The values of the column by which rows of others are shown that are hidden otherwise."""
+    actors = {t.actor for t in facts.of_table(insert.table.label) if t.actor.is_outsider}
+    pairs = [pair for a in actors for pair in facts.told_apart(a, insert.table.label, SELECT)]
+    found = set[str]()
+    for _, shown_ in pairs:
+        _, _, state = shown_.object.removesuffix(")").partition(" (")
+        columns = columns_of_state(state)
+        found |= {c.value for c in columns if not c.table and c.name == insert.column}
+    return found | ({"t"} if "true" in found else set())
+
+
 def _is_public(facts: Facts, table: Table) -> bool:
     """Whether everybody reads a row, so that a number in it, such as a rating, counts."""
     return any(
@@ -174,7 +260,7 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
     Who may not change a column later is not meant to choose it either.
     """
     tried = facts.of_table(table.label)
-    changed = {t.column for t in tried if changes_own(t)}
+    changed = {(t.actor.role, t.column) for t in tried if changes_own(t)}
     asked = set(table.started) if _is_public(facts, table) else set()
     seen = set[str]()
     for one in tried:
@@ -186,8 +272,8 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
             yield question(KIND, one, table.label, one.column, message)
         if not is_chosen or one.column in seen or one.actor.kind != STRANGER:
             continue
-        message = f"{any_user(one)} choose {{}} of new rows in {table.label}. May they?"
-        if one.column in changed:
+        message = f"{_writer(one)} choose {{}} of new rows in {table.label}. May they?"
+        if (one.actor.role, one.column) in changed:
             if one.column in asked:
                 seen.add(one.column)
                 yield question(KIND, one, table.label, one.column, message)
@@ -200,10 +286,12 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
                 yield question(KIND, one, table.label, one.column, message)
             continue
         seen.add(one.column)
-        if meaning is not _Meaning.STATE and _is_kept(facts, table, one):
+        of_price = meaning is _Meaning.AMOUNT and _refers_to_price(facts, one)
+        if of_price or (meaning is not _Meaning.STATE and _is_kept(facts, table, one)):
+            why = "the row refers to a price" if of_price else "they cannot change it"
             message = (
-                f"{any_user(one)} choose {one.column} of a new row, although they cannot"
-                f" change it: INSERT into {table.name}.{one.column}"
+                f"{_writer(one)} choose {one.column} of a new row, although {why}: INSERT into"
+                f" {table.name}.{one.column}"
             )
             yield shown(KIND, Severity.WARNING, one, message)
         else:
@@ -228,6 +316,8 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
     if meaning is None:
         yield from _of_managed(facts, tried)
         return
+    if _is_of_guests(facts, tried):
+        return  # who receives them decides about them
     if table.per_user and words.verification_columns.matches(tried.column):
         return  # of a profile, it is a privilege
     if meaning is _Meaning.STATE and _is_limited(facts, tried):
@@ -267,6 +357,18 @@ def _is_set_at_first(facts: Facts, update: Tried) -> bool:
         if t.name == CHOOSE and t.actor is update.actor and t.column == update.column
     ]
     return bool(chosen) and all(t.outcome == HIDDEN for t in chosen)
+
+
+def _is_of_guests(facts: Facts, update: Tried) -> bool:
+    """Whether guests add the rows, which name no user, and cannot change the column: orders at a
+    table, photos of a party.
+    """
+    table = update.table
+    if table.users or update.actor.role == "anon":
+        return False
+    of_guests = [t for t in facts.of_table(table.label) if t.actor.role == "anon" and t.reached]
+    changes = [t for t in of_guests if t.action == UPDATE and t.column == update.column]
+    return any(t.action == INSERT for t in of_guests) and not changes
 
 
 def _of_set_column(tried: Tried) -> ShownLeak | Question:

@@ -50,8 +50,11 @@ def _parents(facts: Facts, tried: Tried) -> list[str]:
 
 
 def _is_of_own(tried: Tried) -> bool:
-    """Whether an outsider adds a row of its own, or changes the parent of one."""
-    if not tried.reached or not tried.actor.is_outsider or tried.is_state:
+    """Whether an outsider adds a row of its own, or changes the parent of one; one with a role by
+    the JWT has it in the own group.
+    """
+    is_outside = tried.actor.is_outsider or (tried.name == BELOW and bool(tried.actor.claim))
+    if not tried.reached or not is_outside or tried.is_state:
         return False
     if tried.action == INSERT:
         return tried.name == JOIN or (tried.name == BELOW and not tried.failed)

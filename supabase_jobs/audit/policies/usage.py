@@ -39,6 +39,12 @@ _CALLER = re.compile(
 # the conditions of a body in PL/pgSQL, and the columns of the new row in them
 _CONDITION = re.compile(r"\bif\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
 _NEW = re.compile(r"\bnew\.(\w+)", re.IGNORECASE)
+_OLD = re.compile(r"\bold\.(\w+)", re.IGNORECASE)
+_UNEQUAL = re.compile(r"\bnew\.(\w+)\s*(?:<>|!=)\s*old\.\1\b", re.IGNORECASE)
+# how a body refuses a row, sets a column of the new one, and takes it if it is not null
+REFUSAL = re.compile(r"\braise\s+(exception|sqlstate|')", re.IGNORECASE)
+_SET = re.compile(r"(?:;|\bthen|\belse|\bbegin)\s*new\.(\w+)\s*:?=", re.IGNORECASE)
+_COALESCED = re.compile(r"\bcoalesce\s*\(\s*new\.\w+", re.IGNORECASE)
 # types of columns that may hold a user's id where no policy and no foreign key shows it
 _USER_TYPES = ("uuid", "text", "varchar")
 # the operators of comparisons that order values
@@ -106,6 +112,9 @@ class Usage:
     inserted: dict[ColumnKey, list[str]] = field(default_factory=dict)
     ascending: set[ColumnKey] = field(default_factory=set)
     acted_on: dict[ColumnKey, list[str]] = field(default_factory=dict)
+    frozen: set[ColumnKey] = field(default_factory=set)
+    computed: set[ColumnKey] = field(default_factory=set)
+    loose: set[ColumnKey] = field(default_factory=set)
     reads: dict[int, set[int]] = field(default_factory=dict)
     function_reads: dict[int, set[int]] = field(default_factory=dict)
     arguments: dict[tuple[int, str], list[ColumnKey]] = field(default_factory=dict)
@@ -326,6 +335,7 @@ class _Reader:
         self._note_passed_on()
         for relation in self._catalog.tables:
             self._note_triggers(relation)
+            self._note_frozen(relation)
         self._note_passed()
         self._usage.reads = _closed(direct)
         self._note_flags()
@@ -458,6 +468,27 @@ class _Reader:
                     if column in relation.by_name:
                         known = self._usage.acted_on.setdefault((relation.oid, column), [])
                         _extend(known, [function.signature])
+
+    def _note_frozen(self, relation: Relation) -> None:
+        """Note the columns that a trigger compares with the old row and refuses, and none reads in
+        new rows; and those that one sets in new rows if a condition about them says so.
+        """
+        functions = [f for f in self._catalog.functions if f.oid in relation.triggers]
+        inserting = [f for f in functions if f.oid in relation.insert_triggers]
+        tested = {name for f in inserting for name in _NEW.findall(f.body)}
+        for function in functions:
+            if function in inserting or not REFUSAL.search(function.body):
+                continue
+            unequal = {*_UNEQUAL.findall(function.body)} & {*relation.by_name}
+            loose = {name for name in unequal if not relation.by_name[name].not_null}
+            self._usage.loose |= {(relation.oid, name) for name in loose}
+            compared = {*_NEW.findall(function.body)} & {*_OLD.findall(function.body)} - tested
+            self._usage.frozen |= {(relation.oid, name) for name in compared & {*relation.by_name}}
+        for function in inserting:
+            conditions = " ".join(_CONDITION.findall(function.body))
+            conditions += " ".join(_COALESCED.findall(function.body))
+            set_ = {*_SET.findall(function.body)} & {*_NEW.findall(conditions)}
+            self._usage.computed |= {(relation.oid, name) for name in set_ & {*relation.by_name}}
 
     def _note_flags(self) -> None:
         """Note the values of user_metadata that are conditions by themselves: flags."""

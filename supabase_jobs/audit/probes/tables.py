@@ -731,10 +731,17 @@ class Probes:
         one's choice, a parent of another, or another person.
         """
         done: set[tuple[int, int]] = set()
-        for attempt in [a for a in self.attempts if a.action == INSERT and a.reached]:
+        inserts = [a for a in self.attempts if a.action == INSERT and a.reached]
+        by_users = {a.relation.oid for a in inserts if a.caller.kind == STRANGER}
+        for attempt in inserts:
             caller, relation = attempt.caller, attempt.relation
             is_own = attempt.whose == OWN and attempt.name in ("", OPEN)
-            is_own &= caller.kind == STRANGER and (attempt.name == "" or attempt.error is None)
+            # where a role of the JWT is needed, who has the first one that is enough
+            is_user = caller.kind == STRANGER
+            if caller.claim and relation.oid not in by_users:
+                by_users.add(relation.oid)
+                is_user = True
+            is_own &= is_user and (attempt.name == "" or attempt.error is None)
             is_guest = caller.kind == ANON and attempt.name == ""  # such as of a public form
             key = id(caller), relation.oid
             if not (is_own or is_guest) or attempt.is_state or relation.is_storage or key in done:
@@ -754,6 +761,7 @@ class Probes:
                 yield from self._with_another(caller, attempt.row, copy, column)
         yield from self._own_rows_of_newcomers()
         yield from self._promoted()
+        yield from self._invited()
 
     def _decided(self) -> Iterator[Attempt]:
         """New rows of one's own that start in a state that others decide about: with another value
@@ -966,6 +974,29 @@ class Probes:
                 for state in ({}, *invited):
                     yield self._varied(caller, row, {**copy, **state}, column, strongest, ADD)
 
+    def _invited(self) -> Iterator[Attempt]:
+        """An invitation with the most powerful role of a group, by members without it who may add
+        one: a row with the labels of the role of a membership.
+        """
+        done: set[tuple[int, int]] = set()
+        for attempt in [a for a in self.attempts if a.action == INSERT and a.reached]:
+            caller, relation, user = attempt.caller, attempt.relation, attempt.caller.user
+            key = id(caller), relation.oid
+            if caller.kind != MEMBER or user is None or user.membership is None or user.in_both:
+                continue
+            strongest = user.membership.roles[:1]
+            is_plain = attempt.name in ("", JOIN) and attempt.error is None
+            is_plain &= not attempt.is_state
+            if not is_plain or self._is_membership(relation) or key in done or not strongest:
+                continue
+            done.add(key)
+            for column in self._writable(relation, caller.role, INSERT):
+                limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
+                labels = limits.allowed or column.labels
+                if {*labels} == {*user.membership.roles} and user.role != strongest[0]:
+                    copy = {**self._copy(attempt.row), **self._kept(attempt)}
+                    yield self._varied(caller, attempt.row, copy, column, strongest[0], ADD)
+
     def _person(self, membership: Membership) -> dict[str, str | None]:
         """The column of a membership that names its user, with the owner of the other tenant."""
         stranger = self._world.b.owner
@@ -1014,6 +1045,7 @@ class Probes:
             return
         limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
         is_state = column.typtype == "e" or limits.allowed or key in self._plan.usage.literals
+        is_state = is_state or key in self._plan.usage.frozen
         number = column.base in ("int2", "int4", "int8", "numeric", "float4", "float8")
         is_time = column.base in values.TIMES and not column.not_null
         if not (is_state or number or is_time or column.base == "bool"):

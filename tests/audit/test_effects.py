@@ -1,7 +1,12 @@
 """Effects of calls: rows of others that are changed, deleted or added in another's name."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
+from supabase_jobs.audit.probes.effects import Watch
+from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.connection import Connection
 from tests.audit.conftest import run_audit
 
@@ -98,3 +103,24 @@ def test_effects_on_rows_of_others(project: Connection) -> None:
     }
     # the policies let users add the rows, too, that functions add after checks
     assert found == {*LEAKS, "question group-write:functions"}
+
+
+def test_what_the_tables_let_a_caller_change_is_no_effect() -> None:
+    row = cast(Row, SimpleNamespace(relation=SimpleNamespace(oid=1)))
+    before = '["(0,1)", {"title": "a", "state": "new"}]'
+    versions = (
+        before,
+        '["(0,2)", {"title": "a", "state": "new"}]',  # written again as it was
+        '["(0,2)", {"title": "b", "state": "new"}]',
+        '["(0,2)", {"title": "a", "state": "old"}]',
+        None,
+    )
+    shown = {}
+    for name, permitted in (("some", {id(row): {"title"}}), ("none", {})):
+        watch = Watch([row], permitted=permitted)
+        effects = [watch.effects({(id(row), ""): before}, {(id(row), ""): v}) for v in versions]
+        shown[name] = [bool(one.changed) for one in effects]
+    assert shown == {
+        "some": [False, False, False, True, True],
+        "none": [False, True, True, True, True],
+    }

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.callers import FORMER
 from supabase_jobs.audit.leaks.answers import question, saying
 from supabase_jobs.audit.leaks.calls import asked, leak
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -19,8 +20,9 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each function, one question about the helpers of policies, and one about the
     numbers of all rows. A member may know those of its group.
     """
+    calls = [called for called in asked(facts) if not _is_of_own(called)]
     changing = {called.function for called in facts.calls if called.changed or called.opened}
-    for called in saying(asked(facts), "existing"):
+    for called in saying(calls, "existing"):
         if not called.actor.is_outsider or called.function in changing:
             continue
         if called.is_helper:
@@ -28,6 +30,14 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
         else:
             effect = "find out by an id whether others have rows, or how many"
             yield leak(KIND, Severity.WARNING, called, effect, called.existing)
-    for called in saying(asked(facts), "counted"):
+    for called in saying(calls, "counted"):
         if called.actor.is_outsider:
             yield question(KIND, called, "read a number about all rows by")
+
+
+def _is_of_own(called: Called) -> bool:
+    """Whether a call of a former member has arguments, and none of them names a row of others: it
+    is about the caller, who may call it like anybody else. A header names a row.
+    """
+    is_former = called.actor.kind == FORMER and called.actor.role != "anon"
+    return is_former and not (called.names_others or called.is_general)

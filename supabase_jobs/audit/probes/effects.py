@@ -125,10 +125,11 @@ class Watch:
 
     def _is_permitted(self, row: Row, before: str | None, after: str | None) -> bool:
         """Whether the tables let the caller change all that differs between two versions of a row,
-        besides what a trigger sets.
+        besides what a trigger sets; anything at all, if nothing differs.
         """
+        permitted = set(self.permitted.get(id(row), ()))
         changed = _changed(before, after, self.restored.get(row.relation.oid, ()))
-        return bool(changed) and changed.keys() <= set(self.permitted.get(id(row), ()))
+        return after is not None and bool(permitted) and changed.keys() <= permitted
 
 
 def all_of(watches: Iterable[Watch]) -> Watch:

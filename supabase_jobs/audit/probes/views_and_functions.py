@@ -683,11 +683,19 @@ def _table_of(caller: Persona) -> int | None:
 
 
 def _updated(attempts: Iterable[Attempt]) -> dict[tuple[int, int], set[str]]:
-    """Caller and row → the columns that the tables let the caller update."""
+    """Caller and row → the columns that the tables let the caller update. Of a row in another
+    state, one column is tried: what is updated of other rows of the group stands for the rest.
+    """
+    updates = [attempt for attempt in attempts if attempt.action == UPDATE and attempt.reached]
+    alike: dict[tuple[int, int, str], set[str]] = {}
+    for attempt in updates:
+        key = id(attempt.caller), attempt.relation.oid, attempt.whose
+        alike.setdefault(key, set()).add(attempt.column)
     found: dict[tuple[int, int], set[str]] = {}
-    for attempt in attempts:
-        if attempt.action == UPDATE and attempt.reached:
-            found.setdefault((id(attempt.caller), id(attempt.row)), set()).add(attempt.column)
+    for attempt in updates:
+        key = id(attempt.caller), attempt.relation.oid, attempt.whose
+        columns = alike[key] if attempt.is_state else {attempt.column}
+        found.setdefault((id(attempt.caller), id(attempt.row)), set()).update(columns)
     return found
 
 

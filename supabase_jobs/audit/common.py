@@ -76,6 +76,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         write_words=own.write_words,
         proofs=own.proofs,
         masked=own.masked,
+        absent=own.absent,
     )
     for source, found in known:
         add(merged, catalog, found, source)

@@ -1,11 +1,12 @@
 """What policies and functions reveal about columns, without a database."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from supabase_jobs.audit import words
-from supabase_jobs.audit.catalog import Catalog
+from supabase_jobs.audit.catalog import Catalog, Constraint
 from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.policies.usage import StateColumn, Usage, columns_of_state
 from tests.audit.catalogs import (
@@ -308,3 +309,112 @@ def test_usage_of_another_database_is_added_by_name() -> None:
     assert found.nulls == set()
     assert found.literals == {}
     assert found.reads == {1: {1}}
+
+
+def of_trigger(body: str, *, on_insert: bool = False, definer: bool = False) -> Usage:
+    """What a trigger of public.notes reveals about it."""
+    run = replace(function("guard", body, language="plpgsql"), definer=definer)
+    columns = (column("state"), column("grade", not_null=False), "owner")
+    guarded = replace(
+        table("notes", *columns), triggers=(100,), insert_triggers=(100,) if on_insert else ()
+    )
+    return read(catalog(guarded, table("locks", "id", oid=2), functions=[run]))
+
+
+_RAISES = "raise exception 'no'; end if; return new; end"
+
+
+@pytest.mark.parametrize(
+    ("condition", "frozen", "loose"),
+    [
+        ("new.state is distinct from old.state", {"state"}, set()),
+        ("new.state <> old.state or new.grade != old.grade", {"state", "grade"}, {"grade"}),
+        ("new.state = 'done'", set(), set()),
+    ],
+)
+def test_trigger_guards_changed_rows(condition: str, frozen: set[str], loose: set[str]) -> None:
+    found = of_trigger(f"begin if {condition} then {_RAISES}")
+    assert found.frozen == {(1, name) for name in frozen}
+    assert found.loose == {(1, name) for name in loose}
+    assert of_trigger(f"begin if {condition} then {_RAISES}", on_insert=True).frozen == set()
+    assert of_trigger(f"begin if {condition} then new.owner := 'x'; end if; end").frozen == set()
+
+
+@pytest.mark.parametrize(
+    ("body", "computed"),
+    [
+        ("if new.grade is null then new.grade := 'a'; end if;", {"grade"}),
+        ("new.grade := coalesce(new.grade, 'a');", {"grade"}),
+        ("new.grade := 'a';", set()),
+        ("if new.grade = 'a' then new.state := 'b'; end if;", set()),
+    ],
+)
+def test_trigger_computes_what_the_writer_does_not_send(body: str, computed: set[str]) -> None:
+    found = of_trigger(f"begin {body} return new; end", on_insert=True)
+    assert found.computed == {(1, name) for name in computed}
+    assert of_trigger(f"begin {body} return new; end").computed == set()
+
+
+@pytest.mark.parametrize(
+    ("condition", "absent"),
+    [
+        ("exists (select from locks where locks.id = new.owner)", {2}),
+        ("(select true from locks where locks.id = new.owner)", {2}),
+        ("not exists (select from locks where locks.id = new.owner)", set()),
+        ("new.state = 'done'", set()),
+    ],
+)
+def test_trigger_looks_for_rows_that_refuse(condition: str, absent: set[int]) -> None:
+    assert of_trigger(f"begin if {condition} then {_RAISES}").absent.get(1, set()) == absent
+    assert not of_trigger(f"begin if {condition} then {_RAISES}", definer=True).absent.get(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "absent"),
+    [
+        ("not exists (select from locks where locks.id = notes.owner)", {2}),
+        ("not (owner in (select id from locks))", {2}),
+        ("exists (select from locks where locks.id = notes.owner)", set()),
+    ],
+)
+def test_policy_looks_for_rows_that_refuse(text: str, absent: set[int]) -> None:
+    notes = table("notes", "owner", policies=[policy(text)])
+    assert read(catalog(notes, table("locks", "id", oid=2))).absent.get(1, set()) == absent
+
+
+def test_function_demands_a_proof_besides_the_key() -> None:
+    key = Constraint(
+        name="locks_pkey",
+        kind="p",
+        columns=("id",),
+        target=None,
+        target_name=None,
+        target_columns=(),
+        definition=None,
+        deferrable=False,
+    )
+    text = replace(column("pin"), category="S")
+    locks = table("locks", "id", text, replace(column("row", "int4"), category="N"))
+    locks = replace(locks, constraints=(key,))
+    asks = "select true from locks where locks.id = $1 and locks.pin = $2 and locks.row = $3"
+    found = read(catalog(locks, functions=[function("opens", asks, arguments=("a", "b", "c"))]))
+    assert found.proofs == {(1, "pin")}
+    asks = "select true from locks where locks.pin = $1"
+    found = read(catalog(locks, functions=[function("finds", asks, arguments=("a",))]))
+    assert found.proofs == set()
+
+
+@pytest.mark.parametrize(
+    ("shown", "masked"),
+    [
+        ("case when n.state = 'open' then n.owner end", {"owner"}),
+        ("case when n.state = 'open' then null else n.owner end", {"owner"}),
+        ("case when n.owner is null then 'nobody' else n.owner end", set()),
+        ("case when n.state = 'open' then n.owner else n.state end", set()),
+        ("n.owner, case when n.state = 'open' then n.owner end", set()),
+    ],
+)
+def test_function_shows_a_column_on_a_condition(shown: str, masked: set[str]) -> None:
+    body = f"select {shown} from notes as n"
+    found = read(catalog(table("notes", "owner", "state"), functions=[function("list", body)]))
+    assert found.masked == {(1, name) for name in masked}

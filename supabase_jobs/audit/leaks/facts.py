@@ -146,12 +146,14 @@ class Table(Named):
     `confidential` are columns whose name or comment says that not everybody may read them who reads
     the row, or functions of the project, which show them on a condition, or demand their value.
     `personal` are columns of persons to whom a policy shows the row, beside one that shows it to
-    others. `is_unconditional`: a policy lets anon insert every row. `selecting` maps the API roles
-    to their permissive policies for SELECT. A request that lacks what `without_value` are compared
-    with matches null in them. `untested` maps the API roles to the columns that a policy tests in
-    their new rows only, as in policies/tested.py; `read_by_triggers` are those that the table's own
-    triggers name, `binding` those that policies for writes of other tables name which read this
-    one. `listed` maps the privileges of each GRANT that names columns to these.
+    others. `absent` are the tables in which policies or triggers look, with the rights of the
+    caller, for a row that refuses. `is_unconditional`: a policy lets anon insert every row.
+    `selecting` maps the API roles to their permissive policies for SELECT. A request that lacks
+    what `without_value` are compared with matches null in them. `untested` maps the API roles to
+    the columns that a policy tests in their new rows only, as in policies/tested.py;
+    `read_by_triggers` are those that the table's own triggers name, `binding` those that policies
+    for writes of other tables name which read this one. `listed` maps the privileges of each GRANT
+    that names columns to these.
     """
 
     schema: str
@@ -194,6 +196,7 @@ class Table(Named):
     guarded: Collection[str]
     confidential: Collection[str]
     personal: Collection[str]
+    absent: Sequence[str]
     is_unconditional: bool
     selecting: Mapping[str, Sequence[str]]
     without_value: Collection[str]
@@ -937,6 +940,9 @@ class _Reader:
             listed=_listed(relation),
             is_unconditional=bool(_open_to(relation, "anon", INSERT)),
             personal=_personal(relation),
+            absent=[
+                catalog.by_oid[oid].label for oid in sorted(usage.absent.get(relation.oid, ()))
+            ],
             confidential=[
                 c.name
                 for c in relation.columns

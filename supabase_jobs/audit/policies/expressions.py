@@ -563,6 +563,16 @@ def references(tree: Any) -> Iterator[Reference]:
             yield named
 
 
+def denying(tree: Any) -> set[str]:
+    """The tables of queries whose rows an expression demands to be absent: NOT EXISTS, NOT IN."""
+    found = set[str]()
+    for negation in nodes(tree, "BoolExpr"):
+        argument = negation["args"][0] if negation["boolop"] == "NOT_EXPR" else {}
+        if "SubLink" in argument:
+            found |= tables(argument["SubLink"]["subselect"])
+    return found
+
+
 def selected(tree: Any) -> Selected | None:
     """The column that a SELECT of only one reads from a table, directly or in a subquery."""
     select = tree.get("SelectStmt", {})

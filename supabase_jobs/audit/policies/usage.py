@@ -41,6 +41,11 @@ _CONDITION = re.compile(r"\bif\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
 _NEW = re.compile(r"\bnew\.(\w+)", re.IGNORECASE)
 _OLD = re.compile(r"\bold\.(\w+)", re.IGNORECASE)
 _UNEQUAL = re.compile(r"\bnew\.(\w+)\s*(?:<>|!=)\s*old\.\1\b", re.IGNORECASE)
+# a condition that raises an error if it holds, and one that holds if there is no row
+_RAISING = re.compile(
+    r"\bif\b((?:(?!\bif\b|\bthen\b).)*)\bthen\s+raise\b", re.IGNORECASE | re.DOTALL
+)
+_ABSENT = re.compile(r"\bnot\b|\bis\s+null\b|<>|!=", re.IGNORECASE)
 # how a body refuses a row, sets a column of the new one, and takes it if it is not null
 REFUSAL = re.compile(r"\braise\s+(exception|sqlstate|')", re.IGNORECASE)
 _SET = re.compile(r"(?:;|\bthen|\belse|\bbegin)\s*new\.(\w+)\s*:?=", re.IGNORECASE)
@@ -88,6 +93,8 @@ class Usage:
     `proofs` are the columns whose value the caller of a function has to know, besides the key of
     the row, such as the PIN of a person; `masked` those that a function shows on a condition only,
     and those that refer to a row of which it does so.
+    `absent` maps each relation to the tables in which its policies, or its triggers with the rights
+    of the caller, look for a row that refuses.
     `write_words` maps each relation to the words of its policies for writes, and of the functions
     that these call.
     `without_value` are those that are compared with a value of the request by IS NOT DISTINCT FROM:
@@ -137,6 +144,7 @@ class Usage:
     write_words: dict[int, set[str]] = field(default_factory=dict)
     proofs: set[ColumnKey] = field(default_factory=set)
     masked: set[ColumnKey] = field(default_factory=set)
+    absent: dict[int, set[int]] = field(default_factory=dict)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -357,6 +365,7 @@ class _Reader:
         tree = Trees([expression, *self._applied(expression, relation)])
         compared = list(expressions.comparisons(tree, self._lookup))
         self._note(compared, relation)
+        self._note_absent(relation, expressions.denying(expression))
         called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])
         self._add_functions(tree, called)
         tables = self._tables(tree, set())
@@ -474,6 +483,9 @@ class _Reader:
         new rows; and those that one sets in new rows if a condition about them says so.
         """
         functions = [f for f in self._catalog.functions if f.oid in relation.triggers]
+        for function in functions:
+            if not function.definer:
+                self._note_absent(relation, self._refused_by(function))
         inserting = [f for f in functions if f.oid in relation.insert_triggers]
         tested = {name for f in inserting for name in _NEW.findall(f.body)}
         for function in functions:
@@ -489,6 +501,21 @@ class _Reader:
             conditions += " ".join(_COALESCED.findall(function.body))
             set_ = {*_SET.findall(function.body)} & {*_NEW.findall(conditions)}
             self._usage.computed |= {(relation.oid, name) for name in set_ & {*relation.by_name}}
+
+    def _refused_by(self, function: Function) -> Iterator[str]:
+        """The tables that the conditions of a function read which raise an error if they hold: a
+        row that is not seen does not meet them.
+        """
+        for condition in _RAISING.findall(function.body):
+            tree = expressions.expression_tree(condition)
+            is_absent = _ABSENT.search(condition) is not None
+            yield from () if tree is None or is_absent else expressions.tables(tree)
+
+    def _note_absent(self, relation: Relation, names: Iterable[str]) -> None:
+        """Note the tables with row level security in which a row that refuses is looked for."""
+        found = {self._by_name[name] for name in names if name in self._by_name}
+        known = self._usage.absent.setdefault(relation.oid, set())
+        known |= {one.oid for one in found if one.rls and one is not relation}
 
     def _note_flags(self) -> None:
         """Note the values of user_metadata that are conditions by themselves: flags."""

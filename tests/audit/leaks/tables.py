@@ -104,6 +104,7 @@ _TABLE: Mapping[str, Any] = {
     "guarded": [],
     "confidential": [],
     "personal": [],
+    "absent": [],
     "is_unconditional": False,
     "without_value": [],
     "untested": {},

@@ -132,7 +132,7 @@ def user_object_conflict(
     failure = f"{error.sqlstate} ({public_message(error)})"
     why = f"it failed with {failure}, and {blocking} is a user object"
     texts = tuple(other_values.refusing(connection, error, managed))
-    if isinstance(error, psycopg.errors.ForeignKeyViolation):
+    if whole_table and isinstance(error, psycopg.errors.ForeignKeyViolation):
         fix = f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
         return UserObjectConflict(why=why, fix=fix)
     if of_all_owners and isinstance(error, psycopg.errors.UniqueViolation):

@@ -73,7 +73,7 @@ def run(
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
 
     def attempt(context: Context, texts: other_values.Texts) -> None:
-        changed = other_values.replaced(declared, texts)
+        changed = _replaced(declared, texts)
         _run(impersonation, changed, variables, context, managed, tables)
 
     other_values.until_none_refuses(context, declared.fixture.other_values, attempt)
@@ -95,7 +95,7 @@ def _run(
         return
     left_out = inserted.left_out
     if inserted.texts or left_out:
-        declared = other_values.replaced(declared, inserted.texts)
+        declared = _replaced(declared, inserted.texts)
         declared = replace(declared, fixture=declared.fixture.without(left_out))
         scripts = _Scripts(impersonation, declared)
     context.preambles[AREA] = scripts.preamble(inserted.users)
@@ -110,6 +110,16 @@ def _run(
         return
     _run_all(runner, declared, scripts, context)
     context.findings += runner.columns.findings()
+
+
+def _replaced(declared: Scenarios, texts: other_values.Texts) -> Scenarios:
+    """The declaration with other values, except in documented calls."""
+    changed = other_values.replaced(declared, texts)
+    scenarios = tuple(
+        replace(other, steps=one.steps) if one.documented else other
+        for one, other in zip(declared.scenarios, changed.scenarios, strict=True)
+    )
+    return replace(changed, scenarios=scenarios)
 
 
 def _run_all(

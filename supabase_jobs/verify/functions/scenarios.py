@@ -53,7 +53,7 @@ class Scenario:
     `unchecked_errors`: a user object raised it. `without_fixture`: it runs without the users and
     rows of the fixture, and locks nothing of theirs. It `deletes` rows of a table: if that takes
     long, it is not run on a database in use. `needs` are ids whose rows it counts without naming
-    them.
+    them. `documented`: the project must not refuse a step, and nothing is compared.
     """
 
     subject: str
@@ -64,6 +64,7 @@ class Scenario:
     requires: tuple[str, ...] = ()
     unchecked_errors: tuple[str, ...] = ()
     without_fixture: bool = False
+    documented: bool = False
     deletes: str = ""
     needs: tuple[str, ...] = ()
 
@@ -203,6 +204,7 @@ def _scenario(
         requires=tuple(table.get("requires", ())),
         unchecked_errors=tuple(table.get("unchecked_errors", ())),
         without_fixture=bool(table.get("without_fixture", False)),
+        documented=bool(table.get("documented", False)),
         deletes=table.get("deletes", ""),
         needs=tuple(table.get("needs", ())),
     )

@@ -2,6 +2,7 @@
 -- A member can run SET ROLE, also if it is NOINHERIT. Such roles are service_role, superusers, roles with BYPASSRLS, the
 -- owners of managed tables and of auth.users, authenticator, which can switch to service_role, and for a role that a request can assume the
 -- predefined roles that read or write all data, read or write files, or run programs.
+-- Other logins that read everything are warnings.
 -- Nor can a login other than authenticator act as anon or authenticated, directly or through other roles: without a token,
 -- it writes the claims and headers of any caller into its session.
 with owner as (
@@ -104,4 +105,27 @@ where l.rolcanlogin
     where pg_has_role(l.oid, o.oid, 'member')
   )
   and l.rolname not in ('authenticator', 'postgres', 'dashboard_user', 'pgbouncer', current_user)
+  and l.rolname !~ '^(supabase_|cli_login_|pgsodium_)'
+union all
+select
+  quote_ident(p.rolname),
+  quote_ident(l.rolname),
+  format('%s can log in, and reads or writes jobs, ids of guests, and password hashes and tokens of Auth', l.rolname),
+  case
+    when p.oid = l.oid then format('alter role %I nobypassrls;', l.rolname)
+    else format('revoke %I from %I;', p.rolname, l.rolname)
+  end,
+  'warning',
+  array['member:' || quote_ident(l.rolname)]
+from pg_roles as l
+inner join pg_roles as p
+  on p.oid = l.oid and l.rolbypassrls
+    or p.rolname in (
+      'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'
+    ) and pg_has_role(l.oid, p.oid, 'member')
+where l.rolcanlogin
+  and not l.rolsuper
+  and l.oid not in (select a.oid from api as a)
+  and l.oid not in (select o.oid from owner as o)
+  and l.rolname not in ('postgres', 'dashboard_user', 'pgbouncer', current_user)
   and l.rolname !~ '^(supabase_|cli_login_|pgsodium_)'

@@ -1,6 +1,6 @@
 -- No setting of the server, the database or a role changes who makes a request, or what it may do: request settings have
--- no default, row level security and triggers stay on, transactions may write, and the configuration of PostgREST is not
--- replaced.
+-- no default, row level security and triggers stay on, transactions may write, the log has no values of statements, and the
+-- configuration of PostgREST is not replaced.
 -- A setting of the server is what the session of verify starts with, if no database and no role sets it. The rule never
 -- shows the value of a secret or of a claim.
 with setting as (
@@ -39,7 +39,10 @@ with setting as (
       s.name,
       s.reset_val as value
     from pg_settings as s
-    where s.name in ('row_security', 'session_replication_role', 'default_transaction_read_only')
+    where s.name in (
+        'row_security', 'session_replication_role', 'default_transaction_read_only', 'log_statement',
+        'log_min_duration_statement', 'log_parameter_max_length_on_error'
+      )
       and s.source <> 'client'
     union all
     -- pg_settings does not show settings that no module has defined
@@ -109,6 +112,15 @@ cross join lateral (
     'it sets session_replication_role to replica: triggers do not fire, and foreign keys are not enforced'
   where s.name = 'session_replication_role'
     and lower(s.value) = 'replica'
+  union all
+  -- the parameters of the statements of a request contain its headers and claims
+  select
+    'warning',
+    'the log gets the values of statements, with the ids of guests, which are their passwords'
+  where s.name in ('log_statement', 'pgaudit.log_parameter') and lower(s.value) in ('all', 'mod', 'on', 'true', 'yes', '1')
+    or s.name in ('log_min_duration_statement', 'auto_explain.log_min_duration') and s.value ~ '^0'
+    or s.name in ('log_statement_sample_rate', 'log_transaction_sample_rate') and s.value ~ '^(1|0?[.]\d)'
+    or s.name = 'log_parameter_max_length_on_error' and s.value !~ '^0'
   union all
   select
     -- PostgREST says for each request whether it may write; Auth does not

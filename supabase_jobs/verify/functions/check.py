@@ -228,7 +228,10 @@ def _report(
     scripts: "_Scripts",
     context: Context,
 ) -> None:
-    if isinstance(outcome, LeftOutError):  # the finding about the fixture says why
+    is_left_out = isinstance(outcome, LeftOutError) or (
+        isinstance(outcome, NotRunError) and scenario.documented
+    )
+    if is_left_out and f"{AREA}:fixture" in context.unchecked:  # that finding says why
         return
     if not context.repeated:
         script_of = partial(scripts.of, scenario)

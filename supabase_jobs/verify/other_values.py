@@ -120,6 +120,11 @@ def replaced(declared: T, texts: Texts) -> T:
     return result
 
 
+def of_urls(texts: Texts) -> Texts:
+    """The texts that are URLs, with those that replace them."""
+    return {text: other for text, other in texts.items() if text.startswith(_URL)}
+
+
 def _replaced(value: Any, texts: Texts) -> Any:
     if isinstance(value, str):
         for text, other in texts.items():

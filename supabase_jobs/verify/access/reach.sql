@@ -204,7 +204,7 @@ select
   '',
   '{}',
   '{}',
-  case when c.relkind in ('r', 'p') and c.relrowsecurity then 'policies' else '' end
+  case when c.relkind in ('v', 'm') then '' else 'table' end
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where c.relkind in ('r', 'p', 'v', 'm')

@@ -113,10 +113,10 @@ def _run(
 
 
 def _replaced(declared: Scenarios, texts: other_values.Texts) -> Scenarios:
-    """The declaration with other values, except in documented calls."""
-    changed = other_values.replaced(declared, texts)
+    """The declaration with other values; what is documented gets other URLs only."""
+    changed, urls = other_values.replaced(declared, texts), other_values.of_urls(texts)
     scenarios = tuple(
-        replace(other, steps=one.steps) if one.documented else other
+        other_values.replaced(one, urls) if one.documented else other
         for one, other in zip(declared.scenarios, changed.scenarios, strict=True)
     )
     return replace(changed, scenarios=scenarios)

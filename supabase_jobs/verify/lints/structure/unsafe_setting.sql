@@ -117,10 +117,13 @@ cross join lateral (
   select
     'warning',
     'the log gets the values of statements, with the ids of guests, which are their passwords'
-  where s.name in ('log_statement', 'pgaudit.log_parameter') and lower(s.value) in ('all', 'mod', 'on', 'true', 'yes', '1')
-    or s.name in ('log_min_duration_statement', 'auto_explain.log_min_duration') and s.value ~ '^0'
-    or s.name in ('log_statement_sample_rate', 'log_transaction_sample_rate') and s.value ~ '^(1|0?[.]\d)'
-    or s.name = 'log_parameter_max_length_on_error' and s.value !~ '^0'
+  where s.serves_requests
+    and (
+      s.name in ('log_statement', 'pgaudit.log_parameter') and lower(s.value) in ('all', 'mod', 'on', 'true', 'yes', '1')
+      or s.name in ('log_min_duration_statement', 'auto_explain.log_min_duration') and s.value ~ '^0'
+      or s.name in ('log_statement_sample_rate', 'log_transaction_sample_rate') and s.value ~ '^(1|0?[.]\d)'
+      or s.name = 'log_parameter_max_length_on_error' and s.value !~ '^0'
+    )
   union all
   select
     -- PostgREST says for each request whether it may write; Auth does not

@@ -2,7 +2,7 @@
 -- A member can run SET ROLE, also if it is NOINHERIT. Such roles are service_role, superusers, roles with BYPASSRLS, the
 -- owners of managed tables and of auth.users, authenticator, which can switch to service_role, and for a role that a request can assume the
 -- predefined roles that read or write all data, read or write files, or run programs.
--- Other logins that read everything are warnings.
+-- Other logins with BYPASSRLS, or that write everything or reach files, are warnings.
 -- Nor can a login other than authenticator act as anon or authenticated, directly or through other roles: without a token,
 -- it writes the claims and headers of any caller into its session.
 with owner as (
@@ -121,7 +121,7 @@ from pg_roles as l
 inner join pg_roles as p
   on p.oid = l.oid and l.rolbypassrls
     or p.rolname in (
-      'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'
+      'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'
     ) and pg_has_role(l.oid, p.oid, 'member')
 where l.rolcanlogin
   and not l.rolsuper

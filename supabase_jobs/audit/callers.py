@@ -8,7 +8,7 @@ from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of, place, remove
-from supabase_jobs.audit.rows.plan import Membership, Plan
+from supabase_jobs.audit.rows.plan import Listing, Membership, Plan
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Standing, Tenant, User
 from supabase_jobs.session.caller import Caller
 
@@ -132,6 +132,9 @@ class Persona(Caller):
             return _meaning_of_member(self, user, user.membership)
         if user.post is not None:
             return f"a user whose row in {user.post.relation.name} has {user.post.name}"
+        if user.listing is not None:
+            lists = "listed" if user.has_left else "lists"
+            return f"a member of another group, which {user.listing.relation.name} {lists}"
         if user.link is not None:
             relation, column = user.link
             return f"the user whom {relation.name}.{column} names"
@@ -307,11 +310,22 @@ def _users(world: World) -> Iterator[Persona]:
             continue  # a user can belong to one group only
         elif user.membership is not None:
             yield _signed_in(user.label, MEMBER, world.a, user)
+        elif user.listing is not None:
+            if user.listing.relation.oid in user.rows:
+                yield _of_listed_group(world, user, user.listing)
         elif user.link is not None and user.link[0].oid in user.rows:
             yield _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
     yield from _in_states(world)
     yield from _with_posts(world)
     yield _signed_in("owner", OWNER, world.a, world.a.owner)
+
+
+def _of_listed_group(world: World, user: User, listing: Listing) -> Persona:
+    """A member of a group that a row lists beside that of the owner, or has listed."""
+    member = _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
+    if not user.has_left or listing.former is None:
+        return member
+    return replace(member, kind=FORMER, ended=Ended(listing.relation, *listing.former))
 
 
 def _with_posts(world: World) -> Iterator[Persona]:

@@ -114,6 +114,8 @@ def plain_column(
 class Constraint:
     """A constraint, or a unique index. `target` is the table of a foreign key, `schema.name` for
     platform tables. `cascades`: a row is deleted with the one that it refers to.
+
+    `kind` is that of pg_constraint, or r for a reference that no foreign key demands.
     """
 
     name: str
@@ -226,8 +228,8 @@ class Relation(Named):
 
     @cached_property
     def foreign_keys(self) -> tuple[Constraint, ...]:
-        """The foreign keys."""
-        return tuple(c for c in self.constraints if c.kind == "f")
+        """The foreign keys, and the references without one that conditions reveal."""
+        return tuple(c for c in self.constraints if c.kind in ("f", "r"))
 
     def become(self, other: "Relation") -> None:
         """Take the privileges and triggers of a relation, in the trial of a change: rows keep

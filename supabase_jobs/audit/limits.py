@@ -53,6 +53,8 @@ class AuditLimits:
     looked_up: int = 4
     # columns by which a user reaches rows of others, other than memberships
     links: int = 6
+    # tables that list other groups for rows of a group
+    listings: int = 2
     # least characters by which a text identifies a row
     identifying_text: int = 16
     # the same, of a unique column

@@ -87,6 +87,8 @@ class Actor:
 
     `claim` is that of the JWT in which the caller has a value that policies know, ''.
     `link` is the table by which a user without a membership belongs to the owner's rows, or ''.
+    `listing` is the table that lists the user's own group for a row of the owner, and `listed` that
+    of the group; '' for others.
     `remedy` says which rows a policy must ignore to end the access of a former member, and `mark`
     is the column of the membership that says so; '' for others.
     """
@@ -100,6 +102,8 @@ class Actor:
     remedy: str
     mark: str
     claim: str
+    listing: str
+    listed: str
 
     @property
     def is_linked(self) -> bool:
@@ -833,6 +837,7 @@ class _Reader:
     def _actor(self, caller: Persona) -> Actor:
         if id(caller) not in self._actors:
             user, membership = caller.user, None
+            listing = None if user is None else user.listing
             if user is not None and user.membership is not None:
                 membership = Membership(
                     table=user.membership.relation.label,
@@ -850,6 +855,8 @@ class _Reader:
                 remedy="" if caller.ended is None else caller.ended.advice,
                 mark="" if caller.ended is None else caller.ended.column,
                 claim=".".join(caller.claim),
+                listing="" if listing is None else listing.relation.label,
+                listed="" if listing is None else listing.of.label,
             )
         return self._actors[id(caller)]
 

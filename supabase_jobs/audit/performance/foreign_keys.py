@@ -18,7 +18,8 @@ def find(context: Context) -> Iterator[Suggestion]:
     keys: dict[tuple[Relation, tuple[str, ...]], Constraint] = {}
     for relation in context.tables:
         for key in relation.foreign_keys:
-            keys.setdefault((relation, key.columns), key)
+            if key.kind == "f":
+                keys.setdefault((relation, key.columns), key)
     created = context.missing(list(keys))
     below = [_rows_below(index.relation, keys[index.relation, index.columns]) for index in created]
     used = context.used(created, [Query(statement) for statement in below])

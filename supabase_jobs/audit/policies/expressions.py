@@ -481,14 +481,21 @@ def _compared(fields: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterat
 
 
 def _in_subquery(link: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterator[Comparison]:
-    """`x in (select y from …)`."""
+    """`x in (select y from …)`: x is a column of the outer query."""
     select = link["subselect"].get("SelectStmt", {})
     left = value(link["testexpr"], lookup)
     targets = select.get("targetList", [])
     if left is not None and len(targets) == 1:
         right = value(targets[0]["ResTarget"]["val"], lookup)
+        inner = _tables(select.get("fromClause"))
+        if isinstance(right, Reference) and right.table is None and len(inner) == 1:
+            right = Reference(next(iter(inner.values())), right.column)
+        elif isinstance(right, Reference) and right.table in inner:
+            right = Reference(inner[right.table], right.column)
+        else:
+            scopes = {**scopes, **inner}
         if right is not None:
-            yield Comparison(left, "=", right, {**scopes, **_tables(select.get("fromClause"))})
+            yield Comparison(left, "=", right, scopes)
 
 
 def elements(node: Any) -> list[Any]:

@@ -99,6 +99,8 @@ class Usage:
     that these call.
     `without_value` are those that are compared with a value of the request by IS NOT DISTINCT FROM:
     a request without it matches null.
+    `equated` maps columns to those of the same meaning: conditions demand that both are equal,
+    directly, or by what a function compares its argument with or returns.
     `operations` are the operations of Storage with which that of the request is compared.
     """
 
@@ -145,6 +147,7 @@ class Usage:
     proofs: set[ColumnKey] = field(default_factory=set)
     masked: set[ColumnKey] = field(default_factory=set)
     absent: dict[int, set[int]] = field(default_factory=dict)
+    equated: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -210,9 +213,13 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         (found.ascending, other.ascending),
     ):
         into |= keys(given)
-    for column, others in other.together.items():
-        for key in keys([column]):
-            found.together.setdefault(key, set()).update(keys(others))
+    for known, more in (
+        (found.together, other.together),
+        (found.equated, other.equated),
+    ):
+        for column, others in more.items():
+            for key in keys([column]):
+                known.setdefault(key, set()).update(keys(others))
     for path, columns in other.claims.items():
         found.claims.setdefault(path, set()).update(keys(columns))
     for path, before in other.preferred.items():
@@ -326,6 +333,8 @@ class _Reader:
         }
         self._words = {f.signature: set(_words(f.body)) for f in catalog.functions}
         self._values: dict[str, Value | None] = {}
+        # column of a policy's own table → the argument as which a policy passes it
+        self._arguments: dict[ColumnKey, set[tuple[int, str]]] = {}
 
     def read(self) -> Usage:
         """The uses of columns in the policies and functions of the catalog."""
@@ -341,6 +350,7 @@ class _Reader:
         for function in self._catalog.functions:
             self._note_function(function)
         self._note_passed_on()
+        self._note_taken()
         for relation in self._catalog.tables:
             self._note_triggers(relation)
             self._note_frozen(relation)
@@ -394,6 +404,8 @@ class _Reader:
                     if isinstance(column, Reference) and column.column in relation.by_name:
                         node = expressions.column_of(relation.label, column.column)
                         columns[f"${(names.index(name) if name else number) + 1}"] = node
+                        passed = self._arguments.setdefault((relation.oid, column.column), set())
+                        passed.add((function.oid, name))
                         columns |= {} if self._is_column(name, body) else {name: node}
                 if columns:
                     yield expressions.applied(body, columns, function.name)
@@ -536,6 +548,10 @@ class _Reader:
     def _note(self, compared: Iterable[Comparison], relation: Relation | None) -> None:
         for comparison in compared:
             self._note_order(comparison, relation)
+            if comparison.operator == "=":
+                sides = (comparison.left, comparison.right)
+                one, other = (self._named_column(side, comparison, relation) for side in sides)
+                self._note_equated(one, other)
             for left, right in _both_ways(comparison):
                 self._note_pair(comparison, left, right, relation)
 
@@ -685,6 +701,18 @@ class _Reader:
             for passing, taking in passed:
                 _extend(known.setdefault(passing, []), known.get(taking, ()))
 
+    def _note_taken(self) -> None:
+        """Note the columns with which functions compare the columns that policies pass to them."""
+        for column, arguments in self._arguments.items():
+            for argument in arguments:
+                for other in self._usage.arguments.get(argument, ()):
+                    self._note_equated(column, other)
+
+    def _note_equated(self, one: ColumnKey | None, other: ColumnKey | None) -> None:
+        if one is not None and other is not None and one != other:
+            self._usage.equated.setdefault(one, set()).add(other)
+            self._usage.equated.setdefault(other, set()).add(one)
+
     def _note_passed(self) -> None:
         """Note the constants that policies and functions pass to a function which compares a column
         with that argument: has_role('admin').
@@ -786,6 +814,16 @@ class _Reader:
         """Note in which order COALESCE takes the values of a claim."""
         for number, path in enumerate(claim.otherwise, 1):
             self._usage.preferred.setdefault(path, set()).update(claim.paths[:number])
+
+    def _named_column(
+        self, value: Value, comparison: Comparison, relation: Relation | None
+    ) -> ColumnKey | None:
+        """The column that a value of a comparison is, or that a function selects."""
+        if isinstance(value, Selected):
+            return self._column(Reference(value.table, value.column), {}, None)
+        if isinstance(value, Reference):
+            return self._column(value, comparison.scopes, relation)
+        return None
 
     def _column(
         self, reference: Reference, scopes: Mapping[str, str], relation: Relation | None

@@ -220,6 +220,8 @@ class _Builder:
                 "role": "anon" if label.startswith("anon") else "authenticated",
                 "is_outsider": kind in _OUTSIDERS,
                 "link": "",
+                "listing": "",
+                "listed": "",
                 "membership": None if membership is None else Membership(**membership),
                 "remedy": "",
                 "mark": "",

@@ -22,6 +22,8 @@ def test_every_caller_has_words(kind: str, role: str) -> None:
         role=role,
         is_outsider=False,
         link="",
+        listing="",
+        listed="",
         membership=None,
         remedy="",
         mark="",

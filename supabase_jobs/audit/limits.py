@@ -23,6 +23,8 @@ class AuditLimits:
 
     # states of a row that differ in one column
     states: int = 3
+    # roles in the row that each user has, besides these states
+    further_roles: int = 2
     # states that differ in several columns that one policy mentions
     combined_states: int = 4
     # states of a row above it, such as an archived group

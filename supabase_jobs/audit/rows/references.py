@@ -31,10 +31,7 @@ class _Finder:
 
     def __init__(self, catalog: Catalog, usage: Usage) -> None:
         self._catalog, self._usage = catalog, usage
-        self._above = {
-            relation.oid: {key.target for key in relation.foreign_keys if key.target is not None}
-            for relation in catalog.tables
-        }
+        self._above = {relation.oid: _above(relation) for relation in catalog.tables}
 
     def of(self, relation: Relation) -> list[Constraint]:
         """The references of a table: those of several columns, then those of the other columns."""
@@ -119,6 +116,11 @@ class _Finder:
                 seen.add(current)
                 waiting += self._above.get(current, ())
         return False
+
+
+def _above(relation: Relation) -> set[int]:
+    """The tables to which the foreign keys of a table refer."""
+    return {key.target for key in relation.foreign_keys if key.target is not None}
 
 
 def _targets(relation: Relation, column: str) -> Iterator[ColumnKey]:

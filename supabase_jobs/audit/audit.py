@@ -28,6 +28,7 @@ from supabase_jobs.audit.leaks.leak import (
     Question,
     ShownLeak,
     shown,
+    some,
 )
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.performance import kinds as performance
@@ -463,6 +464,7 @@ def _not_tested(
             slow.setdefault(one.label, why)
     yield from _recursive(attempts)
     yield from _unsatisfied(attempts, plan)
+    yield from _behind_views(plan.catalog, options)
     for label, why in slow.items():
         yield NotTested(
             label, f"{why}: a lock or the statement timeout", "Audit again when the server is idle."
@@ -509,6 +511,22 @@ def _unsatisfied(attempts: Sequence[Attempt], plan: Plan) -> Iterator[NotTested]
             why = f"{who} of the audit can read a row by {names}"
             help_ = "Describe a caller who satisfies it under [callers] in supabase/audit.toml."
             yield NotTested(relation.label, why, help_)
+
+
+def _behind_views(found: catalog.Catalog, options: Options) -> Iterator[NotTested]:
+    """The schemas that the API does not serve with tables that views open with the rights of their
+    caller: the views are tried, and not everything that the policies of the tables permit.
+    """
+    views = [r for r in found.reachable if r.kind == "v" and r.invoker and selected(r, options)]
+    tables = [found.by_oid[oid] for view in views for oid in view.reads if oid in found.by_oid]
+    behind: dict[str, dict[str, None]] = {}
+    for table in tables:
+        is_open = table.rls and any(found.policies_open(table, role) for role in API_USERS)
+        if is_open and table.schema not in found.served:
+            behind.setdefault(table.schema, {}).setdefault(table.label)
+    for schema, labels in behind.items():
+        why = f"the policies of {some(list(labels))} are tried by views only"
+        yield NotTested(schema, why, f"Try the tables, too: add --schema {schema}.")
 
 
 def _may_admit(policy: catalog.Policy, roles: Collection[str]) -> bool:

@@ -6,6 +6,7 @@ Each file of tests/audit/examples is one project:
     finds = ["error read:public.notes:select"]     # severity and id
     lacks = ["error", "warning forged:"]           # how no finding begins
     causes."read:public.notes:select" = "…"        # of a finding
+    not_tested = ["data"]                          # optional: the objects that are not tested
     access."public.notes" = { stranger = "read" }  # as a baseline records it
     old, new = …                                   # optional: `finds` is true once this text is replaced,
                                                    # and `lacks` before
@@ -55,7 +56,7 @@ def test_example(connection: Connection, example: dict[str, Any]) -> None:
         sql = sql.replace(example["old"], example["new"])
     connection.execute(sql.encode())
     result = run_audit(connection, repairs=False)
-    assert result.not_tested == ()
+    assert [one.object for one in result.not_tested] == example.get("not_tested", [])
     assert [one for one in example.get("finds", []) if one not in _findings(result)] == []
     causes = example.get("causes", {})
     assert {f.id: f.cause for f in result.findings if f.id in causes} == causes

@@ -22,7 +22,6 @@ from supabase_jobs.audit.leaks import facts as leak_facts
 from supabase_jobs.audit.leaks.facts import API_USERS, Facts
 from supabase_jobs.audit.leaks.leak import (
     DEVIATION,
-    AnyLeak,
     ExplainedLeak,
     PolicyLeak,
     Question,
@@ -37,6 +36,7 @@ from supabase_jobs.audit.performance.plans import Planner
 from supabase_jobs.audit.performance.same_access import findings as proven
 from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.tested import pins
 from supabase_jobs.audit.policies.usage import add_states
 from supabase_jobs.audit.probes import standings, topics
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, AnyAttempt, Attempt
@@ -243,7 +243,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 options.accepted,
                 Boundaries(world),
                 _signatures(options.before),
-                joins=[leak.id for leak in closed if _joins_seen(leak, facts)],
+                joins=[one.leak.id for one in caused[: len(judged)] if _joins(one, facts)],
             ),
             fixes.Renderer(connection, plan),
             options.accepted,
@@ -367,11 +367,16 @@ def _changes(
     return changes.between(options.before, changes.state(connection, found))
 
 
-def _joins_seen(leak: AnyLeak, facts: Facts) -> bool:
-    """Whether a leak is that its caller joins something that it could see before."""
-    if not isinstance(leak, ShownLeak) or leak.kind is not escalation.KIND:
+def _joins(one: Caused, facts: Facts) -> bool:
+    """Whether a leak is that its caller joins something that it could see before, or for which it
+    may ask: policies accept only its row in a state that others change.
+    """
+    leak = one.leak
+    if leak.kind is not escalation.KIND or leak.tried.action != INSERT:
         return False
-    return leak.tried.action == INSERT and bool(facts.readable_parents(leak.tried))
+    if facts.readable_parents(leak.tried):
+        return True
+    return bool(one.policies) and all(pins(one.relation, policy) for policy in one.policies)
 
 
 def _signatures(before: changes.State | None) -> list[str]:

@@ -226,10 +226,22 @@ alter policy "boards" on public.boards using (exists (
 """
 
 
+# a seat of a lobby that nobody sees, until its host has agreed
+ASKED = """
+alter table public.seats add agreed boolean not null default false;
+alter policy "lobbies" on public.lobbies using (host_id = auth.uid());
+alter policy "sit down" on public.seats with check (user_id = auth.uid() and not agreed);
+"""
+
+
 @pytest.mark.parametrize(
     ("more", "leak"),
-    [("", "escalation:public.seats:insert"), (RANKED, "escalation:public.seats:insert:rank")],
-    ids=["join", "with a rank"],
+    [
+        ("", "escalation:public.seats:insert"),
+        (RANKED, "escalation:public.seats:insert:rank"),
+        (ASKED, "escalation:public.seats:insert"),
+    ],
+    ids=["join", "with a rank", "ask"],
 )
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
 def test_who_may_be_meant_to_join_what_they_see_is_not_kept_from_it(

@@ -59,6 +59,13 @@ def untested(
     return found
 
 
+def pins(relation: Relation, policy: Policy) -> bool:
+    """Whether a policy accepts only constants in some column of a new row, as in a request that
+    somebody else grants.
+    """
+    return any(demand.values for demand in _written(relation, policy).demands.values())
+
+
 def _is_of_same_caller(
     relation: Relation, insert: Policy, change: Policy, owners: Collection[str]
 ) -> bool:

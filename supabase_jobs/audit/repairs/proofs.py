@@ -149,7 +149,7 @@ class Judge:
     Without a baseline, only cells of the `leaks` may end. `accepted` is the access of a baseline:
     everything in it stays, and everything beyond it may end. So may what calls of functions show
     that were `existing` before. `joins` are the ids of leaks by which callers join what they see
-    before: they may be meant to, so that they can add something stays.
+    before, or ask to: they may be meant to, so that they can add something stays.
     """
 
     def __init__(

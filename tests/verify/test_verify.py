@@ -162,6 +162,21 @@ def test_a_lock_of_another_session_is_an_error_and_no_finding(
         )
 
 
+def test_a_function_of_postgresql_that_nobody_may_call_is_an_error(make_database: Make) -> None:
+    """Each request passes its claims by it, and verify needs it too."""
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute("revoke execute on function pg_catalog.set_config from public")
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        result = verify(connection, EXPECTATIONS, ("structure", "access"))
+    assert [f.id for f in result.findings] == ["structure:unchecked", "access:unchecked"]
+    assert {f.severity for f in result.findings} == {Severity.ERROR}
+    assert {f.object for f in result.findings} == {"set_config(text,text,boolean)"}
+    assert "42501" in result.findings[0].message
+    assert "grant execute on function set_config(text,text,boolean)" in result.findings[0].fix
+    assert not result.ok
+
+
 def test_verify_sends_the_configured_guest_header(rolled_back: Connection) -> None:
     variables = {**EXPECTATIONS.variables, "guest_header": "x-other"}
     assert not verify(rolled_back, replace(EXPECTATIONS, variables=variables), ("access",)).ok

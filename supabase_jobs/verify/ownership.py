@@ -87,7 +87,9 @@ class UserObjectConflict:
 
     `of_managed`: it refuses what a managed function or foreign key writes, so these fail in
     production too. Otherwise it refuses what the probe writes. `of_all_owners`: a unique index that
-    does not tell owners apart, so that a row of one refuses those of others.
+    does not tell owners apart, so that a row of one refuses those of others. `of_rows`: a foreign
+    key, from a table of the project or from a column of ids, asks for rows that only the project
+    makes or deletes. One from a column of other values, such as the states of jobs, refuses all.
     """
 
     why: str
@@ -95,6 +97,7 @@ class UserObjectConflict:
     texts: tuple[str, ...] = ()
     of_managed: bool = False
     of_all_owners: bool = False
+    of_rows: bool = False
 
     @property
     def severity(self) -> Severity:
@@ -132,9 +135,10 @@ def user_object_conflict(
     failure = f"{error.sqlstate} ({public_message(error)})"
     why = f"it failed with {failure}, and {blocking} is a user object"
     texts = tuple(other_values.refusing(connection, error, managed))
-    if whole_table and isinstance(error, psycopg.errors.ForeignKeyViolation):
+    is_foreign_key = isinstance(error, psycopg.errors.ForeignKeyViolation)
+    if is_foreign_key and (whole_table or not of_all_owners):
         fix = f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
-        return UserObjectConflict(why=why, fix=fix)
+        return UserObjectConflict(why=why, fix=fix, of_rows=True)
     if of_all_owners and isinstance(error, psycopg.errors.UniqueViolation):
         why = f"{why} that does not tell owners apart: a row of one owner refuses those of others"
         fix = f"Drop {constraint}, or add the column of the owner to it."

@@ -1,7 +1,7 @@
 -- $1 schema, $2 name, $3 part, $4 managed
 -- The table, if it or its part, a constraint or a column, is a user object.
 -- `whole_table`: the table itself is one; else only the part.
--- `of_all_owners`: a unique index without a column of a primary or foreign key.
+-- `of_all_owners`: a unique index or foreign key without a column of another primary or foreign key.
 -- A partition of a managed table is managed. No row if table and part are managed.
 with named as (
   select
@@ -18,19 +18,24 @@ select
   refusing.name <> all($4) as whole_table,
   (
     select count(*) > 0
-    from pg_index as i
-    inner join pg_class as c on i.indexrelid = c.oid
+    from (
+      select (i.indkey::int2[])[0:i.indnkeyatts - 1] as columns
+      from pg_index as i
+      inner join pg_class as c on i.indexrelid = c.oid
+      where i.indrelid = refusing.oid and i.indisunique and c.relname = $3
+      union all
+      select f.conkey
+      from pg_constraint as f
+      where f.conrelid = refusing.oid and f.contype = 'f' and f.conname = $3
+    ) as o
     where
-      i.indrelid = refusing.oid
-      and i.indisunique
-      and c.relname = $3
-      and not exists (
+      not exists (
         select
         from pg_constraint as k
         where
-          k.conrelid = i.indrelid
-          and k.contype in ('p', 'f')
-          and k.conkey && (i.indkey::int2[])[0:i.indnkeyatts - 1]
+          k.conrelid = refusing.oid
+          and (k.contype = 'p' or k.contype = 'f' and k.conname <> $3)
+          and k.conkey && o.columns
       )
   ) as of_all_owners
 from named as refusing

@@ -50,7 +50,9 @@ def test_three_faults_are_three_groups_whose_fixes_repair_the_database(
 def test_the_fixes_of_the_json_report_repair_the_database(cli: Run, applied_url: str) -> None:
     insert(
         applied_url,
-        THREE_FAULTS + "create table public.things (job_id uuid references public.async_jobs);",
+        THREE_FAULTS
+        + "create table public.things (job_id uuid references public.async_jobs);"
+        + "alter table public.things enable row level security;",
     )
     findings = json.loads(cli("verify", "--json", SUPABASE_DB_URL=applied_url).out)["findings"]
     assert any(" concurrently " in finding["fix"] for finding in findings)

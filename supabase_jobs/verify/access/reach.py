@@ -16,7 +16,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -114,9 +114,8 @@ class _Candidate:
 class _Use:
     """One use of a candidate by a caller; `answer` is the text that it returned, `seen` the watched
     rows after it. Both are None if it failed. `own` of the statements are the use.
-    `names_values`: it contains values, which an answer may repeat. `deletes`: the
-    owner of a job deletes it in the end, and `blocks`: it cannot, because the row that the caller
-    has written refers to it.
+    `names_values`: it contains values, which an answer may repeat. `deletes`: the owner of a job
+    deletes it in the end, and `blocking`: it cannot, because a row of this table refers to it.
     """
 
     candidate: _Candidate | None
@@ -127,15 +126,18 @@ class _Use:
     own: int = field(default=1)
     names_values: bool = True
     deletes: bool = False
-    blocks: bool = False
+    blocking: str = ""
 
     def read(self, result: GroupResult) -> None:
         """Read the answer and the watched rows."""
-        if isinstance(result.error, LOCK_ERRORS) or (result.error and self.candidate is None):
-            raise result.error
-        if result.error is not None:
-            refers = isinstance(result.error, psycopg.errors.ForeignKeyViolation)
-            self.blocks = self.deletes and refers and len(result.answers) == _BEFORE_DELETE
+        error = result.error
+        must_work = self.candidate is None and not self.deletes
+        if isinstance(error, LOCK_ERRORS) or (error and must_work):
+            raise error
+        if error is not None:
+            refers = isinstance(error, psycopg.errors.ForeignKeyViolation)
+            if self.deletes and refers and len(result.answers) == _BEFORE_DELETE:
+                self.blocking = f"{error.diag.schema_name}.{error.diag.table_name}"
             return
         if self.deletes:
             return
@@ -233,6 +235,7 @@ class _Trial:
         ]
         self._phone = f"1555{secrets.randbelow(10**8):08}"
         self._address = ""
+        self._blocking: Collection[str] = ()
         settings = {
             "verify.victim": str(self._other),
             "verify.secret": self._secret,
@@ -261,9 +264,15 @@ class _Trial:
     def run(self, candidates: Sequence[_Candidate]) -> None:
         """Use each candidate, and report what it reaches."""
         uses = [use for candidate in candidates for use in self._uses(candidate)]
-        nothing = self._use(None, "authenticated", [Statement(f"select {_ADDRESS}")])
-        self._runner.run(probes_of([nothing, *uses], _CALLS_PER_PROBE))
+        select = Statement(f"select {_ADDRESS}")
+        nothing = self._use(None, "authenticated", [select])
+        deletes = [
+            replace(self._use(None, "authenticated", group), deletes=True)
+            for group in self._deletes(select)
+        ]
+        self._runner.run(probes_of([nothing, *deletes, *uses], _CALLS_PER_PROBE))
         self._address = nothing.answer or ""
+        self._blocking = {use.blocking for use in deletes}
         for candidate in candidates:
             own = [use for use in uses if use.candidate is candidate]
             self._report(candidate, self._problem(own, nothing.seen or {}))
@@ -356,9 +365,13 @@ class _Trial:
             yield [written]
             yield [self._insert(table.name, values, returning=True)]
             if any(table.refers):
-                for text in self._reach.deletes:
-                    deleted = Statement(text, self._impersonation.ids)
-                    yield [written, own_role(self._impersonation), deleted]
+                yield from self._deletes(written)
+
+    def _deletes(self, before: Statement) -> Iterator[list[Statement]]:
+        """A statement of the caller, and after it each delete of the owner of a job."""
+        for text in self._reach.deletes:
+            deleted = Statement(text, self._impersonation.ids)
+            yield [before, own_role(self._impersonation), deleted]
 
     def _rows(self, table: _Candidate) -> Iterator[dict[str, sql.Composable]]:
         """Rows with only the columns that have to have a value, and for each id those that may name
@@ -481,7 +494,7 @@ class _Trial:
         self, uses: Sequence[_Use], nothing: Mapping[str, Sequence[str]]
     ) -> _Problem | None:
         for use in uses:
-            if use.blocks:
+            if self._keeps_job(use):
                 return _Problem(
                     "can keep the owner of a job from deleting it: a row refers to it",
                     "Let the foreign key have ON DELETE CASCADE or SET NULL.",
@@ -494,6 +507,15 @@ class _Trial:
             if (problem := self._change(changed) or self._leak(use)) is not None:
                 return problem
         return None
+
+    def _keeps_job(self, use: _Use) -> bool:
+        """Whether a row that the caller can write prevents a delete, which rows that the project
+        writes by itself may prevent too.
+        """
+        written = use.candidate.name.replace('"', "") if use.candidate is not None else ""
+        return bool(use.blocking) and (
+            use.blocking == written or use.blocking not in self._blocking
+        )
 
     def _change(self, changed: Collection[str]) -> _Problem | None:
         if "another user" in changed:

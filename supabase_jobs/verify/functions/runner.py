@@ -276,7 +276,7 @@ class ScenarioRunner(Runner):
             return self._rows(group.answer())
         if isinstance(error, INCONCLUSIVE_ERRORS):
             raise error
-        if scenario.documented and not isinstance(error, psycopg.errors.ForeignKeyViolation):
+        if scenario.documented:
             why = f"not tried: {scenario.name}: its rows fail with {sqlstate_and_message(error)}"
             raise NotRunError(why, "") from error
         self._refuse_if_conflict(scenario, error)
@@ -328,7 +328,8 @@ class ScenarioRunner(Runner):
                     )
                 )
             )
-        if scenario.documented and step.identity is None:  # it prepares the next one
+        is_value = not isinstance(result.cause, psycopg.errors.ForeignKeyViolation)
+        if scenario.documented and step.identity is None and is_value:  # it prepares the next one
             raise NotRunError(f"not tried: {scenario.name}: it failed with {result}", "")
         return self._refuse_if_conflict(scenario, result.cause, allowed=step.may_be_refused)
 
@@ -336,7 +337,8 @@ class ScenarioRunner(Runner):
         self, scenario: Scenario, error: psycopg.Error, *, allowed: bool = False
     ) -> bool:
         """Whether a user object raised the error. Raises RefusedError if production cannot work
-        with it, and otherwise UncheckedError, unless it is `allowed`.
+        with it, or if it refuses a documented call, whatever rows the project has. Otherwise raises
+        UncheckedError, unless it is `allowed`.
         """
         conflict = ownership.user_object_conflict(
             self.impersonation.connection, error, self._managed
@@ -344,7 +346,7 @@ class ScenarioRunner(Runner):
         if conflict is None:
             return False
         why = f"{scenario.name}: {conflict.why}"
-        if scenario.documented or conflict.severity is Severity.ERROR:
+        if conflict.severity is Severity.ERROR or (scenario.documented and not conflict.of_rows):
             raise RefusedError(why, conflict.fix, conflict.texts)
         if not allowed:
             raise UncheckedError(why, conflict.fix, conflict.texts)

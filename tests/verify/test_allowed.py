@@ -88,7 +88,7 @@ def test_pins_are_the_same_on_every_version(rolled_back: Connection) -> None:
     upgraded.
     """
     rolled_back.execute(SAMPLES.encode())
-    before = verify(rolled_back, EXPECTATIONS, ("structure",))
+    before = verify(rolled_back, EXPECTATIONS, ("structure",), tries_fixes=False)
     assert {name: str(entry.sha256)[:12] for name, entry in entries(before).items()} == PINS
     assert verify(rolled_back, allowing(before), ("structure",)).ok
 
@@ -101,7 +101,7 @@ def samples_allowed(shared: Callable[[int], str], session: Session) -> Expectati
     connection = session(shared(DEFAULT_MAJOR))
     with connection.transaction(force_rollback=True):
         connection.execute(SAMPLES.encode())
-        return allowing(verify(connection, EXPECTATIONS, ("structure",)))
+        return allowing(verify(connection, EXPECTATIONS, ("structure",), tries_fixes=False))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_changed_definition_is_an_error_with_both_hashes(
 ) -> None:
     rolled_back.execute(SAMPLES.encode())
     rolled_back.execute(change.encode())
-    result = verify(rolled_back, samples_allowed, ("structure",))
+    result = verify(rolled_back, samples_allowed, ("structure",), tries_fixes=False)
     assert not result.ok
     old, new = by_name(samples_allowed)[name].sha256, entries(result)[name].sha256
     assert new != old
@@ -190,7 +190,7 @@ def test_what_a_function_calls_and_a_view_selects_is_pinned(rolled_back: Connect
         "create view public.totals as select url from public.finished; grant select on"
         " public.totals to anon"
     )
-    allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",)))
+    allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",), tries_fixes=False))
     assert verify(rolled_back, allowed, ("structure",)).ok
     rolled_back.execute(
         "create or replace view public.finished with (security_invoker) as select * from"
@@ -198,7 +198,7 @@ def test_what_a_function_calls_and_a_view_selects_is_pinned(rolled_back: Connect
     )
     changed = [
         f.id
-        for f in verify(rolled_back, allowed, ("structure",)).findings
+        for f in verify(rolled_back, allowed, ("structure",), tries_fixes=False).findings
         if f.severity is Severity.ERROR
     ]
     assert changed == [
@@ -229,12 +229,14 @@ def test_an_entry_without_a_hash_is_an_error_that_shows_the_entry_with_it(
 
 def test_an_exception_does_not_cover_another_privilege(rolled_back: Connection) -> None:
     rolled_back.execute(SUPPORT)
-    allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure", "access")))
+    allowed = allowing(
+        verify(rolled_back, EXPECTATIONS, ("structure", "access"), tries_fixes=False)
+    )
     rolled_back.execute(
         "grant delete on public.async_jobs to support; grant select on public.guest_users to"
         " support"
     )
-    result = verify(rolled_back, allowed, ("structure", "access"))
+    result = verify(rolled_back, allowed, ("structure", "access"), tries_fixes=False)
     assert set(entries(result)) == {
         "support: delete on public.async_jobs",
         "support: select on public.guest_users",
@@ -284,7 +286,7 @@ def narrowed(result: Verification) -> list[Finding]:
 
 def test_cells_that_an_allowed_policy_narrows_are_named(rolled_back: Connection) -> None:
     rolled_back.execute(SECOND_FACTOR)
-    allowed = allowing(verify(rolled_back, EXPECTATIONS))
+    allowed = allowing(verify(rolled_back, EXPECTATIONS, tries_fixes=False))
     result = verify(rolled_back, allowed)
     assert result.ok
     names = {f.id.removeprefix("access:") for f in narrowed(result)}
@@ -333,9 +335,9 @@ def test_cells_that_an_allowed_policy_narrows_are_named(rolled_back: Connection)
 )
 def test_cells_with_another_cause_are_errors(rolled_back: Connection, fault: str, id: str) -> None:
     rolled_back.execute(SECOND_FACTOR)
-    allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",)))
+    allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",), tries_fixes=False))
     rolled_back.execute(fault.encode())
-    result = verify(rolled_back, allowed, ("structure", "access"))
+    result = verify(rolled_back, allowed, ("structure", "access"), tries_fixes=False)
     assert Severity.ERROR in {f.severity for f in result.findings if f.id == f"access:{id}"}
     assert narrowed(result) == []
 
@@ -344,8 +346,8 @@ def test_only_the_structure_area_shows_that_a_policy_is_the_only_cause(
     rolled_back: Connection,
 ) -> None:
     rolled_back.execute(SECOND_FACTOR)
-    allowed = allowing(verify(rolled_back, EXPECTATIONS))
-    alone = verify(rolled_back, allowed, ("access",))
+    allowed = allowing(verify(rolled_back, EXPECTATIONS, tries_fixes=False))
+    alone = verify(rolled_back, allowed, ("access",), tries_fixes=False)
     assert not alone.ok
     assert {f.id for f in alone.findings} == alone.downgradable
 
@@ -368,7 +370,7 @@ def test_scenario_that_requires_a_narrowed_one_is_unchecked(
         " 'select'\n"
     )
     rolled_back.execute(SECOND_FACTOR)
-    allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",)))
+    allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",), tries_fixes=False))
     result = verify(rolled_back, replace(allowed, directory=tmp_path), ("structure", "functions"))
     assert [(f.id, f.severity) for f in result.findings if f.area == "functions"] == [
         ("functions:x:requires it", Severity.WARNING),
@@ -382,7 +384,7 @@ def test_mutate_accepts_a_database_with_exceptions(
 ) -> None:
     """The second run of all areas finds that the policy explains the cells of the first run."""
     rolled_back.execute(SECOND_FACTOR + ";" + SUPPORT)
-    allowed = allowing(verify(rolled_back, EXPECTATIONS))
+    allowed = allowing(verify(rolled_back, EXPECTATIONS, tries_fixes=False))
     monkeypatch.setattr("supabase_jobs.mutation.mutate.derive", lambda *_: [])
     assert mutate(rolled_back, allowed).mutants == ()
 

@@ -37,7 +37,7 @@ def test_a_harmless_change_leaves_nothing_unchecked(
     rolled_back: Connection, change: Change
 ) -> None:
     rolled_back.execute(change.sql.encode())
-    result = verify(rolled_back, EXPECTATIONS)
+    result = verify(rolled_back, EXPECTATIONS, tries_fixes=False)
     assert harmful(result.findings) == []
     assert (result.ok, result.unchecked) == (True, ())
     assert {case.area for case in result.cases} == set(AREAS)

@@ -38,7 +38,9 @@ NAMES = (
     "docs/client-guide.md",
     "docs/leaks.md",
     "docs/ledger.md",
+    "docs/limits.md",
     "docs/lints.md",
+    "docs/mutation-testing.md",
     "docs/operations.md",
     "docs/partitions.md",
     "docs/performance.md",
@@ -52,6 +54,18 @@ DOCUMENTS = [ROOT / name for name in NAMES]
 # README has absolute links, so that they work on a package index
 REPOSITORY = "https://github.com/supabase-jobs/supabase-jobs"
 BLOB = f"{REPOSITORY}/blob/main/"
+# references and catalogues, where a reader looks something up: docs/README.md marks them
+REFERENCES = {
+    "RESULT_FORMAT.md": "Reference",
+    "accuracy.md": "Reference",
+    "audit-reference.md": "Reference",
+    "leaks.md": "Catalogue",
+    "lints.md": "Catalogue",
+    "performance.md": "Reference",
+    "reference.md": "Reference",
+    "rls-faults.md": "Catalogue",
+}
+MAX_PAGES, MAX_WORDS = 12, 2500
 # their settings are those of audit: tests/audit/test_guide.py, tests/audit/leaks
 AUDIT_FILES = ("audit.md", "audit-reference.md", "leaks.md")
 README = DOCUMENTS[0].read_text(encoding="utf-8")
@@ -179,6 +193,31 @@ def test_every_internal_link_leads_somewhere(document: Path) -> None:
         path = (ROOT if inside else document.parent) / name if name else document
         assert path.exists(), target
         assert not anchor or anchor in _anchors(path.read_text(encoding="utf-8")), target
+
+
+def _index() -> dict[str, str]:
+    """The contents of each page, by its name."""
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\| \[([^]]+)\]\(\1\) \| (.+) \|$", text, flags=re.MULTILINE))
+
+
+def test_the_index_lists_every_page_and_marks_the_references() -> None:
+    index = _index()
+    assert index.keys() == {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert index.keys() < {path.name for path in DOCUMENTS}
+    marked = {
+        name: contents.partition(":")[0]
+        for name, contents in index.items()
+        if contents.startswith(("Reference:", "Catalogue:"))
+    }
+    assert marked == REFERENCES
+
+
+def test_the_pages_to_read_are_few_and_short() -> None:
+    pages = _index().keys() - REFERENCES.keys()
+    assert 0 < len(pages) <= MAX_PAGES
+    words = {name: len((ROOT / "docs" / name).read_text("utf-8").split()) for name in pages}
+    assert {name: count for name, count in words.items() if count > MAX_WORDS} == {}
 
 
 def test_the_first_screen_of_readme_names_both_scripts() -> None:

@@ -91,7 +91,7 @@ def test_names_may_contain_what_separates_the_parts_of_an_id(connection: Connect
 
 
 def test_the_documented_survivor_is_a_fault(connection: Connection) -> None:
-    document = (Path(__file__).parents[2] / "docs" / "testing-rls.md").read_text("utf-8")
+    document = (Path(__file__).parents[2] / "docs" / "mutation-testing.md").read_text("utf-8")
     (block,) = re.findall(
         r"^<!-- survivor -->\n```text\n(.*?)^```$", document, re.DOTALL | re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""The statements of docs/security.md marked with ✓, one test each."""
+"""The statements of docs/security.md and docs/limits.md marked with ✓, one test each."""
 
 from collections.abc import Callable
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""The statements about optional limits in docs/security.md that are marked with ✓.
+"""The statements about optional limits in docs/limits.md that are marked with ✓.
 
 tests/sql/test_owner_limits.py has those about concurrent requests and isolation levels.
 """

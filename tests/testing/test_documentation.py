@@ -37,10 +37,9 @@ def write(pytester: pytest.Pytester, name: str, text: str) -> None:
 
 
 def test_every_example_has_a_marker() -> None:
-    printed = ("output", "survivor")  # tests/mutation/test_suite_faults.py compares the survivor
-    python = [kind for kind, name, _ in BLOCKS if kind not in printed and "sql" not in name]
+    python = [kind for kind, name, _ in BLOCKS if kind != "output" and "sql" not in name]
     assert TEXT.count("```python") == len(python)
-    assert TEXT.count("```text") == len([kind for kind, _, _ in BLOCKS if kind in printed])
+    assert TEXT.count("```text") == len([kind for kind, _, _ in BLOCKS if kind == "output"])
 
 
 def test_quick_start_fails_then_passes(pytester: pytest.Pytester) -> None:

@@ -220,6 +220,14 @@ def test_the_pages_to_read_are_few_and_short() -> None:
     assert {name: count for name, count in words.items() if count > MAX_WORDS} == {}
 
 
+def test_long_pages_begin_with_a_table_of_contents() -> None:
+    pages = {name: (ROOT / "docs" / name).read_text("utf-8") for name in _index()}
+    long = {name: text for name, text in pages.items() if len(text.split()) > 1000}
+    openings = {name: text.partition("\n## ")[0] for name, text in long.items()}
+    assert len(openings) > 10
+    assert [name for name, opening in openings.items() if opening.count("](#") < 2] == []
+
+
 def test_the_first_screen_of_readme_names_both_scripts() -> None:
     first = README.splitlines()[:8]
     assert any("./scripts/demo" in line for line in first)

@@ -58,7 +58,7 @@ where i.inhrelid = c.oid and c.relispartition) as partition_of,
     inner join pg_depend as d on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
     where w.ev_class = c.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> c.oid
   ) as reads,
-  exists (
+  exists(
     select from pg_rewrite as w
     inner join pg_depend as d on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
     inner join pg_proc as f on d.refobjid = f.oid

@@ -165,6 +165,7 @@ class Judge:
         self._boundaries, self._existing = boundaries, frozenset(existing)
         refused = [leak.refusal.tables for leak in self._leaks if isinstance(leak, BrokenAccess)]
         self._broken = frozenset[int]().union(*refused)
+        self.has_baseline = bool(self._accepted or self._existing)
         self.gives = bool(refused)
 
     def verdict(self, before: Seen, after: Seen, is_open: bool) -> Verdict:
@@ -528,7 +529,8 @@ class Proofs:
         verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=is_open)
         if isinstance(leak, BrokenAccess) and not verdict.gives:
             return replace(verdict, is_open=True)
-        if leak.severity is not Severity.WARNING or cells or demand.asks:
+        decided = leak.severity is not Severity.WARNING or self._judge.has_baseline
+        if decided or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not
             verdict = replace(verdict, ends=())
         if verdict.is_proven and not self._is_shown(leak, scope):

@@ -75,10 +75,10 @@ target (relid, kind, text) as (
       select replace(pg_get_ruledef(r.oid), 'CREATE RULE', '') from pg_rewrite as r
       where r.ev_class = c.oid and r.rulename <> '_RETURN'
       union all
-      select f.text
+      select u.text
       from pg_attrdef as a
       inner join pg_depend as d on a.oid = d.objid and d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_proc'::regclass
-      inner join user_function as f on d.refobjid = f.oid
+      inner join user_function as u on d.refobjid = u.oid
       where a.adrelid = c.oid
       union all
       select ''

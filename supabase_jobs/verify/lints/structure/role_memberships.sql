@@ -119,7 +119,7 @@ select
   array['member:' || quote_ident(l.rolname)]
 from pg_roles as l
 inner join pg_roles as p
-  on p.oid = l.oid and l.rolbypassrls
+  on l.oid = p.oid and l.rolbypassrls
     or p.rolname in (
       'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'
     ) and pg_has_role(l.oid, p.oid, 'member')

@@ -3,7 +3,10 @@ select p.oid::regprocedure::text as function
 from pg_proc as p
 where p.pronamespace = 'pg_catalog'::regnamespace
   and p.proacl is not null
-  and not exists (select from aclexplode(p.proacl) as a where a.grantee = 0 and a.privilege_type = 'EXECUTE')
+  and not exists (
+    select from aclexplode(p.proacl) as a
+    where a.grantee = 0 and a.privilege_type = 'EXECUTE'
+  )
   -- those that are closed in a new database too
   and not exists (
     select from pg_init_privs as i

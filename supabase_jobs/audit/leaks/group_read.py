@@ -53,8 +53,8 @@ def _is_of_group(table: Table) -> bool:
 
 
 def _of_weak_role(facts: Facts, actor: Actor) -> Iterator[Question]:
-    """The tables whose rows a role reads that it cannot add and others can, if it reads fewer of
-    the tables of its group than it does not.
+    """A question about each table that a role reads and only other roles write. The role must be a
+    weak one: less than half of the tables of its group are open to it.
     """
     reads = [
         tried

@@ -1,5 +1,7 @@
-"""Rows that refuse something as long as they are seen: a policy asks whether there is none, or a
-trigger with the rights of its caller looks for one, and the caller cannot read it.
+"""Rows that fail to refuse access, because the caller cannot read them.
+
+A policy tests NOT EXISTS, or a trigger without SECURITY DEFINER looks for a row, and both read with
+the policies of the caller.
 """
 
 from collections.abc import Iterator

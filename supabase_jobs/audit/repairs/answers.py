@@ -1,7 +1,7 @@
 """Answers of views and functions that a change makes wrong.
 
-It may take rows from an answer, and parts of rows. What is left must be what it was: the number of
-the rows that a caller reads is no number of all rows.
+A repair may take rows from an answer, and parts of rows, but the rest must stay as it was: a view
+that counted all rows must not count only those that its caller reads.
 """
 
 from collections import Counter
@@ -15,10 +15,10 @@ from supabase_jobs.audit.probes.comparison import has_number, words
 def made_wrong(
     before: Iterable[Bypass], after: Iterable[Bypass], writing: Collection[int]
 ) -> Iterator[Inquiry]:
-    """The statements with another answer than before. What others than the owner and members learn
-    by a yes or no, or by a text, may be the leak; a number is wrong for everybody.
+    """The statements whose answers a change makes wrong. For callers other than the owner and
+    members only numbers are compared, because a text, or a yes or no, may be the leak.
 
-    The functions `writing`, by their oids, answer with ids of new rows.
+    Functions whose oids are in `writing` are left out: they answer with ids of new rows.
     """
     now = {_key(one): one for one in _answered(after)}
     for one in _answered(before):
@@ -35,8 +35,8 @@ def _answered(tried: Iterable[Bypass]) -> list[Inquiry]:
 
 
 def is_wrong(before: str, after: str, *, only_numbers: bool = False) -> bool:
-    """Whether an answer has a line that is no part of one before; of `only_numbers`, those with a
-    number.
+    """Whether an answer has a line that is not a part of a line before. With `only_numbers`, lines
+    without a number are not compared.
     """
     lines = set(before.splitlines())
     known = [Counter(words(line)) for line in lines]

@@ -416,8 +416,8 @@ class Proofs:
     def _choose(
         self, leak: AnyLeak, demand: Demand, verdict: Verdict, cells: Collection[Cell]
     ) -> Proven:
-        """The proven repair, which is a part of each later trial; one that asks for something is
-        none, and a comment.
+        """The proven repair, which is a part of each later trial. A repair that first asks for
+        something else, such as claims of users, is a comment and not proven.
         """
         if demand.asks:
             lines = wrap(demand.asks, _WIDTH, break_long_words=False, break_on_hyphens=False)

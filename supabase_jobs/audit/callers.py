@@ -120,6 +120,13 @@ class Persona(Caller):
         """Whether the caller was a member of the group, or has not accepted the membership yet."""
         return self.kind in (FORMER, INVITED)
 
+    def claim_at(self, path: Sequence[str]) -> str | None:
+        """The claim at a path as text; None if the caller has none."""
+        found: Any = self.claims
+        for name in path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return None if found is None else str(found)
+
     @property
     def meaning(self) -> str:
         """Who the caller is, in words."""

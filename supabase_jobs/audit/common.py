@@ -68,6 +68,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         own=own.own,
         later=own.later,
         earlier=own.earlier,
+        tested=own.tested,
         acted_on=own.acted_on,
         frozen=own.frozen,
         computed=own.computed,

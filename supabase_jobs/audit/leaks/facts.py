@@ -352,7 +352,8 @@ class Called(Answered):
     the caller, too, and none of the rows belongs to another one than that which they identify.
     `texts` are the arguments that got a text, `nulls` those that got NULL. `ended` says how the row
     has ended that the call finds by a secret, and `remedy` which rows the function must ignore; ''
-    if it has not. `ended_column` is the column that says so, if it is a row of the caller.
+    if it has not. `is_of_above`: not that row has ended, but one to which it refers. `ended_column`
+    is the column that says so, if it is a row of the caller.
     `writes`: such a call writes rows. `raised` are the columns of the caller's own rows whose
     number is larger after the call with a negative number; `repeated` are those that a second call
     raises, too, although the first has marked its row, and `added_again` the tables to which both
@@ -381,12 +382,15 @@ class Called(Answered):
     texts: Sequence[str] = ()
     nulls: Sequence[str] = ()
     ended: str = ""
+    is_of_above: bool = False
     remedy: str = ""
     ended_column: str = ""
     writes: bool = False
     raised: Sequence[str] = ()
     repeated: Sequence[str] = ()
     added_again: Sequence[str] = ()
+    named: str = ""
+    below: Sequence[str] = ()
 
     @property
     def object(self) -> str:
@@ -480,8 +484,9 @@ class Sequenced:
 class Facts:
     """All facts of an audit. Anyone can read the files of `public_buckets` by a URL.
     `topmost` are the roles with the rights of all others, by the order of their type, as
-    `decided_by` names them. `calls_of_staff` are those of users whose rights follow from a row of
-    their own, such as one of `staff`; members call among the others.
+    `decided_by` names them. `calls_of_staff` are those of users whose rights follow from a claim
+    or a row of their own, such as one of `staff`, or who are named in the row that a call is about;
+    members call among the others.
     """
 
     words: Words
@@ -786,8 +791,8 @@ class _Reader:
                 for bypass in bypasses
                 if isinstance(bypass.object, Relation)
             ],
-            calls=[called for called in calls if called.actor.kind not in (CLAIM, LAPSED)],
-            calls_of_staff=[called for called in calls if called.actor.kind in (CLAIM, LAPSED)],
+            calls=[called for called in calls if not _is_of_staff(called)],
+            calls_of_staff=[called for called in calls if _is_of_staff(called)],
             channels=[self._channel_tried(topic, readable) for topic in topics],
             public_buckets=[name for name, public in self._catalog.buckets.items() if public],
             open_policies=list(self._open_policies({a.relation.oid for a in attempts})),
@@ -1164,7 +1169,8 @@ class _Reader:
             touched=self._touched(bypass),
             texts=[name for name, given in _given(bypass) if _is_text(given)],
             nulls=[name for name, given in _given(bypass) if given.text is None],
-            ended="" if ended is None else ended.state,
+            ended=bypass.state if isinstance(bypass, EndedCall) else "",
+            is_of_above=isinstance(bypass, EndedCall) and bypass.is_of_above,
             remedy="" if ended is None else ended.advice,
             writes=isinstance(bypass, EndedCall) and bypass.written > 0,
             ended_column=self._ended_column(bypass),
@@ -1175,6 +1181,8 @@ class _Reader:
                 for oid in (sorted(bypass.added) if isinstance(bypass, RepeatedCall) else ())
             ],
             is_pair=isinstance(bypass, PreparedCall) and bypass.is_mixed and not bypass.is_apart,
+            named=self._named_in(bypass),
+            below=self._labels(bypass.below) if isinstance(bypass, PreparedCall) else (),
             secrets=[
                 name
                 for name in function.argument_names[: len(function.argument_types)]
@@ -1209,6 +1217,13 @@ class _Reader:
         if not isinstance(bypass, EndedCall) or bypass.ended is None or not bypass.is_own:
             return ""
         return f"{bypass.ended.relation.label}.{bypass.ended.column}"
+
+    def _named_in(self, bypass: Bypass) -> str:
+        """The column of the row that a call identifies in which the owner has named the caller."""
+        if not isinstance(bypass, PreparedCall) or bypass.named is None:
+            return ""
+        oid, column = bypass.named
+        return f"{self._catalog.by_oid[oid].label}.{column}"
 
     def _touched(self, bypass: Bypass) -> list[str]:
         """The tables that a function names and whose rows are refused to its caller."""
@@ -1285,6 +1300,13 @@ class _Reader:
 
     def _may(self, relation: Relation, role: str, action: str) -> bool:
         return self._catalog.reaches(relation, role) and relation.may(role, action.upper())
+
+
+def _is_of_staff(called: Called) -> bool:
+    """Whether the rights of a caller follow from a claim or a row of its own, or from its name in a
+    row.
+    """
+    return called.actor.kind in (CLAIM, LAPSED) or bool(called.named)
 
 
 def _failures(attempts: Iterable[Attempt]) -> dict[tuple[int, str, str], set[str]]:

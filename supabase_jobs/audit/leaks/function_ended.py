@@ -21,18 +21,26 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each function, and one question about those that only show something. What may
     be done with an ended row of one's own is a question, too.
     """
-    known = {c.function for c in facts.calls if c.ended and c.writes and not c.ended_column}
+    known = {called.function for called in facts.calls if _is_leak(called)}
     for called in asked(facts):
         if called.ended_column:
             yield _of_own_row(called)
-        elif called.ended and called.writes:
+        elif _is_leak(called):
             effect = f"use it with the secret of a row that has ended: {called.ended}"
             advice = f"Let {called.function} {called.remedy}"
             yield leak_of_function(KIND, Severity.WARNING, called, effect, advice)
         elif called.ended and called.function not in known:
             known.add(called.function)
-            does = "read the same with the secret of a row that has ended by"
+            does = "do the same with the secret of a row that has ended by"
             yield question(KIND, called, does, f"{called.function} ({called.ended})")
+
+
+def _is_leak(called: Called) -> bool:
+    """Whether a call writes with the secret of a row that has ended. What depends on a row above it
+    is a question.
+    """
+    is_of_secret = bool(called.ended) and not called.ended_column
+    return is_of_secret and called.writes and not called.is_of_above
 
 
 def _of_own_row(called: Called) -> Question:

@@ -1,5 +1,5 @@
-"""Functions that add to a number of their caller, or add rows with numbers, each time, for one row
-that they mark as used.
+"""Functions that add to a number of their caller, or add rows with numbers, each time, for what
+they mark as used: in one row, or by a row that they add once.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from supabase_jobs.findings import Severity
 KIND = Kind(
     code="function-repeated",
     severities=(Severity.QUESTION,),
-    sentence="A function adds to a number, or a row with one, again for a row that it has marked.",
+    sentence="A function adds to a number, or a row with one, again for what it has marked.",
 )
 
 
@@ -25,7 +25,7 @@ def find(facts: Facts) -> Iterator[Question]:
         if again and called.function not in known:
             known.add(called.function)
             does = (
-                "raise a number of their own, or add rows with one, again, for a row that the"
-                " first call has marked, by"
+                "raise a number of their own, or add rows with one, again, for what the first"
+                " call has marked, by"
             )
             yield question(KIND, called, does, f"{called.function} ({', '.join(again)})")

@@ -1,6 +1,7 @@
 """Functions that change rows which the tables refuse to their caller."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, is_for_members, leak, refuses_insiders
@@ -19,10 +20,13 @@ KIND = Kind(
 def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each function. Questions are numbers of rows that the caller may read, such as
     likes, functions that ask their caller, such as approvals, links of e-mails, and pairs of a row
-    of the caller and one of another, such as a free hour for one's own dog.
+    of the caller and one of another, such as a free hour for one's own dog, and rows of the caller
+    that end below one of another.
     """
     known = {called.function for called in facts.calls if called.changed}
     certain = {called.function for called in facts.calls if called.changed and not called.is_pair}
+    outside = [called for called in facts.calls if called.actor.is_outsider]
+    open_to_outsiders = {called.function for called in outside if called.changed}
     for called in asked(facts):
         is_asked = refuses_insiders(facts, called.function)
         if called.changed and (is_asked or is_for_members(facts, called, (UPDATE, DELETE))):
@@ -36,6 +40,9 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
         elif called.changed:
             effect = "change or delete rows of others"
             yield leak(KIND, Severity.ERROR, called, effect, called.changed)
+        elif called.below and called.function not in open_to_outsiders:
+            found = question(KIND, called, "put rows of their own below rows of others by")
+            yield replace(found, decides="rows of one's own")
         elif called.recounted and called.function not in known:
             known.add(called.function)
             yield question(KIND, called, "change a number in rows of others by")

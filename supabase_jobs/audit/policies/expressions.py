@@ -646,10 +646,16 @@ def filled(tree: Any) -> set[str]:
 
 def updated(tree: Any) -> Iterator[tuple[str, str]]:
     """The table and the column of each value that a tree sets by UPDATE."""
+    for label, column, _ in assigned(tree):
+        yield label, column
+
+
+def assigned(tree: Any) -> Iterator[tuple[str, str, Node]]:
+    """The table, the column and the expression of each value that a tree sets by UPDATE."""
     for statement in nodes(tree, "UpdateStmt"):
         [label] = _tables({"RangeVar": {**statement["relation"], "alias": {}}}).values()
         for target in statement.get("targetList", []):
-            yield label, target["ResTarget"]["name"]
+            yield label, target["ResTarget"]["name"], target["ResTarget"].get("val", {})
 
 
 def conditions(tree: Any) -> Iterator[Node]:
@@ -658,6 +664,13 @@ def conditions(tree: Any) -> Iterator[Node]:
     for kind in ("SelectStmt", "UpdateStmt", "DeleteStmt"):
         for statement in nodes(tree, kind):
             yield {kind: {name: statement[name] for name in kept if name in statement}}
+
+
+def without_tables(tree: Any) -> Iterator[Node]:
+    """Each SELECT of a tree that reads no table, such as the condition of an IF."""
+    for statement in nodes(tree, "SelectStmt"):
+        if "fromClause" not in statement:
+            yield statement
 
 
 def name_of(call: Node) -> tuple[str, ...]:

@@ -77,11 +77,12 @@ class Usage:
     `function_reads` maps each function to the tables that
     its body names, directly or by other functions. `arguments` maps (function, name of an argument)
     to the columns that the body compares with it, directly or by other functions, and to those by
-    which a row that it inserts refers to another. `demands` maps each function to the columns that
-    its queries compare with a constant or NULL, and to that; `adds` to the tables that its body
-    inserts into, and `sets` to the columns that it updates. `own` maps each function to the columns
-    that its queries compare with the caller, `later` and `earlier` to those that they demand to be
-    behind or before now. `user_functions` are the functions
+    which a row that it inserts or updates refers to another. `demands` maps each function to the
+    columns that its queries compare with a constant or NULL, and to that; `adds` to the tables that
+    its body inserts into, and `sets` to the columns that it updates. `own` maps each function to
+    the columns that its queries compare with the caller's id or a claim, such as the e-mail
+    address, `later` and `earlier` to those that they demand to be behind or before now (or set),
+    and `tested` to the names of all columns in its conditions. `user_functions` are the functions
     that name auth.users, directly or by other functions, `asking` those that name their caller.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that
     it calls. `words` are all words of policies and functions, so a column that is not among them
@@ -133,6 +134,7 @@ class Usage:
     own: dict[int, set[ColumnKey]] = field(default_factory=dict)
     later: dict[int, set[ColumnKey]] = field(default_factory=dict)
     earlier: dict[int, set[ColumnKey]] = field(default_factory=dict)
+    tested: dict[int, set[str]] = field(default_factory=dict)
     user_functions: set[int] = field(default_factory=set)
     asking: set[int] = field(default_factory=set)
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
@@ -442,10 +444,10 @@ class _Reader:
         self._note_inserted(function)
         self._note_updated(function)
         self._note_arguments(function, compared)
-        queries = [
-            list(expressions.comparisons(query, self._lookup))
-            for query in expressions.conditions(body)
-        ]
+        conditions = list(expressions.conditions(body))
+        queries = [list(expressions.comparisons(query, self._lookup)) for query in conditions]
+        named = expressions.references([*conditions, *expressions.without_tables(body)])
+        self._usage.tested[function.oid] = {reference.column for reference in named}
         self._note_proofs(function, queries)
         self._note_masked(function)
         queried = [comparison for query in queries for comparison in query]
@@ -587,7 +589,8 @@ class _Reader:
                 if key is not None and (comparison.operator == "=" or self._is_enum(key)):
                     known = self._usage.arguments.setdefault((function.oid, name), [])
                     _extend(known, [key])
-        for target, column, node in expressions.inserted(self._bodies[function.oid]):
+        body = self._bodies[function.oid]
+        for target, column, node in (*expressions.inserted(body), *expressions.assigned(body)):
             relation, name = self._by_name.get(target), _argument(function, node)
             if relation is None or not name:
                 continue
@@ -680,10 +683,17 @@ class _Reader:
                 if key is None:
                     continue
                 is_less = (column is comparison.left) == operator.startswith("<")
-                if other == USER_ID and operator == "=":
+                is_caller = isinstance(other, Claim) and bool(other.path)
+                if is_caller and operator == "=":
                     own.add(key)
+                elif operator == expressions.IS_NOT_NULL and self._is_moment(key):
+                    earlier.add(key)
                 elif other == NOW and operator in (">", ">=", "<", "<="):
                     (earlier if is_less else later).add(key)
+
+    def _is_moment(self, key: ColumnKey) -> bool:
+        oid, name = key
+        return self._catalog.by_oid[oid].by_name[name].category == "D"
 
     def _note_passed_on(self) -> None:
         """Note the columns with which a function compares the argument of another one."""

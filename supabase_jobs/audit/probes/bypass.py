@@ -356,6 +356,8 @@ class PreparedCall(Bypass):
     read once they are prepared are none that the tables refuse: those are the `known`. `copies` are
     as in `FunctionCall`. `is_mixed`: some arguments identify rows of the caller. `is_apart`: one of
     the rows that they identify belongs to another row than that which another one identifies.
+    `named` is the column in which the owner has named the caller. `below`: to the row above one of
+    these, the call has given another one.
     """
 
     watch: Watch
@@ -366,6 +368,8 @@ class PreparedCall(Bypass):
     known: Sequence[Row] = ()
     is_mixed: bool = False
     is_apart: bool = False
+    named: ColumnKey | None = None
+    below: Sequence[Row] = ()
 
     @property
     def given(self) -> str:
@@ -395,10 +399,11 @@ class PreparedCall(Bypass):
         before = self.watch.snapshot(shown.rows[0])
         effects = self.watch.effects(before, self.watch.snapshot(after.rows[0]))
         self.changed = [row for row in effects.changed if row not in known]
+        self.below = effects.addressed
         shows = self._shown_in(_text(call), self.given)
         shows += self._copied(self.copies, copied, self.given)
         self.shown = [row for row in shows if row not in known]
-        self.outcome = outcome_of_count(len([*self.changed, *self.shown]))
+        self.outcome = outcome_of_count(len([*self.changed, *self.shown, *self.below]))
 
 
 @dataclass(eq=False, kw_only=True)

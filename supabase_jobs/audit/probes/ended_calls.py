@@ -1,5 +1,5 @@
-"""Calls with the secret of a row, such as an invitation, or on rows of the caller, of which one has
-ended: do they do the same as before?
+"""Calls with the secret of a row, such as an invitation, or on rows of the caller, of which one, or
+one to which it refers, has ended: do they do the same as before?
 
 The first caller for whom a call works calls again after the owner has ended the row, in one column
 at a time. Who tests the column answers otherwise, or fails.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from supabase_jobs.audit.callers import STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, call_of
 from supabase_jobs.audit.probes.control_calls import WRITTEN
@@ -48,6 +49,19 @@ class EndedCall(Bypass):
     written: int = 0
 
     @property
+    def is_of_above(self) -> bool:
+        """Whether not the row with the secret has ended, but one to which it refers."""
+        return self.ended is not None and self.ended.relation is not self.rows[0].relation
+
+    @property
+    def state(self) -> str:
+        """How a row has ended in words; '' if none has."""
+        if self.ended is None:
+            return ""
+        table = f"{self.ended.relation.name}: " if self.is_of_above else ""
+        return f"{table}{self.ended.state}"
+
+    @property
     def statements(self) -> list[Statement]:
         """The statements of the owner and of the caller, in order."""
         become = Statement(SET, ("role", self.caller.role))
@@ -80,15 +94,15 @@ def find(
     valid: list[EndedCall] = []
     for function in functions:
         for row in _rows(world, arguments, function):
-            prepared = worlds.in_state([row], world.plan.usage.demands[function.oid])
+            rows = [row, *arguments.rows_above([row])]
             valid += [
                 EndedCall(
                     caller=caller,
                     object=function,
                     action=CALL,
                     sent=[call_of(function, arguments.of_row(function, caller, row))],
-                    rows=[row],
-                    prepared=prepared,
+                    rows=rows,
+                    prepared=worlds.ready(function, caller, rows),
                     own=own,
                 )
                 for caller in callers
@@ -118,7 +132,7 @@ def find(
         )
         for one in working.values()
         for row in one.rows
-        for end in _ends(world, row, one.rows if one.is_own else ())
+        for end in _ends(world, one, row)
     ]
     runner.run([*probes_of([again for _, again in ended], LIMITS.calls_in_batch)])
     for one, again in ended:
@@ -171,16 +185,71 @@ def _ending(worlds: Worlds, end: Ended, row: Row) -> list[Statement]:
     return worlds.in_state([row], {(row.relation.oid, end.column): end.value})
 
 
-def _ends(world: World, row: Row, own: Sequence[Row]) -> Iterator[Ended]:
-    """The ways in which a row can end, by the names of its columns, and by what is asked of whoever
-    adds a row like one of the caller's `own`.
+def _ends(world: World, call: EndedCall, row: Row) -> Iterator[Ended]:
+    """The ways in which a row of a call can end: by the names of its columns, by what is asked of
+    whoever adds a row like one of the caller's own, by what other functions ask that find it by the
+    same secret, and by the time that the function itself sets and others ask for.
     """
+    is_above = row is not call.rows[0] and not call.is_own
     for column in row.relation.columns:
         value = _end(world, row.relation, column)
-        if value is None and _is_asked(world, row.relation, column, own):
+        if is_above and not _is_known(world, row.relation, column):
+            continue  # nothing depends on it
+        if call.is_own and _only_sets(world, call, row.relation, column):
+            continue  # it does what has been done
+        if value is None and call.is_own and _is_asked(world, row.relation, column, call.rows):
             value = _PAST
+        if value is None and call.is_own and _is_used(world, call, row, column):
+            value = _PAST
+        if value is None and not call.is_own and _asked_by_others(world, call, row, column):
+            value = "false" if row.values.get(column.name) in ("t", "true") else "true"
         if value is not None and value != row.values.get(column.name):
             yield Ended(row.relation, column.name, value)
+
+
+def _is_known(world: World, relation: Relation, column: Column) -> bool:
+    """Whether a policy or a function tests a column."""
+    usage, key = world.plan.usage, (relation.oid, column.name)
+    return key in usage.mentioned or key in usage.nulls
+
+
+def _only_sets(world: World, call: EndedCall, relation: Relation, column: Column) -> bool:
+    """Whether a function sets a column, and changes nothing in other tables."""
+    usage, oid = world.plan.usage, call.object.oid
+    others = usage.adds[oid] | {table for table, _ in usage.sets[oid]}
+    return (relation.oid, column.name) in usage.sets[oid] and others <= {relation.oid}
+
+
+def _is_used(world: World, call: EndedCall, row: Row, column: Column) -> bool:
+    """Whether a column has the time at which a call like this one has used a row: the function sets
+    it, does not test it, and another one demands that it is null.
+    """
+    usage, key = world.plan.usage, (row.relation.oid, column.name)
+    is_set = key in usage.sets[call.object.oid] and column.base in TIMES and not column.not_null
+    is_tested = column.name in usage.tested[call.object.oid]
+    return is_set and not is_tested and key in usage.nulls
+
+
+def _asked_by_others(world: World, call: EndedCall, row: Row, column: Column) -> bool:
+    """Whether other functions that find rows by the same secret test a flag, and this one does
+    not.
+    """
+    usage, function = world.plan.usage, call.object
+    if column.base != "bool" or column.name in usage.tested[function.oid]:
+        return False
+    by_function: dict[int, set[ColumnKey]] = {}
+    for (oid, _), columns in usage.arguments.items():
+        by_function.setdefault(oid, set()).update(columns)
+    secrets = {
+        key
+        for key in by_function.get(function.oid, ())
+        if key[0] == row.relation.oid and key[1] not in row.key
+    }
+    return any(
+        column.name in usage.tested[oid] and secrets & columns
+        for oid, columns in by_function.items()
+        if oid != function.oid
+    )
 
 
 def _end(world: World, relation: Relation, column: Column) -> str | None:

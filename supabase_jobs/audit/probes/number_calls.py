@@ -62,13 +62,20 @@ class NumberCall(Bypass):
 class RepeatedCall(NumberCall):
     """Two calls in a row, after the owner has `prepared` the rows that they are about. `raised` are
     the columns that both raise, and `added` the tables to which both add rows, if the first one has
-    `marked` such a row: in one of the columns `marking`, as the second one leaves it.
+    `marked` such a row, in one of the columns `marking`, as the second one leaves it, or has added
+    a row `once`: to tables to which the second one adds none.
     """
 
     prepared: Sequence[Statement]
     marking: Collection[tuple[int, str]]
     marked: set[tuple[int, str]] = field(default_factory=set)
+    once: set[int] = field(default_factory=set)
     added: set[int] = field(default_factory=set)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the first call has left a mark that the second one could have seen."""
+        return bool(self.marked or self.once)
 
     @property
     def statements(self) -> list[Statement]:
@@ -87,7 +94,8 @@ class RepeatedCall(NumberCall):
         first = self.watch.differing(versions[0], versions[1])
         self.marked = (first & {*self.marking}) - self.watch.differing(versions[1], versions[2])
         self.raised = self.watch.raised(*versions[:2]) & self.watch.raised(*versions[1:])
-        self.added = _increased(counts[0], counts[1]) & _increased(counts[1], counts[2])
+        first_added, then_added = _increased(counts[0], counts[1]), _increased(counts[1], counts[2])
+        self.added, self.once = first_added & then_added, first_added - then_added
 
 
 def find(
@@ -147,10 +155,11 @@ def find_repeated(
     runner: Runner,
 ) -> list[Bypass]:
     """The calls that raise numbers of the caller again, or add rows with numbers, although the
-    first one has marked the row that it is about. `inserting` are callers, by their id(), and
-    tables into which the tables let them insert.
+    first one has marked the row that it is about, or added one that says so. `inserting` are
+    callers, by their id(), and tables into which the tables let them insert.
     """
-    arguments, own = Arguments(world), own_role(impersonation)
+    # who has rows may know a code of the own group
+    arguments, own = Arguments(world, knows_secrets=True), own_role(impersonation)
     calls: list[RepeatedCall] = []
     for caller in callers if worlds.is_possible else ():
         if caller.kind != STRANGER or caller.user is not world.b.owner:
@@ -161,9 +170,10 @@ def find_repeated(
                 continue
             about = arguments.own_rows(function, caller)
             marks = {key for row in about for key in _marks(world, function, row)}
-            if rows and marks:
+            if rows and (marks or world.plan.usage.adds[function.oid]):
                 above = arguments.rows_above(about)
                 prepared = worlds.ready(function, caller, [*about, *above], unset=marks)
+                prepared += worlds.absent(_added_before(world, function, rows, about))
                 calls.append(
                     RepeatedCall(
                         caller=caller,
@@ -188,8 +198,19 @@ def find_repeated(
             if (id(call.caller), oid) not in inserting and _has_number(world, oid)
         }
         call.outcome = outcome_of_count(len(call.raised) + len(call.added))
-        found += [call] if call.marked and (call.raised or call.added) else []
+        found += [call] if call.is_marked and (call.raised or call.added) else []
     return found
+
+
+def _added_before(
+    world: World, function: Function, rows: Sequence[Row], about: Sequence[Row]
+) -> list[Row]:
+    """The rows of the caller that are like those which a function adds, and that it neither is
+    about nor asks for: without them, its first call is the first one.
+    """
+    usage = world.plan.usage
+    added = usage.adds[function.oid] - {oid for oid, _ in usage.own[function.oid]}
+    return [row for row in rows if row.relation.oid in added and row not in about]
 
 
 def _marks(world: World, function: Function, row: Row) -> Iterator[tuple[int, str]]:

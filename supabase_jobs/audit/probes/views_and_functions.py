@@ -102,8 +102,12 @@ class Bypasses:
         callers = [c for c in callers if not c.operation]
         self._everyone = callers
         self._callers = [c for c in callers if c.kind in GENERAL]
-        # those whose rights follow from a row of their own
-        self._staff = [c for c in callers if c.kind in (CLAIM, LAPSED) and _table_of(c) is not None]
+        # those whose rights follow from a row or a claim of their own
+        self._staff = [
+            c
+            for c in callers
+            if c.kind in (CLAIM, LAPSED) and (c.claim or _table_of(c) is not None)
+        ]
         self._view_callers = [c for c in callers if c.kind in (*GENERAL, OWNER)]
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
         self._updated = _updated(probes.attempts)
@@ -141,7 +145,7 @@ class Bypasses:
             tried += [
                 bypass
                 for f in functions
-                if f.definer and _table_of(caller) in self._reads_of(f)
+                if f.definer and self._may_know(f, caller)
                 for bypass in self._of_function(caller, f)
             ]
         users = [b for c in self._callers for v in views for b in self._to_users(c, v)]
@@ -156,6 +160,13 @@ class Bypasses:
         finally:
             self._found += [bypass for bypass in tried if bypass.outcome]
             self.writes_to_users = [bypass for bypass in users if bypass.changed]
+
+    def _may_know(self, function: Function, caller: Persona) -> bool:
+        """Whether a function may tell a caller with a row or a claim from others."""
+        table = _table_of(caller)
+        if table is not None:
+            return table in self._reads_of(function)
+        return bool(caller.claim) and function.oid in self._plan.usage.asking
 
     def _with_ended_rows(self, functions: Sequence[Function]) -> list[Bypass]:
         """The calls with the secret of a row that has ended which do the same as before."""
@@ -504,6 +515,8 @@ class Bypasses:
             yield from self._aged_call(caller, function, watch, lists[0], copies)
         if function.definer:
             yield from self._calls_in_state(caller, function, watch, hidden, copies)
+            if caller.kind == STRANGER:
+                yield from self._calls_as_named(caller, function, hidden, copies)
         for arguments in lists:
             yield FunctionCall(
                 caller=caller,
@@ -563,6 +576,7 @@ class Bypasses:
                 continue
             if not chosen.is_mixed and not (prepared and caller.kind in _GENERAL_OUTSIDERS):
                 continue
+            below = [*self._moved(caller, function, chosen.rows)] if chosen.is_mixed else []
             unique = {id(row): row for row in (*watch.rows, *chosen.rows)}
             rows = [row for row in unique.values() if row.relation.may(caller.role, "SELECT")]
             yield PreparedCall(
@@ -571,7 +585,7 @@ class Bypasses:
                 action=CALL,
                 sent=[call_of(function, chosen.arguments)],
                 hidden=hidden if chosen.is_mixed else (),
-                watch=Watch(watch.rows, (), watch.restored, watch.permitted),
+                watch=Watch(watch.rows, below, watch.restored, watch.permitted),
                 prepared=prepared,
                 own=own_role(self._impersonation),
                 become=Statement(SET, ("role", caller.role)),
@@ -579,6 +593,57 @@ class Bypasses:
                 known=rows,
                 is_mixed=chosen.is_mixed,
                 is_apart=chosen.is_apart,
+            )
+
+    def _moved(
+        self, caller: Persona, function: Function, given: Sequence[Row]
+    ) -> Iterator[tuple[Row, str]]:
+        """The rows of tenant A, and their columns, below one of the rows `given` to a function that
+        sets the column in other rows, which the tables do not let the caller add there.
+        """
+        for oid, column in sorted(self._plan.usage.sets[function.oid]):
+            row = self._world.a.rows.get(oid)
+            if row is None or (id(caller), id(row), INSERT) in self._reached:
+                continue
+            for key in row.relation.foreign_keys:
+                at = dict(zip(key.columns, key.target_columns, strict=True)).get(column)
+                parents = [one for one in given if one.relation.oid == key.target]
+                values_ = [one.values.get(at) for one in parents if at is not None]
+                if row.values.get(column) in values_:
+                    yield row, column
+
+    def _calls_as_named(
+        self, caller: Persona, function: Function, hidden: Sequence[Row], copies: Copies
+    ) -> Iterator[PreparedCall]:
+        """Calls with ids of rows of tenant A that name the caller, in one column at a time: do they
+        show what the tables refuse to whoever is named there?
+        """
+        if not self._worlds.is_possible or caller.user is not self._world.b.owner:
+            return
+        persons = self._plan.per_user | self._plan.memberships.keys()
+        others = next(self._arguments.identifying(function, caller), None)
+        if others is None:
+            return
+        for oid, column in sorted(self._plan.usage.own[function.oid]):
+            row = next((r for r in others.rows if r.relation.oid == oid), None)
+            if row is None or oid in persons or column in row.key:
+                continue
+            below = [r for t, r in self._world.a.rows.items() if t in self._reads_of(function)]
+            rows = [*others.rows, *(r for r in below if r not in others.rows)]
+            readable = [r for r in hidden if r.relation.may(caller.role, "SELECT")]
+            yield PreparedCall(
+                caller=caller,
+                object=function,
+                action=CALL,
+                sent=[call_of(function, others.arguments)],
+                hidden=hidden,
+                watch=Watch(),
+                prepared=self._worlds.ready(function, caller, rows, named=(oid, column)),
+                own=own_role(self._impersonation),
+                become=Statement(SET, ("role", caller.role)),
+                copies=copies,
+                known=[r for r in readable if r.relation.label != VAULT],
+                named=(oid, column),
             )
 
     def _copies(self, caller: Persona, function: Function) -> Copies:
@@ -673,7 +738,7 @@ class Bypasses:
 def _table_of(caller: Persona) -> int | None:
     """The table of the row from which the rights of a caller follow."""
     user = caller.user
-    if user is None:
+    if user is None or caller.claim:
         return None
     if user.post is not None:
         return user.post.relation.oid

@@ -13,6 +13,7 @@ from psycopg import errors, sql
 
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation, is_partition_column
+from supabase_jobs.audit.policies.expressions import USER_ID
 from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.readable import Reads, by_table, queries
@@ -212,10 +213,11 @@ class Worlds:
         caller: Persona,
         rows: Sequence[Row],
         unset: Collection[ColumnKey] = (),
+        named: ColumnKey | None = None,
     ) -> list[Statement]:
-        """The statements of the owner after which rows of the caller are as a function demands:
-        named after the caller, and with the constants and on the side of now that its queries ask
-        for. The times `unset` are null.
+        """The statements of the owner after which rows are as a function demands: named after the
+        caller, only in the column `named` if it is given, and with the constants and on the side of
+        now that its queries ask for. The times `unset` are null.
         """
         usage, by_oid = self._plan.usage, self._plan.catalog.by_oid
         wanted = dict(usage.demands[function.oid])
@@ -224,23 +226,32 @@ class Worlds:
         wanted |= {(oid, name): None for oid, name in unset if _is_time(by_oid[oid], name)}
         found = []
         for row in rows:
-            named = {} if caller.user is None else self._named(function, caller.user.id, row)
-            found += self.in_state([row], {**wanted, **named})
+            own = self._named(function, caller, row)
+            if named is not None:
+                own = {key: value for key, value in own.items() if key == named}
+            found += self.in_state([row], {**wanted, **own})
         return found
 
-    def _named(self, function: Function, user: str, row: Row) -> dict[ColumnKey, str | None]:
-        """The columns of a row that a function compares with the caller, with this user; another
-        column that names the user gets the person who was in the first one.
+    def _named(self, function: Function, caller: Persona, row: Row) -> dict[ColumnKey, str | None]:
+        """The columns of a row that a function compares with the caller, with the caller's id, or
+        the claim; another column that names the user gets the person who was in the first one.
         """
-        oid, usage = row.relation.oid, self._plan.usage
-        own = [name for table, name in usage.own[function.oid] if table == oid]
-        others = [row.values.get(name) for name in own]
-        before = next((value for value in others if value not in (None, user)), None)
+        oid, usage, user = row.relation.oid, self._plan.usage, caller.user
+        if user is None:
+            return {}
+        own: dict[ColumnKey, str | None] = {}
+        for key in usage.own[function.oid]:
+            path = usage.claim_columns.get(key, USER_ID.path)
+            value = caller.claim_at(path)
+            if key[0] == oid and value is not None:
+                own[key] = value
+        others = [row.values.get(name) for (_, name), value in own.items() if value == user.id]
+        before = next((value for value in others if value not in (None, user.id)), None)
         found: dict[ColumnKey, str | None] = {}
         for name in row.relation.by_name if before is not None else ():
-            if (oid, name) in usage.users and row.values.get(name) == user:
+            if (oid, name) in usage.users and row.values.get(name) == user.id:
                 found[oid, name] = before
-        return found | {(oid, name): user for name in own}
+        return found | own
 
     def absent(self, rows: Sequence[Row]) -> list[Statement]:
         """The statements of the owner after which rows are absent."""

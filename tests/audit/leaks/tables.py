@@ -294,6 +294,9 @@ class _Builder:
             "raised": [],
             "repeated": [],
             "added_again": [],
+            "is_of_above": False,
+            "named": "",
+            "below": [],
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

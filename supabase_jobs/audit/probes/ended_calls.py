@@ -28,6 +28,8 @@ from supabase_jobs.session.runner import Runner, probes_of
 
 # what differs in each call: ids and numbers
 _DRAWN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+")
+# an answer without a value, or false
+_NOTHING = re.compile(r"\W*f?\W*")
 # before each time of the world
 _PAST = "1970-01-01"
 
@@ -74,7 +76,7 @@ class EndedCall(Bypass):
         before, call, after = result.answers[-3:]
         self.written = int(after.rows[0][0] or 0) - int(before.rows[0][0] or 0)
         answer = _DRAWN.sub("#", str(call.rows[0][0] or "")) if call.rows else ""
-        if self.written or re.search(r"\w", answer):
+        if self.written or not _NOTHING.fullmatch(answer):
             self.did = f"{self.written} {answer}"
 
 

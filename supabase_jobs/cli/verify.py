@@ -1,9 +1,10 @@
 """The command `supabase-jobs verify`."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
@@ -96,7 +97,6 @@ def command(
 
     from supabase_jobs.database.connection import describe
     from supabase_jobs.local.embedded import is_embedded
-    from supabase_jobs.report.producers.verify import document
     from supabase_jobs.sources import project
     from supabase_jobs.verify.applicable import has_managed_relation
     from supabase_jobs.verify.expectations import load_expectations
@@ -116,10 +116,14 @@ def command(
             )
         if not is_embedded(connection):
             narrate(_IN_USE)
+        # the server answers the first area meanwhile
+        Thread(target=_read_ahead, args=[areas, expectations]).start()
         with progress("verifying", quiet=True):
             verification = verify(connection, expectations, areas, advance=advance)
         if endpoint is not None:
             verification = _verify_api(connection, expectations, endpoint, verification)
+    from supabase_jobs.report.producers.verify import document
+
     # reports name the lines of objects with findings
     locations = project.object_locations(given) if verification.findings else {}
     verification = replace(verification, locations=locations, database=database)
@@ -127,6 +131,24 @@ def command(
     show_reports(report, reports, whole=whole)
     annotate_findings(report)
     ctx.exit(passed(verification.ok))
+
+
+def _read_ahead(areas: Sequence[str], expectations: "Expectations") -> None:
+    """Import the modules of the later areas and of the report, and read the declarations. An error
+    in a declaration shows when its area runs.
+    """
+    from supabase_jobs.verify.verify import import_area
+
+    for area in areas:
+        import_area(area)
+    from supabase_jobs.report.formats import text  # noqa: F401
+    from supabase_jobs.report.producers import verify  # noqa: F401
+    from supabase_jobs.verify.access import matrix
+    from supabase_jobs.verify.functions import scenarios
+
+    with suppress(ConfigError, OSError):
+        matrix.load(expectations.declaration(matrix.FILE_NAME), expectations.variables)
+        scenarios.load(expectations.declaration(scenarios.FILE_NAME), expectations.variables)
 
 
 def _has_sources(given: "Settings") -> bool:

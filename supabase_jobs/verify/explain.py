@@ -13,9 +13,13 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Verification
 from supabase_jobs.session import script
+from supabase_jobs.verify.access import check as access_check
+from supabase_jobs.verify.access import http
 from supabase_jobs.verify.areas import AREAS
+from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.verify import declared_cases, verify
+from supabase_jobs.verify.structure import check as structure_check
+from supabase_jobs.verify.verify import verify
 
 _SUGGESTIONS = 5
 _CUTOFF = 0.5  # similarity according to difflib, from 0 to 1
@@ -56,6 +60,18 @@ def explain(
     if (explanation := _find(verification, id)) is None:
         raise _unknown(id, verification)
     return explanation
+
+
+def declared_cases(expectations: Expectations) -> Verification:
+    """The cases that are known without a database, with their scripts, including those through the
+    API; none is run.
+    """
+    context = Context()
+    for area in (structure_check, access_check, http):
+        area.declared_cases(expectations, context)
+    return Verification(
+        findings=(), cases=tuple(context.cases), milliseconds=0.0, preambles=context.preambles
+    )
 
 
 def _find(verification: Verification, id: str) -> Explanation | None:

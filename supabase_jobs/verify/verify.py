@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -32,24 +34,11 @@ from supabase_jobs.verify import (
     ownership,
     tried_fixes,
 )
-from supabase_jobs.verify.access import http
-from supabase_jobs.verify.access.check import check as check_access
-from supabase_jobs.verify.access.check import declared_cases as access_cases
 from supabase_jobs.verify.allowed import pins
-from supabase_jobs.verify.areas import ACCESS, AREAS, FUNCTIONS, PLANS, STRUCTURE
+from supabase_jobs.verify.areas import ACCESS, AREAS, FUNCTIONS, STRUCTURE
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.functions.check import check as check_functions
-from supabase_jobs.verify.plans.check import check as check_plans
-from supabase_jobs.verify.structure.check import check as check_structure
-from supabase_jobs.verify.structure.check import declared_cases as structure_cases
 
-_CHECKS = {
-    STRUCTURE: check_structure,
-    ACCESS: check_access,
-    FUNCTIONS: check_functions,
-    PLANS: check_plans,
-}
 # areas that insert fixture rows, and so need a primary server
 _WRITING = (ACCESS, FUNCTIONS)
 
@@ -83,6 +72,13 @@ def parse(only: str | None) -> tuple[str, ...]:
     if not wanted:
         raise ConfigError("--only: no area named", hint=f"Areas: {', '.join(AREAS)}.")
     return tuple(area for area in AREAS if area in wanted)
+
+
+def import_area(area: str) -> Any:
+    """The module that checks an area. It is imported on use: the server can answer the queries of
+    the first area before the modules of the others are there.
+    """
+    return import_module(f"supabase_jobs.verify.{area}.check")
 
 
 def verify(
@@ -216,16 +212,6 @@ def _few_numbers(
     return bool(rows)
 
 
-def declared_cases(expectations: Expectations) -> Verification:
-    """The cases that are known without a database, with their scripts, including those through the
-    API; none is run.
-    """
-    context = Context()
-    for cases in (structure_cases, access_cases, http.declared_cases):
-        cases(expectations, context)
-    return _verification(context, 0.0, {})
-
-
 @contextmanager
 def _rolled_back(
     connection: Connection, context: Context
@@ -279,7 +265,7 @@ def _check(
 ) -> None:
     """Run an area. Without Auth the database is no Supabase project, and errors end the run."""
     try:
-        _CHECKS[area](connection, expectations, context)
+        import_area(area).check(connection, expectations, context)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
         why = f"it failed with {sqlstate_and_message(error)}"
         context.mark_unchecked(

@@ -10,7 +10,7 @@ from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.verify.functions import AREA
 
 # the key of a watched row that names its table
-TABLE = ""
+TABLE = "."
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Row]

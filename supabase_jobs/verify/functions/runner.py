@@ -36,7 +36,7 @@ from supabase_jobs.session.savepoint import kept, results_of_kept
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.fixture import SEARCH_PATH
-from supabase_jobs.verify.functions.columns import ComparedColumns, Row, Rows
+from supabase_jobs.verify.functions.columns import TABLE, ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (
     ALL_IDS,
     DELETED,
@@ -411,7 +411,7 @@ class ScenarioRunner(Runner):
 
     def _row(self, text: str) -> Row:
         if text not in self._decoded:
-            self._decoded[text] = json.loads(text)
+            self._decoded[text] = _flat(json.loads(text))
         return self._decoded[text]
 
     def _declared(self, value: object) -> str:
@@ -460,6 +460,17 @@ class _Unchanging:
         if touched.error is None:
             texts = [text for (text,) in touched.answers[0].rows]
             self.runner.leave_out_changed(touched.answer(), texts)
+
+
+def _flat(row: Row) -> Row:
+    """A watched row in which the keys of each object whose name ends in a dot are columns."""
+    flat: dict[str, Any] = {}
+    for column, value in row.items():
+        if column.endswith(".") and column != TABLE:
+            flat |= {column + key: each for key, each in (value or {}).items()}
+        else:
+            flat[column] = value
+    return flat
 
 
 def _is_one_group(scenario: Scenario) -> bool:

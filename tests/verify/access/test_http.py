@@ -30,8 +30,7 @@ from supabase_jobs.session.impersonation import NULL
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.http import api_case, api_cells
 from supabase_jobs.verify.access.matrix import VERBS, DeclaredRequest, load, with_parameters
-from supabase_jobs.verify.explain import explain
-from supabase_jobs.verify.verify import declared_cases
+from supabase_jobs.verify.explain import declared_cases, explain
 from tests.fix_api import Api, serve_api
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, Make

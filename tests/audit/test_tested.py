@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.policies.tested import untested
-from tests.audit.catalogs import ALL, INSERT, UPDATE, policy, table
+from supabase_jobs.audit.policies.tested import Closed, Left, kept, left, untested
+from tests.audit.catalogs import ALL, INSERT, UPDATE, column, policy, table
 
 OWN = "(owner = me())"
 ANY = frozenset[str]()
@@ -88,3 +88,75 @@ def test_restrictive_policies_hold_for_all() -> None:
 def test_policies_of_another_role() -> None:
     new, changing = policy(NEW, INSERT), policy(OWN, UPDATE)
     assert of(replace(new, roles=("anon",)), changing) == {}
+
+
+@pytest.mark.parametrize(
+    ("condition", "values"),
+    [
+        ("(grade < 'chief'::text)", {"helper", "clerk"}),
+        ("(grade >= 'clerk'::text)", {"clerk", "chief"}),
+        ("(grade <> 'chief'::text)", {"helper", "clerk"}),
+        ("(grade > 'boss'::text)", None),
+    ],
+)
+def test_labels_of_an_enum_are_in_order(condition: str, values: set[str] | None) -> None:
+    grade = replace(column("grade"), labels=("helper", "clerk", "chief"))
+    new, changed = policy(f"({OWN} AND {condition})", INSERT), policy(OWN, UPDATE)
+    notes = table("notes", "owner", grade, policies=[new, changed])
+    found = untested(notes, "authenticated", ["owner"])
+    assert found == ({} if values is None else {"grade": values})
+
+
+def test_what_some_policy_tests_in_changed_rows() -> None:
+    changed = policy(OWN, UPDATE, checked=f"({OWN} AND (phase = 'new'::text))")
+    notes = table("notes", "owner", "phase", policies=[changed, policy("is_clerk()", UPDATE)])
+    assert kept(notes, "authenticated") == {"phase"}
+
+
+MINE = "(owner = auth.uid())"
+CLOSED = {"phase": Closed(["barred", "lost", "held", "new"], ["held", "new"])}
+
+
+@pytest.mark.parametrize(
+    ("changed", "inserted", "values"),
+    [
+        (f"({MINE} AND (phase = 'held'::text))", (), ["barred", "lost"]),
+        (f"({MINE} AND (phase <> 'barred'::text))", (), None),
+        (
+            f"({MINE} AND (phase = 'held'::text))",
+            (f"({MINE} AND (phase = 'lost'::text))",),
+            ["barred"],
+        ),
+        (f"({MINE} AND (phase = 'held'::text))", (MINE,), ["barred", "lost"]),
+        (f"({MINE} AND (phase = 'held'::text))", ("is_clerk()",), None),
+        (
+            f"({MINE} AND (phase = 'held'::text))",
+            ("(is_clerk() AND (phase = 'lost'::text))",),
+            ["barred"],
+        ),
+        (f"({MINE} AND (phase = 'lost'::text))", (), None),
+        (f"({MINE} AND (place = 1))", (), None),
+    ],
+)
+def test_states_that_only_others_set(
+    changed: str, inserted: tuple[str, ...], values: list[str] | None
+) -> None:
+    policies = [policy(MINE, UPDATE, checked=changed)] + [policy(i, INSERT) for i in inserted]
+    notes = table("notes", "owner", "phase", "place", policies=policies)
+    found = left(notes, "authenticated", ["owner"], CLOSED)
+    assert found == ({} if values is None else {"phase": Left(values, ["held"])})
+
+
+@pytest.mark.parametrize(
+    "changing",
+    [
+        policy(f"({MINE} AND (phase = 'held'::text))", UPDATE),
+        policy(f"({MINE} AND is_open(phase))", UPDATE, checked="(phase = 'held'::text)"),
+        policy("is_clerk()", UPDATE, checked="(phase = 'held'::text)"),
+        policy("is_mine(owner)", UPDATE, checked="(phase = 'held'::text)"),
+    ],
+    ids=["one condition", "helper", "others", "helper of the owner"],
+)
+def test_old_row_is_looked_at_or_is_that_of_others(changing: Policy) -> None:
+    notes = table("notes", "owner", "phase", policies=[changing])
+    assert left(notes, "authenticated", ["owner"], CLOSED) == {}

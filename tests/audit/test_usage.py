@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from supabase_jobs.audit import words
-from supabase_jobs.audit.catalog import Catalog, Constraint
+from supabase_jobs.audit.catalog import Catalog, Constraint, Function
 from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.policies.usage import StateColumn, Usage, columns_of_state
 from tests.audit.catalogs import (
@@ -311,14 +311,16 @@ def test_usage_of_another_database_is_added_by_name() -> None:
     assert found.reads == {1: {1}}
 
 
-def of_trigger(body: str, *, on_insert: bool = False, definer: bool = False) -> Usage:
+def of_trigger(
+    body: str, *helpers: Function, on_insert: bool = False, definer: bool = False
+) -> Usage:
     """What a trigger of public.notes reveals about it."""
     run = replace(function("guard", body, language="plpgsql"), definer=definer)
     columns = (column("state"), column("grade", not_null=False), "owner")
     guarded = replace(
         table("notes", *columns), triggers=(100,), insert_triggers=(100,) if on_insert else ()
     )
-    return read(catalog(guarded, table("locks", "id", oid=2), functions=[run]))
+    return read(catalog(guarded, table("locks", "id", oid=2), functions=[run, *helpers]))
 
 
 _RAISES = "raise exception 'no'; end if; return new; end"
@@ -330,6 +332,7 @@ _RAISES = "raise exception 'no'; end if; return new; end"
         ("new.state is distinct from old.state", {"state"}, set()),
         ("new.state <> old.state or new.grade != old.grade", {"state", "grade"}, {"grade"}),
         ("new.state = 'done'", set(), set()),
+        ('new."grade" <> old."grade"', {"grade"}, {"grade"}),
     ],
 )
 def test_trigger_guards_changed_rows(condition: str, frozen: set[str], loose: set[str]) -> None:
@@ -338,6 +341,12 @@ def test_trigger_guards_changed_rows(condition: str, frozen: set[str], loose: se
     assert found.loose == {(1, name) for name in loose}
     assert of_trigger(f"begin if {condition} then {_RAISES}", on_insert=True).frozen == set()
     assert of_trigger(f"begin if {condition} then new.owner := 'x'; end if; end").frozen == set()
+    assert found.reserved == set()
+    by_others = of_trigger(f"begin if ({condition}) and auth.uid() is not null then {_RAISES}")
+    assert by_others.reserved == by_others.frozen
+    helper = function("is_chief", "select auth.uid() is not null", oid=101)
+    helped = of_trigger(f"begin if ({condition}) and not is_chief() then {_RAISES}", helper)
+    assert helped.reserved == helped.frozen
 
 
 @pytest.mark.parametrize(
@@ -345,6 +354,7 @@ def test_trigger_guards_changed_rows(condition: str, frozen: set[str], loose: se
     [
         ("if new.grade is null then new.grade := 'a'; end if;", {"grade"}),
         ("new.grade := coalesce(new.grade, 'a');", {"grade"}),
+        ('new."grade" := coalesce(new."grade", \'a\');', {"grade"}),
         ("new.grade := 'a';", set()),
         ("if new.grade = 'a' then new.state := 'b'; end if;", set()),
     ],

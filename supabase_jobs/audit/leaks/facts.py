@@ -25,10 +25,11 @@ from supabase_jobs.audit.callers import (
     Persona,
 )
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Named, Policy, Relation
-from supabase_jobs.audit.policies import captured_names, expressions, refusals
+from supabase_jobs.audit.policies import captured_names, decisions, expressions, refusals
 from supabase_jobs.audit.policies.captured_names import CapturedName
+from supabase_jobs.audit.policies.decisions import Free, Meaning
 from supabase_jobs.audit.policies.refusals import Refusal
-from supabase_jobs.audit.policies.tested import untested
+from supabase_jobs.audit.policies.tested import kept, left, untested
 from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
@@ -137,16 +138,18 @@ class Table(Named):
     `accepts_rows`: some policy lets signed-in users insert rows; `updating` are columns of users
     that one for UPDATE compares with the caller. `parents` are the tables to which
     foreign keys refer, `key_columns` their columns. `parts_of` are those of whose rows its rows are
-    parts: deleted with them. `read_by_policies` are the tables that its
+    parts: deleted with them; `locked_by` those that restrictive policies read for INSERT, and none
+    for UPDATE. `read_by_policies` are the tables that its
     policies read. `limited`: each policy for SELECT compares rows with their caller, and looks at
     nothing else of a row. `started` are columns with a number that start with a constant,
     `looked_up` those with a random value by which functions find a row.
     `overruled` are the API roles that one policy lets read every row, although another one selects
     rows by their columns. `managed` are columns with a state or a constant at first which functions
     set with the rights of their owner, `acted_on` those by whose value triggers change other
-    tables. `frozen` are those that a trigger guards in changed rows only, `computed` those that one
-    sets in new rows if they do not have a value of their own, `loose` those that one guards unless
-    they are null. `guarded` are the functions for users that add rows after checks of their own.
+    tables. `frozen` are those that a trigger guards in changed rows only, `reserved` those of them
+    that it lets somebody change, `computed` those that one sets in new rows if they do not have a
+    value of their own, `loose` those that one guards unless they are null. `guarded` are the
+    functions for users that add rows after checks of their own.
     `confidential` are columns whose name or comment says that not everybody may read them who reads
     the row, or functions of the project, which show them on a condition, or demand their value.
     `personal` are columns of persons to whom a policy shows the row, beside one that shows it to
@@ -154,7 +157,10 @@ class Table(Named):
     caller, for a row that refuses. `is_unconditional`: a policy lets anon insert every row.
     `selecting` maps the API roles to their permissive policies for SELECT. A request that lacks
     what `without_value` are compared with matches null in them. `untested` maps the API roles to
-    the columns that a policy tests in their new rows only, as in policies/tested.py;
+    the columns that a policy tests in their new rows only, `kept` to those that one tests in
+    changed rows, and `left` to the values of those that only others set and their owner ends, as in
+    policies/tested.py; `chosen` maps the columns that the `persons` in a row choose to the commands
+    by which they do, although others change the row by the policies `deciders`;
     `read_by_triggers` are those that the table's own triggers name, `binding` those that policies
     for writes of other tables name which read this one. `listed` maps the privileges of each GRANT
     that names columns to these.
@@ -186,6 +192,7 @@ class Table(Named):
     checked: Collection[str]
     parents: Sequence[str]
     parts_of: Sequence[str]
+    locked_by: Collection[str]
     key_columns: Collection[str]
     read_by_policies: Collection[str]
     limited: bool
@@ -195,6 +202,7 @@ class Table(Named):
     managed: Collection[str]
     acted_on: Collection[str]
     frozen: Collection[str]
+    reserved: Collection[str]
     computed: Collection[str]
     loose: Collection[str]
     guarded: Collection[str]
@@ -205,6 +213,11 @@ class Table(Named):
     selecting: Mapping[str, Sequence[str]]
     without_value: Collection[str]
     untested: Mapping[str, Mapping[str, Collection[str]]]
+    kept: Mapping[str, Collection[str]]
+    left: Mapping[str, Mapping[str, Sequence[str]]]
+    chosen: Mapping[str, Collection[str]]
+    persons: Sequence[str]
+    deciders: Sequence[str]
     read_by_triggers: Collection[str]
     binding: Collection[str]
     listed: Mapping[str, Sequence[str]]
@@ -886,6 +899,7 @@ class _Reader:
         identifying |= {name for key in relation.foreign_keys for name in key.columns}
         stateful = [c.name for c in relation.columns if plan.may_hold_state(relation, c)]
         owners = [name for _, name in keys if (relation.oid, name) in usage.owners]
+        free = self._free(relation, owners)
         return Table(
             schema=relation.schema,
             name=relation.name,
@@ -918,6 +932,7 @@ class _Reader:
             checked=[name for _, name in keys if (relation.oid, name) in usage.checked],
             parents=[target.label for target in targets if target is not None],
             parts_of=[catalog.by_oid[key.target or 0].label for key in self._part_keys(relation)],
+            locked_by=self._locking(relation, INSERT) - self._locking(relation, UPDATE),
             key_columns={name for key in relation.foreign_keys for name in key.columns},
             read_by_policies=[
                 catalog.by_oid[oid].label
@@ -943,10 +958,16 @@ class _Reader:
             managed=[name for name in stateful if (relation.oid, name) in self._managed],
             acted_on=[name for name in stateful if (relation.oid, name) in usage.acted_on],
             frozen=[name for _, name in keys if (relation.oid, name) in usage.frozen],
+            reserved=[name for _, name in keys if (relation.oid, name) in usage.reserved],
             computed=[name for _, name in keys if (relation.oid, name) in usage.computed],
             loose=[name for _, name in keys if (relation.oid, name) in usage.loose],
             guarded=[f.signature for f in self._guarding(relation)],
             untested={role: untested(relation, role, owners) for role in API_USERS},
+            left={role: self._left(relation, role, owners) for role in API_USERS},
+            chosen={} if free is None else free.columns,
+            persons=[] if free is None else free.persons,
+            deciders=[] if free is None else free.deciders,
+            kept={role: kept(relation, role) for role in API_USERS},
             read_by_triggers=self._read_by_triggers(relation),
             binding=self._binding(relation),
             listed=_listed(relation),
@@ -962,6 +983,59 @@ class _Reader:
                 or (c.name not in identifying and self._is_confidential(c))
             ],
         )
+
+    def _free(self, relation: Relation, owners: Collection[str]) -> Free | None:
+        """The columns that the persons in a row choose, although others change it."""
+        meanings = dict(self._meanings(relation))
+        found = (decisions.free(relation, role, owners, meanings) for role in reversed(API_USERS))
+        return next((one for one in found if one is not None), None)
+
+    def _meanings(self, relation: Relation) -> Iterator[tuple[str, Meaning]]:
+        """The columns that may hold a decision. Of the row that each user has, flags and states are
+        preferences unless policies or functions mention them, and not only to show the row.
+        """
+        plan, keys = self._plan, {n for key in relation.foreign_keys for n in key.columns}
+        keys |= {name for key in relation.unique_keys for name in key}
+        is_of_user = relation.oid in plan.per_user
+        showing = [p.visible or "" for p in relation.policies if p.command == "r"]
+        shown = {name for text in showing for name in _columns_in(relation, text)}
+        closed = plan.closed(relation)
+        for column in relation.columns:
+            is_money = column.base == "numeric" or plan.words.amount_columns.matches(column.name)
+            is_named = (relation.oid, column.name) in plan.usage.mentioned
+            is_named &= column.name not in shown
+            if column.name in keys:
+                continue
+            if column.name in closed and (is_named or not is_of_user):
+                yield column.name, Meaning.STATE
+            elif column.base in TIMES and not column.not_null and column.default is None:
+                yield column.name, Meaning.TIME
+            elif column.category == "N" and is_money and not is_of_user:
+                yield column.name, Meaning.AMOUNT
+
+    def _left(
+        self, relation: Relation, role: str, owners: Collection[str]
+    ) -> dict[str, Sequence[str]]:
+        states = left(relation, role, owners, self._plan.closed(relation))
+        return {name: state.values for name, state in states.items()}
+
+    def _locking(self, relation: Relation, action: str) -> set[str]:
+        """The other tables that restrictive policies for an action read."""
+        usage, catalog = self._plan.usage, self._catalog
+        restrictive = [p for p in relation.policies if not p.permissive and p.governs(action)]
+        signatures = {
+            signature
+            for policy in restrictive
+            for signature in usage.policy_functions.get((relation.oid, policy.name), ())
+        }
+        called = [f.oid for f in catalog.functions if f.signature in signatures]
+        read = {oid for one in called for oid in usage.function_reads.get(one, ())}
+        found = {catalog.by_oid[oid].label for oid in read if oid in catalog.by_oid}
+        for policy in restrictive:
+            for text in (policy.visible, policy.checked):
+                named = expressions.tables(expressions.expression_tree(text or "true"))
+                found |= {r.label for r in catalog.relations if {r.name, r.label} & named}
+        return found - {relation.label}
 
     def _read_by_triggers(self, relation: Relation) -> set[str]:
         """The columns that functions of the table's triggers name."""

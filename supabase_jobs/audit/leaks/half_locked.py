@@ -163,7 +163,7 @@ def _of_states(table: Table, rows: Sequence[_Row]) -> Iterator[_Found]:
     """
     for locked, unlocked, lost in _pairs(rows):
         states = {locked.read.state_of, unlocked.read.state_of} - {""}
-        if not states <= {table.label, *table.parts_of}:
+        if not states <= {table.label, *table.parts_of, *table.locked_by}:
             continue  # that of a row to which it only refers
         of_parent = states != {table.label}
         for action in locked.changed:

@@ -1,12 +1,14 @@
 """The leaks among the facts: every kind, each leak once."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from supabase_jobs.audit.leaks import (
     added_member,
     broken_access,
     captured_name,
+    decided_column,
     error_text,
     escalation,
     forged,
@@ -34,6 +36,7 @@ from supabase_jobs.audit.leaks import (
     half_locked,
     hidden_parent,
     lapsed,
+    left_state,
     listed_group,
     named_person,
     open_policy,
@@ -67,7 +70,7 @@ from supabase_jobs.audit.leaks import (
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question, ShownLeak, merged
 from supabase_jobs.audit.policies.usage import StateColumn, columns_of_state
-from supabase_jobs.audit.probes.attempt import INSERT, OTHER, UPDATE
+from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 
@@ -109,6 +112,8 @@ MODULES: Sequence[Module] = (
     give_away,
     service_column,
     untested_column,
+    left_state,
+    decided_column,
     given_row,
     group_write,
     two_groups,
@@ -217,13 +222,52 @@ def _gravest(leaks: Sequence[AnyLeak]) -> list[AnyLeak]:
     ranked = sorted(
         writes, key=lambda one: (order.index(one.severity), one.kind != escalation.KIND)
     )
+    told: list[ShownLeak] = []
     for leak in ranked:
         for column in leak.columns or [leak.tried.column]:
-            best.setdefault((leak.tried.table.label, leak.tried.action, column), leak)
-    kept = [leak for leak in leaks if leak not in writes or leak in best.values()]
+            key = leak.tried.table.label, leak.tried.action, column
+            if best.setdefault(key, leak) is leak or _is_of_other_side(leak, best[key]):
+                told.append(leak)
+    kept = [leak for leak in _once(leaks, best.keys()) if leak not in writes or leak in told]
     changed = {label for label, action, _ in best if action == UPDATE}
     columns = {(label, column) for label, _, column in best}
     return [leak for leak in kept if not _is_asked(leak, changed, columns)]
+
+
+def _once(leaks: Sequence[AnyLeak], told: Collection[tuple[str, str, str]]) -> Iterator[AnyLeak]:
+    """The leaks, with each column of a row in one question only, and in none if a leak tells it: a
+    question about why it is free goes before one about all columns about which others decide.
+    """
+    asked = [leak for leak in leaks if isinstance(leak, Question)]
+    decided = _topics(one for one in asked if one.kind is decided_column.KIND)
+    columns = {(label, column) for label, _, column in told}
+    columns |= _topics(one for one in asked if _is_of_reason(one))
+    for leak in leaks:
+        if not isinstance(leak, Question) or _is_of_reason(leak):
+            yield leak
+            continue
+        elsewhere = {service_column.KIND: decided - columns, decided_column.KIND: columns}
+        without = elsewhere.get(leak.kind, set())
+        topics = [topic for topic in leak.topics if (leak.object, topic) not in without]
+        if topics:
+            yield replace(leak, topics=tuple(topics))
+
+
+def _topics(questions: Iterable[Question]) -> set[tuple[str, str]]:
+    return {(one.object, topic) for one in questions for topic in one.topics}
+
+
+def _is_of_reason(one: Question) -> bool:
+    """Whether a question about columns is about one reason, such as a trigger that forgets null."""
+    return one.kind is service_column.KIND and one.decides != one.object
+
+
+def _is_of_other_side(leak: ShownLeak, graver: ShownLeak) -> bool:
+    """Whether a graver leak is that of another person whom the row names, such as the host of a
+    visit, and this one that of the person who adds the row.
+    """
+    is_of_adder = leak.kind is untested_column.KIND and leak.tried.whose == OWN
+    return is_of_adder and graver.tried.actor.is_linked and leak.tried.actor != graver.tried.actor
 
 
 def _is_of_own(leak: ShownLeak) -> bool:

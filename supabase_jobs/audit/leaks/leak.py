@@ -47,6 +47,7 @@ class Repair(Enum):
     REFUSE = auto()  # refuse the row, or the DELETE, that opens something
     READABLE_PARENT = auto()  # demand that the caller reads the parent
     SOME_COLUMNS = auto()  # grant the columns that the app lets its users change
+    OLD_ROW = auto()  # demand of the old row what the policy demands of the new one
     OTHER_COMMAND = auto()  # demand what a policy of another command demands
 
 

@@ -195,7 +195,7 @@ def _of_later_guards(facts: Facts, table: Table) -> Iterator[ShownLeak | Questio
         by_others = (is_frozen or is_shown) and _is_set_by_others(facts, one)
         if is_frozen or one.column in table.computed or (is_shown and by_others):
             seen.add(one.column)
-            if is_frozen and by_others:
+            if is_frozen and (by_others or one.column in table.reserved):
                 message = (
                     f"{writer} choose {one.column} of a new row, which a trigger guards in changed"
                     f" rows: INSERT into {table.name}.{one.column}"

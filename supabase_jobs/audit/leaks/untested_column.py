@@ -7,6 +7,8 @@ privilege of UPDATE on some columns means them; a trigger that reads the column 
 
 from collections.abc import Iterator
 
+from psycopg import errors
+
 from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown, who
@@ -22,6 +24,9 @@ KIND = Kind(
     repair=Repair.SOME_COLUMNS,
 )
 
+# a foreign key has refused the new value, after the policies have accepted it
+_NO_SUCH_ROW = errors.ForeignKeyViolation.sqlstate
+
 
 def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each table, with all of its columns; a question about those that triggers
@@ -30,8 +35,9 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     for label, table in facts.tables.items():
         if table.is_storage or not table.rls:
             continue
-        tried = reversed(facts.of_table(label))
-        found = {t.column: t for t in tried if sets_refused(facts, t)}
+        tried = [t for t in facts.of_table(label) if sets_refused(facts, t)]
+        tried.sort(key=lambda one: one.whose != OWN)  # first, who adds rows
+        found = {t.column: t for t in reversed(tried)}
         columns = sorted(found, key=[*table.columns].index)
         certain = [name for name in columns if name not in table.read_by_triggers]
         if certain:
@@ -49,7 +55,8 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
 def sets_refused(facts: Facts, tried: Tried) -> bool:
     """Whether an UPDATE sets a value that a policy refuses in new rows of the same caller."""
     role, is_named = tried.actor.role, bool(tried.name)
-    if tried.action != UPDATE or not tried.reached or tried.failed or is_named:
+    is_accepted = (tried.reached and not tried.failed) or tried.outcome == _NO_SUCH_ROW
+    if tried.action != UPDATE or not is_accepted or is_named:
         return False
     is_of_party = tried.whose in (OWN, GROUP) and tried.actor.kind != SERVICE
     if not is_of_party or f"{role} UPDATE" not in tried.table.granted:
@@ -72,6 +79,8 @@ def _was_refused(facts: Facts, update: Tried) -> bool:
         for t in facts.of_table(table.label)
         if t.actor is update.actor and t.column == update.column and not t.is_state
     ]
+    if update.column in table.kept.get(update.actor.role, ()):
+        return False  # who passes by another policy is another caller
     updates = [t for t in tried if t.action == UPDATE and t.row == update.row]
     if any(t.outcome == VIOLATES for t in updates):
         return False

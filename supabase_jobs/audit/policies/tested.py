@@ -1,6 +1,7 @@
 """The columns whose value policies test in new rows of a caller, and not in changed ones."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,14 @@ from supabase_jobs.audit.policies.expressions import Literal, Reference
 # functions that a test of a value may call: those of the time
 _CLOCKS = ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp")
 _INSERT, _UPDATE = "insert", "update"
+# whether the first of two positions is in the order that an operator demands
+_ORDERS: Mapping[str, Callable[[int, int], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<>": operator.ne,
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class _Demand:
 
 
 @dataclass(frozen=True)
-class _Tests:
+class Tests:
     """The conditions of a policy on a row that is written: of a column by itself, and others."""
 
     demands: Mapping[str, _Demand]
@@ -44,43 +53,108 @@ def untested(
     applying = [policy for policy in relation.policies if policy.applies_to(role)]
     inserting = [p for p in applying if p.governs(_INSERT)]
     updating = [p for p in applying if p.governs(_UPDATE)]
-    always = [_written(relation, p) for p in inserting if not p.permissive]
-    kept = {n for p in updating if not p.permissive for n in _written(relation, p).mentioned}
+    always = [written(relation, p) for p in inserting if not p.permissive]
+    kept = {n for p in updating if not p.permissive for n in written(relation, p).mentioned}
     found: dict[str, Collection[str]] = {}
     for change in (p for p in updating if p.permissive):
         same = [
-            _written(relation, p)
+            written(relation, p)
             for p in inserting
             if p.permissive and _is_of_same_caller(relation, p, change, owners)
         ]
         tested = _in_each(same) | _in_any(always if same else ())
-        mentioned = {*kept, *_written(relation, change).mentioned}
+        mentioned = {*kept, *written(relation, change).mentioned}
         found |= {name: one.values for name, one in tested.items() if name not in mentioned}
     return found
+
+
+def kept(relation: Relation, role: str) -> Collection[str]:
+    """The columns that some permissive policy tests by themselves in changed rows."""
+    applying = [p for p in relation.policies if p.permissive and p.applies_to(role)]
+    updating = [p for p in applying if p.governs(_UPDATE)]
+    return {name for policy in updating for name in written(relation, policy).demands}
+
+
+@dataclass(frozen=True)
+class Closed:
+    """All values of a column that has few, and those that a row has at first."""
+
+    values: Sequence[str]
+    first: Collection[str]
+
+
+@dataclass(frozen=True)
+class Left:
+    """The `values` of a column that a policy accepts in no changed row of its owner, although it
+    does not look at the column of the old one; it accepts those that a row has at `first`.
+    """
+
+    values: Sequence[str]
+    first: Sequence[str]
+
+
+def left(
+    relation: Relation, role: str, owners: Collection[str], closed: Mapping[str, Closed]
+) -> Mapping[str, Left]:
+    """Column → the values that only others set, and that the owner of a row takes back; none if
+    somebody else may insert a row with any of them. `closed` has the columns with few values.
+    """
+    applying = [policy for policy in relation.policies if policy.applies_to(role)]
+    inserting = [p for p in applying if p.permissive and p.governs(_INSERT)]
+    updating = [p for p in applying if p.governs(_UPDATE)]
+    kept_ = {n for p in updating if not p.permissive for n in written(relation, p).mentioned}
+    starts = [written(relation, policy) for policy in inserting]
+    by_others = [one for one in starts if not names_caller(relation, one, owners)]
+    found: dict[str, Left] = {}
+    for change in (p for p in updating if p.permissive and p.checked is not None):
+        new, old = written(relation, change), tests(relation, change.visible)
+        if not names_caller(relation, old, owners):
+            continue
+        for name in new.demands.keys() & closed.keys() - kept_ - {*old.mentioned}:
+            inserted = [one.demands[name].values for one in starts if name in one.demands]
+            first = frozenset(closed[name].first).union(*inserted)
+            accepted = first & new.demands[name].values
+            values = {*closed[name].values} - new.demands[name].values - first
+            if values and accepted and all(name in one.mentioned for one in by_others):
+                found[name] = Left(sorted(values), sorted(accepted))
+    return found
+
+
+def names_caller(relation: Relation, tests: Tests, owners: Collection[str]) -> bool:
+    """Whether a condition compares one of some columns with the caller, and calls no helper."""
+    for condition in tests.others:
+        compared = expressions.comparisons(expressions.expression_tree(condition))
+        for one in compared:
+            sides = (one.left, one.right)
+            columns = [side.column for side in sides if isinstance(side, Reference)]
+            if expressions.USER_ID in sides and {*columns} & {*owners} & {*relation.by_name}:
+                return True
+    return False
 
 
 def pins(relation: Relation, policy: Policy) -> bool:
     """Whether a policy accepts only constants in some column of a new row, as in a request that
     somebody else grants.
     """
-    return any(demand.values for demand in _written(relation, policy).demands.values())
+    return any(demand.values for demand in written(relation, policy).demands.values())
 
 
 def _is_of_same_caller(
     relation: Relation, insert: Policy, change: Policy, owners: Collection[str]
 ) -> bool:
-    new, old = _written(relation, insert), _tests(relation, change.visible)
+    new, old = written(relation, insert), tests(relation, change.visible)
     return bool({*new.others} & {*old.others}) or any(
         name in _named(relation, new.others) & _named(relation, old.others) for name in owners
     )
 
 
-def _written(relation: Relation, policy: Policy) -> _Tests:
+def written(relation: Relation, policy: Policy) -> Tests:
     """The conditions of a policy on a new row, or on a row as it is after its change."""
-    return _tests(relation, policy.checked or policy.visible)
+    return tests(relation, policy.checked or policy.visible)
 
 
-def _tests(relation: Relation, text: str | None) -> _Tests:
+def tests(relation: Relation, text: str | None) -> Tests:
+    """The conditions of an expression; None is one that is true."""
     demands, others = dict[str, _Demand](), list[str]()
     for condition in _conditions(text or "true"):
         demand = _demand(relation, expressions.expression_tree(condition))
@@ -88,7 +162,7 @@ def _tests(relation: Relation, text: str | None) -> _Tests:
             others += [] if condition == "true" else [condition]
         elif demand.values or demand.column not in demands:
             demands[demand.column] = demand
-    return _Tests(demands, others, {*demands, *_named(relation, others)})
+    return Tests(demands, others, {*demands, *_named(relation, others)})
 
 
 def _conditions(text: str) -> Iterator[str]:
@@ -98,7 +172,7 @@ def _conditions(text: str) -> Iterator[str]:
         yield from [operand] if operands == [operand] else _conditions(operand)
 
 
-def _in_each(policies: Sequence[_Tests]) -> dict[str, _Demand]:
+def _in_each(policies: Sequence[Tests]) -> dict[str, _Demand]:
     """The demands that all of some policies have, with what any of them accepts."""
     found = dict[str, _Demand]()
     for name in policies[0].demands if policies else ():
@@ -109,7 +183,7 @@ def _in_each(policies: Sequence[_Tests]) -> dict[str, _Demand]:
     return found
 
 
-def _in_any(policies: Iterable[_Tests]) -> dict[str, _Demand]:
+def _in_any(policies: Iterable[Tests]) -> dict[str, _Demand]:
     return {name: demand for one in policies for name, demand in one.demands.items()}
 
 
@@ -144,9 +218,25 @@ def _demand(relation: Relation, tree: Any) -> _Demand | None:
         return _Demand(name, _texts("false")) if "ColumnRef" in negated else None
     compared = list(expressions.comparisons(tree))
     constants = [one.right for one in compared if isinstance(one.right, Literal)]
-    if len(constants) < len(compared) or any(one.operator != "=" for one in compared):
-        return None  # of a range, the values that are refused are not known
-    return _Demand(name, frozenset().union(*(_texts(one.text) for one in constants)))
+    if len(constants) < len(compared):
+        return None
+    operators = {one.operator for one in compared}
+    if operators <= {"="}:
+        return _Demand(name, frozenset().union(*(_texts(one.text) for one in constants)))
+    labels = relation.by_name[name].labels
+    if len(compared) == 1 and isinstance(compared[0].left, Reference) and "A_Expr" in tree:
+        return _demand_of_labels(name, compared[0].operator, constants[0].text, labels)
+    return None  # of a range, the values that are refused are not known
+
+
+def _demand_of_labels(name: str, order: str, bound: str, labels: Sequence[str]) -> _Demand | None:
+    """The demand that an enum is before or behind one of its labels."""
+    is_in_order = _ORDERS.get(order)
+    if is_in_order is None or bound not in labels:
+        return None
+    at = labels.index(bound)
+    values = [label for n, label in enumerate(labels) if is_in_order(n, at)]
+    return _Demand(name, frozenset(values))
 
 
 def _texts(constant: str) -> frozenset[str]:

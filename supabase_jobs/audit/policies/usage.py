@@ -38,9 +38,9 @@ _CALLER = re.compile(
 )
 # the conditions of a body in PL/pgSQL, and the columns of the new row in them
 _CONDITION = re.compile(r"\bif\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
-_NEW = re.compile(r"\bnew\.(\w+)", re.IGNORECASE)
-_OLD = re.compile(r"\bold\.(\w+)", re.IGNORECASE)
-_UNEQUAL = re.compile(r"\bnew\.(\w+)\s*(?:<>|!=)\s*old\.\1\b", re.IGNORECASE)
+_NEW = re.compile(r'\bnew\."?(\w+)', re.IGNORECASE)
+_OLD = re.compile(r'\bold\."?(\w+)', re.IGNORECASE)
+_UNEQUAL = re.compile(r'\bnew\."?(\w+)"?\s*(?:<>|!=)\s*old\."?\1\b', re.IGNORECASE)
 # a condition that raises an error if it holds, and one that holds if there is no row
 _RAISING = re.compile(
     r"\bif\b((?:(?!\bif\b|\bthen\b).)*)\bthen\s+raise\b", re.IGNORECASE | re.DOTALL
@@ -48,8 +48,8 @@ _RAISING = re.compile(
 _ABSENT = re.compile(r"\bnot\b|\bis\s+null\b|<>|!=", re.IGNORECASE)
 # how a body refuses a row, sets a column of the new one, and takes it if it is not null
 REFUSAL = re.compile(r"\braise\s+(exception|sqlstate|')", re.IGNORECASE)
-_SET = re.compile(r"(?:;|\bthen|\belse|\bbegin)\s*new\.(\w+)\s*:?=", re.IGNORECASE)
-_COALESCED = re.compile(r"\bcoalesce\s*\(\s*new\.\w+", re.IGNORECASE)
+_SET = re.compile(r'(?:;|\bthen|\belse|\bbegin)\s*new\."?(\w+)"?\s*:?=', re.IGNORECASE)
+_COALESCED = re.compile(r'\bcoalesce\s*\(\s*new\."?\w+', re.IGNORECASE)
 # types of columns that may hold a user's id where no policy and no foreign key shows it
 _USER_TYPES = ("uuid", "text", "varchar")
 # the operators of comparisons that order values
@@ -100,6 +100,8 @@ class Usage:
     that these call.
     `without_value` are those that are compared with a value of the request by IS NOT DISTINCT FROM:
     a request without it matches null.
+    `frozen` are those that a trigger guards in changed rows only, `reserved` those of them whose
+    trigger asks for the caller, so that somebody else may change them.
     `equated` maps columns to those of the same meaning: conditions demand that both are equal,
     directly, or by what a function compares its argument with or returns.
     `operations` are the operations of Storage with which that of the request is compared.
@@ -123,6 +125,7 @@ class Usage:
     ascending: set[ColumnKey] = field(default_factory=set)
     acted_on: dict[ColumnKey, list[str]] = field(default_factory=dict)
     frozen: set[ColumnKey] = field(default_factory=set)
+    reserved: set[ColumnKey] = field(default_factory=set)
     computed: set[ColumnKey] = field(default_factory=set)
     loose: set[ColumnKey] = field(default_factory=set)
     reads: dict[int, set[int]] = field(default_factory=dict)
@@ -509,12 +512,20 @@ class _Reader:
             loose = {name for name in unequal if not relation.by_name[name].not_null}
             self._usage.loose |= {(relation.oid, name) for name in loose}
             compared = {*_NEW.findall(function.body)} & {*_OLD.findall(function.body)} - tested
-            self._usage.frozen |= {(relation.oid, name) for name in compared & {*relation.by_name}}
+            frozen = {(relation.oid, name) for name in compared & {*relation.by_name}}
+            self._usage.frozen |= frozen
+            self._usage.reserved |= frozen if self._may_ask(function) else set()
         for function in inserting:
             conditions = " ".join(_CONDITION.findall(function.body))
             conditions += " ".join(_COALESCED.findall(function.body))
             set_ = {*_SET.findall(function.body)} & {*_NEW.findall(conditions)}
             self._usage.computed |= {(relation.oid, name) for name in set_ & {*relation.by_name}}
+
+    def _may_ask(self, function: Function) -> bool:
+        """Whether a trigger names its caller, or a function that does, also outside of queries."""
+        words = self._words[function.signature]
+        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.asking}
+        return function.oid in self._usage.asking or not asking.isdisjoint(words)
 
     def _refused_by(self, function: Function) -> Iterator[str]:
         """The tables that the conditions of a function read which raise an error if they hold: a

@@ -40,8 +40,10 @@ RESTORE = "restore"
 # a new row of one's own that names the caller in a column more, who then changes what is refused to
 # them if it names a colleague
 DECIDE = "decide"
+# a change of one's own row that ends a state which others have set
+LEAVE = "leave"
 # those that a baseline does not record, because leaks and questions tell what they show
-UNRECORDED = (OPEN, ACCEPT, CHOOSE, BELOW, NAME, ADD, MOVE, START, RESTORE, DECIDE)
+UNRECORDED = (OPEN, ACCEPT, CHOOSE, BELOW, NAME, ADD, MOVE, START, RESTORE, DECIDE, LEAVE)
 _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
 # have more frames

@@ -24,8 +24,8 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.check_constraints import Limits
+from supabase_jobs.audit.policies.tested import Left, left
 from supabase_jobs.audit.policies.usage import ColumnKey, columns_of_state
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
@@ -39,6 +39,7 @@ from supabase_jobs.audit.probes.attempt import (
     GROUP,
     INSERT,
     JOIN,
+    LEAVE,
     MOVE,
     NAME,
     NONE,
@@ -55,7 +56,7 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.known import Known, key_of
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import Membership, user_columns
+from supabase_jobs.audit.rows.plan import Membership, default_of, user_columns
 from supabase_jobs.audit.rows.tenants import Row, Tenant, User
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
@@ -154,6 +155,7 @@ class Probes:
         self._send(list(self._acceptances()))
         self._send(list(self._moves()))
         self._send(list(self._restorations()))
+        self._send(list(self._left_states()))
         self._send(list(self._new_rows()))
         self._send(list(self._decided()))
         self._decide_about_own()
@@ -527,7 +529,7 @@ class Probes:
                 column = None if state.table else row.relation.by_name.get(state.name)
                 if column is None or not row.relation.may(caller.role, "UPDATE", column.name):
                     continue
-                default, first = _default_of(column), self._world.a.rows.get(row.relation.oid)
+                default, first = default_of(column), self._world.a.rows.get(row.relation.oid)
                 known = [default] if first is None else [default, first.values.get(column.name)]
                 for value in dict.fromkeys(known):
                     is_possible = value is not None or not column.not_null
@@ -535,6 +537,35 @@ class Probes:
                         restored = self._update(caller, row, OWN, {column.name: value})
                         restored.name = RESTORE
                         yield restored
+
+    def _left_states(self) -> Iterator[Attempt]:
+        """Rows of one's own in a state that only others set, such as hidden: with a value that
+        their owner may set.
+        """
+        tried = [a for a in self.attempts if a.action == UPDATE and a.whose == OWN and a.reached]
+        done = set[tuple[int, int]]()
+        for attempt in tried:
+            caller, row, key = attempt.caller, attempt.row, (id(attempt.caller), id(attempt.row))
+            is_user = caller.kind in (ANON, NEWCOMER, STRANGER, MEMBER)
+            if attempt.is_state or key in done or not (is_user and row.key):
+                continue
+            done.add(key)
+            for name, state in self._left_by(row.relation, caller.role).items():
+                current = row.values.get(name)
+                value = current if current in state.first else state.first[0]
+                where = {column: row.values[column] for column in row.key}
+                for other in state.values[: LIMITS.chosen]:
+                    if row.relation.may(caller.role, "UPDATE", name):
+                        change = statements.update_where(row.relation, where, {name: other})
+                        new = {name: value}
+                        back = replace(self._update(caller, row, OWN, new), name=LEAVE)
+                        sent = statements.update(row, new, None)
+                        yield self._after(replace(back, sent=sent), change)
+
+    def _left_by(self, relation: Relation, role: str) -> Mapping[str, Left]:
+        """The states that only others set, and that the owner of a row ends."""
+        owners = [n for oid, n in self._plan.usage.owners if oid == relation.oid]
+        return left(relation, role, owners, self._plan.closed(relation))
 
     def _moves(self) -> Iterator[Attempt]:
         """Files of one's own that get a path in the folder of another: in each folder of the victim
@@ -786,7 +817,7 @@ class Probes:
                 if by and self._plan.may_hold_state(relation, column):
                     others = self._values(attempt.row, column, caller)[: LIMITS.chosen]
                     for value in dict.fromkeys([*others, copy.get(column.name)]):
-                        if value is not None and value != _default_of(column):
+                        if value is not None and value != default_of(column):
                             yield from self._started(caller, attempt.row, copy, column, value)
 
     def _started(
@@ -1463,12 +1494,6 @@ class Probes:
 def _write_of(attempt: Attempt) -> _Write:
     relation, caller = attempt.relation, attempt.caller
     return id(caller), relation.oid, attempt.action, attempt.column, attempt.name
-
-
-def _default_of(column: Column) -> str | None:
-    """The constant that a column has by default."""
-    default = expressions.value(expressions.expression_tree(column.default or "null"))
-    return default.text if isinstance(default, expressions.Literal) else None
 
 
 def _counts_and_lasts(answers: Sequence[object]) -> bool:

@@ -604,6 +604,12 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     if repair is Repair.SOME_COLUMNS:
         yield Demand(text=_question_of_columns(relation, role))
         return
+    if repair is Repair.OLD_ROW:
+        for policy in policies:
+            if policy.checked and policy.command == "w":
+                condition = f"({policy.checked})"
+                yield replace(edited(relation, [policy], Edit.OWNER), owner=condition)
+        return
     if repair is Repair.OTHER_COMMAND:
         yield from _as_other_commands(relation, policies, role)
         return

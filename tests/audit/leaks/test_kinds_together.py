@@ -26,6 +26,41 @@ _GIVEN: dict[str, Any] = {
     ],
 }
 _STATE = {"by": "anon", "does": "select", "whose": "other", "is_state": True}
+_SIDES: dict[str, Any] = {
+    "tables": {
+        "public.visits": {
+            "columns": ["id", "phase"],
+            "untested": {"authenticated": {"phase": ["asked"]}},
+        }
+    },
+    "callers": {"host of visits": {"kind": "member", "link": "public.visits"}},
+    "tried": [
+        {**_UPDATE, "table": "public.visits", "column": "phase", "value": "done"},
+        {
+            **{**_UPDATE, "by": "host of visits"},
+            "table": "public.visits",
+            "column": "phase",
+            "value": "done",
+        },
+    ],
+}
+_DECIDED: dict[str, Any] = {
+    "tables": {
+        "public.bills": {
+            "columns": ["id", "user_id", "phase", "sum"],
+            "persons": ["user_id"],
+            "deciders": ["office"],
+            "chosen": {"phase": ["update"]},
+            "managed": ["phase"],
+        }
+    },
+    "tried": [
+        {**_UPDATE, "table": "public.bills", "column": "phase", "value": "done"},
+    ],
+}
+_UNTESTED = {"untested": {"authenticated": {"phase": ["asked"]}}}
+_BILLS = _DECIDED["tables"]["public.bills"]
+_OPENS = [{"does": "select", "table": "public.notes"}]
 _MAIL = {"public.notes": {"columns": ["id", "email"]}}
 
 
@@ -43,6 +78,35 @@ _MAIL = {"public.notes": {"columns": ["id", "email"]}}
         (
             {**_GIVEN, "tried": _GIVEN["tried"][:2]},
             ["question given-row:public.orders"],
+        ),
+        (
+            {**_SIDES, "opened": [{**_OPENS[0], "write": 1}]},
+            [
+                "warning untested-column:public.visits:update",
+                "error escalation:public.visits:update:phase",
+            ],
+        ),
+        (
+            {**_SIDES, "opened": [{**_OPENS[0], "write": 0}]},
+            ["error escalation:public.visits:update:phase"],
+        ),
+        (_DECIDED, ["question decided-column:public.bills"]),
+        (
+            {**_DECIDED, "tables": {"public.bills": {**_BILLS, "chosen": {"sum": ["insert"]}}}},
+            ["question service-column:public.bills", "question decided-column:public.bills"],
+        ),
+        (
+            {**_DECIDED, "tables": {"public.bills": {**_BILLS, "loose": ["phase"], "managed": []}}},
+            ["question service-column:public.bills:update"],
+        ),
+        (
+            {
+                **_DECIDED,
+                "tables": {
+                    "public.bills": {**_BILLS, **_UNTESTED, "chosen": {"phase": ["update"]}}
+                },
+            },
+            ["warning untested-column:public.bills:update"],
         ),
         (
             {
@@ -63,6 +127,12 @@ _MAIL = {"public.notes": {"columns": ["id", "email"]}}
         "an update that opens something, of a column that decides about rights",
         "a column with a leak, in a row of which all columns are asked about",
         "all columns of a row",
+        "a column that the host sets, who then reads more, and that the guest sets untested",
+        "a column by which the guest reads more",
+        "a column about which others decide, and functions too",
+        "two columns, about one of which others decide",
+        "a column about which others decide, and a trigger unless it is null",
+        "a column about which others decide, and that a policy tests in new rows",
         "a state with the conditions of another one",
     ],
 )

@@ -1,0 +1,88 @@
+"""Columns of a row about which others may decide, and which the person in it chooses: the price of
+one's own request, the check of one's own papers.
+
+The question is about the policies: that of the person tests none of these columns, and by another
+one somebody else changes the row. What closes the row to others, such as an end of one's own, is no
+decision of theirs.
+"""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.callers import SERVICE
+from supabase_jobs.audit.leaks.facts import Facts, Table
+from supabase_jobs.audit.leaks.leak import Kind, Question, some
+from supabase_jobs.audit.policies.usage import columns_of_state
+from supabase_jobs.audit.probes.attempt import CHOOSE, INSERT, OWN, SELECT, UPDATE
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    code="decided-column",
+    severities=(Severity.QUESTION,),
+    sentence="Users choose columns of their own row about which others may decide.",
+)
+
+
+def find(facts: Facts) -> Iterator[Question]:
+    """One question for each table, about all of its columns."""
+    for label, table in facts.tables.items():
+        if not table.rls or not table.owned:
+            continue
+        closing = _closing(facts, table)
+        found: dict[str, list[str]] = {}
+        for name, commands in table.chosen.items():
+            done = [one for one in commands if _is_chosen(facts, table, one, name)]
+            if done and name not in closing:
+                found[name] = done
+        if found:
+            does = dict.fromkeys(command for done in found.values() for command in done)
+            rows = " or ".join(_ROWS[command] for command in does)
+            deciders = some([f'"{name}"' for name in table.deciders])
+            message = (
+                f"Whoever {' or '.join(table.persons)} names can choose {{}} of {rows} rows in"
+                f" {label}, which others change by policy {deciders}. Who decides about each?"
+            )
+            yield Question(
+                kind=KIND,
+                severity=Severity.QUESTION,
+                object=label,
+                message=message,
+                decides=label,
+                topics=tuple(found),
+            )
+
+
+_ROWS = {INSERT: "new", UPDATE: "changed"}
+
+
+def _is_chosen(facts: Facts, table: Table, command: str, column: str) -> bool:
+    """Whether some user writes the column of a row of their own, and no trigger guards it; of a new
+    one, also if it could not be tried.
+    """
+    if command == UPDATE and column in table.frozen:
+        return False
+    name = CHOOSE if command == INSERT else ""
+    chosen = [
+        t
+        for t in facts.of_table(table.label)
+        if (t.action, t.whose, t.column, t.name) == (command, OWN, column, name)
+    ]
+    by_users = [t for t in chosen if t.actor.kind != SERVICE]
+    if command == INSERT and not by_users:
+        return True
+    return any(t.reached and not t.failed for t in by_users)
+
+
+def _closing(facts: Facts, table: Table) -> set[str]:
+    """The columns by which rows are hidden from some of those who read others, and none shown."""
+    hidden, visible = set[str](), set[str]()
+    for actor in {tried.actor for tried in facts.of_table(table.label)}:
+        for refused, reached in facts.told_apart(actor, table.label, SELECT):
+            hidden |= _named(refused.object)
+            visible |= _named(reached.object)
+    return hidden - visible
+
+
+def _named(label: str) -> set[str]:
+    """The columns of its own table that the state of a row is about."""
+    _, _, state = label.removesuffix(")").partition(" (")
+    return {column.name for column in columns_of_state(state) if not column.table}

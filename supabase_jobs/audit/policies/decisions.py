@@ -1,0 +1,90 @@
+"""The columns about which a project may decide elsewhere, and which a policy leaves to the person
+whom a row names: a state, a flag, an amount, or the time of an event.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.policies.tested import Tests, names_caller, tests, written
+
+_COMMANDS = ("insert", "update")
+
+
+class Meaning(Enum):
+    """The meaning of a column that holds a decision: one of few values, a number, a time that is
+    null before its event.
+    """
+
+    STATE = auto()
+    AMOUNT = auto()
+    TIME = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Free:
+    """The columns that the persons in a row choose: `columns` maps them to the commands by which
+    they do. By the policies `deciders`, others change such rows.
+    """
+
+    persons: Sequence[str]
+    columns: Mapping[str, Collection[str]]
+    deciders: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A policy for writes of the person in a row, with its conditions on the new and old row."""
+
+    policy: Policy
+    new: Tests
+    old: Tests
+
+
+def free(
+    relation: Relation, role: str, owners: Collection[str], meanings: Mapping[str, Meaning]
+) -> Free | None:
+    """The columns with a meaning that no policy tests when their person writes a row, although by
+    another policy somebody else changes it; None without such a policy.
+
+    An amount is left out that belongs to who changes the row as they like, such as the price of a
+    seller.
+    """
+    applying = [policy for policy in relation.policies if policy.applies_to(role)]
+    own, deciders = list[_Own](), list[str]()
+    for policy in (p for p in applying if p.permissive):
+        one = _Own(policy, written(relation, policy), tests(relation, policy.visible))
+        writes = any(policy.governs(command) for command in _COMMANDS)
+        if writes and any(names_caller(relation, part, owners) for part in (one.new, one.old)):
+            own.append(one)
+        elif policy.governs("update") and one.old.others:
+            deciders.append(policy.name)
+    if not own or not deciders:
+        return None
+    manages = any(p.policy.governs("update") and not (p.new.demands or p.old.demands) for p in own)
+    columns: dict[str, list[str]] = {}
+    for command in _COMMANDS:
+        kept = _kept(relation, applying, command)
+        for one in (one for one in own if one.policy.governs(command)):
+            for name in _unnamed(relation, role, one, command, meanings.keys() - kept):
+                if not (manages and meanings[name] is Meaning.AMOUNT):
+                    columns.setdefault(name, []).append(command)
+    persons = [name for name in relation.by_name if name in owners]
+    return Free(persons=persons, columns=columns, deciders=deciders)
+
+
+def _unnamed(
+    relation: Relation, role: str, own: _Own, command: str, names: Collection[str]
+) -> Iterator[str]:
+    """The columns that a role may write and a policy does not name."""
+    for name in relation.by_name:
+        may = relation.may(role, command.upper(), name)
+        if name in names and may and name not in own.new.mentioned:
+            yield name
+
+
+def _kept(relation: Relation, policies: Sequence[Policy], command: str) -> set[str]:
+    """The columns that restrictive policies name."""
+    restrictive = [p for p in policies if not p.permissive and p.governs(command)]
+    return {name for policy in restrictive for name in written(relation, policy).mentioned}

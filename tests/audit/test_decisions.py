@@ -1,0 +1,71 @@
+"""The columns about which others may decide, by the policies of a table, without a database."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from supabase_jobs.audit.catalog import Policy
+from supabase_jobs.audit.policies.decisions import Free, Meaning, free
+from tests.audit.catalogs import ALL, INSERT, SELECT, UPDATE, policy, table
+
+MINE = "(owner = auth.uid())"
+MEANINGS = {"price": Meaning.AMOUNT, "phase": Meaning.STATE, "paid_at": Meaning.TIME}
+OFFICE = replace(policy("in_office()", UPDATE), name="office")
+
+
+def of(*policies: Policy) -> Free | None:
+    notes = table("notes", "owner", "price", "phase", "paid_at", "body", policies=policies)
+    granted = frozenset({"authenticated INSERT", "authenticated UPDATE"})
+    return free(replace(notes, granted=granted), "authenticated", ["owner"], MEANINGS)
+
+
+@pytest.mark.parametrize(
+    ("policies", "columns"),
+    [
+        (
+            [policy(f"({MINE} AND (phase = 'asked'::text))", INSERT)],
+            {"price": ["insert"], "paid_at": ["insert"]},
+        ),
+        (
+            [policy(f"({MINE} AND (phase = 'asked'::text))", UPDATE, checked=MINE)],
+            {"price": ["update"], "phase": ["update"], "paid_at": ["update"]},
+        ),
+        ([policy(MINE, ALL)], {"phase": ["insert", "update"], "paid_at": ["insert", "update"]}),
+        ([policy(f"({MINE} AND is_fair(price, phase, paid_at))", INSERT)], {}),
+        (
+            [
+                policy(MINE, INSERT),
+                replace(policy("((price = 1) AND (paid_at IS NULL))", INSERT), permissive=False),
+            ],
+            {"phase": ["insert"]},
+        ),
+    ],
+    ids=["request", "step", "whoever manages the row sets its amount", "helper", "restrictive"],
+)
+def test_columns_that_a_policy_leaves_to_the_person_in_a_row(
+    policies: Sequence[Policy], columns: dict[str, list[str]]
+) -> None:
+    assert of(*policies, OFFICE) == Free(persons=["owner"], columns=columns, deciders=["office"])
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        [policy(MINE, ALL)],
+        [policy(MINE, ALL), policy("in_office()", SELECT), policy("in_office()", INSERT)],
+        [policy(MINE, ALL), policy("true", UPDATE)],
+        [policy("in_office()", ALL), OFFICE],
+        [replace(policy(MINE, ALL), roles=("anon",)), OFFICE],
+    ],
+    ids=["nobody else", "others read and add", "everybody", "no person", "another role"],
+)
+def test_nobody_else_decides(policies: Sequence[Policy]) -> None:
+    assert of(*policies) is None
+
+
+def test_column_that_is_not_granted() -> None:
+    mine = policy(MINE, ALL)
+    notes = table("notes", "owner", "phase", policies=[mine, OFFICE])
+    found = free(notes, "authenticated", ["owner"], MEANINGS)
+    assert found == Free(persons=["owner"], columns={}, deciders=["office"])

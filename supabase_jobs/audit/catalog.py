@@ -176,7 +176,8 @@ class Relation(Named):
     """A table or view. `granted` has pairs such as "anon SELECT"; `reads` are the relations that a
     view reads, and `calls`: it calls a function that may read what its caller cannot.
 
-    `partitions` are the schemas and names of all partitions, also of those of partitions.
+    `partitions` are the schemas and names of all partitions, also of those of partitions;
+    `definition` is the query of a view.
     `triggers` are the functions of all triggers, `insert_triggers` those that run for new rows.
     `statement_triggers`: some trigger runs once for each statement, also if a policy leaves it no
     row.
@@ -203,6 +204,7 @@ class Relation(Named):
     statement_triggers: bool = False
     partitions: frozenset[tuple[str, str]] = frozenset()
     calls: bool = False
+    definition: str | None = None
 
     @property
     def is_table(self) -> bool:
@@ -445,6 +447,7 @@ def _relations(
             statement_triggers,
             reads,
             calls,
+            definition,
         ) = row
         yield Relation(
             oid=oid,
@@ -468,6 +471,7 @@ def _relations(
             statement_triggers=statement_triggers,
             partitions=frozenset(partitions.get(oid, ())),
             calls=calls,
+            definition=definition,
         )
 
 

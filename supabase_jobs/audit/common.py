@@ -63,6 +63,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         asking=own.asking,
         arguments=own.arguments,
         demands=own.demands,
+        selecting=own.selecting,
         adds=own.adds,
         sets=own.sets,
         own=own.own,

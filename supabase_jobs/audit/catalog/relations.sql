@@ -65,7 +65,8 @@ where i.inhrelid = c.oid and c.relispartition) as partition_of,
     where w.ev_class = c.oid
       and d.refclassid = 'pg_proc'::regclass
       and (f.prosecdef or f.pronamespace::regnamespace::text <> 'auth')
-  ) as calls
+  ) as calls,
+  case when c.relkind = 'v' then pg_get_viewdef(c.oid) end as definition
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where n.nspname = any($1)

@@ -156,7 +156,11 @@ class Table(Named):
     others. `absent` are the tables in which policies or triggers look, with the rights of the
     caller, for a row that refuses. `is_unconditional`: a policy lets anon insert every row.
     `selecting` maps the API roles to their permissive policies for SELECT. A request that lacks
-    what `without_value` are compared with matches null in them. `untested` maps the API roles to
+    what `without_value` are compared with matches null in them. `uncompared` maps each table above
+    that policies for writes read to its columns of persons, if they compare none of these;
+    `crossing` each one that they do not read to its column that refers to the same table as one of
+    theirs. `following` are the tables above of which a policy for UPDATE or DELETE only asks
+    whether the caller reads the row. `untested` maps the API roles to
     the columns that a policy tests in their new rows only, `kept` to those that one tests in
     changed rows, and `left` to the values of those that only others set and their owner ends, as in
     policies/tested.py; `chosen` maps the columns that the `persons` in a row choose to the commands
@@ -221,6 +225,9 @@ class Table(Named):
     read_by_triggers: Collection[str]
     binding: Collection[str]
     listed: Mapping[str, Sequence[str]]
+    uncompared: Mapping[str, Collection[str]]
+    crossing: Mapping[str, str]
+    following: Collection[str]
 
     @property
     def noun(self) -> str:
@@ -971,6 +978,9 @@ class _Reader:
             read_by_triggers=self._read_by_triggers(relation),
             binding=self._binding(relation),
             listed=_listed(relation),
+            uncompared=dict(self._uncompared(relation)),
+            crossing=dict(self._crossing(relation)),
+            following=list(self._following(relation)),
             is_unconditional=bool(_open_to(relation, "anon", INSERT)),
             personal=_personal(relation),
             absent=[
@@ -1037,9 +1047,52 @@ class _Reader:
                 found |= {r.label for r in catalog.relations if {r.name, r.label} & named}
         return found - {relation.label}
 
+    def _above_by_policies(self, relation: Relation) -> Iterator[tuple[Constraint, Relation, bool]]:
+        """The foreign keys with the tables above, and whether policies for writes name these."""
+        words = self._plan.usage.write_words.get(relation.oid, set())
+        for key in relation.foreign_keys:
+            parent = self._catalog.by_oid.get(key.target or 0)
+            if parent is not None and parent is not relation:
+                yield key, parent, parent.name in words
+
+    def _uncompared(self, relation: Relation) -> Iterator[tuple[str, list[str]]]:
+        plan = self._plan
+        words = plan.usage.write_words.get(relation.oid, set())
+        for _, parent, is_named in self._above_by_policies(relation):
+            persons = user_columns(parent, plan.usage, plan.per_user)
+            sides = [name for name in persons if (parent.oid, name) in plan.usage.mentioned]
+            if is_named and len(sides) > 1 and words.isdisjoint(sides):
+                yield parent.label, sides
+
+    def _crossing(self, relation: Relation) -> Iterator[tuple[str, str]]:
+        words = self._plan.usage.write_words.get(relation.oid, set())
+        above = list(self._above_by_policies(relation))
+        decisive = {p.oid for key, p, _ in above if words.issuperset(key.columns)}
+        whole = {name for f in self._triggering(relation) for name in re.findall(r"\w+", f.body)}
+        for key, parent, is_named in above:
+            if is_named or parent.name in whole or len(key.columns) > 1:
+                continue
+            for other in parent.foreign_keys:
+                if other.target in decisive - {parent.oid}:
+                    yield parent.label, other.columns[0]
+
+    def _following(self, relation: Relation) -> Iterator[str]:
+        for policy in relation.policies:
+            if policy.permissive and (policy.governs(UPDATE) or policy.governs(DELETE)):
+                tree = expressions.expression_tree(policy.visible or "true")
+                named = {name.rpartition(".")[2] for name in expressions.tables(tree)}
+                asks = expressions.request_values(tree) or expressions.calls(tree)
+                for _, parent, _ in self._above_by_policies(relation):
+                    if isinstance(tree, dict) and "SubLink" in tree and named == {parent.name}:
+                        yield from () if asks or expressions.literals(tree) else [parent.label]
+
+    def _triggering(self, relation: Relation) -> list[Function]:
+        """The functions of the table's triggers."""
+        return [f for f in self._catalog.functions if f.oid in relation.triggers]
+
     def _read_by_triggers(self, relation: Relation) -> set[str]:
         """The columns that functions of the table's triggers name."""
-        functions = [f for f in self._catalog.functions if f.oid in relation.triggers]
+        functions = self._triggering(relation)
         return {name for f in functions for name in _columns_in(relation, f.body)}
 
     def _binding(self, relation: Relation) -> set[str]:

@@ -23,6 +23,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """
     for label in facts.objects:
         yield from _unguarded(facts, label)
+        yield from _below_unchanged(facts, label)
     for group in facts.objects.values():
         for tried in group:
             if tried.actor.kind != MEMBER or tried.whose != GROUP or tried.name:
@@ -80,6 +81,34 @@ def _below_unreadable(facts: Facts, tried: Tried) -> Iterator[Question]:
                 f" {parent.label} that they cannot read. May they?"
             )
             yield question(KIND, tried, parent.label, tried.table.label, message)
+
+
+def _below_unchanged(facts: Facts, label: str) -> Iterator[Question]:
+    """Rows below those that members may only read, by a policy that asks nothing else."""
+    group = facts.objects[label]
+    for parent in group[0].table.following:
+        writes = [
+            t
+            for t in group
+            if t.actor.kind == MEMBER and t.whose == GROUP and t.action in (UPDATE, DELETE)
+            if t.reached and not (t.failed or t.is_state or facts.is_open(t))
+            if _only_reads(facts, t.actor, parent)
+        ]
+        callers = dict.fromkeys(t.actor.label for t in writes)
+        if writes:
+            message = (
+                f"Members ({', '.join(callers)}) can {DOES[writes[0].action]} rows of {{}} below"
+                f" each row that they read in {parent}, which they can neither change nor delete."
+                " May they?"
+            )
+            yield question(KIND, writes[0], f"{parent}, by its readers", label, message)
+
+
+def _only_reads(facts: Facts, actor: Actor, label: str) -> bool:
+    """Whether a member was refused to change and to delete the group's rows of a table."""
+    writes = [t for t in facts.of_actor(label, actor) if t.whose == GROUP and not t.name]
+    writes = [t for t in writes if t.action in (UPDATE, DELETE)]
+    return bool(writes) and not any(t.reached for t in writes)
 
 
 def _reads(facts: Facts, actor: Actor, row: int) -> bool:

@@ -8,7 +8,7 @@ the state of the hidden one decides, and not who the caller is.
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER, STRANGER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.leaks.facts import Actor, Facts, Tried
 from supabase_jobs.audit.leaks.leak import (
     Kind,
     PolicyLeak,
@@ -18,6 +18,7 @@ from supabase_jobs.audit.leaks.leak import (
     shown,
     who,
 )
+from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import GROUP, OTHER, SELECT
 from supabase_jobs.findings import Severity
 
@@ -37,8 +38,10 @@ def find(facts: Facts) -> Iterator[ShownLeak | PolicyLeak | Question]:
     """
     for label, table in facts.tables.items():
         for parent in table.parts_of:
-            if table.rls and not table.is_membership:
-                leak = _first(facts, _reads(facts, label), parent)
+            if table.rls:
+                reads = _reads(facts, label)
+                leak = None if table.is_membership else _first(facts, reads, parent)
+                leak = leak or _of_unread(facts, reads, parent)
                 if leak is not None:
                     yield leak
 
@@ -57,23 +60,61 @@ def _reads(facts: Facts, label: str) -> list[Tried]:
 def _first(
     facts: Facts, reads: Sequence[Tried], parent: str
 ) -> ShownLeak | PolicyLeak | Question | None:
+    above = facts.tables[parent]
     for read in reads:
-        if read.state_of not in ("", parent):
-            continue  # which may open it
         for hidden, reached in facts.told_apart(read.actor, parent, SELECT):
+            if not _is_state_of(read, hidden, parent):
+                continue  # its own state may open it
             states = f"{hidden.object}, which is hidden from them, unlike {reached.object}"
             if hidden.row in read.part_of:
-                return _shown(read, parent, states)
-            is_own = {hidden.state_of, reached.state_of} <= {"", parent}
+                of = hidden.state_of or reached.state_of or parent
+                is_own_group = _is_of_group(facts, read.actor, of)
+                return _shown(read, parent, states, is_certain=not is_own_group)
+            is_own = {read.state_of, hidden.state_of, reached.state_of} <= {"", parent}
             # a group in another state is another group, of which the caller may be no member
-            is_other = read.actor.kind == MEMBER and facts.tables[parent].is_group
+            is_group = above.is_group or bool({*above.claims} - {*above.addresses})
+            is_other = read.actor.kind == MEMBER and is_group
             if is_own and not is_other and parent not in read.table.read_by_policies:
                 return _by_policies(read, parent, states)
     return None
 
 
-def _shown(read: Tried, parent: str, states: str) -> ShownLeak | Question:
-    if read.actor.kind == MEMBER:
+def _is_state_of(read: Tried, hidden: Tried, parent: str) -> bool:
+    """Whether a row has no state but that of a row above it: of the hidden one, or of one above
+    both.
+    """
+    if read.state_of in ("", parent):
+        return True
+    _, _, state = read.object.removesuffix(")").partition(" (")
+    is_above = all(column.table for column in columns_of_state(state))
+    return is_above and read.state_of == hidden.state_of and hidden.row in read.part_of
+
+
+def _of_unread(facts: Facts, reads: Sequence[Tried], parent: str) -> Question | None:
+    """A question about parts of rows of which a member reads none, and other users do."""
+    others = {t.actor for t in facts.of_table(parent) if t.action == SELECT and t.reached}
+    is_read = any(actor.kind == MEMBER for actor in others)
+    for read in reads:
+        membership = read.actor.membership
+        is_fellow = membership is not None and membership.table == read.table.label
+        above = [t for t in facts.of_actor(parent, read.actor) if t.action == SELECT]
+        is_below = any(t.row in read.part_of for t in above)
+        is_unread = is_below and not any(t.reached for t in above)
+        is_of_member = read.actor.kind == MEMBER and read.whose == GROUP
+        is_of_member = is_of_member and not facts.is_open(read)
+        if is_read and is_unread and is_of_member and not is_fellow:
+            return _asked(read, parent, f"{parent}, of which they can read none")
+    return None
+
+
+def _is_of_group(facts: Facts, actor: Actor, label: str) -> bool:
+    """Whether a table has the group of which a caller is a member."""
+    membership = actor.membership
+    return membership is not None and label in facts.tables[membership.table].parents
+
+
+def _shown(read: Tried, parent: str, states: str, *, is_certain: bool) -> ShownLeak | Question:
+    if read.actor.kind == MEMBER and is_certain:
         message = f"{who(read.actor)} read what is a part of {states}"
         return shown(KIND, Severity.WARNING, read, message)
     return _asked(read, parent, states)

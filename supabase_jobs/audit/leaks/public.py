@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, NEWCOMER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.read import only_anon, reads_of_others
 from supabase_jobs.audit.policies.usage import columns_of_state
@@ -55,6 +55,9 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
         decides = "anyone" if first.actor.kind == ANON else "signed-in users"
         message = f"{who(first.actor)} read all rows of {{}}. Is that intended?"
         yield question(KIND, first, decides, first.table.label, message)
+    elif first.actor.kind != ANON and _is_of_group(facts, first.table):
+        message = f"{who(first.actor)} read rows of every group in {{}}. Is that intended?"
+        yield question(KIND, first, "signed-in users, of every group", first.object, message)
 
 
 def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Question]:
@@ -82,6 +85,12 @@ def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
                 decides = "signed-in users, by a second policy"
             yield question(KIND, tried, decides, tried.table.label, message)
         return
+
+
+def _is_of_group(facts: Facts, table: Table) -> bool:
+    """Whether the rows of a table are those of a group which has members."""
+    above = [facts.tables[label] for label in table.parents if label in facts.tables]
+    return any(parent.is_group for parent in above) and not table.is_group
 
 
 def _unset(tried: Tried) -> list[str]:

@@ -1,10 +1,11 @@
 """Rows below rows of others that their writer reads, such as a text on another's status page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import NEWCOMER, STRANGER
+from supabase_jobs.audit.callers import NEWCOMER, OWNER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who_writes
+from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import BELOW, GROUP, INSERT, JOIN, OTHER, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -26,10 +27,37 @@ def find(facts: Facts) -> Iterator[Question]:
                 if facts.tables[parent].per_user or parent == tried.table.label:
                     continue  # a person, who is named, or an answer
                 message = (
-                    f"{who_writes(tried)} {verb} rows of {{}} below rows of others in {parent}."
-                    " May they?"
+                    f"{who_writes(tried)} {verb} rows of {{}} below rows of others in {parent}"
                 )
-                yield question(KIND, tried, parent, tried.table.label, message)
+                crossing, decides = tried.table.crossing.get(parent, ""), parent
+                if crossing:
+                    message += f", whose {crossing} may be another than that of the new row"
+                    decides = f"{parent} with another {crossing}"
+                yield question(KIND, tried, decides, tried.table.label, f"{message}. May they?")
+        yield from _of_both_sides(group)
+
+
+def _of_both_sides(group: Sequence[Tried]) -> Iterator[Question]:
+    """Rows below one of two persons, such as a buyer and a seller, whichever of them writes: the
+    policies read the row above and compare neither.
+    """
+    for tried in group:
+        is_new = tried.action == INSERT and tried.reached and not tried.failed
+        parent = tried.state_of
+        sides = tried.table.uncompared.get(parent, ())
+        if not is_new or tried.name or tried.actor.kind != OWNER or not tried.table.checked:
+            continue
+        _, _, state = tried.object.removesuffix(")").partition(" (")
+        others = [c.name for c in columns_of_state(state) if not (c.value or c.test)]
+        for other in others if sides else ():
+            message = (
+                f"A user who reads a row of {parent} that names another in {other} can add rows of"
+                f" {{}} below it: the policies compare neither {' nor '.join(sides)}. May they?"
+            )
+            yield question(
+                KIND, tried, f"{parent}, by whoever reads it", tried.table.label, message
+            )
+            return
 
 
 def _is_put(tried: Tried) -> bool:

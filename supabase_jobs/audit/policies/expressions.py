@@ -673,6 +673,20 @@ def without_tables(tree: Any) -> Iterator[Node]:
             yield statement
 
 
+def flags(query: Node) -> Iterator[tuple[Reference, bool]]:
+    """The columns that are conditions of a query by themselves, and whether they must be true."""
+    [statement] = query.values()
+    left = [statement.get("whereClause")]
+    while left:
+        node = left.pop() or {}
+        operation = node.get("BoolExpr", {})
+        left += operation["args"] if operation.get("boolop") == "AND_EXPR" else []
+        is_wanted = not excludes(node)
+        column = value(node if is_wanted else operation["args"][0])
+        if isinstance(column, Reference):
+            yield column, is_wanted
+
+
 def name_of(call: Node) -> tuple[str, ...]:
     """The name of the function that a call names, with its schema if that is given."""
     return tuple(part["String"]["sval"] for part in call["funcname"])

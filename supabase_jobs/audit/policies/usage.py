@@ -25,9 +25,12 @@ from supabase_jobs.audit.policies.expressions import (
     Value,
 )
 from supabase_jobs.audit.words import Words
+from supabase_jobs.database.parser import syntax
 
 # (oid of the table, column)
 ColumnKey = tuple[int, str]
+# a column, an operator, and the constant with which it compares, None for the time of the request
+Condition = tuple[ColumnKey, str, str | None]
 
 _Item = TypeVar("_Item", str, ColumnKey)
 # how a body names the users of Auth, and its caller: by a claim, a header or the role
@@ -104,6 +107,7 @@ class Usage:
     trigger asks for the caller, so that somebody else may change them.
     `equated` maps columns to those of the same meaning: conditions demand that both are equal,
     directly, or by what a function compares its argument with or returns.
+    `selecting` maps each view to the conditions by which it selects rows.
     `operations` are the operations of Storage with which that of the request is compared.
     """
 
@@ -153,6 +157,7 @@ class Usage:
     masked: set[ColumnKey] = field(default_factory=set)
     absent: dict[int, set[int]] = field(default_factory=dict)
     equated: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
+    selecting: dict[int, list[Condition]] = field(default_factory=dict)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -348,6 +353,7 @@ class _Reader:
         direct: dict[int, set[int]] = {}
         for relation in self._catalog.relations:
             direct[relation.oid] = {relation.oid, *relation.reads}
+            self._usage.selecting[relation.oid] = list(self._conditions(relation))
             for policy in relation.policies:
                 for text in (policy.visible, policy.checked):
                     if text is not None:
@@ -705,6 +711,22 @@ class _Reader:
     def _is_moment(self, key: ColumnKey) -> bool:
         oid, name = key
         return self._catalog.by_oid[oid].by_name[name].category == "D"
+
+    def _conditions(self, view: Relation) -> Iterator[Condition]:
+        """The comparisons of the columns of a view's query with constants and with now."""
+        for query in expressions.conditions(syntax.parse(view.definition or "") or []):
+            scopes = expressions.tables_of(query["SelectStmt"])
+            for flag, is_wanted in expressions.flags(query):
+                key = self._column(flag, scopes, None)
+                if key is not None:
+                    yield key, "=", "true" if is_wanted else "false"
+            for comparison in expressions.comparisons(query, self._lookup):
+                column, other = comparison.left, comparison.right
+                key = self._key_of(column, comparison)
+                if key is not None and isinstance(other, Literal):
+                    yield key, comparison.operator, other.text
+                elif key is not None and other == NOW:
+                    yield key, comparison.operator, None
 
     def _note_passed_on(self) -> None:
         """Note the columns with which a function compares the argument of another one."""

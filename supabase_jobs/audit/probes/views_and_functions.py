@@ -49,6 +49,7 @@ from supabase_jobs.audit.probes.bypass import (
 )
 from supabase_jobs.audit.probes.effects import Watch, all_of
 from supabase_jobs.audit.probes.interference import Interference
+from supabase_jobs.audit.probes.selected_rows import PreparedUse, wanted
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows import values
@@ -110,6 +111,11 @@ class Bypasses:
         ]
         self._view_callers = [c for c in callers if c.kind in (*GENERAL, OWNER)]
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
+        self._written = {
+            (id(a.caller), a.relation.oid, a.action)
+            for a in probes.attempts
+            if a.reached and a.action != SELECT
+        }
         self._updated = _updated(probes.attempts)
         self._inserting = {
             (id(a.caller), a.relation.oid)
@@ -155,6 +161,7 @@ class Bypasses:
         try:
             self._send([*tried, *users])
             self._judge_unmarked(tried)
+            tried += self._with_selected_rows(views, tried)
             tried += self._with_ended_rows(functions)
             tried += self._with_numbers(functions)
         finally:
@@ -167,6 +174,49 @@ class Bypasses:
         if table is not None:
             return table in self._reads_of(function)
         return bool(caller.claim) and function.oid in self._plan.usage.asking
+
+    def _with_selected_rows(
+        self, views: Sequence[Relation], tried: Sequence[Bypass]
+    ) -> list[Bypass]:
+        """Use the views that show nobody a row, once rows have the values that these ask for."""
+        reads = [one for one in tried if isinstance(one, ViewRead)]
+        shown = {one.object.oid for one in reads if one.has_rows or one.outcome == ROWS}
+        found: list[Bypass] = []
+        for view in views if self._worlds.is_possible else ():
+            owned = self._world.a.owner.rows
+            rows = [owned[oid] for oid in sorted(self._tables_of(view) & owned.keys())]
+            conditions = self._plan.usage.selecting[view.oid]
+            prepared = self._worlds.in_state(rows, wanted(self._world, rows, conditions))
+            if view.kind == "v" and view.oid not in shown and prepared:
+                used = [one for one in tried if one.object is view and one.sent]
+                found += self._prepared_uses(used, rows, prepared)
+        self._prober.run([*probes_of(found, LIMITS.calls_in_batch)])
+        return found
+
+    def _prepared_uses(
+        self, used: Sequence[Bypass], rows: Sequence[Row], prepared: Sequence[Statement]
+    ) -> Iterator[PreparedUse]:
+        """The same uses of a view of prepared rows; writes only to those of tables in which the
+        caller has changed no row.
+        """
+        for one in used:
+            hidden = [row for row in rows if one.action == SELECT or row in one.hidden]
+            hidden = [row for row in hidden if self._place(one, row) not in self._written]
+            if hidden and one.caller.kind != OWNER:
+                yield PreparedUse(
+                    caller=one.caller,
+                    object=one.object,
+                    action=one.action,
+                    sent=one.sent[:1],
+                    hidden=hidden,
+                    prepared=prepared,
+                    own=own_role(self._impersonation),
+                    become=Statement(SET, ("role", one.caller.role)),
+                )
+
+    def _place(self, one: Bypass, row: Row) -> tuple[int, int, str]:
+        """The caller, the table and the action of a use of a view."""
+        return id(one.caller), row.relation.oid, one.action
 
     def _with_ended_rows(self, functions: Sequence[Function]) -> list[Bypass]:
         """The calls with the secret of a row that has ended which do the same as before."""

@@ -117,6 +117,9 @@ _TABLE: Mapping[str, Any] = {
     "deciders": [],
     "read_by_triggers": [],
     "listed": {},
+    "uncompared": {},
+    "crossing": {},
+    "following": [],
     "binding": [],
     "selecting": {"anon": ["all"], "authenticated": ["all"]},
 }

@@ -1,0 +1,103 @@
+"""The rows that a view selects: the generated ones, once they have the values that it asks for."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.check_constraints import Limits
+from supabase_jobs.audit.policies.usage import ColumnKey, Condition
+from supabase_jobs.audit.probes.attempt import DELETE, SELECT, is_referenced
+from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.statements import exists
+from supabase_jobs.audit.rows import values
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.outcomes import HIDDEN, ROWS
+from supabase_jobs.session.outcome import outcome_of_error
+
+
+@dataclass(eq=False, kw_only=True)
+class PreparedUse(Bypass):
+    """A read of a view, or a write to it, after the owner has `prepared` the rows that it selects.
+
+    `own` and `become` set the role of the owner and that of the caller. Rows that the caller reads
+    in their tables then are none that these refuse.
+    """
+
+    prepared: Sequence[Statement]
+    own: Statement
+    become: Statement
+
+    @property
+    def _readable(self) -> list[Row]:
+        """The rows of tables that the caller's role may read."""
+        return [row for row in self.hidden if row.relation.may(self.caller.role, SELECT.upper())]
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The statements of the owner and of the caller, in order."""
+        reads = exists((row, self.caller.role) for row in self._readable)
+        return [self.own, *self.prepared, self.become, reads, *super().statements]
+
+    def read(self, result: GroupResult) -> None:
+        """Read which rows the view shows or changes, and which of them their tables refuse."""
+        self.error = result.error
+        if result.error is not None:
+            # foreign keys keep a row only if the view would delete it
+            is_kept = self.action == DELETE and is_referenced(result.error)
+            self.changed = list(self.hidden) if is_kept else []
+            self.outcome = ROWS if is_kept else outcome_of_error(result.error)
+            return
+        reads, answer = result.answers[-2:]
+        if self.action == SELECT:
+            known = zip(self._readable, reads.rows[0] if self._readable else (), strict=True)
+            read = {id(row) for row, is_read in known if is_read}
+            found = self._shown_in(str(answer.rows[0][0]) if answer.rows else "")
+            self.shown = [row for row in found if id(row) not in read]
+        else:
+            found = self.changed = list(self.hidden) if answer.count else []
+        self.outcome = ROWS if found else HIDDEN
+
+
+def wanted(
+    world: World, rows: Sequence[Row], conditions: Sequence[Condition]
+) -> dict[ColumnKey, str | None]:
+    """The values with which rows meet the conditions of a view; of each column the first one."""
+    by_table = {row.relation.oid: row for row in rows}
+    found: dict[ColumnKey, str | None] = {}
+    for (oid, name), operator, text in conditions:
+        row = by_table.get(oid)
+        for value in _values(world, row, name, (operator, text)) if row is not None else ():
+            found.setdefault((oid, name), value)
+            break
+    return found
+
+
+def _values(
+    world: World, row: Row, name: str, condition: tuple[str, str | None]
+) -> Iterator[str | None]:
+    """The values of a column that meet a condition."""
+    column, current = row.relation.by_name[name], row.values.get(name)
+    limits = world.plan.limits.get(row.relation.oid, {}).get(name, Limits())
+    match condition:
+        case ("=", str(text)):
+            yield text
+        case (expressions.IS_NULL, _):
+            yield None
+        case (expressions.IS_NOT_NULL, _) if current is None:
+            yield from values.candidates(
+                column, limits, world.new_token, 78, world.now, world.plan.words
+            )
+        case ("<>", text) if text == current:
+            yield from (value for value in column.labels or limits.allowed or () if value != text)
+        case ("<" | "<=" | ">" | ">=" as operator, None) if column.base in values.TIMES:
+            yield _beside(world.now, operator).isoformat()
+
+
+def _beside(now: datetime, operator: str) -> datetime:
+    """A time that is before now, or behind it."""
+    distance = timedelta(days=LIMITS.days)
+    return now - distance if operator.startswith("<") else now + distance

@@ -42,7 +42,7 @@ def _of_both_sides(group: Sequence[Tried]) -> Iterator[Question]:
     policies read the row above and compare neither.
     """
     for tried in group:
-        is_new = tried.action == INSERT and tried.reached and not tried.failed
+        is_new = tried.action == INSERT and tried.reached
         parent = tried.state_of
         sides = tried.table.uncompared.get(parent, ())
         if not is_new or tried.name or tried.actor.kind != OWNER or not tried.table.checked:

@@ -226,7 +226,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 attempts=probes.attempts,
                 gains=probes.gains,
                 bypasses=tried,
-                leaks=found_leaks,
+                find=lambda: found_leaks,
             ),
             probes.known,
             channels,

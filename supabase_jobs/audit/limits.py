@@ -87,6 +87,8 @@ class AuditLimits:
     candidates: int = 12
     # columns that name the owner of a row, of which a repair is tried with each one alone
     ways: int = 6
+    # conditions of a policy that each suffice, of which a repair is tried with each one alone
+    paths: int = 8
     # seconds for all trials of repairs
     repair_seconds: int = 60
 

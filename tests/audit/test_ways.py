@@ -78,6 +78,48 @@ create view own_stays with (security_invoker = true) as
 select k.id, count(s.id) as stays from kennels k left join stays s on s.kennel_id = k.id group by k.id;
 """
 
+# what each policy lets pass is meant: the head of a kennel adds helpers, and everybody sees kennels
+MEANT = """
+revoke update on stays from anon, authenticated;
+grant update (state) on stays to authenticated;
+create policy "answer" on stays for update to authenticated using (holder = auth.uid())
+  with check (holder = auth.uid() and state in ('agreed', 'refused'));
+create table cellars (
+  id uuid primary key default gen_random_uuid(), keeper uuid not null references auth.users, name text not null
+);
+create table helpers (
+  cellar_id uuid not null references cellars, person uuid not null references auth.users, note text,
+  primary key (cellar_id, person)
+);
+create table keys (id bigint primary key, cellar_id uuid not null references cellars, code text not null);
+create table people (
+  id uuid primary key references auth.users,
+  role text not null default 'guest' check (role in ('guest', 'helper', 'head')), active boolean not null default true,
+  name text, email text
+);
+create table rosters (id bigint primary key, body text);
+alter table cellars enable row level security;
+alter table helpers enable row level security;
+alter table keys enable row level security;
+alter table people enable row level security;
+alter table rosters enable row level security;
+create function own_role() returns text language sql stable security definer set search_path = public
+as $$ select role from people where id = auth.uid() and active $$;
+create function owns(cellar uuid) returns boolean language sql stable security definer set search_path = public
+as $$ select exists (select from cellars where id = cellar and keeper = auth.uid()) $$;
+create policy "own" on cellars to authenticated using (keeper = auth.uid()) with check (keeper = auth.uid());
+create policy "read" on helpers for select to authenticated using (person = auth.uid() or owns(cellar_id));
+create policy "enter" on helpers for insert to authenticated with check (owns(cellar_id) or person = auth.uid());
+create policy "helpers" on keys for select to authenticated using (
+  owns(cellar_id)
+  or exists (select from helpers h where h.cellar_id = keys.cellar_id and h.person = auth.uid())
+);
+create policy "everybody" on people for select to authenticated using (true);
+create policy "own" on people for update to authenticated using (id = auth.uid()) with check (id = auth.uid());
+create policy "heads" on people for update to authenticated using (own_role() = 'head') with check (own_role() = 'head');
+create policy "helpers" on rosters for select to authenticated using (own_role() in ('helper', 'head'));
+"""
+
 
 @pytest.fixture(scope="module")
 def url(request: pytest.FixtureRequest) -> str:
@@ -117,6 +159,22 @@ def test_column_that_one_person_may_change(connection: Connection) -> None:
     connection.execute(UPDATE.replace(" or keeps(kennel_id)", "").encode())
     one = finding(connection, "escalation:public.stays:update:state")
     assert one.proven
+
+
+def test_what_another_part_of_a_policy_permits_stays(connection: Connection) -> None:
+    connection.execute(MEANT.encode())
+    found = {one.id: one for one in run_audit(connection).findings}
+    # who keeps the kennel adds helpers as before
+    entering = found["escalation:public.helpers:insert"]
+    assert entering.proven
+    assert entering.fix.endswith("with check ((public.owns(cellar_id)));")
+    for id_, needed in (
+        ("escalation:public.stays:update:state", 'what policy "answer" permits by name'),
+        ("public:public.people:select", "select of rows of others of public.people"),
+        ("escalation:public.people:update:active", "update active of rows of others"),
+    ):
+        assert not found[id_].proven
+        assert needed in found[id_].fix.replace("\n-- ", " ")
 
 
 def test_view_that_nobody_would_change_any_more(connection: Connection) -> None:

@@ -742,6 +742,22 @@ def operands(text: str, operator: str) -> list[str]:
     return [*found, inner[start:].strip()]
 
 
+def alternatives(text: str, limit: int) -> list[str]:
+    """The conditions each of which suffices for an expression: the operands of OR, also of one
+    below AND. The expression itself if they are more than the limit.
+    """
+    parts = operands(text, "OR")
+    if len(parts) > 1:
+        found = [one for part in parts for one in alternatives(part, limit)]
+        return list(dict.fromkeys(found)) if len(found) <= limit else [text]
+    found = [""]
+    for part in operands(text, "AND"):
+        inner = operands(part, "OR")
+        each = alternatives(part, limit) if len(inner) > 1 else [part]
+        found = [f"{one} and ({other})".removeprefix(" and ") for one in found for other in each]
+    return found if 1 < len(found) <= limit else [text]
+
+
 def _is_enclosed(text: str) -> bool:
     """Whether one pair of parentheses encloses a text."""
     if not text.startswith("("):

@@ -193,17 +193,7 @@ class Repairs:
         if Edit.DROP in edits or (edits == {Edit.DROP_UNLESS_RESTRICTED} and not change.marks):
             return _text(drop(relation, policy))
         new = self._edited(change)
-        clauses = []
-        if policy.command != "a" and new.visible not in (None, policy.visible):
-            clauses.append(sql.SQL("using ({})").format(sql.SQL(new.visible)))
-        if policy.command in ("a", "w", "*") and new.checked not in (None, policy.checked):
-            clauses.append(sql.SQL("with check ({})").format(sql.SQL(new.checked)))
-        if not clauses:
-            return ""
-        alter = sql.SQL("alter policy {} on {} {};").format(
-            sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
-        )
-        return _text(alter)
+        return altered(relation, policy, new.visible, new.checked)
 
     def _edited(self, change: _Change) -> _Expressions:
         """The expressions of a policy after all edits, which follow one another."""
@@ -237,6 +227,21 @@ class Repairs:
                 return statement
         signature = function.signature
         return "\n".join(ended_rows.missing_condition(signature, m) for m in dict.fromkeys(marks))
+
+
+def altered(relation: Relation, policy: Policy, visible: str | None, checked: str | None) -> str:
+    """The statement that gives a policy other expressions; '' if they are the same."""
+    clauses = []
+    if policy.command != "a" and visible not in (None, policy.visible):
+        clauses.append(sql.SQL("using ({})").format(sql.SQL(visible)))
+    if policy.command in ("a", "w", "*") and checked not in (None, policy.checked):
+        clauses.append(sql.SQL("with check ({})").format(sql.SQL(checked)))
+    if not clauses:
+        return ""
+    alter = sql.SQL("alter policy {} on {} {};").format(
+        sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
+    )
+    return _text(alter)
 
 
 def restriction(
@@ -759,16 +764,23 @@ def _is_served(others: Sequence[Policy], policy: Policy, role: str) -> bool:
 
 
 def _of_others(
-    plan: Plan, relation: Relation, policies: Sequence[Policy], known: Sequence[str]
+    plan: Plan,
+    relation: Relation,
+    policies: Sequence[Policy],
+    known: Sequence[str],
+    *,
+    is_write: bool = False,
 ) -> list[str]:
     """The conditions by which other policies let rows pass: those of this table, then those of
-    tables below the same table, which may be valid here too.
+    tables below the same table, which may be valid here too. Who may read rows may not write them.
     """
     others = [p for p in relation.policies if p not in policies]
     targets = {key.target for key in relation.foreign_keys}
     for table in plan.catalog.tables:
         if table is not relation and targets & {key.target for key in table.foreign_keys}:
             others += table.policies
+    if is_write:
+        others = [p for p in others if p.command != "r"]
     texts = [p.visible or p.checked or "" for p in others if p.permissive]
     texts += [part for text in texts for part in expressions.operands(text, "AND")]
     found = [f"({text})" for text in texts if text and not _is_open(text)]
@@ -781,7 +793,7 @@ def limiting(plan: Plan, function: Function) -> Iterator[Demand]:
     """
     for relation in writes.changed_tables(plan.catalog, function):
         conditions = owner_conditions(plan, relation)
-        conditions += _of_others(plan, relation, (), conditions)
+        conditions += _of_others(plan, relation, (), conditions, is_write=True)
         for condition in conditions:
             if "service_role" in function.callers:
                 condition = f"({condition} or {_IS_SERVICE})"

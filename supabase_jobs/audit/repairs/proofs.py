@@ -9,12 +9,13 @@ from textwrap import wrap
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import CLAIM, FORGER, FORMER, INVITED, OWNER, SERVICE
 from supabase_jobs.audit.catalog import Function
-from supabase_jobs.audit.leaks import escalation, hidden_parent, upload
+from supabase_jobs.audit.leaks import added_member, escalation, hidden_parent, public, upload
 from supabase_jobs.audit.leaks import leak as kinds_of_leaks
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, ShownLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, beyond, permissions
 from supabase_jobs.audit.probes.attempt import (
+    ADD,
     FORGE,
     GROUP,
     INSERT,
@@ -23,12 +24,13 @@ from supabase_jobs.audit.probes.attempt import (
     OPEN,
     OWN,
     SELECT,
+    UPDATE,
     Attempt,
 )
 from supabase_jobs.audit.probes.bypass import Bypass, Inquiry, ViewRead, ViewWrite
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
-from supabase_jobs.audit.repairs import answers
+from supabase_jobs.audit.repairs import answers, paths
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
 from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials, place_of
 from supabase_jobs.audit.repairs.ways import Way
@@ -61,7 +63,8 @@ class Verdict:
     """The effects of a candidate. `closes` counts the cells that end, `takes` are those that should
     stay, and `opens` what was closed before. `is_open`: the leak is still there. `gives` counts the
     cells that policies permit and nobody had. `ends` are the uses of objects that nobody but the
-    service is left with, and `alters` the answers that would be wrong.
+    service is left with, and `alters` the answers that would be wrong. `unseen` are conditions of
+    policies that it limits and by which nobody in the world passes.
     """
 
     closes: int
@@ -71,11 +74,13 @@ class Verdict:
     gives: int = 0
     ends: tuple[str, ...] = ()
     alters: tuple[NamedCell, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def is_proven(self) -> bool:
-        """Whether it closes the leak, opens nothing, and takes nothing."""
-        return not (self.takes or self.opens or self.is_open or self.ends or self.alters)
+        """Whether it closes the leak, opens nothing, and is seen to take nothing."""
+        lost = self.takes or self.ends or self.alters or self.unseen
+        return not (lost or self.opens or self.is_open)
 
 
 @dataclass(frozen=True)
@@ -107,12 +112,17 @@ class Boundaries:
             return True
         return self._gives_away(attempt) or _is_below_another(attempt)
 
-    def _gives_away(self, attempt: Attempt) -> bool:
+    def is_reference(self, attempt: Attempt) -> bool:
+        """Whether the column of an attempt names a person or a parent."""
         relation, column = attempt.relation, attempt.column
         refers = any(column in key.columns for key in relation.foreign_keys)
+        return refers or (relation.oid, column) in self._users
+
+    def _gives_away(self, attempt: Attempt) -> bool:
+        relation, column = attempt.relation, attempt.column
         if relation.is_storage and column in OWNERS_OF_FILES:  # which Storage sets itself
             return True
-        if not refers and (relation.oid, column) not in self._users:
+        if not self.is_reference(attempt):
             return False
         own = "" if attempt.caller.tenant is None else attempt.caller.tenant.name
         return any(attempt.value in ids for name, ids in self._ids.items() if name != own)
@@ -227,22 +237,27 @@ class Judge:
             return True
         return isinstance(one, Attempt) and self._boundaries.crosses(one)
 
+    def moves(self, one: Attempt) -> bool:
+        """Whether an update of a leak gives its row to another person or parent: all who may do so
+        share the leak.
+        """
+        return self._boundaries.is_reference(one) and self.may_end(one)
+
     def leaves(self, one: Attempt) -> bool:
         """Whether an attempt leaves what belongs to its caller."""
         return self._boundaries.crosses(one)
 
     def _end_of_joining(self, lost: Iterable[Attempt | Bypass], after: Seen) -> Iterator[NamedCell]:
-        """The callers who join nothing any more."""
-        joined = {
-            leak.tried.object
-            for leak in self._leaks
-            if isinstance(leak, ShownLeak) and leak.id in self._joins
-        }
+        """The callers who join nothing any more, or who add nobody else to their group."""
+        shown = [leak for leak in self._leaks if isinstance(leak, ShownLeak)]
+        joined = {leak.tried.object for leak in shown if leak.id in self._joins}
+        extended = {leak.tried.object for leak in shown if leak.kind is added_member.KIND}
         adding = set(map(_place_of_insert, after.cells.values()))
         for one in lost:
             place = _place_of_insert(one)
-            is_end = place is not None and place not in adding
-            if is_end and one.label in joined and not self._is_known(one):
+            if place is None or place in adding or self._is_known(one):
+                continue
+            if one.label in (extended if place[-1] else joined):
                 yield _named(one)
 
     def _made_wrong(self, before: Seen, after: Seen) -> Iterator[Inquiry]:
@@ -312,10 +327,13 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
     return is_like and (one.whose != OWN or bool(one.name))
 
 
-def _place_of_insert(one: Attempt | Bypass) -> tuple[str, str] | None:
-    """The caller and the table of a new row; None for another action."""
-    is_insert = isinstance(one, Attempt) and one.action == INSERT
-    return (one.caller.label, one.label) if is_insert else None
+def _place_of_insert(one: Attempt | Bypass) -> tuple[str, str, bool] | None:
+    """The caller and the table of a new row, and whether it adds another person to a group; None
+    for another action.
+    """
+    if not isinstance(one, Attempt) or one.action != INSERT:
+        return None
+    return one.caller.label, one.label, one.name == ADD
 
 
 def _may_not_insert(one: Attempt, leak: ShownLeak) -> bool:
@@ -383,6 +401,7 @@ class Proofs:
         best: tuple[str, Verdict] | None = None
         advice, ran = "", 0
         taking: list[tuple[int, Demand, str]] = []
+        limiting: list[tuple[Demand, str, Verdict]] = []
         try:
             for demand in self._tried(leak, candidates):
                 text = self._render(self._chosen, demand)
@@ -394,17 +413,26 @@ class Proofs:
                 ran += 1
                 if lost := self._lost(demand, text):
                     taking.append((lost, demand, text))
-                elif verdict := self._verdict(leak, demand, text, cells):
+                elif (limits := self._by_other_paths(leak, demand, text)) is not None:
+                    limiting.append((demand, text, limits))
+                elif verdict := self._verdict(leak, demand, text, cells, best):
                     if verdict.is_proven:
                         return self._choose(leak, demand, verdict, cells)
                     best = _better(best, text, verdict)
                 if ran == LIMITS.candidates:
                     break
             for _, demand, text in sorted(taking, key=lambda one: one[0]):
-                if best is None and (verdict := self._verdict(leak, demand, text, cells)):
+                if best is None and (verdict := self._verdict(leak, demand, text, cells, best)):
                     # a row that one may add without a column is not lost
                     if verdict.is_proven:
                         return self._choose(leak, demand, verdict, cells)
+                    best = _better(best, text, verdict)
+            for demand, text, limits in limiting:
+                if best is not None and _lost_by(best[1]) <= _lost_by(limits):
+                    continue
+                if verdict := self._verdict(leak, demand, text, cells, best):
+                    takes = _in_order([*verdict.takes, *limits.takes])
+                    verdict = replace(verdict, takes=takes, unseen=limits.unseen)
                     best = _better(best, text, verdict)
         except DeadlineError:
             return Proven("-- Not tried: the time of the audit is over.")
@@ -509,8 +537,16 @@ class Proofs:
         yield from ordered
 
     def _verdict(
-        self, leak: AnyLeak, demand: Demand, text: str, cells: Collection[Cell]
+        self,
+        leak: AnyLeak,
+        demand: Demand,
+        text: str,
+        cells: Collection[Cell],
+        best: tuple[str, Verdict] | None,
     ) -> Verdict | None:
+        """The effects of a change; None if its statements fail. Those of one that takes as much as
+        the `best` one are not complete.
+        """
         others = [
             (other, other_cells)
             for other, other_cells, chosen in self._closed
@@ -518,21 +554,29 @@ class Proofs:
         ]
         leaks = [leak, *(other for other, _ in others)]
         names = [one.object for one in leaks if one.kind is escalation.KIND]
-        scope = self._trials.scope(demand.changed_tables, demand.changed_functions, names)
+        scope = self._trials.scope(
+            demand.changed_tables,
+            demand.changed_functions,
+            names,
+            is_by_policy=demand.altered is not None,
+        )
         if not scope.has(leak.object):
             return None
         after = self._trials.run(text, scope, demand.altered, self._opening(leaks))
         if after is None:
             return None
-        closed = [(leak, cells), *others]  # by statements that have the edits of all
-        is_open = any(self._is_open(one, after, of_one) for one, of_one in closed)
-        verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=is_open)
-        if isinstance(leak, BrokenAccess) and not verdict.gives:
-            return replace(verdict, is_open=True)
+        verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=False)
         decided = leak.severity is not Severity.WARNING or self._judge.has_baseline
         if decided or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not
             verdict = replace(verdict, ends=())
+        if best is not None and _better(best, text, verdict) is best and not verdict.is_proven:
+            return verdict  # whether the leak is still there decides nothing
+        closed = [(leak, cells), *others]  # by statements that have the edits of all
+        is_open = any(self._is_open(one, after, of_one) for one, of_one in closed)
+        verdict = replace(verdict, is_open=is_open)
+        if isinstance(leak, BrokenAccess) and not verdict.gives:
+            return replace(verdict, is_open=True)
         if verdict.is_proven and not self._is_shown(leak, scope):
             return None
         if verdict.is_proven:
@@ -580,6 +624,80 @@ class Proofs:
             for way in ways if is_needed or len(ways) > 1 else ():
                 does = f"call of {what}" if isinstance(what, str) else _named(what).what
                 yield NamedCell("owner", f"{does}, {way}")
+
+    def _by_other_paths(self, leak: AnyLeak, demand: Demand, text: str) -> Verdict | None:
+        """The effects on acts that pass by other conditions of the same policies than the leaks
+        that a repair closes: what is lost of them, and the conditions by which nobody passes; None
+        if there are none. A baseline says itself what may not end.
+        """
+        if not isinstance(leak, ShownLeak) or self._judge.has_baseline:
+            return None
+        leaks = [
+            other
+            for other, _, chosen in self._closed
+            if chosen is demand or demand.changes_policies_of(chosen)
+        ]
+        leaks.append(leak)
+        shown = [self._attempt(one) for one in leaks if isinstance(one, ShownLeak)]
+        tried = self._attempt(leak)
+        takes = [
+            NamedCell(tried.caller.label, f'what policy "{policy.name}" permits by name: {does}')
+            for policy in paths.permitting(demand, tried, is_of_column=leak.kind.of_column)
+            for does in [_named(tried).what]
+        ]
+        found = paths.of_demand(demand, tried.relation, tried.caller.role)
+        if leak.kind is public.KIND and any(path.is_open for path in found.ended):
+            takes.append(_named(tried))
+        if takes or len(found.ended) < 2:
+            return Verdict(closes=1, takes=_in_order(takes)) if takes else None
+        own = [p for p in found.ended if any(self._trials.reaching(found.only(p), shown))]
+        others = [path for path in found.ended if path not in own]
+        if not (own and others):
+            return None
+        acts = self._acts(found, demand, tried)
+        kept = self._trials.reaching(text, acts)
+        elsewhere = self._trials.reaching(found.only(None), acts)
+        shared = [self._trials.reaching(found.only(path), acts) for path in own]
+        unseen = []
+        for path in others:
+            passing = self._trials.reaching(found.only(path), acts)
+            is_seen = False
+            for number, act in enumerate(acts):
+                if not passing[number] or elsewhere[number]:
+                    continue
+                is_of_leak = any(one[number] for one in shared)
+                is_seen |= kept[number] or not is_of_leak
+                if not (kept[number] or is_of_leak):
+                    takes.append(_named(act))
+            if not is_seen:
+                unseen.append(str(path))
+        if not (takes or unseen):
+            return None
+        return Verdict(closes=1, takes=_in_order(takes), unseen=tuple(unseen))
+
+    def _attempt(self, leak: ShownLeak) -> Attempt:
+        """The attempt that shows a leak."""
+        return self._trials.before.attempts[leak.tried.number]
+
+    def _acts(self, found: paths.Paths, demand: Demand, tried: Attempt) -> list[Attempt]:
+        """Acts that the policies of a repair let pass, of each caller, kind of row and action one;
+        of updates also that of the column that a leak is about.
+        """
+        tables = {relation.oid for relation, _ in found.policies}
+        altered, acts = demand.altered, dict[Hashable, Attempt]()
+        for one in self._trials.before.cells.values():
+            if not isinstance(one, Attempt) or one.relation.oid not in tables:
+                continue
+            is_altered = altered is None or (one.relation.oid, one.action) in altered
+            if not is_altered or one.caller.kind == SERVICE or self._judge.leaves(one):
+                continue
+            key = one.caller.label, one.label, one.whose, one.action
+            acts.setdefault(key, one)
+            if demand.columns is not None and one.action == UPDATE:
+                same = paths.of_column(one, tried)
+                if not self._judge.moves(same):
+                    acts.setdefault((*key, tried.column), same)
+        return list(acts.values())[: LIMITS.attempts_in_batch]
 
     def _opening(self, leaks: Iterable[AnyLeak]) -> frozenset[Altered] | None:
         """The writes that a trial repeats what they open after: those of these leaks, all if
@@ -644,9 +762,12 @@ def _better(
     """The one that takes less, of those that close the leak and open nothing."""
     if verdict.is_open or verdict.opens:
         return best
-    lost = len(verdict.takes), len(verdict.alters)
-    takes_less = best is None or lost < (len(best[1].takes), len(best[1].alters))
+    takes_less = best is None or _lost_by(verdict) < _lost_by(best[1])
     return (text, verdict) if takes_less else best
+
+
+def _lost_by(verdict: Verdict) -> tuple[int, int, int]:
+    return len(verdict.takes), len(verdict.alters), len(verdict.unseen)
 
 
 def _is_kept(leak: AnyLeak, after: Seen) -> bool:
@@ -688,8 +809,14 @@ def _question(text: str, verdict: Verdict) -> Proven:
     shown += f"; and {rest} more" if rest > 0 else ""
     sentence = f"Tried: it would take: {shown}. If that is intended, run:"
     if not takes:
-        ended = "; ".join(verdict.ends)
-        sentence = f"Tried: nobody is left with: {ended}. If nobody needs that, run:"
+        sentence = (
+            f"Tried: nobody is left with: {'; '.join(verdict.ends)}. If nobody needs that, run:"
+        )
+    if not takes and not verdict.ends:
+        unseen = "; ".join(verdict.unseen)
+        sentence = (
+            f"Not proven: no caller of the audit passes by {unseen}. If nobody needs that, run:"
+        )
     lines = wrap(sentence, _WIDTH, break_long_words=False, break_on_hyphens=False)
     callers = tuple(dict.fromkeys(cell.caller for cell in named))
     return Proven(as_comment("\n".join([*lines, text])), callers=callers)

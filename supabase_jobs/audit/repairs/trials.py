@@ -1,6 +1,6 @@
 """The audit's probes, run again with statements that are undone afterwards."""
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -73,14 +73,20 @@ class Seen:
     """The attempts of callers, and their outcomes. `plan` has the catalogs of that time.
 
     `uses` are the calls of functions by which owners, members and the service get what is theirs.
+    `find` tells the leaks, for those who ask.
     """
 
     plan: Plan
+    find: Callable[[], Sequence[AnyLeak]]
     attempts: Sequence[Attempt] = ()
     gains: Sequence[Gain] = ()
     bypasses: Sequence[Bypass] = ()
-    leaks: Sequence[AnyLeak] = ()
     uses: frozenset[Use] = frozenset()
+
+    @cached_property
+    def leaks(self) -> Sequence[AnyLeak]:
+        """The leaks that the attempts show."""
+        return self.find()
 
     @cached_property
     def faults(self) -> Mapping[str, AnyLeak]:
@@ -120,7 +126,7 @@ class Seen:
             attempts=[a for a in self.attempts if a.relation in scope.relations],
             gains=[g for g in self.gains if g.write.relation in scope.relations],
             bypasses=[b for b in self.bypasses if b.label in scope.names],
-            leaks=[leak for leak in self.leaks if scope.has(leak.object)],
+            find=lambda: [leak for leak in self.leaks if scope.has(leak.object)],
         )
 
 
@@ -228,10 +234,18 @@ class Trials:
         self._results: dict[Hashable, Seen | None] = {}
 
     def scope(
-        self, tables: Collection[int], functions: Collection[int], names: Collection[str] = ()
+        self,
+        tables: Collection[int],
+        functions: Collection[int],
+        names: Collection[str] = (),
+        *,
+        is_by_policy: bool = False,
     ) -> Scope:
         """All that changes of these tables and functions, by oid, can touch; and the tables of
         these names, with what a write to them may open.
+
+        `is_by_policy`: they change policies and privileges of callers only, which functions that
+        act as their owner do not depend on.
         """
         labels = {name.partition(" (")[0] for name in names}
         usage, found = self._world.plan.usage, self._world.plan.catalog
@@ -256,7 +270,11 @@ class Trials:
             [
                 f
                 for f in self.all.functions
-                if f.oid in functions or usage.function_reads.get(f.oid, set()) & changed
+                if f.oid in functions
+                or (
+                    usage.function_reads.get(f.oid, set()) & changed
+                    and not (is_by_policy and f.definer)
+                )
             ],
         )
 
@@ -467,7 +485,14 @@ class Trials:
         """The number of attempts that reach their target with these statements, too: a short look
         before a trial. Raises DeadlineError.
         """
-        return sum(one.reached for one in self._again(text, attempts) or ())
+        return sum(self.reaching(text, attempts))
+
+    def reaching(self, text: str, attempts: Sequence[Attempt]) -> list[bool]:
+        """Whether each attempt reaches its target with these statements; none if they fail. Raises
+        DeadlineError.
+        """
+        again = self._again(text, attempts)
+        return [False] * len(attempts) if again is None else [one.reached for one in again]
 
     def keeps_outcomes(self, text: str, altered: Collection[Altered]) -> bool:
         """Whether the attempts whose outcome may differ have the same one with these statements: of
@@ -552,18 +577,25 @@ class Trials:
         # what is hidden in a view or function depends on tables that did not change
         others = [a for a in self.before.attempts if a.relation not in scope.relations]
         probes.attempts += others
-        tried: list[Bypass] = []
+        # so may what others show that are not tried again
+        tried = [one for one in self.before.bypasses if one.label not in scope.names]
         around = Bypasses(self._impersonation, world, self._callers, probes, tried)
         around.run([r for r in scope.relations if r.kind in ("v", "m")], scope.functions)
-        facts = leak_facts.read(
-            plan,
-            self.all.relations,
-            [*attempts, *others],
-            [*gains, *(g for g in self.before.gains if g.write.relation not in scope.relations)],
-            [*tried, *around.writes_to_users],
-            [],
+
+        def find() -> Sequence[AnyLeak]:
+            return kinds.find(
+                leak_facts.read(
+                    plan,
+                    self.all.relations,
+                    [*attempts, *others],
+                    [*gains, *(g for g in before if g.write.relation not in scope.relations)],
+                    [*tried, *around.writes_to_users],
+                    [],
+                )
+            )
+
+        before = self.before.gains
+        seen = Seen(plan=plan, find=find, attempts=attempts, gains=gains, bypasses=tried).within(
+            scope
         )
-        seen = Seen(
-            plan=plan, attempts=attempts, gains=gains, bypasses=tried, leaks=kinds.find(facts)
-        ).within(scope)
         return replace(seen, uses=self._call(scope.functions))

@@ -1,0 +1,133 @@
+"""The paths by which policies let an act pass: conditions that each suffice.
+
+A leak passes by some of them. What a repair ends of the others is seen only if somebody in the
+world passes by them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.expressions import Literal, Reference
+from supabase_jobs.audit.probes.attempt import Attempt
+from supabase_jobs.audit.repairs.candidates import Demand, Edit, altered
+from supabase_jobs.audit.repairs.causes import alone, drop
+from supabase_jobs.session.action import Update
+
+_SHOWN = 60  # characters of a condition
+
+
+@dataclass(frozen=True)
+class Path:
+    """A condition that suffices for a policy to let an act pass."""
+
+    relation: Relation
+    policy: Policy
+    condition: str
+
+    def __str__(self) -> str:
+        text = " ".join(self.condition.split())
+        text = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+        return f'{text} of policy "{self.policy.name}"'
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is true for every row and caller."""
+        return expressions.always_true(expressions.expression_tree(self.condition), "authenticated")
+
+    @property
+    def limited(self) -> str:
+        """The statement after which its policy lets nothing else pass."""
+        visible, checked = (self._only(t) for t in (self.policy.visible, self.policy.checked))
+        return altered(self.relation, self.policy, visible, checked)
+
+    def _only(self, text: str | None) -> str | None:
+        return self.condition if self.condition in _conditions(text) else text
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The policies that a repair limits, and their paths; `ended` are those that it changes."""
+
+    policies: Sequence[tuple[Relation, Policy]]
+    ended: Sequence[Path]
+
+    def only(self, path: Path | None) -> str:
+        """The statements after which an act passes by one path of these policies, or by none."""
+        parts = []
+        for relation, policy in self.policies:
+            if path is not None and (relation, policy) == (path.relation, path.policy):
+                parts.append(path.limited)
+            else:
+                parts.append(drop(relation, policy).as_string(None))
+        return "\n".join(part for part in parts if part)
+
+
+def of_demand(demand: Demand, table: Relation, role: str) -> Paths:
+    """The paths that a repair may end for a role, of policies whose expressions it limits, or of
+    those of a table that let pass what a privilege or a restrictive policy refuses.
+    """
+    policies = [(relation, policy) for relation, policy, _ in demand.edits]
+    actions = {action for oid, action in demand.actions or () if oid == table.oid}
+    if demand.columns is not None:
+        actions.add(demand.columns[2].lower())
+    for policy in table.policies:
+        is_limited = any(policy.governs(action) for action in actions)
+        if policy.permissive and policy.applies_to(role) and is_limited:
+            policies.append((table, policy))
+    policies = list(dict.fromkeys(policies))
+    ended = []
+    for relation, policy in policies:
+        without = [e for r, p, e in demand.edits if (r, p) == (relation, policy)]
+        conditions = dict.fromkeys(
+            one for text in (policy.visible, policy.checked) for one in _conditions(text)
+        )
+        if without == [Edit.WITHOUT_ALTERNATIVE] and not actions:
+            part = set(_conditions(demand.owner))
+            conditions = {one: None for one in conditions if one in part}
+        ended += [
+            Path(relation, policy, one)
+            for one in conditions
+            if not expressions.never_true(expressions.expression_tree(one), role)
+        ]
+    return Paths(policies, ended)
+
+
+def permitting(demand: Demand, attempt: Attempt, *, is_of_column: bool) -> Iterator[Policy]:
+    """The policies that a repair drops, or whose column it takes, although they test new rows for
+    a value that an attempt writes: it is meant to be written. Of a leak that is about the value of
+    a column, also those that it limits.
+    """
+    policies = [
+        policy
+        for relation, policy, edit in demand.edits
+        if relation is attempt.relation and (is_of_column or edit == Edit.DROP)
+    ]
+    if demand.columns is not None and demand.columns[0] is attempt.relation:
+        policies += [p for p in attempt.relation.policies if p.governs(attempt.action)]
+    names = {attempt.column} if attempt.column else set(attempt.written)
+    for policy in policies if attempt.caller.role else ():
+        is_tested = any(
+            isinstance(one.left, Reference)
+            and isinstance(one.right, Literal)
+            and one.operator == "="
+            and one.left.column in names
+            and attempt.written.get(one.left.column) == one.right.text
+            for one in expressions.comparisons(expressions.expression_tree(policy.checked or "''"))
+        )
+        if policy.permissive and policy.applies_to(attempt.caller.role) and is_tested:
+            yield policy
+
+
+def of_column(act: Attempt, tried: Attempt) -> Attempt:
+    """An update that writes the column, and the value, of another one."""
+    sent = act.sent
+    if isinstance(sent, Update) and tried.sent is not None:
+        sent = replace(sent, values=tried.sent.assigned)
+    return replace(alone(act), sent=sent, column=tried.column, value=tried.value)
+
+
+def _conditions(text: str | None) -> list[str]:
+    return [] if text is None else expressions.alternatives(text, LIMITS.paths)

@@ -87,15 +87,15 @@ class Options:
 
     `functions`: call the functions that requests can call. `accepted` is the access of the
     baseline, if there is one; what goes beyond it gets a cause. `intended` are the ids of the leaks
-    that it accepts. `repairs`: try repairs of the leaks; without, findings have only the fixes that
-    no trial proves. `known` are the ids of leaks that existed before. No repair of an intended or a
-    known one is tried. `configuration` is that of audit.toml. `stable`: the generated values
-    are the same in each run. `record` is called with the generated rows and what was tried on them,
-    before they are rolled back. `common` is what the audit has in common with those that it is
-    compared with; None for an audit of its own. `before` is the state before the changes that are
-    tried first as causes. `repaired` are the ids of findings whose proven repairs are tried
-    together, all if it is empty; None for no such trial. `partial`: a name that this database lacks
-    may exist in one that it is compared with. `copied` has the words of a
+    that it accepts. `repairs`: try repairs of the leaks, or of those with these ids; without,
+    findings have only the fixes that no trial proves. `known` are the ids of leaks that existed
+    before. No repair of an intended or a known one is tried. `configuration` is that of audit.toml.
+    `stable`: the generated values are the same in each run. `record` is called with the generated
+    rows and what was tried on them, before they are rolled back. `common` is what the audit has in
+    common with those that it is compared with; None for an audit of its own. `before` is the state
+    before the changes that are tried first as causes. `repaired` are the ids of findings whose
+    proven repairs are tried together, all if it is empty; None for no such trial. `partial`: a name
+    that this database lacks may exist in one that it is compared with. `copied` has the words of a
     database with copied rows, and `hide` gets the values that were computed from them. `token_hook`
     is the schema and the name of the function that changes access tokens. `seconds` limits the
     probes. `advance` gets the number of the part that begins, and of all: rows, tables, views and
@@ -108,7 +108,7 @@ class Options:
     functions: bool = True
     accepted: Access | None = None
     intended: Collection[str] = ()
-    repairs: bool = True
+    repairs: bool | Collection[str] = True
     known: Collection[str] = ()
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
@@ -254,10 +254,18 @@ def audit(connection: Connection, options: Options) -> Audit:
             tried_out,
             caused[: len(judged)],
             [leak for leak in found_leaks if isinstance(leak, ExplainedLeak)],
-            {*options.intended, *options.known},
+            {
+                *options.intended,
+                *options.known,
+                *(leak.id for leak in found_leaks if _is_left_out(leak.id, options)),
+            },
         )
         by_cell = dict(zip(deviations, caused[len(judged) :], strict=True))
-        of_new = {cell: one for cell, one in by_cell.items() if _is_info(cell, granted, options)}
+        of_new = {
+            cell: one
+            for cell, one in by_cell.items()
+            if _is_info(cell, granted, options) or _is_left_out(deviation_id(cell), options)
+        }
         others = {cell: one for cell, one in by_cell.items() if cell not in of_new}
         beyond_baseline = fixes.of_deviations(plan, tried_out, others)
         beyond_baseline |= fixes.of_deviations(plan, None, of_new)
@@ -327,6 +335,11 @@ def _policies(leaking: Iterable[Repaired]) -> set[tuple[str, str]]:
         if one.leak.severity.is_problem
         for policy in one.policies
     }
+
+
+def _is_left_out(id_: str, options: Options) -> bool:
+    """Whether repairs are tried of others only, and not of the leak or access with this id."""
+    return not isinstance(options.repairs, bool) and id_ not in options.repairs
 
 
 def _repaired(

@@ -61,7 +61,7 @@ def explain(connection: Connection, options: Options, cell: Sequence[str]) -> st
     def record(evidence: Evidence) -> None:
         lines.extend(_lines(evidence, name, label, word))
 
-    audit(connection, replace(options, stable=True, record=record))
+    audit(connection, replace(options, stable=True, record=record, repairs=False))
     if len(lines) > _LINES:
         left_out = len(lines) - _LINES + 1
         lines = [*lines[: _LINES - 1], f"… and {left_out} more lines"]

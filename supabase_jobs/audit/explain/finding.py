@@ -55,7 +55,8 @@ def explain(connection: Connection, options: Options, id_: str) -> str:
     def record(evidence: Evidence) -> None:
         seen.append((evidence, recorded.record(connection, evidence, options.copied)))
 
-    result = audit(connection, replace(options, stable=True, record=record))
+    # the repair may tell the cause
+    result = audit(connection, replace(options, stable=True, record=record, repairs=[id_]))
     [(evidence, known)] = seen
     finding = next((found for found in result.findings if found.id == id_), None)
     if finding is None:

@@ -204,12 +204,13 @@ def accepts_connections(port: int) -> bool:
         return False
 
 
-def stop(data_dir: Path) -> bool:
-    """Stop the server of a data directory; return whether it was running."""
+def stop(data_dir: Path, *, keep_data: bool = True) -> bool:
+    """Stop the server of a data directory; return whether it was running. Data that is not kept is
+    not written to the disk.
+    """
     postmaster = find(data_dir)
-    return postmaster is not None and process.stop(
-        postmaster.pid, data_dir, _STOP_SIGNALS, STOP_TIMEOUT
-    )
+    signals = _STOP_SIGNALS if keep_data else _STOP_SIGNALS[1:]
+    return postmaster is not None and process.stop(postmaster.pid, data_dir, signals, STOP_TIMEOUT)
 
 
 def _initdb(

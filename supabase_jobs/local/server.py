@@ -433,7 +433,7 @@ def _discard(directory: ServerDirectory) -> None:
             raise LocalServerError(
                 f"{data_dir} is a link and is not followed", hint=f"remove the link: rm {data_dir}"
             )
-        postgres.stop(data_dir)
+        postgres.stop(data_dir, keep_data=False)
         if data_dir.exists():
             _remove_folder(data_dir)
         if home != directory.root and not any(home.iterdir()):

@@ -2,8 +2,9 @@
 policies or privileges cannot reach are not tried again.
 """
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.policies.usage import Usage
@@ -41,6 +42,18 @@ class Reach:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """The attempts of a run. If the same was tried twice, the last one counts."""
+
+    attempts: Sequence[Attempt] = ()
+
+    @cached_property
+    def by_key(self) -> Mapping[Hashable, Attempt]:
+        """The attempts by what they send. Most runs are not asked for it."""
+        return {_key_of(attempt): attempt for attempt in self.attempts}
+
+
+@dataclass(frozen=True)
 class Known:
     """The attempts that an earlier run `tried`, and the reach of a change since then; without
     `reach`, nothing is known.
@@ -49,7 +62,7 @@ class Known:
     value constraints refuse.
     """
 
-    tried: Mapping[Hashable, Attempt] = field(default_factory=dict)
+    tried: Tried = field(default_factory=Tried)
     restored: Mapping[int, set[str]] = field(default_factory=dict)
     refused: Mapping[int, set[str]] = field(default_factory=dict)
     reach: Reach | None = None
@@ -58,14 +71,14 @@ class Known:
         """Whether the outcome of an attempt is known; then the attempt has it."""
         if self.reach is None or any(self.reach.has(*one) for one in attempt.targets):
             return False
-        same = self.tried.get(key_of(attempt))
+        same = self.tried.by_key.get(_key_of(attempt))
         if same is None:
             return False
         attempt.outcome, attempt.error, attempt.answers = same.outcome, same.error, same.answers
         return True
 
 
-def key_of(attempt: Attempt) -> Hashable:
+def _key_of(attempt: Attempt) -> Hashable:
     """The caller and the statements of an attempt."""
     sent = tuple((one.sql, tuple(one.params or ())) for one in attempt.statements)
     return id(attempt.caller), sent

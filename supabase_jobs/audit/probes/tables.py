@@ -2,7 +2,7 @@
 opens.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -53,7 +53,7 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
-from supabase_jobs.audit.probes.known import Known, key_of
+from supabase_jobs.audit.probes.known import Known, Tried
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Membership, default_of, user_columns
@@ -122,7 +122,7 @@ class Probes:
         self.restored: dict[int, set[str]] = dict(self._known.restored)
         # table → columns whose new value a constraint refuses in some row
         self._refused: dict[int, set[str]] = dict(self._known.refused)
-        self._tried: dict[Hashable, Attempt] = {}
+        self._tried: list[Attempt] = []
         self.attempts: list[Attempt] = []
         self.gains: list[Gain] = []
 
@@ -185,13 +185,13 @@ class Probes:
     def _try(self, attempts: Iterable[Attempt]) -> None:
         """Run the attempts whose outcome is not known."""
         unknown = [attempt for attempt in attempts if not self._known.tells(attempt)]
-        self._tried |= {key_of(attempt): attempt for attempt in unknown}
+        self._tried += unknown
         self.prober.run(probes_of(unknown, LIMITS.attempts_in_batch))
 
     @property
     def known(self) -> Known:
         """The attempts of this run, for others on the same rows."""
-        return Known(self._tried, self.restored, self._refused)
+        return Known(Tried(self._tried), self.restored, self._refused)
 
     def _open_cursors(self, tables: Sequence[Relation]) -> None:
         """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no

@@ -4,10 +4,10 @@ own one.
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.callers import MEMBER
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.callers import MEMBER, OWNER
+from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
-from supabase_jobs.audit.probes.attempt import ADD
+from supabase_jobs.audit.probes.attempt import ADD, GROUP, INSERT, OWN
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -34,6 +34,36 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             if tried.table.has_invitations:
                 message = "Members can add other people to their own group as if they had accepted"
                 yield shown(KIND, Severity.WARNING, tried, message)
-            else:
-                message = "Members can add any other person to their own group in {}. May they?"
-                yield question(KIND, tried, tried.table.label, tried.table.label, message)
+                continue
+            for weak in [t for t in group if _adds_without_power(facts, t)][:1]:
+                message = f"{who(weak.actor)} add any other person to a group in {{}}. May they?"
+                yield question(KIND, weak, weak.table.label, weak.table.label, message)
+
+
+def _adds_without_power(facts: Facts, tried: Tried) -> bool:
+    """Whether a member adds another person without one of the roles that are for this: one of the
+    same table that others lack, or one with power over others.
+    """
+    membership = tried.actor.membership
+    if not _is_added(tried) or not tried.reached or membership is None:
+        return False
+    role = membership.role or ""
+    if role and (role == membership.strongest or facts.words.powerful_roles.matches(role)):
+        return False
+    same = [t for t in facts.objects[tried.object] if t.name == "" and t.action == INSERT]
+    refused = [t for t in same if not t.reached and _is_of_group(t, membership.table)]
+    return membership.table != tried.table.label or not refused
+
+
+def _is_added(tried: Tried) -> bool:
+    """Whether a member adds another person to a group."""
+    is_insert = tried.action == INSERT and tried.whose == GROUP and tried.name == ""
+    return is_insert and tried.actor.kind == MEMBER
+
+
+def _is_of_group(tried: Tried, table: str) -> bool:
+    """Whether a caller adds a row to the own group as its owner, or with a role in it."""
+    if tried.actor.kind == OWNER:
+        return tried.whose == OWN
+    membership = tried.actor.membership
+    return _is_added(tried) and membership is not None and membership.table == table

@@ -25,11 +25,17 @@ from supabase_jobs.audit.callers import (
     Persona,
 )
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Named, Policy, Relation
-from supabase_jobs.audit.policies import captured_names, decisions, expressions, refusals
+from supabase_jobs.audit.policies import (
+    bodies,
+    captured_names,
+    decisions,
+    expressions,
+    refusals,
+    tested,
+)
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.decisions import Free, Meaning
 from supabase_jobs.audit.policies.refusals import Refusal
-from supabase_jobs.audit.policies.tested import kept, left, untested
 from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
@@ -57,7 +63,7 @@ from supabase_jobs.audit.probes.number_calls import NumberCall, RepeatedCall
 from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows import tenants
-from supabase_jobs.audit.rows.plan import Plan, accepts_rows, user_columns
+from supabase_jobs.audit.rows.plan import Plan, accepts_rows, is_told_apart, user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.audit.words import Words
@@ -90,6 +96,7 @@ class Actor:
     `link` is the table by which a user without a membership belongs to the owner's rows, or ''.
     `listing` is the table that lists the user's own group for a row of the owner, and `listed` that
     of the group; '' for others.
+    `post` is the table of staff that has the user, '' for others.
     `remedy` says which rows a policy must ignore to end the access of a former member, and `mark`
     is the column of the membership that says so; '' for others.
     """
@@ -105,6 +112,7 @@ class Actor:
     claim: str
     listing: str
     listed: str
+    post: str
 
     @property
     def is_linked(self) -> bool:
@@ -154,8 +162,10 @@ class Table(Named):
     the row, or functions of the project, which show them on a condition, or demand their value.
     `personal` are columns of persons to whom a policy shows the row, beside one that shows it to
     others. `absent` are the tables in which policies or triggers look, with the rights of the
-    caller, for a row that refuses. `is_unconditional`: a policy lets anon insert every row.
-    `selecting` maps the API roles to their permissive policies for SELECT. A request that lacks
+    caller, for a row that refuses. `is_unconditional`: a policy lets anon insert every row, in the
+    state that it demands at most. `selecting` maps the API roles to their permissive policies for
+    SELECT; one of those of `shown_to` has no condition. `read_for_new` are the tables that a policy
+    for INSERT reads, and none for UPDATE. A request that lacks
     what `without_value` are compared with matches null in them. `uncompared` maps each table above
     that policies for writes read to its columns of persons, if they compare none of these;
     `crossing` each one that they do not read to its column that refers to the same table as one of
@@ -215,6 +225,8 @@ class Table(Named):
     absent: Sequence[str]
     is_unconditional: bool
     selecting: Mapping[str, Sequence[str]]
+    shown_to: Collection[str]
+    read_for_new: Sequence[str]
     without_value: Collection[str]
     untested: Mapping[str, Mapping[str, Collection[str]]]
     kept: Mapping[str, Collection[str]]
@@ -368,7 +380,12 @@ class Called(Answered):
     `runs_statement`: it was a whole statement.
     `is_helper`: a policy calls it, so those whom the policy limits may call it, too. `asks`: its
     body names the caller. `touched` are the tables that it names and whose rows are refused to the
-    caller, `secrets` the arguments that hold a secret. `is_pair`: the arguments identify rows of
+    caller, `unread` the columns of these with a state that other code of the project tests, and
+    this function does not; `hands_out` are columns with a secret that it returns, `sets` those that
+    it updates; `alters`: it does, or adds rows to a table of which it finds one. `untied` are the
+    tables of rows that it finds by an id, and that nothing ties to the one that it finds by a
+    secret. `secrets` are the arguments that hold a secret, `loose` those of them that it
+    compares by <> only. `is_pair`: the arguments identify rows of
     the caller, too, and none of the rows belongs to another one than that which they identify.
     `texts` are the arguments that got a text, `nulls` those that got NULL. `ended` says how the row
     has ended that the call finds by a secret, and `remedy` which rows the function must ignore; ''
@@ -397,7 +414,13 @@ class Called(Answered):
     is_helper: bool = False
     asks: bool = True
     touched: Sequence[str] = ()
+    unread: Sequence[str] = ()
+    hands_out: Sequence[str] = ()
+    sets: Sequence[str] = ()
+    alters: bool = False
+    untied: Sequence[str] = ()
     secrets: Sequence[str] = ()
+    loose: Sequence[str] = ()
     is_pair: bool = False
     texts: Sequence[str] = ()
     nulls: Sequence[str] = ()
@@ -556,6 +579,33 @@ class Facts:
             if label != table.label and label in self.tables:
                 yield self.tables[label]
 
+    @cached_property
+    def for_guests(self) -> frozenset[str]:
+        """The functions that do not ask who calls them, as for guests with a token."""
+        return frozenset(called.function for called in self.calls if not called.asks)
+
+    def is_referred(self, table: Table) -> bool:
+        """Whether rows of other tables refer to rows of a table."""
+        return any(table.label in t.parents for t in self.tables.values() if t is not table)
+
+    def is_deciding(self, table: Table) -> bool:
+        """Whether policies of other tables read a table, so that its rows decide about others."""
+        return any(
+            table.label in t.read_by_policies for t in self.tables.values() if t is not table
+        )
+
+    def keeps_own(self, tried: Tried) -> bool:
+        """Whether the caller reads and changes rows of its own in the table."""
+        own = [t for t in self.of_actor(tried.table.label, tried.actor) if t.whose == OWN]
+        return {SELECT, UPDATE} <= {t.action for t in own if t.reached}
+
+    def manages(self, actor: Actor, table: Table) -> bool:
+        """Whether a caller changes or deletes rows of others in its group."""
+        return any(
+            t.action in (UPDATE, DELETE) and t.whose == GROUP and t.reached
+            for t in self.of_actor(table.label, actor)
+        )
+
     def reads_other(self, tried: Tried) -> bool:
         """Whether the caller reads the other tenant's row of the same object."""
         return any(
@@ -621,7 +671,17 @@ class Facts:
             return is_open and not is_personal
         by_user = any(t.action == SELECT and t.actor.role != "anon" for t in tried)
         is_meant = not by_user if table.headers else table.is_unconditional
-        return is_meant and not any(t.action == UPDATE for t in tried)
+        # the stranger is in one tenant what the owner is in the other, without a post
+        users = [t for t in tried if t.actor.kind not in (CLAIM, OWNER)]
+        return is_meant and not any(t.action == UPDATE for t in users)
+
+    def is_received(self, table: Table) -> bool:
+        """Whether members or the staff read rows of others, and nobody reads them without signing
+        in: as what a form sends.
+        """
+        reads = [t for t in self.of_table(table.label) if t.action == SELECT and t.reached]
+        kinds = {t.actor.kind for t in reads if t.whose != OWN}
+        return bool(kinds & {MEMBER, CLAIM}) and ANON not in kinds
 
     def told_apart(self, actor: Actor, label: str, action: str) -> Iterator[tuple[Tried, Tried]]:
         """The pairs of rows of others that name the same users, of which policies refuse an action
@@ -882,6 +942,7 @@ class _Reader:
                 claim=".".join(caller.claim),
                 listing="" if listing is None else listing.relation.label,
                 listed="" if listing is None else listing.of.label,
+                post="" if user is None or user.post is None else user.post.relation.label,
             )
         return self._actors[id(caller)]
 
@@ -949,6 +1010,8 @@ class _Reader:
             limited=_are_limited(relation, identifying),
             overruled=[role for role in API_USERS if _is_overruled(relation, role)],
             selecting={role: _selecting(relation, role) for role in API_USERS},
+            read_for_new=self._read_for_new(relation),
+            shown_to=[role for role in API_USERS if _open_to(relation, role, SELECT)],
             without_value=[name for _, name in keys if (relation.oid, name) in usage.without_value],
             started=[
                 column.name
@@ -969,19 +1032,19 @@ class _Reader:
             computed=[name for _, name in keys if (relation.oid, name) in usage.computed],
             loose=[name for _, name in keys if (relation.oid, name) in usage.loose],
             guarded=[f.signature for f in self._guarding(relation)],
-            untested={role: untested(relation, role, owners) for role in API_USERS},
+            untested={role: tested.untested(relation, role, owners) for role in API_USERS},
             left={role: self._left(relation, role, owners) for role in API_USERS},
             chosen={} if free is None else free.columns,
             persons=[] if free is None else free.persons,
             deciders=[] if free is None else free.deciders,
-            kept={role: kept(relation, role) for role in API_USERS},
+            kept={role: tested.kept(relation, role) for role in API_USERS},
             read_by_triggers=self._read_by_triggers(relation),
             binding=self._binding(relation),
             listed=_listed(relation),
             uncompared=dict(self._uncompared(relation)),
             crossing=dict(self._crossing(relation)),
             following=list(self._following(relation)),
-            is_unconditional=bool(_open_to(relation, "anon", INSERT)),
+            is_unconditional=_takes_any(relation),
             personal=_personal(relation),
             absent=[
                 catalog.by_oid[oid].label for oid in sorted(usage.absent.get(relation.oid, ()))
@@ -1026,7 +1089,7 @@ class _Reader:
     def _left(
         self, relation: Relation, role: str, owners: Collection[str]
     ) -> dict[str, Sequence[str]]:
-        states = left(relation, role, owners, self._plan.closed(relation))
+        states = tested.left(relation, role, owners, self._plan.closed(relation))
         return {name: state.values for name, state in states.items()}
 
     def _locking(self, relation: Relation, action: str) -> set[str]:
@@ -1089,6 +1152,25 @@ class _Reader:
     def _triggering(self, relation: Relation) -> list[Function]:
         """The functions of the table's triggers."""
         return [f for f in self._catalog.functions if f.oid in relation.triggers]
+
+    def _read_for_new(self, relation: Relation) -> list[str]:
+        """The tables that policies for new rows read, and none for changed ones."""
+        found: dict[str, set[int]] = {INSERT: set(), UPDATE: set()}
+        for policy in relation.policies:
+            for action in (INSERT, UPDATE):
+                if policy.governs(action) and policy.permissive:
+                    found[action] |= self._read_by(relation, policy)
+        return [self._catalog.by_oid[oid].label for oid in sorted(found[INSERT] - found[UPDATE])]
+
+    def _read_by(self, relation: Relation, policy: Policy) -> set[int]:
+        """The tables that a policy reads, directly or by functions."""
+        usage = self._plan.usage
+        called = usage.policy_functions.get((relation.oid, policy.name), ())
+        functions = [f for f in self._catalog.functions if f.signature in called]
+        trees = [expressions.expression_tree(t) for t in (policy.visible, policy.checked) if t]
+        named = {name for tree in trees for name in expressions.tables(tree)}
+        direct = {r.oid for r in self._catalog.tables if {r.name, r.label} & named}
+        return direct.union(*(usage.function_reads.get(f.oid, ()) for f in functions))
 
     def _read_by_triggers(self, relation: Relation) -> set[str]:
         """The columns that functions of the table's triggers name."""
@@ -1294,6 +1376,12 @@ class _Reader:
             is_helper=function.signature in self._helpers,
             asks=function.oid in self._plan.usage.asking,
             touched=self._touched(bypass),
+            unread=self._unread(bypass, function),
+            hands_out=self._handed_out(function),
+            sets=self._set(function),
+            alters=self._alters(function),
+            untied=self._untied(function),
+            loose=bodies.passed_by_null(function),
             texts=[name for name, given in _given(bypass) if _is_text(given)],
             nulls=[name for name, given in _given(bypass) if given.text is None],
             ended=bypass.state if isinstance(bypass, EndedCall) else "",
@@ -1310,12 +1398,12 @@ class _Reader:
             is_pair=isinstance(bypass, PreparedCall) and bypass.is_mixed and not bypass.is_apart,
             named=self._named_in(bypass),
             below=self._labels(bypass.below) if isinstance(bypass, PreparedCall) else (),
-            secrets=[
-                name
-                for name in function.argument_names[: len(function.argument_types)]
-                if self._takes_secret(function, name)
-            ],
+            secrets=self._secret_arguments(function),
         )
+
+    def _secret_arguments(self, function: Function) -> list[str]:
+        names = function.argument_names[: len(function.argument_types)]
+        return [name for name in names if self._takes_secret(function, name)]
 
     def _takes_secret(self, function: Function, name: str) -> bool:
         """Whether an argument is a secret by its name, or one that a column holds which the body
@@ -1356,6 +1444,94 @@ class _Reader:
         """The tables that a function names and whose rows are refused to its caller."""
         named = self._plan.usage.function_reads.get(bypass.object.oid, ())
         return self._labels(row for row in bypass.hidden if row.relation.oid in named)
+
+    def _unread(self, bypass: Bypass, function: Function) -> list[str]:
+        """The columns that tell apart rows of the tables that a function names, and that none of
+        its conditions has.
+        """
+        plan, touched = self._plan, {*self._touched(bypass)}
+        if not touched or bodies.counts_only(function):
+            return []
+        passed_over = {*plan.memberships, *plan.per_user}
+        passed_over |= {*plan.usage.adds.get(function.oid, ())}
+        found_by = self._found_by(function, self._secret_arguments(function))
+        named = [f.body for f in self._catalog.functions if f.name in function.body]
+        tested = {word for body in (function.body, *named) for word in bodies.tested_names(body)}
+        found = []
+        for oid in sorted(plan.usage.function_reads.get(function.oid, ())):
+            relation = self._catalog.by_oid.get(oid)
+            if relation is None or relation.label not in touched or oid in passed_over:
+                continue
+            if found_by and not {oid, *(k.target for k in relation.foreign_keys)} & found_by:
+                continue  # what the row only refers to
+            names = [c.name for c in relation.columns if self._tells_apart(relation, c)]
+            found += [f"{relation.label}.{name}" for name in names if name not in tested]
+        return found
+
+    def _found_by(self, function: Function, names: Iterable[str]) -> set[int]:
+        """The tables with columns that a body compares with these arguments."""
+        known = self._plan.usage.arguments
+        return {oid for name in names for oid, _ in known.get((function.oid, name), ())}
+
+    def _alters(self, function: Function) -> bool:
+        """Whether a function updates rows, or adds a row like the one that its argument names."""
+        usage = self._plan.usage
+        keys = {
+            (oid, name)
+            for oid in usage.adds.get(function.oid, ())
+            for name in self._catalog.by_oid[oid].primary_key
+        }
+        named = [usage.arguments.get((function.oid, name), ()) for name in function.argument_names]
+        return bool(usage.sets.get(function.oid)) or any(keys.intersection(one) for one in named)
+
+    def _untied(self, function: Function) -> list[str]:
+        """The tables of rows that an id names beside a secret of another table, if the body has no
+        column that refers from one of the rows to another.
+        """
+        secrets = self._secret_arguments(function)
+        names = {*function.argument_names[: len(function.argument_types)]}.difference(secrets)
+        by_secret, by_id = self._found_by(function, secrets), self._found_by(function, names)
+        relations = [self._catalog.by_oid[oid] for oid in sorted(by_secret | by_id)]
+        keys = {name for r in relations for key in r.foreign_keys for name in key.columns}
+        words = {*re.findall(r"\w+", function.body)}
+        if not by_secret or by_secret & by_id or keys & words:
+            return []
+        return [self._catalog.by_oid[oid].label for oid in sorted(by_id)]
+
+    def _set(self, function: Function) -> list[str]:
+        """The columns, with their tables, that a function updates."""
+        found = sorted(self._plan.usage.sets.get(function.oid, ()))
+        return [f"{self._catalog.by_oid[oid].label}.{name}" for oid, name in found]
+
+    def _tells_apart(self, relation: Relation, column: Column) -> bool:
+        """Whether other code of the project tests a column with a state."""
+        usage, key = self._plan.usage, (relation.oid, column.name)
+        if column.base in TIMES:
+            return column.default is None and key in usage.nulls | usage.presences
+        if column.category == "N" or not self._plan.may_hold_state(relation, column):
+            return False
+        return column.name in self._tested.get(relation.oid, ()) or is_told_apart(
+            usage, relation, column, self._plan.per_user
+        )
+
+    @cached_property
+    def _tested(self) -> dict[int, set[str]]:
+        """Table → the words of the conditions of the functions that name it."""
+        found: dict[int, set[str]] = {}
+        for function in self._catalog.functions:
+            for oid in self._plan.usage.function_reads.get(function.oid, ()):
+                found.setdefault(oid, set()).update(bodies.tested_names(function.body))
+        return found
+
+    def _handed_out(self, function: Function) -> list[str]:
+        """The columns with a random value, other than a key, in the rows of a result."""
+        return [
+            f"{relation.label}.{column.name}"
+            for relation in self._catalog.tables
+            for column in relation.columns
+            if function.result in (relation.name, relation.label) and column.differs_in_each_run
+            if column.name not in relation.primary_key
+        ]
 
     def _returns(self, function: Function) -> Sequence[str] | None:
         """The columns that a function returns, its own name for a single value; None for whole
@@ -1507,6 +1683,14 @@ def _open_to(relation: Relation, role: str, action: str) -> Sequence[Policy]:
     if not all(p.permissive for p in applying):
         return []
     return [p for p in applying if _lets_all_pass(p, role, action)]
+
+
+def _takes_any(relation: Relation) -> bool:
+    """Whether anon may insert a row whoever it is, and whatever it refers to."""
+    applying = [p for p in relation.policies if p.applies_to("anon") and p.governs(INSERT)]
+    return any(tested.is_of_anybody(relation, p) for p in applying) and all(
+        p.permissive for p in applying
+    )
 
 
 def _lets_all_pass(policy: Policy, role: str, action: str) -> bool:

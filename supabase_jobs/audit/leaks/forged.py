@@ -123,6 +123,8 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
         is_named = _identifies(tried.table)
         parents = [] if is_named else facts.unreadable_parents(tried)
         if (is_named or parents) and facts.is_form(tried.table):
+            if facts.is_received(tried.table):
+                return
             message = "Anyone can add rows of others to {}, as by a form. Is that intended?"
             yield question(KIND, tried, "anyone", tried.table.label, message)
         elif is_named:

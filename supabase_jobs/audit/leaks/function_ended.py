@@ -23,7 +23,9 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     """
     known = {called.function for called in facts.calls if _is_leak(called)}
     for called in asked(facts):
-        if called.ended_column:
+        if called.ended_column and {*called.sets} == {called.ended_column}:
+            continue  # what has ended is ended again
+        elif called.ended_column:
             yield _of_own_row(called)
         elif _is_leak(called):
             effect = f"use it with the secret of a row that has ended: {called.ended}"

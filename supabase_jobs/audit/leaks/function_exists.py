@@ -17,21 +17,19 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
-    """One leak for each function, one question about the helpers of policies, and one about the
-    numbers of all rows. A member may know those of its group.
+    """One leak for each function, and one question about the numbers of all rows. A member may know
+    those of its group, and who has an id what policies decide by it.
     """
     calls = [called for called in asked(facts) if not _is_of_own(called)]
     changing = {called.function for called in facts.calls if called.changed or called.opened}
     for called in saying(calls, "existing"):
         if not called.actor.is_outsider or called.function in changing:
             continue
-        if called.is_helper:
-            yield question(KIND, called, "find out by an id whether others have rows by")
-        else:
+        if not called.is_helper:
             effect = "find out by an id whether others have rows, or how many"
             yield leak(KIND, Severity.WARNING, called, effect, called.existing)
     for called in saying(calls, "counted"):
-        if called.actor.is_outsider:
+        if called.actor.is_outsider and not called.sets:
             yield question(KIND, called, "read a number about all rows by")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.answers import question, saying
+from supabase_jobs.audit.leaks.answers import saying
 from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
@@ -10,18 +10,16 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-ids",
-    severities=(Severity.WARNING, Severity.QUESTION),
+    severities=(Severity.WARNING,),
     sentence="A function returns the ids of rows that the tables refuse to its caller.",
 )
 
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
-    """One leak for each function, and one question about the helpers of policies: such as the group
-    of a row by its id.
+    """One leak for each function, but for helpers of policies: they say the group of a row to who
+    has its id.
     """
     for called in saying(asked(facts), "identified"):
-        if called.is_helper:
-            yield question(KIND, called, "read ids of others' rows by an id by")
-            continue
-        effect = "read the ids of others' rows"
-        yield leak(KIND, Severity.WARNING, called, effect, called.identified)
+        if not called.is_helper:
+            effect = "read the ids of others' rows"
+            yield leak(KIND, Severity.WARNING, called, effect, called.identified)

@@ -25,6 +25,7 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each function, and one question about those whose error may be that of a
     format.
     """
+    known = set[str]()
     by_caller: dict[tuple[str, str], list[Called]] = {}
     for called in asked(facts):
         if called.is_definer:
@@ -36,7 +37,14 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
         texts = {name for called in refused for name in called.texts}
         passed = [c for c in calls if texts.intersection(c.nulls) and not is_refused(c)]
         if passed:
+            known.add(passed[0].function)
             yield _found(passed, refused)
+    for called in asked(facts):
+        loose = [name for name in called.loose if name in called.secrets]
+        if loose and called.is_definer and called.function not in known:
+            known.add(called.function)
+            does = "pass with NULL, which is compared by <> only, the guard of"
+            yield question(KIND, called, does, f"{called.function} ({', '.join(loose)})")
 
 
 def _found(passed: Sequence[Called], refused: Sequence[Called]) -> AnyLeak:

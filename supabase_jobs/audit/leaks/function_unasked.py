@@ -2,7 +2,7 @@
 they do: the rows may be in a state that the audit has not tried.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON
 from supabase_jobs.audit.leaks.calls import asked
@@ -18,8 +18,10 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for all functions that the same callers may call, and one for those that ask for
-    a value that their caller knows. What a call has shown is told by the other kinds.
+    """Questions about functions that the same callers may call: those that return a secret, those
+    that take rows in each state, those that take a secret of another row, and those that change
+    rows. What a call has shown is told by the
+    other kinds; who knows the value that a function asks for may use it.
     """
     told = {called.function for called in facts.calls if _is_told(called)}
     seen = set[str]()
@@ -29,24 +31,33 @@ def find(facts: Facts) -> Iterator[Question]:
             continue
         if called.actor.is_outsider:
             seen.add(called.function)
-            yield _question(called)
+            yield from _questions(called)
 
 
-def _question(called: Called) -> Question:
+def _questions(called: Called) -> Iterator[Question]:
+    if called.hands_out and not called.secrets:
+        does = "read what looks like a secret by a call of {}, which does not ask who calls it."
+        yield _question(called, "secrets", f"{does} Is it theirs?", called.hands_out)
+    if called.unread:
+        does = "call {}, which take rows whatever the named columns say, unlike other code of the"
+        yield _question(called, "each state", f"{does} project. Is that intended?", called.unread)
+    elif called.untied:
+        does = "call {} with a value that nothing ties to these rows. Is that intended?"
+        yield _question(called, "any row", does, called.untied)
+    elif called.alters and not called.secrets:
+        does = "call {}, which changes rows of others and does not ask who calls it."
+        yield _question(called, "", f"{does} Is that intended?", called.touched)
+
+
+def _question(called: Called, about: str, does: str, names: Sequence[str]) -> Question:
     decides = "anyone" if called.actor.kind == ANON else "signed-in users"
-    does = "call {}, which acts on rows of others and does not ask who calls it"
-    ask = "Is that intended?"
-    if called.secrets:
-        decides += " with a secret"
-        does = "call {}, which asks for a value and not who calls it"
-        ask = "Is the value secret, and only that of its rows?"
     return Question(
         kind=KIND,
         severity=Severity.QUESTION,
         object=called.function,
-        message=f"{who(called.actor)} {does}. {ask}",
-        decides=decides,
-        topics=(f"{called.function} ({', '.join(called.touched)})",),
+        message=f"{who(called.actor)} {does}",
+        decides=f"{decides}, {about}" if about else decides,
+        topics=(f"{called.function} ({', '.join(names)})",),
     )
 
 
@@ -54,4 +65,5 @@ def _is_told(called: Called) -> bool:
     """Whether a call has reached rows of others, or told something about them."""
     said = (called.shown, called.identified, called.derived, called.existing, called.counted)
     done = (called.changed, called.recounted, called.forged, called.addressed, called.opened)
-    return called.runs_sql or called.has_secret or any((*said, *done))
+    found = called.runs_sql or called.has_secret or bool(called.ended)
+    return found or any((*said, *done))

@@ -44,7 +44,14 @@ def _is_of_person(facts: Facts, tried: Tried) -> bool:
         return False
     if tried.actor.kind != MEMBER or (membership and membership.role == membership.strongest):
         return False
-    return bool(table.personal) and not _is_of_group(table) and not facts.is_open(tried)
+    if not table.personal or _is_of_group(table) or facts.is_open(tried):
+        return False
+    # a policy says which members read the row
+    return not any(
+        t.row == tried.row and t.action == SELECT and t.whose == GROUP and not t.reached
+        for t in facts.of_table(table.label)
+        if t.actor.kind == MEMBER
+    )
 
 
 def _is_of_group(table: Table) -> bool:

@@ -2,12 +2,20 @@
 they cannot read the row, or the row above it, or add one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, STRANGER
 from supabase_jobs.audit.leaks.facts import Actor, Facts, Tried
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, UPDATE
+from supabase_jobs.audit.probes.attempt import (
+    DELETE,
+    GROUP,
+    INSERT,
+    JOIN,
+    OTHER,
+    OWN,
+    UPDATE,
+)
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -26,6 +34,9 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         yield from _below_unchanged(facts, label)
     for group in facts.objects.values():
         for tried in group:
+            if tried.actor.post == tried.table.label and _dismisses(group, tried):
+                message = f"{who(tried.actor)} delete rows of others, although only other roles"
+                yield shown(KIND, Severity.WARNING, tried, f"{message} add them")
             if tried.actor.kind != MEMBER or tried.whose != GROUP or tried.name:
                 continue
             if not tried.reached or tried.is_state:
@@ -47,7 +58,9 @@ def _unguarded(facts: Facts, label: str) -> Iterator[Question]:
     for tried in facts.objects[label]:
         is_user = tried.actor.kind in (NEWCOMER, STRANGER, MEMBER)
         is_added = tried.action == INSERT and tried.reached and not tried.failed and is_user
-        if is_added and tried.table.guarded and tried.whose in (OWN, GROUP) and not tried.is_state:
+        if not is_added or tried.whose not in (OWN, GROUP) or tried.is_state:
+            continue
+        if not facts.for_guests.issuperset(tried.table.guarded):
             message = (
                 "Users can add rows to {} directly, which functions of the project add after checks"
                 " of their own. May they?"
@@ -134,6 +147,18 @@ def _only_deletes(facts: Facts, tried: Tried) -> bool:
     adding = {_role_in(membership.table, t.actor) for t in reached if t.action == INSERT}
     deleting = {_role_in(membership.table, t.actor) for t in reached if t.action == DELETE}
     return bool((adding & deleting) - {"", membership.role})
+
+
+def _dismisses(group: Sequence[Tried], tried: Tried) -> bool:
+    """Whether somebody in a table of staff deletes another's row there and may not add it, as
+    others in it do.
+    """
+    if tried.action != DELETE or tried.whose != OTHER or not tried.reached:
+        return False
+    of_post = [t for t in group if t.actor.post == tried.table.label and t.whose == OTHER]
+    adding = {t.actor for t in of_post if t.action == INSERT and t.reached}
+    deleting = {t.actor for t in of_post if t.action == DELETE and t.reached}
+    return tried.actor not in adding and bool(adding & deleting)
 
 
 def _role_in(table: str, actor: Actor) -> str:

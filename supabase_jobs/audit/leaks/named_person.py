@@ -22,7 +22,9 @@ def find(facts: Facts) -> Iterator[Question]:
         if any(_is_forged(tried) for tried in inserts):
             continue
         for tried in inserts:
-            named = [tried.column] if tried.name == NAME else _authors(tried)
+            named = _authors(tried)
+            if tried.name == NAME:
+                named = [tried.column] if facts.is_deciding(tried.table) else []
             for column in named:
                 message = (
                     f"Any signed-in user can name any other person in {{}} of new rows in {label}."

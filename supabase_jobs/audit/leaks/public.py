@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
-from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
+from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, some, who
 from supabase_jobs.audit.leaks.read import only_anon, reads_of_others
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import NONE, SELECT
@@ -51,13 +51,36 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
     elif first.table.limited and not first.is_state:
         message += ", although each policy compares them with the caller"
         yield shown(KIND, Severity.WARNING, first, message)
-    elif not first.is_state:
+    elif not first.is_state and not _is_directory(facts, first):
         decides = "anyone" if first.actor.kind == ANON else "signed-in users"
         message = f"{who(first.actor)} read all rows of {{}}. Is that intended?"
-        yield question(KIND, first, decides, first.table.label, message)
+        yield question(KIND, first, decides, _with_columns(first), message)
     elif first.actor.kind != ANON and _is_of_group(facts, first.table):
         message = f"{who(first.actor)} read rows of every group in {{}}. Is that intended?"
         yield question(KIND, first, "signed-in users, of every group", first.object, message)
+
+
+def _is_directory(facts: Facts, read: Tried) -> bool:
+    """Whether a policy shows every row on purpose: rows of other tables refer to it, or decide by
+    it, as in a catalogue; or it belongs to a group that everybody sees, and names no person. What a
+    table has about each person may have columns for some.
+    """
+    table = read.table
+    if read.actor.role not in table.shown_to or table.per_user:
+        return False
+    names_person = bool(table.users or table.claims or table.headers)
+    is_public = all("anon" in parent.shown_to for parent in facts.parents(table))
+    is_for_all = read.actor.kind == ANON and not names_person and is_public
+    return is_for_all or facts.is_referred(table) or facts.is_deciding(table)
+
+
+def _with_columns(read: Tried) -> str:
+    """A table and what its rows say, other than which rows they refer to."""
+    table = read.table
+    keys = {"id", *table.key_columns, *table.users}
+    readable = [name for name in table.columns if table.may(read.actor.role, "SELECT", name)]
+    names = [name for name in readable if name not in keys]
+    return f"{table.label} ({some(names)})" if names else table.label
 
 
 def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Question]:

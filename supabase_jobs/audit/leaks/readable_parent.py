@@ -26,14 +26,18 @@ def find(facts: Facts) -> Iterator[Question]:
             for parent in facts.readable_parents(tried):
                 if facts.tables[parent].per_user or parent == tried.table.label:
                     continue  # a person, who is named, or an answer
+                crossing, decides = tried.table.crossing.get(parent, ""), parent
+                is_asked = bool(crossing) or _is_of_person(facts, tried, parent)
+                if tried.action == INSERT and not is_asked:
+                    continue  # what the rows are for
                 message = (
                     f"{who_writes(tried)} {verb} rows of {{}} below rows of others in {parent}"
                 )
-                crossing, decides = tried.table.crossing.get(parent, ""), parent
                 if crossing:
                     message += f", whose {crossing} may be another than that of the new row"
                     decides = f"{parent} with another {crossing}"
-                yield question(KIND, tried, decides, tried.table.label, f"{message}. May they?")
+                topic = _topic(facts, tried, parent)
+                yield question(KIND, tried, decides, topic, f"{message}. May they?")
         yield from _of_both_sides(group)
 
 
@@ -58,6 +62,23 @@ def _of_both_sides(group: Sequence[Tried]) -> Iterator[Question]:
                 KIND, tried, f"{parent}, by whoever reads it", tried.table.label, message
             )
             return
+
+
+def _is_of_person(facts: Facts, tried: Tried, parent: str) -> bool:
+    """Whether a row above belongs to a person, or a new row makes its writer a member."""
+    return bool(facts.tables[parent].users) or tried.table.is_membership
+
+
+def _topic(facts: Facts, tried: Tried, parent: str) -> str:
+    """The table of a row that is put; for one that is moved, with the tables below the same parent
+    that decide about new rows, and not about moved ones.
+    """
+    label = tried.table.label
+    known = [name for name in tried.table.read_for_new if name in facts.tables]
+    deciding = [name for name in known if parent in facts.tables[name].parents]
+    if tried.action != UPDATE or not deciding:
+        return label
+    return f"{label} (whose new rows depend on {', '.join(deciding)})"
 
 
 def _is_put(tried: Tried) -> bool:

@@ -28,18 +28,25 @@ def find(facts: Facts) -> Iterator[Question]:
         for tried in group:
             if tried.table.is_storage or tried.action != SELECT or not tried.reached:
                 continue  # the columns of Storage are those of the platform
-            if tried.whose == GROUP and tried.actor.kind == MEMBER and not tried.is_state:
+            is_of_group = tried.whose == GROUP and tried.actor.kind == MEMBER
+            if is_of_group and not tried.is_state and not _is_for_reader(facts, tried):
                 yield from _of_group(facts, tried)
-                yield from _confidential(tried, "Members of a group", "members")
+                yield from _confidential(facts, tried, "Members of a group", "members")
             if tried.whose == OWN and facts.is_outdone(tried.actor) and not tried.is_state:
                 yield from _of_claim(facts, tried)
             if tried.whose == OWN and len(tried.table.users) > 1 and not tried.is_state:
-                yield from _confidential(tried, "All persons whom a row names", "persons")
+                yield from _confidential(facts, tried, "All persons whom a row names", "persons")
             if tried.whose in (OTHER, NONE) and tried.actor.kind in (ANON, NEWCOMER):
                 made = _of_everybody if tried.whose == OTHER else _of_settings
                 found = [q for q in made(facts, tried) if asked.isdisjoint(q.topics)]
                 asked |= {topic for one in found for topic in one.topics}
                 yield from found
+
+
+def _is_for_reader(facts: Facts, read: Tried) -> bool:
+    """Whether a member works with the rows, or they are below the row that names the member."""
+    actor, table = read.actor, read.table
+    return facts.manages(actor, table) or (bool(actor.link) and actor.link in table.parents)
 
 
 def _of_group(facts: Facts, tried: Tried) -> Iterator[Question]:
@@ -66,7 +73,7 @@ def _of_claim(facts: Facts, tried: Tried) -> Iterator[Question]:
             yield question(KIND, tried, tried.actor.claim, f"{table.label}.{name}", message)
 
 
-def _confidential(tried: Tried, readers: str, decides: str) -> Iterator[Question]:
+def _confidential(facts: Facts, tried: Tried, readers: str, decides: str) -> Iterator[Question]:
     """The columns that say that not everybody may read them who reads the row, unless the caller
     has the most powerful role in the group.
     """
@@ -74,6 +81,8 @@ def _confidential(tried: Tried, readers: str, decides: str) -> Iterator[Question
     if membership is not None and membership.role == membership.strongest:
         return
     for name in tried.table.confidential:
+        if readers.startswith("Members") and facts.words.unknown_values.matches(name):
+            continue  # a secret, as of which a group is asked
         if tried.table.may(tried.actor.role, "SELECT", name):
             message = f"{readers} read {{}}, which may be for some of them only. Is that intended?"
             yield question(KIND, tried, decides, f"{tried.table.label}.{name}", message)

@@ -124,7 +124,9 @@ def _of_decided(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
     a trigger acts on what others decide.
     """
     for one in facts.of_table(table.label):
-        if one.name != START or not one.reached or one.failed:
+        membership = one.actor.membership
+        is_strongest = membership is not None and membership.role == membership.strongest
+        if one.name != START or not one.reached or one.failed or is_strongest:
             continue
         if one.column in table.acted_on:
             message = (
@@ -267,6 +269,8 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
         is_chosen = one.name == CHOOSE and one.reached and not one.failed
         if is_chosen and one.column in table.looked_up and one.column not in seen:
             seen.add(one.column)
+            if facts.keeps_own(one):
+                continue  # who reads the value and changes the row gains nothing
             message = f"{who(one.actor)} choose {{}} of new rows in {table.label}, by which a"
             message += " function finds them. May they?"
             yield question(KIND, one, table.label, one.column, message)

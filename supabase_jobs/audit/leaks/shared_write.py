@@ -29,6 +29,8 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         for tried in group:
             is_insert = tried.action == INSERT and tried.reached
             is_of_nobody = tried.whose == NONE or tried.names_nobody
+            if is_insert and is_of_nobody and facts.is_received(tried.table):
+                break
             if is_insert and is_of_nobody and tried.actor.kind == ANON:
                 message = f"{who(tried.actor)} add rows to {{}}. Is that intended?"
                 yield question(KIND, tried, "anyone", tried.table.label, message)

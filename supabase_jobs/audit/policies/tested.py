@@ -132,6 +132,11 @@ def names_caller(relation: Relation, tests: Tests, owners: Collection[str]) -> b
     return False
 
 
+def is_of_anybody(relation: Relation, policy: Policy) -> bool:
+    """Whether a policy demands nothing of a new row but constants in some columns."""
+    return not written(relation, policy).others
+
+
 def pins(relation: Relation, policy: Policy) -> bool:
     """Whether a policy accepts only constants in some column of a new row, as in a request that
     somebody else grants.

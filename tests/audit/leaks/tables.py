@@ -122,6 +122,8 @@ _TABLE: Mapping[str, Any] = {
     "following": [],
     "binding": [],
     "selecting": {"anon": ["all"], "authenticated": ["all"]},
+    "shown_to": [],
+    "read_for_new": [],
 }
 _VIEW: Mapping[str, Any] = {
     "is_materialized": False,
@@ -236,6 +238,7 @@ class _Builder:
                 "remedy": "",
                 "mark": "",
                 "claim": "",
+                "post": "",
             }
             self._actors[label] = Actor(**_known(fields, given))
         return self._actors[label]
@@ -294,6 +297,12 @@ class _Builder:
             "asks": True,
             "touched": [],
             "secrets": [],
+            "unread": [],
+            "hands_out": [],
+            "sets": [],
+            "alters": False,
+            "untied": [],
+            "loose": [],
             "is_pair": False,
             "texts": [],
             "nulls": [],

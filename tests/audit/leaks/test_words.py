@@ -28,5 +28,6 @@ def test_every_caller_has_words(kind: str, role: str) -> None:
         remedy="",
         mark="",
         claim="",
+        post="",
     )
     assert who(actor).endswith(" can")

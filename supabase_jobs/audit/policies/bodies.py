@@ -1,0 +1,41 @@
+"""The conditions in the bodies of functions: what they test, and how."""
+
+import re
+
+from supabase_jobs.audit.catalog import Function
+
+# the conditions of a body, up to what may follow one
+_CONDITION = re.compile(
+    r"\b(?:where|if|elsif|when|having|on)\b(.*?)"
+    r"(?=\b(?:then|returning|order|group|limit|union)\b|;|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+_AGGREGATE = re.compile(r"\b(?:count|sum|avg)\s*\(", re.IGNORECASE)
+_NUMBERS = ("bigint", "integer", "numeric", "double precision")
+_IF = re.compile(r"\b(?:els)?if\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
+
+
+def counts_only(function: Function) -> bool:
+    """Whether a function answers with a number about many rows, or asks for nothing."""
+    is_number = function.result in _NUMBERS or not function.argument_types
+    return is_number and _AGGREGATE.search(function.body) is not None
+
+
+def tested_names(body: str) -> set[str]:
+    """All words of the conditions of a body: a column that is none of them decides nothing."""
+    return {word for text in _CONDITION.findall(body) for word in re.findall(r"\w+", text)}
+
+
+def passed_by_null(function: Function) -> list[str]:
+    """The arguments that IF compares with <> only, which is neither true nor false of NULL: what it
+    refuses to others, it does not refuse to NULL.
+    """
+    conditions = _IF.findall(function.body)
+    found = []
+    for name in function.argument_names[: len(function.argument_types)]:
+        word = re.escape(name)
+        unequal = re.compile(rf"\b{word}\s*(?:<>|!=)|(?:<>|!=)\s*{word}\b", re.IGNORECASE)
+        handled = re.compile(rf"\b{word}\s+is\b|\b(?:coalesce|nullif)\s*\(\s*{word}\b", re.I)
+        if name and any(map(unequal.search, conditions)) and not handled.search(function.body):
+            found.append(name)
+    return found

@@ -30,11 +30,13 @@ from supabase_jobs.audit.policies import (
     captured_names,
     decisions,
     expressions,
+    link_states,
     refusals,
     tested,
 )
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.decisions import Free, Meaning
+from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey
 from supabase_jobs.audit.probes.attempt import (
@@ -547,6 +549,7 @@ class Facts:
     sequences: Sequence[Sequenced] = field(default=())
     refusals: Sequence[Refusal] = ()
     captured_names: Sequence[CapturedName] = ()
+    link_states: Sequence[LinkState] = ()
     topmost: Collection[str] = ()
 
     @cached_property
@@ -891,7 +894,19 @@ class _Reader:
                 )
             ),
             captured_names=list(self._captured_names()),
+            link_states=list(self._link_states()),
         )
+
+    def _link_states(self) -> Iterator[LinkState]:
+        """Those of rows that give nobody a role: a role may reach more than another one."""
+        plan = self._plan
+        tables = [r for r in self._catalog.tables if r.oid in self._selected]
+        for one in link_states.find(self._catalog, tables):
+            link = next(r for r in self._catalog.tables if r.label == one.link)
+            membership = plan.memberships.get(link.oid)
+            is_role = membership is not None and membership.role == one.column
+            if not is_role and link.oid not in plan.per_user:
+                yield one
 
     def _captured_names(self) -> Iterator[CapturedName]:
         """Those of policies, and of functions that decide about rows which their caller cannot

@@ -1,5 +1,6 @@
 """Rows of others in one's group that members read, although the project limits what they read: a
-policy shows persons their own, or most tables are closed to their role.
+policy shows persons their own, most tables are closed to their role, or policies of other tables
+demand that what links them is in another state.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """A question for each table of memberships, and one for each role that a claim has."""
+    """A question for each table of memberships, for each role that a claim has, and for each table
+    of links.
+    """
     for group in facts.objects.values():
         for tried in group:
             if _is_of_person(facts, tried):
@@ -33,6 +36,21 @@ def find(facts: Facts) -> Iterator[Question]:
     for actor in dict.fromkeys(tried.actor for tried in facts.tried):
         if actor.kind == CLAIM and facts.is_outdone(actor):
             yield from _of_weak_role(facts, actor)
+    for state in facts.link_states:
+        demanded = " or ".join(state.demanded)
+        message = (
+            f"Users can read rows of {{}} by a row of {state.link} with {state.column} ="
+            f" {state.start}, with which it starts; policies of {state.other} demand {demanded}. Is"
+            " that intended?"
+        )
+        yield Question(
+            kind=KIND,
+            severity=Severity.QUESTION,
+            object=state.table,
+            message=message,
+            decides=f"{state.link}.{state.column} = {state.start}",
+            topics=(state.table,),
+        )
 
 
 def _is_of_person(facts: Facts, tried: Tried) -> bool:

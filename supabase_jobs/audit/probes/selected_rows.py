@@ -93,6 +93,8 @@ def _values(
             )
         case ("<>", text) if text == current:
             yield from (value for value in column.labels or limits.allowed or () if value != text)
+        case ("<" | "<=" | ">" | ">=" as operator, str(text)) if column.category == "N":
+            yield str(float(text) + (-1 if operator.startswith("<") else 1)).removesuffix(".0")
         case ("<" | "<=" | ">" | ">=" as operator, None) if column.base in values.TIMES:
             yield _beside(world.now, operator).isoformat()
 

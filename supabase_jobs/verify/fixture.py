@@ -264,7 +264,7 @@ def _rows(impersonation: Impersonation, fixture: Fixture) -> list[Statement]:
     """The statements that insert the rows; the last one returns the caller."""
     params = fixture.values(impersonation.ids)
     statements = [Statement(text, params) for text in fixture.statements]
-    return [*statements, *_committed(impersonation), Statement(CALLER)]
+    return [*statements, *committed(impersonation), Statement(CALLER)]
 
 
 def _with_other_values(
@@ -305,7 +305,7 @@ def _place(error: psycopg.Error) -> tuple[str | None, ...]:
     return (error.sqlstate, error.diag.table_name, error.diag.constraint_name, error.diag.context)
 
 
-def _committed(impersonation: Impersonation) -> list[Statement]:
+def committed(impersonation: Impersonation) -> list[Statement]:
     """The statements that check what a commit would, and then defer the same constraints again."""
     if not impersonation.deferred:
         return []

@@ -5,14 +5,14 @@ the metadata are.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
-from supabase_jobs.database.request import request_settings
+from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.outcomes import DENIED
 from supabase_jobs.session import script
@@ -43,6 +43,8 @@ _OTHER = "20000000-0000-4000-8000-000000000002"
 # headers and, for user_metadata, the values; app_metadata is for authorization, and not for the
 # identity.
 _NAMES = ("sub", "role", "email", "id", "uid", "user_id", "x-user-id", "x-role", "x-email")
+# the name of a setting of the project
+_SETTING = re.compile(r"(?!request\.)[a-z_]\w*(\.[a-z_]\w*)+", re.IGNORECASE)
 
 # name, is_known, literals, refused: a row of the query
 Row = Sequence[Any]
@@ -55,10 +57,12 @@ class _Request:
     how: str
     claims: Mapping[str, object]
     headers: Mapping[str, str]
+    left_behind: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self) -> dict[str, str]:
         """The role and the settings that PostgREST would make, and its search_path."""
         return {
+            **self.left_behind,
             **request_settings(self.claims, self.headers),
             "request.cookies": json.dumps(self.headers),
             "search_path": "public, extensions",
@@ -158,6 +162,14 @@ def _requests(literals: Sequence[str]) -> Iterator[_Request]:
     yield _Request(
         "without a user, with the headers and metadata of one", {**_GUEST, **metadata}, other
     )
+    # another function may set it, for the next request of the connection too
+    names = [name for name in literals if _SETTING.fullmatch(name)]
+    names = [name for name in names if name not in REQUEST_SETTINGS]
+    if names:
+        left = dict.fromkeys(names, _OTHER)
+        how = f"on a connection with the setting {' or '.join(names)} of another user"
+        yield _Request(f"of a signed-in user {how}", _USER, {}, left)
+        yield _Request(f"without a user {how}", _GUEST, {}, left)
 
 
 def _run(connection: Connection, calls: Sequence[tuple[str, _Request]]) -> list[GroupResult]:

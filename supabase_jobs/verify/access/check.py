@@ -76,7 +76,8 @@ def run(
     other_values.until_none_refuses(context, declared.fixture.other_values, attempt)
     auth_functions.report_refused(found.functions, context)
     if not context.should_stop:
-        platform.check(impersonation, found.of_platform, context)
+        sources = reach.sources_of(found.reachable, found.exposed)
+        platform.check(impersonation, found.of_platform, sources, context)
     if f"{AREA}:fixture" in context.unchecked:  # not every cell was run
         return
     deviating = {finding.object for finding in context.findings if finding.area == AREA}

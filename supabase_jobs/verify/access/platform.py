@@ -26,11 +26,11 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.frame import Frame
-from supabase_jobs.session.impersonation import Impersonation
+from supabase_jobs.session.impersonation import CHECK_DEFERRED, Impersonation
 from supabase_jobs.session.runner import Runner
 from supabase_jobs.session.sign_up import NewUser
 from supabase_jobs.session.steps import Steps
-from supabase_jobs.verify.access import AREA
+from supabase_jobs.verify.access import AREA, reach
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import catalog
 
@@ -102,14 +102,19 @@ class _Problem:
     severity: Severity = Severity.ERROR
 
 
-def check(impersonation: Impersonation, rows: Sequence[Row], context: Context) -> None:
+def check(
+    impersonation: Impersonation,
+    rows: Sequence[Row],
+    sources: Sequence[reach.Candidate],
+    context: Context,
+) -> None:
     """Add a case for each thing that the platform runs, and a finding for each that fails, or that
     makes somebody another caller.
 
-    `rows` are those of `QUERY`. Comes after the fixture rows: the server names a function in errors
-    as the first search_path of the session under which it ran sees it, and that is PostgREST's. On
-    a database in use nothing is run, because what hooks and triggers do outside the transaction
-    is not undone.
+    `rows` are those of `QUERY`, and `sources` the tables that users write. Comes after the fixture
+    rows: the server names a function in errors as the first search_path of the session under which
+    it ran sees it, and that is PostgREST's. On a database in use nothing is run, because what hooks
+    and triggers do outside the transaction is not undone.
     """
     if context.in_use:
         return
@@ -120,7 +125,7 @@ def check(impersonation: Impersonation, rows: Sequence[Row], context: Context) -
     tables = [table.name for table in found.get("table", ())]
     trials = [
         _sign_in(tables, as_auth=as_auth),
-        *(_hook(function, as_auth=as_auth) for function in found.get("token hook", ())),
+        *_hooks(found.get("token hook", ()), sources, as_auth=as_auth),
         *_before_requests(found.get("function before requests", ())),
         *_logins(found.get("event trigger of logins", ()), as_auth=as_auth),
     ]
@@ -171,6 +176,7 @@ def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
         *([_TOKEN.statement(user)] if len(tables) > 1 else []),
         _LAST.statement(user),
     ]
+    statements = [*created, CHECK_DEFERRED, *signed_in, CHECK_DEFERRED]
 
     def judge(result: GroupResult) -> _Problem | None:
         error = result.error
@@ -183,9 +189,16 @@ def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
                 "Drop the constraint, or check addresses in a hook of Auth, which says why.",
                 Severity.WARNING,
             )
+        stage = "sign up" if len(result.answers) <= len(created) else "sign in"
+        if _needs_metadata(error):
+            return _Problem(
+                f"whoever signs up without metadata (with an address alone, or invited) is refused:"
+                f" {sqlstate_and_message(error)}",
+                "If that is not meant, let the trigger insert another value.",
+                Severity.INFO,
+            )
         if not _is_broken(error, as_auth=as_auth):
             return None
-        stage = "sign up" if len(result.answers) < len(created) else "sign in"
         where = outermost_function(error)
         who = f" as {_AUTH}" if as_auth else ""
         message = (
@@ -193,12 +206,18 @@ def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
         )
         return _Problem(message + (f" ({where})" if where else ""), _fix(error))
 
-    return _Trial(f"{AREA}:auth.users:sign-in", "auth.users", [*created, *signed_in], judge)
+    return _Trial(f"{AREA}:auth.users:sign-in", "auth.users", statements, judge)
 
 
 def _is_constraint_of_auth(error: psycopg.Error) -> bool:
     """Whether a CHECK constraint of a table of Auth refused the row."""
     return isinstance(error, psycopg.errors.CheckViolation) and error.diag.schema_name == "auth"
+
+
+def _needs_metadata(error: psycopg.Error) -> bool:
+    """Whether a trigger has inserted no value into a column that has to have one."""
+    is_null = isinstance(error, psycopg.errors.NotNullViolation)
+    return is_null and error.diag.context is not None and error.diag.schema_name != "auth"
 
 
 def _is_broken(error: psycopg.Error, *, as_auth: bool) -> bool:
@@ -228,9 +247,20 @@ def _fix(error: psycopg.Error) -> str:
 # the access token hook
 
 
-def _hook(function: _Function, *, as_auth: bool) -> _Trial:
-    """A token for a new user who has chosen the metadata."""
-    chosen = function.every(_SERVICE, "role")
+def _hooks(
+    functions: Sequence[_Function], sources: Sequence[reach.Candidate], *, as_auth: bool
+) -> Iterator[_Trial]:
+    """A token for a user who has chosen the metadata, and for one who has written a row."""
+    for function in functions:
+        yield _hook(function, None, as_auth=as_auth)
+        for source in sources:
+            if source.is_read_by(function.text):
+                yield _hook(function, source, as_auth=as_auth)
+
+
+def _hook(function: _Function, source: reach.Candidate | None, *, as_auth: bool) -> _Trial:
+    """A token for a new user who has chosen the metadata, or written its row of a table."""
+    chosen = function.every(_SERVICE, "role") if source is None else {}
     user, created = _signed_up(as_auth, chosen)
     claims = {
         "sub": str(user),
@@ -240,6 +270,8 @@ def _hook(function: _Function, *, as_auth: bool) -> _Trial:
         "app_metadata": {"provider": "email", "providers": ["email"]},
     }
     event = {"user_id": str(user), "claims": claims, "authentication_method": "password"}
+    written = [] if source is None else _written(source, user, as_auth=as_auth)
+    where = "user_metadata" if source is None else source.object
     name = sql.Identifier(*_parts(function.name))
     call = sql.SQL("select {}({}::jsonb)").format(name, sql.Literal(json.dumps(event)))
 
@@ -247,7 +279,7 @@ def _hook(function: _Function, *, as_auth: bool) -> _Trial:
         error = result.error
         if error is not None:
             reached = len(result.answers) >= len(created)
-            if not reached or not _is_broken(error, as_auth=as_auth):
+            if not reached or source is not None or not _is_broken(error, as_auth=as_auth):
                 return None
             message = f"Auth issues no token: the hook fails with {sqlstate_and_message(error)}"
             return _Problem(message, f"Grant {_AUTH} what {function.name} uses, or correct it.")
@@ -262,7 +294,7 @@ def _hook(function: _Function, *, as_auth: bool) -> _Trial:
             if issued.get(name) != claims[name]:
                 message = (
                     f"a new user chooses the claim {name} of its token: the hook takes it from"
-                    " user_metadata, which every user writes"
+                    f" {where}, which every user writes"
                 )
                 fix = f"Let {function.name} take {name} from the event or app_metadata."
                 return _Problem(message, fix)
@@ -271,9 +303,23 @@ def _hook(function: _Function, *, as_auth: bool) -> _Trial:
     return _Trial(
         f"{AREA}:{function.name}:token",
         function.name,
-        [*created, Statement(call.as_string(None))],
+        [*created, *written, Statement(call.as_string(None))],
         judge,
     )
+
+
+def _written(source: reach.Candidate, user: uuid.UUID, *, as_auth: bool) -> list[Statement]:
+    """A row of the user in a table, into which the user writes the role of the service."""
+    claims = {"role": "authenticated", "sub": str(user)}
+    own, chosen = reach.rows_of(source, user, _SERVICE)
+    without = dict.fromkeys(REQUEST_SETTINGS, "")
+    return [
+        _become("none"),
+        *reach.attempt(own),
+        _become("authenticated", request_settings(claims, {})),
+        *(statement for change in chosen for statement in reach.attempt(change)),
+        _become(_AUTH if as_auth else "none", {**without, **_SEARCH_PATH_OF_AUTH}),
+    ]
 
 
 def _parts(name: str) -> list[str]:

@@ -3,7 +3,9 @@ rules of user tables, and through tables and views that they can read.
 
 Jobs of others are finished and fail first, and scheduled jobs run. Then each function is called
 with arguments that mean another user, its job, a secret or a file; rows with such values are
-written to each table, and read again. What can be read must not show rows of the fixture. A change
+written to each table, and read again, changed and deleted. What reads a table that users write, a
+function or a scheduled job, runs after they have written. A commit's checks end each of these.
+What can be read must not show rows of the fixture. A change
 of another user or its jobs, or an answer that contains a secret or an address, is an error,
 whatever the text says. Nothing is called that acts outside of its transaction or takes
 locks on tables, as far as its text shows. What it calls may do that, read all rows, lock rows or
@@ -17,6 +19,7 @@ import secrets
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -31,11 +34,17 @@ from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.frame import Frame
-from supabase_jobs.session.impersonation import Impersonation, caller_statement, own_role
+from supabase_jobs.session.impersonation import (
+    CHECK_DEFERRED,
+    Impersonation,
+    caller_statement,
+    own_role,
+)
 from supabase_jobs.session.runner import Runner, probes_of
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import AccessDeclaration
 from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.fixture import committed
 from supabase_jobs.verify.structure import catalog
 
 _HERE = Path(__file__).parent
@@ -64,6 +73,10 @@ _OUTSIDE = re.compile(
     re.IGNORECASE,
 )
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_DYNAMIC = re.compile(r"\bexecute\b|\b(query|table|cursor)_to_xml|\bregclass\b", re.IGNORECASE)
+# what holds the key of the row that the caller has written
+_WRITTEN = sql.SQL("current_setting('verify.row', true)")
+_TABLE, _STORED = "table", "materialized view"
 _OF_BACKEND = {
     "header": "the headers of requests that the server sends, which hold keys",
     "answer": "the answers to requests that the server sends",
@@ -79,17 +92,27 @@ _EVERY_MINUTE = "* * * * *"
 _FILE = "PG_VERSION"
 _OF_IDS = ("uuid", "json", "jsonb")
 _NAMES_OF_IDS = ("id", "user_id", "job_id", "guest_id")
-_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
+_NUMBERS = (
+    "smallint",
+    "integer",
+    "bigint",
+    "numeric",
+    "real",
+    "double precision",
+    "oid",
+    "regclass",
+)
 
 # schema, kind, … : a row of the query
 Row = Sequence[Any]
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """A function, or a table or view, that requests can use. `names` and `types` are those of its
     arguments, or of its columns; those of a computed column are of its `relation`. `required` and
-    `refers` say which columns need a value, and to which tables they refer.
+    `refers` say which columns need a value, and to which tables they refer; `key` is the one that
+    identifies a row. A source is a table that users write, for what reads it.
     """
 
     kind: str
@@ -103,6 +126,21 @@ class _Candidate:
     required: Sequence[bool] = ()
     refers: Sequence[str] = ()
     relation: str = ""
+    key: str = ""
+
+    @property
+    def columns(self) -> list[tuple[str, str, bool]]:
+        """Each column, with its type and whether it needs a value."""
+        return list(zip(self.names or (), self.types, self.required, strict=True))
+
+    def reads(self, source: "Candidate") -> bool:
+        """Whether its text mentions a table."""
+        return source.is_read_by(self.text)
+
+    def is_read_by(self, text: str) -> bool:
+        """Whether a text mentions this table."""
+        name = self.name.rpartition(".")[2].strip('"')
+        return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
 
     @property
     def is_tried(self) -> bool:
@@ -116,9 +154,10 @@ class _Use:
     rows after it. Both are None if it failed. `own` of the statements are the use.
     `names_values`: it contains values, which an answer may repeat. `deletes`: the owner of a job
     deletes it in the end, and `blocking`: it cannot, because a row of this table refers to it.
+    `control`: the same without what the caller does; `is_control`: it is that of others.
     """
 
-    candidate: _Candidate | None
+    candidate: Candidate | None
     caller: Caller
     statements: Sequence[Statement]
     answer: str | None = None
@@ -127,6 +166,8 @@ class _Use:
     names_values: bool = True
     deletes: bool = False
     blocking: str = ""
+    control: "_Use | None" = None
+    is_control: bool = False
 
     def read(self, result: GroupResult) -> None:
         """Read the answer and the watched rows."""
@@ -152,6 +193,16 @@ class _Use:
 
 
 @dataclass(frozen=True)
+class _Act:
+    """The statements of one use. `is_control`: what happens without the caller, for the uses that
+    follow.
+    """
+
+    statements: Sequence[Statement]
+    is_control: bool = False
+
+
+@dataclass(frozen=True)
 class _Problem:
     """A finding about a candidate, without its name."""
 
@@ -174,37 +225,75 @@ def check(
     """
     reported = {finding.object for finding in context.findings}
     reported |= {finding.id.rpartition(":")[2] for finding in context.findings}
-    found = [_Candidate(*row) for row in rows]
+    found = [Candidate(*row) for row in rows]
     found = [one for one in found if one.kind != "relation" or one.object not in reported]
     users = declared.fixture.users
-    tried = [one for one in found if one.schema in exposed and one.is_tried][:_MOST]
+    sources = sources_of(rows, exposed)
+    tried = [
+        one for one in found if one.kind != "source" and one.schema in exposed and one.is_tried
+    ][:_MOST]
     scheduled = any(one.kind == "schedule" for one in found)
     if context.in_use or len(users) < 2 or not (tried or scheduled):
         return
-    jobs = _SCHEDULED.rows(impersonation.connection, sorted(exposed)) if scheduled else []
-    trial = _Trial(impersonation, declared, frame, context, jobs)
-    trial.run([*tried, *_jobs_with_text(jobs)])
-
-
-def _jobs_with_text(rows: Sequence[Row]) -> list[_Candidate]:
-    """The scheduled jobs with dynamic SQL, with the columns that users write text into."""
-    columns = [(table, column) for kind, table, column, *_ in rows if kind == "column"]
-    tables, names = [table for table, _ in columns], [column for _, column in columns]
-    found = [
-        _Candidate(
-            kind="job",
-            schema="cron",
-            name=command,
-            object=f"scheduled job {name}",
-            callers=["authenticated"],
-            names=tables,
-            types=names,
-            text=f"{command} {body}",
-        )
-        for kind, name, command, body, is_dynamic in rows
-        if kind == "job" and is_dynamic
+    jobs = (
+        [_job(row, sources) for row in _SCHEDULED.rows(impersonation.connection)]
+        if scheduled
+        else []
+    )
+    jobs = [job for job in jobs if job.is_tried]
+    happened = [
+        *(f"refresh materialized view {one.name}" for one in tried if one.relation == _STORED),
+        *(job.name for job in jobs),
     ]
-    return [job for job in found if columns and job.is_tried]
+    trial = _Trial(impersonation, declared, frame, context, happened, sources)
+    trial.run([*tried, *(job for job in jobs if job.names)])
+
+
+def sources_of(rows: Sequence[Row], exposed: Collection[str]) -> list[Candidate]:
+    """The tables that users write, among the rows of `QUERY`."""
+    found = [Candidate(*row) for row in rows]
+    return [one for one in found if one.kind == "source" and one.schema in exposed]
+
+
+def rows_of(source: Candidate, user: uuid.UUID, text: str) -> tuple[str, list[str]]:
+    """A statement that inserts a row of the user, and those that write a text into each column."""
+    of_user = [column for column, type, _ in source.columns if type == "uuid"]
+    named = [column for column, type, _ in source.columns if _is_text(type)]
+    own = {
+        column: _value(type, iter([sql.Literal("verify")]), sql.Literal(1), user)
+        for column, type, required in source.columns
+        if required or column == source.key or type == "uuid"
+    }
+    changes = []
+    for column in named:
+        chosen = sql.Literal(text)
+        changes.append(_insert_of(source.name, {**own, column: chosen}).as_string(None))
+        for id in of_user:
+            update = sql.SQL("update {} set {} = {} where {} = {}").format(
+                _qualified(source.name),
+                _qualified(column),
+                chosen,
+                _qualified(id),
+                sql.Literal(str(user)),
+            )
+            changes.append(update.as_string(None))
+    return _insert_of(source.name, own).as_string(None), changes
+
+
+def _job(row: Row, sources: Sequence[Candidate]) -> Candidate:
+    """A scheduled job, whose name is its command, with the tables that it reads and users write."""
+    name, command, body = row
+    job = Candidate(
+        kind="job",
+        schema="cron",
+        name=command,
+        object=f"scheduled job {name}",
+        callers=["authenticated"],
+        names=None,
+        types=(),
+        text=f"{command} {body}",
+    )
+    return replace(job, names=[source.name for source in sources if job.reads(source)])
 
 
 class _Trial:
@@ -216,8 +305,11 @@ class _Trial:
         declared: AccessDeclaration,
         frame: Frame,
         context: Context,
-        jobs: Sequence[Row],
+        happened: Sequence[str],
+        sources: Sequence[Candidate],
     ) -> None:
+        self._sources = sources
+        self._tables = sorted({table for table, _, _ in declared.privileges})
         self._impersonation = impersonation
         self._context = context
         ids = impersonation.ids
@@ -229,7 +321,8 @@ class _Trial:
         present, [(of_auth,)] = read(
             impersonation.connection, [_PRESENT.statement(), _AUTH.statement(str(self._other))]
         )
-        self._present = {name for (name,) in present}
+        self._present = {name for kind, name in present if kind != "queue"}
+        self._queues = [name for kind, name in present if kind == "queue"]
         self._shown = [
             Template(text).safe_substitute(impersonation.texts) for text in self._reach.shown
         ]
@@ -242,15 +335,13 @@ class _Trial:
             "verify.phone": self._phone,
         }
         prepare = [Statement("select set_config(%s, %s, true)", pair) for pair in settings.items()]
-        happened = [
-            *(script.filled(text, script.quoted(ids)) for text in self._reach.given),
-            *_commands(jobs),
-        ]
+        given = [script.filled(text, script.quoted(ids)) for text in self._reach.given]
         before = (
             *frame.before,
             *prepare,
             _PREPARE.statement(),
-            *(statement for one in happened for statement in _attempt(one)),
+            *(statement for one in (*given, *happened) for statement in attempt(one)),
+            *committed(impersonation),
         )
         self._runner = Runner(impersonation, context.deadline, Frame(before, frame.undo))
         self._watch = [_USERS.statement(self._other, self._own)]
@@ -261,7 +352,7 @@ class _Trial:
         if "cron.job" in self._present:
             self._watch.append(_CRON.statement(self._secret))
 
-    def run(self, candidates: Sequence[_Candidate]) -> None:
+    def run(self, candidates: Sequence[Candidate]) -> None:
         """Use each candidate, and report what it reaches."""
         uses = [use for candidate in candidates for use in self._uses(candidate)]
         select = Statement(f"select {_ADDRESS}")
@@ -275,24 +366,23 @@ class _Trial:
         self._blocking = {use.blocking for use in deletes}
         for candidate in candidates:
             own = [use for use in uses if use.candidate is candidate]
-            self._report(candidate, self._problem(own, nothing.seen or {}))
+            self._report(candidate, self._problem(own, nothing))
 
-    def _use(
-        self, candidate: _Candidate | None, role: str, statements: Sequence[Statement]
-    ) -> _Use:
+    def _use(self, candidate: Candidate | None, role: str, statements: Sequence[Statement]) -> _Use:
         """A use, after which the own role looks at what is watched."""
         kind = candidate.kind if candidate is not None else ""
+        own = [*statements, *([CHECK_DEFERRED] if self._impersonation.deferred else [])]
         after = [own_role(self._impersonation), *self._watch]
         return _Use(
             candidate=candidate,
             caller=self._caller(candidate, role),
-            statements=[*statements, *after],
-            own=len(statements),
+            statements=[*own, *after],
+            own=len(own),
             names_values=kind != "relation",
-            deletes=kind == "table" and own_role(self._impersonation) in statements,
+            deletes=kind == "table" and own_role(self._impersonation) in statements[1:],
         )
 
-    def _caller(self, candidate: _Candidate | None, role: str) -> Caller:
+    def _caller(self, candidate: Candidate | None, role: str) -> Caller:
         claims = {"role": role}
         if role == "authenticated":
             # nothing of what a relation shows is that of a user without rows
@@ -305,7 +395,7 @@ class _Trial:
             settings={"search_path": "public, extensions"},
         )
 
-    def _uses(self, candidate: _Candidate) -> Iterator[_Use]:
+    def _uses(self, candidate: Candidate) -> Iterator[_Use]:
         role = candidate.callers[0]
         uses = {
             "function": self._calls,
@@ -314,58 +404,92 @@ class _Trial:
             "relation": self._reads,
             "computed": self._computes,
         }
-        for group in uses[candidate.kind](candidate):
-            yield self._use(candidate, role, group)
+        control = None
+        for act in uses[candidate.kind](candidate):
+            use = self._use(candidate, role, act.statements)
+            use.control, use.is_control = control, act.is_control
+            control = use if act.is_control else control
+            yield use
 
-    def _calls(self, function: _Candidate) -> Iterator[list[Statement]]:
-        """Calls with each kind of text; the first text is a time of pg_cron in the last one."""
-        name = _qualified(function.name)
-        for value in self._profiles(function.types, numbers=(1, 0, -1)):
-            call = sql.SQL("select left(r::text, 2000) from {}({}) as r limit {}").format(
-                name,
-                sql.SQL(", ").join(value),
-                sql.Literal(_ROWS),
-            )
-            yield [Statement(call.as_string(None))]
+    def _calls(self, function: Candidate) -> Iterator[_Act]:
+        """Calls with each kind of text; the first text is a time of pg_cron in the last one. Then
+        calls for a row that the caller has written before.
+        """
+        numbers: list[sql.Composable] = [sql.Literal(number) for number in (1, 0, -1)]
+        is_dynamic = _DYNAMIC.search(function.text) is not None
+        if is_dynamic:
+            numbers += [_number_of(table) for table in self._tables]
+        for values in self._profiles(function.types, numbers):
+            yield _Act([_call(function, values)])
+        for source in filter(function.reads, self._sources):
+            first = next(self._profiles(function.types, [_WRITTEN]))
+            by_key = [
+                sql.SQL("{}::uuid").format(_WRITTEN) if type == "uuid" else value
+                for type, value in zip(function.types, first, strict=True)
+            ]
+            for written in self._written(source, is_dynamic=is_dynamic):
+                yield _Act([written, _call(function, by_key)])
 
-    def _computes(self, function: _Candidate) -> Iterator[list[Statement]]:
+    def _written(self, source: Candidate, *, is_dynamic: bool) -> Iterator[Statement]:
+        """Inserts of rows of the caller into a table that something reads."""
+        texts = self._texts(source.types) if is_dynamic else self._addresses(source.types)
+        rows = [*self._own_rows(source, texts), *self._rows(source)]
+        for values in rows:
+            yield self._insert(source.name, values, key=source.key)
+
+    def _computes(self, function: Candidate) -> Iterator[_Act]:
         """The computed column of the rows that the caller sees: one names the other user."""
         query = sql.SQL("select left({}(r)::text, 2000) from {} as r limit {}").format(
             _qualified(function.name), _qualified(function.relation), sql.Literal(_ROWS)
         )
         answer = Statement(query.as_string(None))
         if function.names is None:
-            yield [answer]
+            yield _Act([answer])
             return
         become = caller_statement(self._caller(function, function.callers[0]))
         for values in self._rows(function):
             insert = self._insert(function.relation, values)
-            yield [own_role(self._impersonation), insert, become, answer]
+            yield _Act([own_role(self._impersonation), insert, become, answer])
 
-    def _writes(self, table: _Candidate) -> Iterator[list[Statement]]:
+    def _writes(self, table: Candidate) -> Iterator[_Act]:
         """Inserts of each kind of text, after which the caller reads the table, and an update or
-        delete of the row behind it.
+        delete of the row behind it. Then an update or delete of a row of another user.
         """
-        name = _qualified(table.name)
         names = table.names or ()
         for value in self._profiles(table.types):
-            written = self._insert(table.name, dict(zip(names, value, strict=True)))
-            yield [written]
-            for column, type in zip(names, table.types, strict=True):
-                if type == "uuid":
-                    of_row = sql.SQL(" where {} = {}").format(
-                        _qualified(column), sql.Literal(str(self._other))
-                    )
-                    same = sql.SQL("update {0} set {1} = {1}").format(name, _qualified(column))
-                    delete = sql.SQL("delete from {}").format(name)
-                    for change in (same, delete):
-                        yield [written, Statement((change + of_row).as_string(None))]
-        for values in self._rows(table):
+            values = dict(zip(names, value, strict=True))
             written = self._insert(table.name, values)
-            yield [written]
-            yield [self._insert(table.name, values, returning=True)]
+            yield _Act([written])
+            for change in self._changes(table, values):
+                yield _Act([written, change])
+        for values in [*self._own_rows(table, self._texts(table.types)), *self._rows(table)]:
+            written = self._insert(table.name, values)
+            yield _Act([written])
+            yield _Act([self._insert(table.name, values, returning=True)])
+            for change in self._changes(table, values):
+                yield _Act([written, change])
             if any(table.refers):
-                yield from self._deletes(written)
+                yield from map(_Act, self._deletes(written))
+        become = caller_statement(self._caller(table, table.callers[0]))
+        for values in self._rows(table):
+            of_others = [own_role(self._impersonation), self._insert(table.name, values), become]
+            yield _Act(of_others, is_control=True)
+            for change in self._changes(table, values):
+                yield _Act([*of_others, change])
+
+    def _changes(
+        self, table: Candidate, values: Mapping[str, sql.Composable]
+    ) -> Iterator[Statement]:
+        """An update that changes nothing and a delete of the rows with one of these values."""
+        name = _qualified(table.name)
+        for column, type, _ in table.columns:
+            if column not in values or not (type == "uuid" or _is_text(type)):
+                continue
+            of_row = sql.SQL(" where {} = {}").format(_qualified(column), values[column])
+            same = sql.SQL("update {0} set {1} = {1}").format(name, _qualified(column))
+            delete = sql.SQL("delete from {}").format(name)
+            for change in (same, delete):
+                yield Statement((change + of_row).as_string(None))
 
     def _deletes(self, before: Statement) -> Iterator[list[Statement]]:
         """A statement of the caller, and after it each delete of the owner of a job."""
@@ -373,41 +497,63 @@ class _Trial:
             deleted = Statement(text, self._impersonation.ids)
             yield [before, own_role(self._impersonation), deleted]
 
-    def _rows(self, table: _Candidate) -> Iterator[dict[str, sql.Composable]]:
+    def _rows(self, table: Candidate) -> Iterator[dict[str, sql.Composable]]:
         """Rows with only the columns that have to have a value, and for each id those that may name
         it.
         """
-        columns = list(
-            zip(table.names or (), table.types, table.required, table.refers, strict=True)
-        )
+        columns = table.columns
         for id in self._ids:
-            for named in [column for column, type, *_ in columns if type == "uuid"]:
+            for named in [column for column, type, _ in columns if type == "uuid"]:
                 yield {
-                    column: self._value(
-                        type, iter([sql.Literal("verify")]), 1, id if column == named else self._own
+                    column: _value(
+                        type,
+                        iter([sql.Literal("verify")]),
+                        sql.Literal(1),
+                        id if column == named else self._own,
                     )
-                    for column, type, required, _ in columns
+                    for column, type, required in columns
                     if required or column == named
                 }
 
+    def _own_rows(
+        self, table: Candidate, texts: Sequence[Sequence[sql.Composable]]
+    ) -> Iterator[dict[str, sql.Composable]]:
+        """Rows of the caller with the columns that have to have a value, and for each text one with
+        it in each column.
+        """
+        named = [column for column, type, _ in table.columns if _is_text(type)]
+        for text, name in product(texts, named or [""]):
+            rest = iter([*text, *[text[-1]] * len(table.types)])
+            yield {
+                column: _value(type, rest, sql.Literal(0), self._own)
+                for column, type, required in table.columns
+                if required or column == name
+            }
+
     def _insert(
-        self, table: str, values: Mapping[str, sql.Composable], *, returning: bool = False
+        self,
+        table: str,
+        values: Mapping[str, sql.Composable],
+        *,
+        returning: bool = False,
+        key: str = "",
     ) -> Statement:
-        name = _qualified(table)
-        insert = sql.SQL("insert into {} ({}) values ({})").format(
-            name,
-            sql.SQL(", ").join(map(_qualified, values)),
-            sql.SQL(", ").join(values.values()),
-        )
+        """An insert, which returns the row, or keeps its key."""
+        insert = _insert_of(table, values)
         if returning:
-            insert += sql.SQL(" returning left(to_jsonb({}.*)::text, 2000)").format(name)
+            row = sql.SQL(" returning left(to_jsonb({}.*)::text, 2000)")
+            insert += row.format(_qualified(table))
+        elif key:
+            insert += sql.SQL(" returning set_config('verify.row', {}::text, true)").format(
+                _qualified(key)
+            )
         return Statement(insert.as_string(None))
 
-    def _reads(self, relation: _Candidate) -> Iterator[list[Statement]]:
+    def _reads(self, relation: Candidate) -> Iterator[_Act]:
         """The rows that contain something of the fixture or of the backend."""
         shown = "|".join([*map(re.escape, self._shown), f"{self._secret} "])
         pattern: sql.Composable = sql.Literal(shown)
-        if not relation.relation:
+        if relation.relation != _TABLE:
             # a table has the addresses that the project keeps
             pattern = sql.SQL("{} || current_setting('verify.of_user')").format(pattern)
         query = sql.SQL("select left(to_jsonb(r)::text, 2000) from {} as r").format(
@@ -416,42 +562,55 @@ class _Trial:
         condition = sql.SQL(" where to_jsonb(r)::text ~ ({}) limit {}").format(
             pattern, sql.Literal(_ROWS)
         )
-        yield [Statement((query + condition).as_string(None))]
+        yield _Act([Statement((query + condition).as_string(None))])
 
-    def _runs(self, job: _Candidate) -> Iterator[list[Statement]]:
-        """A user writes a statement into a column, and the job runs."""
-        written = f"select set_config('verify.reached', '{self._secret} run', true)"
-        for table, column in zip(job.names or (), job.types, strict=True):
-            insert = sql.SQL("insert into {} ({}) values ({})").format(
-                _qualified(table), _qualified(column), sql.Literal(written)
-            )
-            yield [
-                Statement(insert.as_string(None)),
-                own_role(self._impersonation),
-                Statement(job.name),
-                Statement("select current_setting('verify.reached', true)"),
-            ]
+    def _runs(self, job: Candidate) -> Iterator[_Act]:
+        """The job runs, and once more after a user has written a row."""
+        run = [
+            own_role(self._impersonation),
+            Statement(job.name),
+            Statement("select current_setting('verify.reached', true)"),
+        ]
+        yield _Act(run, is_control=True)
+        for source in filter(job.reads, self._sources):
+            for written in self._written(source, is_dynamic=True):
+                yield _Act([written, *run])
+
+    def _addresses(self, types: Sequence[str]) -> list[Sequence[sql.Composable]]:
+        """The texts that name a row of others."""
+        if not any(_is_text(type) for type in types):
+            return []
+        own = [[sql.Literal(text)] for text in self._reach.texts if text in self._shown]
+        return [[sql.SQL(_ADDRESS)], *own]
+
+    def _texts(self, types: Sequence[str]) -> list[Sequence[sql.Composable]]:
+        """The texts for arguments or columns of these types."""
+        texts: list[Sequence[sql.Composable]] = [[sql.SQL(_ADDRESS)]]
+        if not any(_is_text(type) for type in types):
+            return texts
+        for name in (
+            *map(str, self._ids),
+            f"verify {self._other}",
+            "verify.canary",
+            f"select set_config('verify.reached', concat('{self._secret}', ' run'), true)",
+            _FILE,
+            "service_role",
+            *self._reach.texts,
+            *self._queues,
+        ):
+            texts.append([sql.Literal(name)])
+        if "cron.job" in self._present:
+            command = sql.Literal(f"select '{self._secret}'")
+            texts.append([sql.Literal(_EVERY_MINUTE), command])
+        return texts
 
     def _profiles(
-        self, types: Sequence[str], numbers: Sequence[int] = (1,)
+        self, types: Sequence[str], numbers: Sequence[sql.Composable] = (sql.Literal(1),)
     ) -> Iterator[list[sql.Composable]]:
         """The values for arguments or columns of these types, once for each text, and the first
         text with each of the numbers.
         """
-        texts: list[Sequence[sql.Composable]] = [[sql.SQL("current_setting('verify.email')")]]
-        if any(_is_text(type) for type in types):
-            for name in (
-                *map(str, self._ids),
-                f"verify {self._other}",
-                "verify.canary",
-                _FILE,
-                "service_role",
-                *self._reach.texts,
-            ):
-                texts.append([sql.Literal(name)])
-            if "cron.job" in self._present:
-                command = sql.Literal(f"select '{self._secret}'")
-                texts.append([sql.Literal(_EVERY_MINUTE), command])
+        texts = self._texts(types)
         for text in texts:
             yield self._values(types, text, numbers[0], self._other)
         if any(type.removesuffix("[]") in _OF_IDS for type in types):
@@ -462,47 +621,29 @@ class _Trial:
                 yield self._values(types, texts[0], number, self._other)
 
     def _values(
-        self, types: Sequence[str], text: Sequence[sql.Composable], number: int, id: uuid.UUID
+        self,
+        types: Sequence[str],
+        text: Sequence[sql.Composable],
+        number: sql.Composable,
+        id: uuid.UUID,
     ) -> list[sql.Composable]:
         rest = iter([*text, *[text[-1]] * len(types)])
-        return [self._value(type, rest, number, id) for type in types]
+        return [_value(type, rest, number, id) for type in types]
 
-    def _value(
-        self, type: str, texts: Iterator[sql.Composable], number: int, id: uuid.UUID
-    ) -> sql.Composable:
-        other = str(id)
-        base = type.removesuffix("[]")
-        value: sql.Composable = sql.NULL
-        if _is_text(base):
-            value = next(texts)
-        elif base == "uuid":
-            value = sql.Literal(other)
-        elif base in ("json", "jsonb"):
-            named = dict.fromkeys(_NAMES_OF_IDS, other)
-            value = sql.Literal(json.dumps(named))
-        elif base == "boolean":
-            value = sql.Literal(True)
-        elif _is_number(base):
-            value = sql.Literal(number)
-        elif base.startswith(("timestamp", "date")):
-            value = sql.SQL("now()")
-        if value is not sql.NULL and base != type:
-            value = sql.SQL("array[{}]").format(value)
-        return sql.SQL("{}::{}").format(value, sql.SQL(type))
-
-    def _problem(
-        self, uses: Sequence[_Use], nothing: Mapping[str, Sequence[str]]
-    ) -> _Problem | None:
+    def _problem(self, uses: Sequence[_Use], nothing: _Use) -> _Problem | None:
         for use in uses:
             if self._keeps_job(use):
                 return _Problem(
                     "can keep the owner of a job from deleting it: a row refers to it",
                     "Let the foreign key have ON DELETE CASCADE or SET NULL.",
                 )
-            if use.seen is None or use.answer is None:
+            if use.seen is None or use.answer is None or use.is_control:
+                continue
+            before = (use.control or nothing).seen
+            if before is None:
                 continue
             changed = {
-                what for what in {*nothing, *use.seen} if nothing.get(what) != use.seen.get(what)
+                what for what in {*before, *use.seen} if before.get(what) != use.seen.get(what)
             }
             if (problem := self._change(changed) or self._leak(use)) is not None:
                 return problem
@@ -551,7 +692,7 @@ class _Trial:
         if f"{self._secret} run" in answer:
             return _Problem("runs text that users write")
         if f"{self._secret} key" in answer:
-            return _Problem("returns a secret of Vault that its caller names")
+            return _Problem("returns a secret of Vault")
         for kind, what in _OF_BACKEND.items():
             if f"{self._secret} {kind}" in answer:
                 return _Problem(f"returns {what}")
@@ -579,7 +720,7 @@ class _Trial:
                 return True
         return False
 
-    def _report(self, candidate: _Candidate, problem: _Problem | None) -> None:
+    def _report(self, candidate: Candidate, problem: _Problem | None) -> None:
         id = f"{AREA}:{candidate.object}:reach"
         title = "what requests can do with it reaches nobody else"
         case = Case(id=id, area=AREA, object=candidate.object, name=title)
@@ -615,21 +756,57 @@ class _Trial:
             self._context.allowed.candidates[id] = {"name": candidate.object}
 
 
-def _commands(jobs: Sequence[Row]) -> list[str]:
-    """The commands of scheduled jobs that do nothing which a rollback does not undo."""
-    return [
-        command
-        for kind, _, command, body, _ in jobs
-        if kind == "job" and not _OUTSIDE.search(_COMMENT.sub(" ", f"{command} {body}"))
-    ]
-
-
-def _attempt(statement: str) -> list[Statement]:
+def attempt(statement: str) -> list[Statement]:
     """A statement of the own role, of which nothing remains if it fails."""
     return [
         Statement("select set_config('verify.statement', %s, true)", (statement,)),
         _ATTEMPT.statement(),
     ]
+
+
+def _value(
+    type: str, texts: Iterator[sql.Composable], number: sql.Composable, id: uuid.UUID
+) -> sql.Composable:
+    """A value of a type: the next text, the number, the id, or what it needs."""
+    other = str(id)
+    base = type.removesuffix("[]")
+    value: sql.Composable = sql.NULL
+    if _is_text(base):
+        value = next(texts)
+    elif base == "uuid":
+        value = sql.Literal(other)
+    elif base in ("json", "jsonb"):
+        named = dict.fromkeys(_NAMES_OF_IDS, other)
+        value = sql.Literal(json.dumps(named))
+    elif base == "boolean":
+        value = sql.Literal(True)
+    elif _is_number(base):
+        value = number
+    elif base.startswith(("timestamp", "date")):
+        value = sql.SQL("now()")
+    if value is not sql.NULL and base != type:
+        value = sql.SQL("array[{}]").format(value)
+    return sql.SQL("{}::{}").format(value, sql.SQL(type))
+
+
+def _insert_of(table: str, values: Mapping[str, sql.Composable]) -> sql.Composed:
+    return sql.SQL("insert into {} ({}) values ({})").format(
+        _qualified(table),
+        sql.SQL(", ").join(map(_qualified, values)),
+        sql.SQL(", ").join(values.values()),
+    )
+
+
+def _call(function: Candidate, values: Sequence[sql.Composable]) -> Statement:
+    call = sql.SQL("select left(r::text, 2000) from {}({}) as r limit {}").format(
+        _qualified(function.name), sql.SQL(", ").join(values), sql.Literal(_ROWS)
+    )
+    return Statement(call.as_string(None))
+
+
+def _number_of(table: str) -> sql.Composable:
+    """The number under which the server knows a table."""
+    return sql.SQL("to_regclass({})::oid").format(sql.Literal(table))
 
 
 def _qualified(name: str) -> sql.SQL:

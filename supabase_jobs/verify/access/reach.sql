@@ -1,7 +1,8 @@
 -- $1 managed
 -- User functions that run as their owner, or return a setting that their caller names, and user tables whose triggers, rules
 -- or generated columns do, or that refer to a managed table: what requests can call and write to. And user tables and views:
--- what they can read. A function of a row of `relation` is a computed column of the API.
+-- what they can read. A function of a row of `relation` is a computed column of the API. A source is a table of the user that
+-- requests write, for what reads it.
 -- The columns of a table are those that authenticated may insert; those of a computed column are all. `required`: it has to
 -- have a value. `refers`: the table that its foreign key refers to. Also whether jobs are scheduled.
 with caller as (
@@ -93,6 +94,24 @@ target (relid, kind, text) as (
     and s.text is not null
     and format('%I.%I', n.nspname, c.relname) <> all($1)
   union
+  -- row level security may let nobody write
+  select
+    c.oid,
+    'source',
+    ''
+  from pg_class as c
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where c.relkind in ('r', 'p')
+    and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'storage', 'realtime', 'cron', 'net', 'vault')
+    and format('%I.%I', n.nspname, c.relname) <> all($1)
+    and (
+      not c.relrowsecurity
+      or exists (
+        select from pg_policy as p
+        where p.polrelid = c.oid and p.polcmd in ('a', '*')
+      )
+    )
+  union
   select
     o.relid,
     'computed',
@@ -158,7 +177,8 @@ select
   f.text,
   coalesce(w.required, '{}') as required,
   coalesce(w.refers, '{}') as refers,
-  coalesce(quote_ident(m.nspname) || '.' || quote_ident(r.relname), '') as relation
+  coalesce(quote_ident(m.nspname) || '.' || quote_ident(r.relname), '') as relation,
+  '' as key
 from user_function as f
 left join computed as o on f.oid = o.oid
 left join columns as w on o.relid = w.relid and w.kind = 'computed'
@@ -169,7 +189,7 @@ where f.is_tried
   and f.object <> all($1)
 union all
 select
-  'table',
+  w.kind,
   n.nspname,
   format('%I.%I', n.nspname, c.relname),
   format('%I.%I', n.nspname, c.relname),
@@ -183,11 +203,20 @@ select
   w.text,
   w.required,
   w.refers,
-  ''
+  '',
+  coalesce(
+    (
+      select quote_ident(a.attname)
+      from pg_index as i
+      inner join pg_attribute as a on i.indrelid = a.attrelid and i.indkey[0] = a.attnum
+      where i.indrelid = c.oid and i.indisprimary and i.indnkeyatts = 1
+    ),
+    ''
+  )
 from columns as w
 inner join pg_class as c on w.relid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
-where w.kind = 'table'
+where w.kind in ('table', 'source')
 union all
 select
   'relation',
@@ -204,7 +233,8 @@ select
   '',
   '{}',
   '{}',
-  case when c.relkind in ('v', 'm') then '' else 'table' end
+  case c.relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end,
+  ''
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where c.relkind in ('r', 'p', 'v', 'm')
@@ -229,5 +259,6 @@ select
   '',
   '{}',
   '{}',
+  '',
   ''
 where has_table_privilege(to_regclass('cron.job'), 'select')

@@ -1,10 +1,10 @@
 -- No role but authenticator and those of the platform is a member of a role that bypasses row level security.
 -- A member can run SET ROLE, also if it is NOINHERIT. Such roles are service_role, superusers, roles with BYPASSRLS, the
 -- owners of managed tables and of auth.users, authenticator, which can switch to service_role, and for a role that a request can assume the
--- predefined roles that read or write all data, read or write files, or run programs.
+-- predefined roles: those that read or write all data, read or write files, or run programs; the others are warnings.
 -- Other logins with BYPASSRLS, or that write everything or reach files, are warnings.
 -- Nor can a login other than authenticator act as anon or authenticated, directly or through other roles: without a token,
--- it writes the claims and headers of any caller into its session.
+-- it writes the claims and headers of any caller into its session. With the admin option, it gives itself the rest.
 with owner as (
   select distinct c.relowner as oid
   from pg_class as c
@@ -31,14 +31,21 @@ select distinct
     case
       when r.rolsuper then ', a superuser'
       when r.rolname = 'authenticator' then ', which can switch to service_role'
-      when r.rolname like 'pg\_%' then ', whose privileges ignore those of the tables'
+      when r.rolname like 'pg\_%' then ', whose privileges ignore those of tables and sessions'
       when r.rolbypassrls then ', which bypasses row level security'
       when r.rolname = 'supabase_auth_admin' then ', which writes passwords and tokens of every user'
       else ', the owner of managed tables, who bypasses row level security'
     end
   ) as message,
   format('revoke %I from %I;', r.rolname, g.rolname) as fix,
-  'error' as severity,
+  case
+    when r.rolname like 'pg\_%'
+      and r.rolname not in (
+        'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
+        'pg_execute_server_program'
+      ) then 'warning'
+    else 'error'
+  end as severity,
   array['member:' || quote_ident(g.rolname)] as facts
 from pg_auth_members as m
 inner join pg_roles as r on m.roleid = r.oid
@@ -50,10 +57,7 @@ where (
     or r.oid in (select o.oid from owner as o)
     or (
       g.oid in (select a.oid from api as a)
-      and r.rolname in (
-        'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
-        'pg_execute_server_program'
-      )
+      and r.rolname like 'pg\_%'
     )
   )
   -- role_attributes.sql reports anon or authenticated with BYPASSRLS
@@ -97,6 +101,7 @@ where l.rolcanlogin
       l.oid, a.oid, case when current_setting('server_version_num')::integer >= 160000 then 'SET' else 'MEMBER' end
     )
     or pg_has_role(l.oid, a.oid, 'USAGE')
+    or pg_has_role(l.oid, a.oid, 'MEMBER WITH ADMIN OPTION')
   )
   -- who can switch to service_role or an owner is reported for that
   and not pg_has_role(l.oid, to_regrole('service_role')::oid, 'member')

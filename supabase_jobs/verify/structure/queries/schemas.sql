@@ -46,6 +46,8 @@ cross join lateral (
     and (
       a.grantee = 0
       or pg_get_userbyid(a.grantee) in ('anon', 'authenticated', 'service_role', 'authenticator')
+      -- a group that a role of the API belongs to
+      or (a.grantee <> n.nspowner and pg_has_role(to_regrole('authenticator')::oid, a.grantee, 'member'))
     )
 ) as g
 where format('%I', n.nspname) <> all($1)

@@ -90,6 +90,7 @@ class UserObjectConflict:
     does not tell owners apart, so that a row of one refuses those of others. `of_rows`: a foreign
     key, from a table of the project or from a column of ids, asks for rows that only the project
     makes or deletes. One from a column of other values, such as the states of jobs, refuses all.
+    `checked`: the managed columns of a check constraint that has no others.
     """
 
     why: str
@@ -98,6 +99,12 @@ class UserObjectConflict:
     of_managed: bool = False
     of_all_owners: bool = False
     of_rows: bool = False
+    checked: tuple[str, ...] = ()
+
+    def refuses_every(self, insert: str) -> bool:
+        """Whether it looks only at columns that an insert leaves to their defaults."""
+        names = [re.escape(column.rpartition(":")[2]) for column in self.checked]
+        return bool(names) and not re.search(rf"\b({'|'.join(names)})\b", insert)
 
     @property
     def severity(self) -> Severity:
@@ -125,7 +132,8 @@ def user_object_conflict(
     )
     if not rows:
         return None
-    [(table, whole_table, of_all_owners)] = rows
+    [(table, whole_table, of_all_owners, checked)] = rows
+    checked = tuple(checked) if set(checked) <= set(managed) else ()
     constraint = (
         f'constraint "{named.constraint}" of {table}'
         if named.constraint
@@ -145,7 +153,7 @@ def user_object_conflict(
         return UserObjectConflict(why=why, fix=fix, texts=texts, of_all_owners=True)
     if not _is_written_by_managed(error, managed):
         fix = f"Production writes hit {constraint} too."
-        return UserObjectConflict(why=why, fix=fix, texts=texts)
+        return UserObjectConflict(why=why, fix=fix, texts=texts, checked=checked)
     fix = f"It fails in production too. Drop {constraint}, or let it accept these rows."
     return UserObjectConflict(why=why, fix=fix, texts=texts, of_managed=True)
 

@@ -1,7 +1,7 @@
 -- $1 schema, $2 name, $3 part, $4 managed
 -- The table, if it or its part, a constraint or a column, is a user object.
 -- `whole_table`: the table itself is one; else only the part.
--- `of_all_owners`: a unique index or foreign key without a column of another primary or foreign key.
+-- `checked`: the columns of a check constraint. `of_all_owners`: a unique index or foreign key without a column of another primary or foreign key.
 -- A partition of a managed table is managed. No row if table and part are managed.
 with named as (
   select
@@ -37,7 +37,13 @@ select
           and (k.contype = 'p' or k.contype = 'f' and k.conname <> $3)
           and k.conkey && o.columns
       )
-  ) as of_all_owners
+  ) as of_all_owners,
+  array(
+    select format('%s:%s', refusing.name, a.attname)
+    from pg_constraint as k
+    inner join pg_attribute as a on k.conrelid = a.attrelid and a.attnum = any(k.conkey)
+    where k.conrelid = refusing.oid and k.contype = 'c' and k.conname = $3
+  ) as checked
 from named as refusing
 where
   refusing.nspname = $1

@@ -410,11 +410,15 @@ def _judge_cell(
 def _add_conflict(
     cell: Cell, outcome: str, error: psycopg.Error, conflict: UserObjectConflict, context: Context
 ) -> None:
-    """Report a cell that a user object stopped: an error if it stops a managed function, or a row
-    because of one of another owner.
+    """Report a cell that a user object stopped: an error if it stops a managed function, a row
+    because of one of another owner, or whatever a request inserts.
     """
     message = f"{cell.name}: {conflict.why}"
-    if conflict.severity is not Severity.ERROR:
+    action = cell.action
+    refuses_every = action.command == "insert" and conflict.refuses_every(action.sql)
+    if refuses_every:
+        message = f"{message}, which refuses every insert: it looks at no column that requests send"
+    if conflict.severity is not Severity.ERROR and not refuses_every:
         context.mark_unchecked(
             AREA,
             cell.matrix.object,

@@ -177,13 +177,21 @@ class ControlProbe:
 
 
 class Prober(Runner):
-    """Runs probes, and finds the reasons of unexpected outcomes."""
+    """Runs probes, and finds the reasons of unexpected outcomes.
+
+    A plan that the owner has made by inserting the rows would hide that a caller may not use a
+    schema: PostgreSQL looks that up when it reads the statement.
+    """
 
     def __init__(
         self, impersonation: Impersonation, deadline: Deadline, frame: Frame = ONLY_PROBES
     ) -> None:
         super().__init__(impersonation, deadline, frame)
         self._ignores_legacy: bool | None = None
+
+    def first(self) -> Sequence[Statement]:
+        """The statement that forgets the plans of functions."""
+        return [Statement("discard plans")]
 
     def conflict(
         self, error: psycopg.Error, managed: Collection[str]

@@ -74,6 +74,11 @@ _OUTSIDE = re.compile(
 )
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _DYNAMIC = re.compile(r"\bexecute\b|\b(query|table|cursor)_to_xml|\bregclass\b", re.IGNORECASE)
+# what decides by a value whether something happens
+_CHOOSES = re.compile(
+    r"'[^']|\b(if|case|when|loop|while|limit|exists|count|now|current_\w+)\b", re.IGNORECASE
+)
+_OF_TRIGGER = "trigger that bypasses row level security"
 # what holds the key of the row that the caller has written
 _WRITTEN = sql.SQL("current_setting('verify.row', true)")
 _TABLE, _STORED = "table", "materialized view"
@@ -112,7 +117,8 @@ class Candidate:
     """A function, or a table or view, that requests can use. `names` and `types` are those of its
     arguments, or of its columns; those of a computed column are of its `relation`. `required` and
     `refers` say which columns need a value, and to which tables they refer; `key` is the one that
-    identifies a row. A source is a table that users write, for what reads it.
+    identifies a row. A source is a table that users write, for what reads it. `fires` are the
+    trigger functions of this table only, and `events` when they run.
     """
 
     kind: str
@@ -127,6 +133,8 @@ class Candidate:
     refers: Sequence[str] = ()
     relation: str = ""
     key: str = ""
+    fires: Sequence[str] = ()
+    events: Sequence[str] = ()
 
     @property
     def columns(self) -> list[tuple[str, str, bool]]:
@@ -154,7 +162,8 @@ class _Use:
     rows after it. Both are None if it failed. `own` of the statements are the use.
     `names_values`: it contains values, which an answer may repeat. `deletes`: the owner of a job
     deletes it in the end, and `blocking`: it cannot, because a row of this table refers to it.
-    `control`: the same without what the caller does; `is_control`: it is that of others.
+    `control`: the same without what the caller does; `is_control`: it is that of others. `wrote`:
+    the commands that have changed a row.
     """
 
     candidate: Candidate | None
@@ -168,6 +177,7 @@ class _Use:
     blocking: str = ""
     control: "_Use | None" = None
     is_control: bool = False
+    wrote: frozenset[str] = frozenset()
 
     def read(self, result: GroupResult) -> None:
         """Read the answer and the watched rows."""
@@ -183,6 +193,8 @@ class _Use:
         if self.deletes:
             return
         answers = result.answers
+        pairs = zip(self.statements[: self.own], answers, strict=False)
+        self.wrote = frozenset(one.sql.partition(" ")[0] for one, answer in pairs if answer.count)
         rows = [row for answer in answers[: self.own] for row in answer.rows]
         self.answer = "\n".join(str(row[0]) for row in rows)
         seen: dict[str, list[str]] = {}
@@ -366,7 +378,31 @@ class _Trial:
         self._blocking = {use.blocking for use in deletes}
         for candidate in candidates:
             own = [use for use in uses if use.candidate is candidate]
-            self._report(candidate, self._problem(own, nothing))
+            problem = self._problem(own, nothing)
+            if problem is None and self._is_proven(candidate, own):
+                self._take_back(candidate)
+            self._report(candidate, problem)
+
+    def _is_proven(self, candidate: Candidate, uses: Sequence[_Use]) -> bool:
+        """Whether the uses have run all that its triggers do: their texts choose nothing by a
+        value, and each event has changed a row of the caller.
+        """
+        wrote: set[str] = set()
+        for use in uses:
+            wrote |= set() if use.is_control else use.wrote
+        return not _CHOOSES.search(_COMMENT.sub(" ", candidate.text)) and wrote >= {
+            *candidate.events
+        }
+
+    def _take_back(self, candidate: Candidate) -> None:
+        """Make a warning of what the text of a trigger has been judged by."""
+        ends = tuple(f"{_OF_TRIGGER}:{function}" for function in candidate.fires)
+        self._context.findings[:] = [
+            replace(one, severity=Severity.WARNING)
+            if ends and one.id.endswith(ends) and one.severity is Severity.ERROR
+            else one
+            for one in self._context.findings
+        ]
 
     def _use(self, candidate: Candidate | None, role: str, statements: Sequence[Statement]) -> _Use:
         """A use, after which the own role looks at what is watched."""

@@ -80,7 +80,7 @@ target (relid, kind, text) as (
       from pg_attrdef as a
       inner join pg_depend as d on a.oid = d.objid and d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_proc'::regclass
       inner join user_function as u on d.refobjid = u.oid
-      where a.adrelid = c.oid
+      where a.adrelid = c.oid and u.nspname <> 'auth'
       union all
       select ''
       from pg_constraint as k
@@ -178,7 +178,9 @@ select
   coalesce(w.required, '{}') as required,
   coalesce(w.refers, '{}') as refers,
   coalesce(quote_ident(m.nspname) || '.' || quote_ident(r.relname), '') as relation,
-  '' as key
+  '' as key,
+  '{}' as fires,
+  '{}' as events
 from user_function as f
 left join computed as o on f.oid = o.oid
 left join columns as w on o.relid = w.relid and w.kind = 'computed'
@@ -212,10 +214,28 @@ select
       where i.indrelid = c.oid and i.indisprimary and i.indnkeyatts = 1
     ),
     ''
-  )
+  ),
+  coalesce(g.fires, '{}'),
+  coalesce(g.events, '{}')
 from columns as w
 inner join pg_class as c on w.relid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
+left join lateral (
+  select
+    array_agg(distinct f.object) as fires,
+    array_agg(distinct e.name) as events
+  from pg_trigger as t
+  inner join user_function as f on t.tgfoid = f.oid
+  cross join (values ('insert', 4), ('delete', 8), ('update', 16)) as e (name, bit)
+  where t.tgrelid = c.oid
+    and not t.tgisinternal
+    and t.tgqual is null
+    and t.tgtype & e.bit <> 0
+    and not exists (
+      select from pg_trigger as o
+      where o.tgfoid = f.oid and o.tgrelid <> c.oid
+    )
+) as g on true
 where w.kind in ('table', 'source')
 union all
 select
@@ -234,7 +254,9 @@ select
   '{}',
   '{}',
   case c.relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end,
-  ''
+  '',
+  '{}',
+  '{}'
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where c.relkind in ('r', 'p', 'v', 'm')
@@ -260,5 +282,7 @@ select
   '{}',
   '{}',
   '',
-  ''
+  '',
+  '{}',
+  '{}'
 where has_table_privilege(to_regclass('cron.job'), 'select')

@@ -26,8 +26,8 @@ with login as (
 -- whether row level security lets a login reach rows of a table
 visible (login, relid) as (
   select
-    l.oid,
-    c.oid
+    l.oid as login,
+    c.oid as relid
   from login as l
   cross join pg_class as c
   where c.relkind in ('r', 'p')

@@ -72,6 +72,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         tested=own.tested,
         acted_on=own.acted_on,
         frozen=own.frozen,
+        reserved=own.reserved,
         computed=own.computed,
         loose=own.loose,
         policy_functions=own.policy_functions,

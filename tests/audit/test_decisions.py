@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.policies.decisions import Free, Meaning, free
+from supabase_jobs.audit.policies.decisions import Free, Meaning, free, loosened
 from tests.audit.catalogs import ALL, INSERT, SELECT, UPDATE, policy, table
 
 MINE = "(owner = auth.uid())"
@@ -69,3 +69,26 @@ def test_column_that_is_not_granted() -> None:
     notes = table("notes", "owner", "phase", policies=[mine, OFFICE])
     found = free(notes, "authenticated", ["owner"], MEANINGS)
     assert found == Free(persons=["owner"], columns={}, deciders=["office"])
+
+
+SIDES = ["school", "shop"]
+ASKED = "((school = my_firm()) AND (phase = 'asked'::text))"
+
+
+@pytest.mark.parametrize(
+    ("changed", "columns"),
+    [
+        ("(my_firm() = ANY (ARRAY[school, shop]))", {"phase": ["update"]}),
+        ("(((school = my_firm()) OR (shop = my_firm())) AND is_head())", {"phase": ["update"]}),
+        ("((my_firm() = ANY (ARRAY[school, shop])) AND (phase = 'asked'::text))", None),
+        ("((school = my_firm()) AND is_head())", None),
+        ("(shop = my_firm())", None),
+    ],
+    ids=["both sides", "their heads", "tested", "one side", "the other side"],
+)
+def test_column_that_both_sides_change(changed: str, columns: dict[str, list[str]] | None) -> None:
+    policies = [policy(ASKED, INSERT), replace(policy(changed, UPDATE), name="both")]
+    orders = table("orders", "school", "shop", "phase", policies=policies)
+    found = loosened(orders, "authenticated", SIDES)
+    expected = columns and Free(persons=["school"], columns=columns, deciders=["both"])
+    assert found == expected

@@ -1074,9 +1074,14 @@ class _Reader:
 
     def _free(self, relation: Relation, owners: Collection[str]) -> Free | None:
         """The columns that the persons in a row choose, although others change it."""
-        meanings = dict(self._meanings(relation))
-        found = (decisions.free(relation, role, owners, meanings) for role in reversed(API_USERS))
-        return next((one for one in found if one is not None), None)
+        meanings, usage = dict(self._meanings(relation)), self._plan.usage
+        sides = [n for n in relation.by_name if (relation.oid, n) in usage.claim_columns]
+        for role in reversed(API_USERS):
+            found = decisions.free(relation, role, owners, meanings)
+            found = found or decisions.loosened(relation, role, sides)
+            if found is not None:
+                return found
+        return None
 
     def _meanings(self, relation: Relation) -> Iterator[tuple[str, Meaning]]:
         """The columns that may hold a decision. Of the row that each user has, flags and states are

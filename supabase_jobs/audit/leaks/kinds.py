@@ -1,6 +1,6 @@
 """The leaks among the facts: every kind, each leak once."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -228,20 +228,30 @@ def _gravest(leaks: Sequence[AnyLeak]) -> list[AnyLeak]:
             key = leak.tried.table.label, leak.tried.action, column
             if best.setdefault(key, leak) is leak or _is_of_other_side(leak, best[key]):
                 told.append(leak)
-    kept = [leak for leak in _once(leaks, best.keys()) if leak not in writes or leak in told]
+    kept = [
+        leak for leak in _once(leaks, _told_columns(best)) if leak not in writes or leak in told
+    ]
     changed = {label for label, action, _ in best if action == UPDATE}
     columns = {(label, column) for label, _, column in best}
     return [leak for leak in kept if not _is_asked(leak, changed, columns)]
 
 
-def _once(leaks: Sequence[AnyLeak], told: Collection[tuple[str, str, str]]) -> Iterator[AnyLeak]:
+def _told_columns(best: Mapping[tuple[str, str, str], ShownLeak]) -> set[tuple[str, str]]:
+    """The columns that leaks name."""
+    return {
+        (label, column)
+        for (label, _, column), leak in best.items()
+        if leak.kind.of_column or leak.columns
+    }
+
+
+def _once(leaks: Sequence[AnyLeak], told: Collection[tuple[str, str]]) -> Iterator[AnyLeak]:
     """The leaks, with each column of a row in one question only, and in none if a leak tells it: a
     question about why it is free goes before one about all columns about which others decide.
     """
     asked = [leak for leak in leaks if isinstance(leak, Question)]
     decided = _topics(one for one in asked if one.kind is decided_column.KIND)
-    columns = {(label, column) for label, _, column in told}
-    columns |= _topics(one for one in asked if _is_of_reason(one))
+    columns = {*told, *_topics(one for one in asked if _is_of_reason(one))}
     for leak in leaks:
         if not isinstance(leak, Question) or _is_of_reason(leak):
             yield leak

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from supabase_jobs.audit.catalog import Policy, Relation
-from supabase_jobs.audit.policies.tested import Tests, names_caller, tests, written
+from supabase_jobs.audit.policies.tested import Tests, naming, tests, untested, written
 
 _COMMANDS = ("insert", "update")
 
@@ -52,12 +52,14 @@ def free(
     seller.
     """
     applying = [policy for policy in relation.policies if policy.applies_to(role)]
-    own, deciders = list[_Own](), list[str]()
+    own, deciders, persons = list[_Own](), list[str](), set[str]()
     for policy in (p for p in applying if p.permissive):
         one = _Own(policy, written(relation, policy), tests(relation, policy.visible))
         writes = any(policy.governs(command) for command in _COMMANDS)
-        if writes and any(names_caller(relation, part, owners) for part in (one.new, one.old)):
+        named = naming(relation, one.new, owners) | naming(relation, one.old, owners)
+        if writes and named:
             own.append(one)
+            persons |= named
         elif policy.governs("update") and one.old.others:
             deciders.append(policy.name)
     if not own or not deciders:
@@ -70,8 +72,34 @@ def free(
             for name in _unnamed(relation, role, one, command, meanings.keys() - kept):
                 if not (manages and meanings[name] is Meaning.AMOUNT):
                     columns.setdefault(name, []).append(command)
-    persons = [name for name in relation.by_name if name in owners]
-    return Free(persons=persons, columns=columns, deciders=deciders)
+    return Free(persons=_in_order(relation, persons), columns=columns, deciders=deciders)
+
+
+def loosened(relation: Relation, role: str, sides: Collection[str]) -> Free | None:
+    """The columns that a policy tests in the new rows of one side, such as the branch that asks,
+    and none when both sides change them. `sides` are the columns that name groups.
+    """
+    columns = untested(relation, role, sides)
+    applying = [p for p in relation.policies if p.permissive and p.applies_to(role)]
+    inserting = [written(relation, p).mentioned for p in applying if p.governs("insert")]
+    persons = {name for names in inserting for name in names if name in sides}
+    deciders = [
+        policy.name
+        for policy in applying
+        if policy.governs("update")
+        if len({*tests(relation, policy.visible).mentioned} & {*sides} | persons) > len(persons)
+    ]
+    if not columns or not persons or not deciders:
+        return None
+    return Free(
+        persons=_in_order(relation, persons),
+        columns={name: ["update"] for name in columns},
+        deciders=deciders,
+    )
+
+
+def _in_order(relation: Relation, names: Collection[str]) -> list[str]:
+    return [name for name in relation.by_name if name in names]
 
 
 def _unnamed(

@@ -104,11 +104,11 @@ def left(
     updating = [p for p in applying if p.governs(_UPDATE)]
     kept_ = {n for p in updating if not p.permissive for n in written(relation, p).mentioned}
     starts = [written(relation, policy) for policy in inserting]
-    by_others = [one for one in starts if not names_caller(relation, one, owners)]
+    by_others = [one for one in starts if not naming(relation, one, owners)]
     found: dict[str, Left] = {}
     for change in (p for p in updating if p.permissive and p.checked is not None):
         new, old = written(relation, change), tests(relation, change.visible)
-        if not names_caller(relation, old, owners):
+        if not naming(relation, old, owners):
             continue
         for name in new.demands.keys() & closed.keys() - kept_ - {*old.mentioned}:
             inserted = [one.demands[name].values for one in starts if name in one.demands]
@@ -120,16 +120,16 @@ def left(
     return found
 
 
-def names_caller(relation: Relation, tests: Tests, owners: Collection[str]) -> bool:
-    """Whether a condition compares one of some columns with the caller, and calls no helper."""
-    for condition in tests.others:
-        compared = expressions.comparisons(expressions.expression_tree(condition))
-        for one in compared:
+def naming(relation: Relation, conditions: Tests, owners: Collection[str]) -> set[str]:
+    """Those of some columns that a condition compares with the caller, without a helper."""
+    found = set[str]()
+    for condition in conditions.others:
+        for one in expressions.comparisons(expressions.expression_tree(condition)):
             sides = (one.left, one.right)
-            columns = [side.column for side in sides if isinstance(side, Reference)]
-            if expressions.USER_ID in sides and {*columns} & {*owners} & {*relation.by_name}:
-                return True
-    return False
+            columns = {side.column for side in sides if isinstance(side, Reference)}
+            if expressions.USER_ID in sides:
+                found |= columns & {*owners} & {*relation.by_name}
+    return found
 
 
 def is_of_anybody(relation: Relation, policy: Policy) -> bool:

@@ -763,6 +763,8 @@ class Probes:
         """
         done: set[tuple[int, int]] = set()
         inserts = [a for a in self.attempts if a.action == INSERT and a.reached]
+        # a row in another state, or below one, only if no other is accepted
+        inserts.sort(key=lambda one: one.is_state)
         by_users = {a.relation.oid for a in inserts if a.caller.kind == STRANGER}
         for attempt in inserts:
             caller, relation = attempt.caller, attempt.relation
@@ -775,7 +777,7 @@ class Probes:
             is_own &= is_user and (attempt.name == "" or attempt.error is None)
             is_guest = caller.kind == ANON and attempt.name == ""  # such as of a public form
             key = id(caller), relation.oid
-            if not (is_own or is_guest) or attempt.is_state or relation.is_storage or key in done:
+            if not (is_own or is_guest) or relation.is_storage or key in done:
                 continue
             done.add(key)
             copy = {**self._copy(attempt.row), **self._kept(attempt)}

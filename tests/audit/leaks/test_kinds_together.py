@@ -54,10 +54,9 @@ _DECIDED: dict[str, Any] = {
             "managed": ["phase"],
         }
     },
-    "tried": [
-        {**_UPDATE, "table": "public.bills", "column": "phase", "value": "done"},
-    ],
+    "tried": [{**_UPDATE, "table": "public.bills", "column": "phase", "value": "done"}],
 }
+_BILLED = {**_UPDATE, "table": "public.bills", "column": "phase", "value": "done"}
 _UNTESTED = {"untested": {"authenticated": {"phase": ["asked"]}}}
 _BILLS = _DECIDED["tables"]["public.bills"]
 _OPENS = [{"does": "select", "table": "public.notes"}]
@@ -96,6 +95,21 @@ _MAIL = {"public.notes": {"columns": ["id", "email"]}}
             ["question service-column:public.bills", "question decided-column:public.bills"],
         ),
         (
+            {
+                "tables": {"public.bills": {**_BILLS, "managed": []}},
+                "callers": {"clerk": {"kind": "claim"}},
+                "tried": [
+                    {**_BILLED, "outcome": "hidden"},
+                    {**_BILLED, "by": "forger"},
+                    {**_BILLED, "by": "clerk"},
+                ],
+            },
+            [
+                "warning forged-claim:public.bills:update",
+                "question decided-column:public.bills",
+            ],
+        ),
+        (
             {**_DECIDED, "tables": {"public.bills": {**_BILLS, "loose": ["phase"], "managed": []}}},
             ["question service-column:public.bills:update"],
         ),
@@ -131,6 +145,7 @@ _MAIL = {"public.notes": {"columns": ["id", "email"]}}
         "a column by which the guest reads more",
         "a column about which others decide, and functions too",
         "two columns, about one of which others decide",
+        "a column about which others decide, in a row that a claim opens",
         "a column about which others decide, and a trigger unless it is null",
         "a column about which others decide, and that a policy tests in new rows",
         "a state with the conditions of another one",

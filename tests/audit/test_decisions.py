@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.policies.decisions import Free, Meaning, free, loosened
+from supabase_jobs.audit.policies.decisions import Free, Meaning, free, loosened, unended
 from tests.audit.catalogs import ALL, INSERT, SELECT, UPDATE, policy, table
 
 MINE = "(owner = auth.uid())"
@@ -92,3 +92,22 @@ def test_column_that_both_sides_change(changed: str, columns: dict[str, list[str
     found = loosened(orders, "authenticated", SIDES)
     expected = columns and Free(persons=["school"], columns=columns, deciders=["both"])
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("changing", "ends"),
+    [
+        (policy(MINE, UPDATE), ["paid_at"]),
+        (policy(f"({MINE} AND (paid_at IS NULL))", UPDATE, checked=MINE), []),
+        (policy(MINE, UPDATE, checked=f"({MINE} AND (paid_at IS NULL))"), []),
+        (policy("in_office()", UPDATE), []),
+        (policy(MINE, INSERT), []),
+    ],
+    ids=["no test", "test of the old row", "test of the new row", "others", "new rows"],
+)
+def test_rows_that_change_after_their_end(changing: Policy, ends: list[str]) -> None:
+    notes = table("notes", "owner", "paid_at", policies=[changing])
+    assert unended(notes, "authenticated", ["owner"], ["paid_at"]) == ends
+    locked = replace(policy("(paid_at IS NULL)", UPDATE), permissive=False)
+    notes = table("notes", "owner", "paid_at", policies=[changing, locked])
+    assert unended(notes, "authenticated", ["owner"], ["paid_at"]) == []

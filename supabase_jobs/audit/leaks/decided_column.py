@@ -6,7 +6,7 @@ one somebody else changes the row. What closes the row to others, such as an end
 decision of theirs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.leaks.facts import Facts, Table
@@ -22,36 +22,52 @@ KIND = Kind(
 )
 
 
-def find(facts: Facts) -> Iterator[Question]:
-    """One question for each table, about all of its columns."""
-    for label, table in facts.tables.items():
-        if not table.rls or not table.owned:
-            continue
-        closing = _closing(facts, table)
-        found: dict[str, list[str]] = {}
-        for name, commands in table.chosen.items():
-            done = [one for one in commands if _is_chosen(facts, table, one, name)]
-            if done and name not in closing:
-                found[name] = done
-        if found:
-            does = dict.fromkeys(command for done in found.values() for command in done)
-            rows = " or ".join(_ROWS[command] for command in does)
-            deciders = some([f'"{name}"' for name in table.deciders])
-            message = (
-                f"Whoever {' or '.join(table.persons)} names can choose {{}} of {rows} rows in"
-                f" {label}, which others change by policy {deciders}. Who decides about each?"
-            )
-            yield Question(
-                kind=KIND,
-                severity=Severity.QUESTION,
-                object=label,
-                message=message,
-                decides=label,
-                topics=tuple(found),
-            )
-
-
 _ROWS = {INSERT: "new", UPDATE: "changed"}
+
+
+def find(facts: Facts) -> Iterator[Question]:
+    """One question for each table about all columns of which others decide, and one about the ends
+    after which the row changes.
+    """
+    for label, table in facts.tables.items():
+        if table.rls and table.owned:
+            yield from _of_deciders(facts, label, table)
+            ends = [name for name in table.ends if _is_chosen(facts, table, UPDATE, name)]
+            if ends:
+                message = (
+                    f"Users change their own rows in {label} also once {{}} is set, which the"
+                    " project looks at elsewhere. May they?"
+                )
+                yield _question(label, f"{label}:{UPDATE}", ends, message)
+
+
+def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:
+    closing = _closing(facts, table)
+    found: dict[str, list[str]] = {}
+    for name, commands in table.chosen.items():
+        done = [one for one in commands if _is_chosen(facts, table, one, name)]
+        if done and name not in closing:
+            found[name] = done
+    if found:
+        does = dict.fromkeys(command for done in found.values() for command in done)
+        rows = " or ".join(_ROWS[command] for command in does)
+        deciders = some([f'"{name}"' for name in table.deciders])
+        message = (
+            f"Whoever {' or '.join(table.persons)} names can choose {{}} of {rows} rows in"
+            f" {label}, which others change by policy {deciders}. Who decides about each?"
+        )
+        yield _question(label, label, [*found], message)
+
+
+def _question(label: str, decides: str, names: Sequence[str], message: str) -> Question:
+    return Question(
+        kind=KIND,
+        severity=Severity.QUESTION,
+        object=label,
+        message=message,
+        decides=decides,
+        topics=tuple(names),
+    )
 
 
 def _is_chosen(facts: Facts, table: Table, command: str, column: str) -> bool:

@@ -176,7 +176,8 @@ class Table(Named):
     the columns that a policy tests in their new rows only, `kept` to those that one tests in
     changed rows, and `left` to the values of those that only others set and their owner ends, as in
     policies/tested.py; `chosen` maps the columns that the `persons` in a row choose to the commands
-    by which they do, although others change the row by the policies `deciders`;
+    by which they do, although others change the row by the policies `deciders`; `ends` are the
+    times of an event that the project tests elsewhere, after which they change the row;
     `read_by_triggers` are those that the table's own triggers name, `binding` those that policies
     for writes of other tables name which read this one. `listed` maps the privileges of each GRANT
     that names columns to these.
@@ -236,6 +237,7 @@ class Table(Named):
     chosen: Mapping[str, Collection[str]]
     persons: Sequence[str]
     deciders: Sequence[str]
+    ends: Sequence[str]
     read_by_triggers: Collection[str]
     binding: Collection[str]
     listed: Mapping[str, Sequence[str]]
@@ -1052,6 +1054,7 @@ class _Reader:
             chosen={} if free is None else free.columns,
             persons=[] if free is None else free.persons,
             deciders=[] if free is None else free.deciders,
+            ends=self._ends(relation, owners),
             kept={role: tested.kept(relation, role) for role in API_USERS},
             read_by_triggers=self._read_by_triggers(relation),
             binding=self._binding(relation),
@@ -1083,6 +1086,24 @@ class _Reader:
                 return found
         return None
 
+    def _ends(self, relation: Relation, owners: Collection[str]) -> list[str]:
+        """The times of an event that views, functions or policies of other tables ask for, and
+        after which the person in a row changes it.
+        """
+        shown = self._showing(relation)
+        times = [
+            name
+            for name, meaning in self._meanings(relation)
+            if meaning is Meaning.TIME and name not in shown
+            if (relation.oid, name) in self._plan.usage.presences
+        ]
+        return decisions.unended(relation, "authenticated", owners, times)
+
+    def _showing(self, relation: Relation) -> set[str]:
+        """The columns that the table's own policies for SELECT name."""
+        texts = [p.visible or "" for p in relation.policies if p.command == "r"]
+        return {name for text in texts for name in _columns_in(relation, text)}
+
     def _meanings(self, relation: Relation) -> Iterator[tuple[str, Meaning]]:
         """The columns that may hold a decision. Of the row that each user has, flags and states are
         preferences unless policies or functions mention them, and not only to show the row.
@@ -1090,8 +1111,7 @@ class _Reader:
         plan, keys = self._plan, {n for key in relation.foreign_keys for n in key.columns}
         keys |= {name for key in relation.unique_keys for name in key}
         is_of_user = relation.oid in plan.per_user
-        showing = [p.visible or "" for p in relation.policies if p.command == "r"]
-        shown = {name for text in showing for name in _columns_in(relation, text)}
+        shown = self._showing(relation)
         closed = plan.closed(relation)
         for column in relation.columns:
             is_money = column.base == "numeric" or plan.words.amount_columns.matches(column.name)

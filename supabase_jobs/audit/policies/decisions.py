@@ -98,6 +98,24 @@ def loosened(relation: Relation, role: str, sides: Collection[str]) -> Free | No
     )
 
 
+def unended(
+    relation: Relation, role: str, owners: Collection[str], times: Collection[str]
+) -> list[str]:
+    """The times of an event after which the person in a row changes it all the same: no policy by
+    which they do looks at them.
+    """
+    applying = [policy for policy in relation.policies if policy.applies_to(role)]
+    updating = [p for p in applying if p.governs("update")]
+    own = [
+        p for p in updating if p.permissive and naming(relation, tests(relation, p.visible), owners)
+    ]
+    looked_at = _kept(relation, applying, "update")
+    for policy in own:
+        looked_at |= {*written(relation, policy).mentioned}
+        looked_at |= {*tests(relation, policy.visible).mentioned}
+    return [name for name in times if own and name not in looked_at]
+
+
 def _in_order(relation: Relation, names: Collection[str]) -> list[str]:
     return [name for name in relation.by_name if name in names]
 

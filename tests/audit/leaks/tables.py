@@ -116,6 +116,7 @@ _TABLE: Mapping[str, Any] = {
     "chosen": {},
     "persons": [],
     "deciders": [],
+    "ends": [],
     "read_by_triggers": [],
     "listed": {},
     "uncompared": {},

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.policies.tested import Closed, Left, kept, left, untested
+from supabase_jobs.audit.policies.tested import Closed, Left, demanded, kept, left, untested
 from tests.audit.catalogs import ALL, INSERT, UPDATE, column, policy, table
 
 OWN = "(owner = me())"
@@ -160,3 +160,10 @@ def test_states_that_only_others_set(
 def test_old_row_is_looked_at_or_is_that_of_others(changing: Policy) -> None:
     notes = table("notes", "owner", "phase", policies=[changing])
     assert left(notes, "authenticated", ["owner"], CLOSED) == {}
+
+
+def test_constants_that_a_policy_demands_of_any_table() -> None:
+    asked = policy(
+        "(EXISTS ( SELECT FROM lists l WHERE ((l.phase = 'open'::text) AND (l.n > 1) AND (NOT l.barred))))"
+    )
+    assert demanded(asked) == [("phase", "open"), ("barred", "false")]

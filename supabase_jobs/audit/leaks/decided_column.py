@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.leaks.facts import Facts, Table
 from supabase_jobs.audit.leaks.leak import Kind, Question, some
-from supabase_jobs.audit.policies.usage import columns_of_state
-from supabase_jobs.audit.probes.attempt import CHOOSE, INSERT, OWN, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import CHOOSE, INSERT, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -42,11 +41,11 @@ def find(facts: Facts) -> Iterator[Question]:
 
 
 def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:
-    closing = _closing(facts, table)
+    hiding = facts.hiding(label)
     found: dict[str, list[str]] = {}
     for name, commands in table.chosen.items():
         done = [one for one in commands if _is_chosen(facts, table, one, name)]
-        if done and name not in closing:
+        if done and name not in hiding:
             found[name] = done
     if found:
         does = dict.fromkeys(command for done in found.values() for command in done)
@@ -86,19 +85,3 @@ def _is_chosen(facts: Facts, table: Table, command: str, column: str) -> bool:
     if command == INSERT and not by_users:
         return True
     return any(t.reached and not t.failed for t in by_users)
-
-
-def _closing(facts: Facts, table: Table) -> set[str]:
-    """The columns by which rows are hidden from some of those who read others, and none shown."""
-    hidden, visible = set[str](), set[str]()
-    for actor in {tried.actor for tried in facts.of_table(table.label)}:
-        for refused, reached in facts.told_apart(actor, table.label, SELECT):
-            hidden |= _named(refused.object)
-            visible |= _named(reached.object)
-    return hidden - visible
-
-
-def _named(label: str) -> set[str]:
-    """The columns of its own table that the state of a row is about."""
-    _, _, state = label.removesuffix(")").partition(" (")
-    return {column.name for column in columns_of_state(state) if not column.table}

@@ -38,7 +38,7 @@ from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.decisions import Free, Meaning
 from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.refusals import Refusal
-from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey
+from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey, columns_of_state
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
     DELETE,
@@ -177,7 +177,9 @@ class Table(Named):
     changed rows, and `left` to the values of those that only others set and their owner ends, as in
     policies/tested.py; `chosen` maps the columns that the `persons` in a row choose to the commands
     by which they do, although others change the row by the policies `deciders`; `ends` are the
-    times of an event that the project tests elsewhere, after which they change the row;
+    times of an event that the project tests elsewhere, after which they change the row; `required`
+    are the columns of which functions, or policies of other tables, demand a value that a row has
+    at first;
     `read_by_triggers` are those that the table's own triggers name, `binding` those that policies
     for writes of other tables name which read this one. `listed` maps the privileges of each GRANT
     that names columns to these.
@@ -238,6 +240,7 @@ class Table(Named):
     persons: Sequence[str]
     deciders: Sequence[str]
     ends: Sequence[str]
+    required: Collection[str]
     read_by_triggers: Collection[str]
     binding: Collection[str]
     listed: Mapping[str, Sequence[str]]
@@ -700,6 +703,17 @@ class Facts:
                 if is_apart and refused.people == reached.people:
                     yield refused, reached
 
+    def hiding(self, label: str) -> set[str]:
+        """The columns by which rows of a table are hidden from some of those who read others, and
+        none shown.
+        """
+        hidden, visible = set[str](), set[str]()
+        for actor in {tried.actor for tried in self.of_table(label)}:
+            for refused, reached in self.told_apart(actor, label, SELECT):
+                hidden |= _columns_of_state(refused.object)
+                visible |= _columns_of_state(reached.object)
+        return hidden - visible
+
     def is_outdone(self, actor: Actor) -> bool:
         """Whether another value of the same claim, such as a role, permits all that this one does,
         and more.
@@ -789,6 +803,12 @@ class Facts:
             if self.words.is_sensitive(name) and name not in numbers
             if table.may(role, "SELECT", name)
         ]
+
+
+def _columns_of_state(label: str) -> set[str]:
+    """The columns of its own table that the state of a row is about."""
+    _, _, state = label.removesuffix(")").partition(" (")
+    return {column.name for column in columns_of_state(state) if not column.table}
 
 
 def _may(
@@ -1055,6 +1075,7 @@ class _Reader:
             persons=[] if free is None else free.persons,
             deciders=[] if free is None else free.deciders,
             ends=self._ends(relation, owners),
+            required=set(self._required(relation)),
             kept={role: tested.kept(relation, role) for role in API_USERS},
             read_by_triggers=self._read_by_triggers(relation),
             binding=self._binding(relation),
@@ -1125,6 +1146,25 @@ class _Reader:
                 yield column.name, Meaning.TIME
             elif column.category == "N" and is_money and not is_of_user:
                 yield column.name, Meaning.AMOUNT
+
+    def _required(self, relation: Relation) -> Iterator[str]:
+        """The columns of which functions, or policies of other tables, demand a value that a row
+        has at first.
+        """
+        usage = self._plan.usage
+        demands = [
+            (name, value)
+            for found in usage.demands.values()
+            for (oid, name), value in found.items()
+            if oid == relation.oid
+        ]
+        for other in self._catalog.relations:
+            if other is not relation and relation.oid in usage.reads.get(other.oid, ()):
+                for policy in other.policies:
+                    demands += tested.demanded(policy)
+        for name, closed in self._plan.closed(relation).items():
+            if any((name, value) in demands for value in closed.first):
+                yield name
 
     def _left(
         self, relation: Relation, role: str, owners: Collection[str]

@@ -2,8 +2,9 @@
 active again, the hidden post that is shown.
 
 The evidence is the project's own: the policy by which the owner changes the row accepts some values
-of a column only, so somebody else sets the others; and it does not look at the old row. A value
-that a row starts with, by its default or by a function, is none of these.
+of a column only, so somebody else sets the others; and it does not look at the old row. The state
+closes something: the row is hidden from others, or functions and other tables demand another value.
+An admin who is one no more, or an article that is a draft again, has only lost.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
     """One leak for each table, with all of its columns."""
     for label, table in facts.tables.items():
         tried = [t for t in reversed(facts.of_table(label)) if _has_ended(t)]
+        closing = {*table.required, *facts.hiding(label)} if tried else set()
+        tried = [one for one in tried if one.column in closing]
         by_column = {t.column: t for t in tried}
         columns = sorted(by_column, key=[*table.columns].index)
         if columns:

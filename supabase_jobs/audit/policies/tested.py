@@ -137,6 +137,26 @@ def is_of_anybody(relation: Relation, policy: Policy) -> bool:
     return not written(relation, policy).others
 
 
+def demanded(policy: Policy) -> list[tuple[str, str | None]]:
+    """The columns, of any table, that a policy compares with a constant, and that constant; false
+    of a flag that is negated.
+    """
+    texts = [text for text in (policy.visible, policy.checked) if text is not None]
+    trees = [expressions.expression_tree(text) for text in texts]
+    found: list[tuple[str, str | None]] = [
+        (one.left.column, one.right.text)
+        for one in expressions.comparisons(trees)
+        if one.operator == "="
+        and isinstance(one.left, Reference)
+        and isinstance(one.right, Literal)
+    ]
+    for node in expressions.nodes(trees, "BoolExpr"):
+        flag = expressions.value(node["args"][0])
+        if node["boolop"] == "NOT_EXPR" and isinstance(flag, Reference):
+            found.append((flag.column, "false"))
+    return found
+
+
 def pins(relation: Relation, policy: Policy) -> bool:
     """Whether a policy accepts only constants in some column of a new row, as in a request that
     somebody else grants.

@@ -117,6 +117,7 @@ _TABLE: Mapping[str, Any] = {
     "persons": [],
     "deciders": [],
     "ends": [],
+    "required": [],
     "read_by_triggers": [],
     "listed": {},
     "uncompared": {},

@@ -74,7 +74,7 @@ def _of_table(catalog: Catalog, relation: Relation) -> Iterator[_Asked]:
 def _bodies(catalog: Catalog, tree: Any) -> Iterator[Any]:
     """The bodies of the functions in SQL that an expression calls."""
     names = {name[-1] for name in expressions.calls(tree)}
-    for function in catalog.functions:
+    for function in catalog.functions if names else ():
         if function.name in names and function.language == "sql":
             yield expressions.body_trees(function.language, function.body)
 
@@ -82,16 +82,18 @@ def _bodies(catalog: Catalog, tree: Any) -> Iterator[Any]:
 def _of_query(catalog: Catalog, relation: Relation, query: Node) -> Iterator[_Asked]:
     """The tables that a query reads, besides that of the policy."""
     scopes = expressions.tables_of(query.get("SelectStmt", {}))
-    compared = list(expressions.comparisons(query))
-    for link in catalog.tables:
+    named = set(scopes.values())
+    for link in catalog.tables if scopes else ():
+        if link is relation or named.isdisjoint((link.name, link.label)):
+            continue
         aliases = [alias for alias, name in scopes.items() if name in (link.name, link.label)]
         values: dict[str, set[str]] = {}
-        for comparison in compared if link is not relation else ():
+        for comparison in expressions.comparisons(query):
             column, other = comparison.left, comparison.right
             if not isinstance(column, Reference) or not isinstance(other, Literal):
                 continue
             is_named = column.table in (*aliases, None) and column.column in link.by_name
-            if comparison.operator == "=" and is_named and aliases:
+            if comparison.operator == "=" and is_named:
                 values.setdefault(column.column, set()).add(other.text)
         if values:
             yield _Asked(relation, link, {name: frozenset(v) for name, v in values.items()})

@@ -30,12 +30,14 @@ from supabase_jobs.audit.policies import (
     captured_names,
     decisions,
     expressions,
+    left_out,
     link_states,
     refusals,
     tested,
 )
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.decisions import Free, Meaning
+from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey, columns_of_state
@@ -555,6 +557,7 @@ class Facts:
     refusals: Sequence[Refusal] = ()
     captured_names: Sequence[CapturedName] = ()
     link_states: Sequence[LinkState] = ()
+    left_out: Sequence[LeftOut] = ()
     topmost: Collection[str] = ()
 
     @cached_property
@@ -917,6 +920,7 @@ class _Reader:
             ),
             captured_names=list(self._captured_names()),
             link_states=list(self._link_states()),
+            left_out=list(self._left_out()),
         )
 
     def _link_states(self) -> Iterator[LinkState]:
@@ -941,6 +945,19 @@ class _Reader:
         for function in self._catalog.functions:
             if function.definer or function.signature in self._helpers:
                 yield from captured_names.of_function(self._catalog, function)
+
+    def _left_out(self) -> Iterator[LeftOut]:
+        """The conditions that functions leave out, of which a request can call each."""
+        usage, secrets = self._plan.usage, dict[int, list[int]]()
+        for function in self._catalog.functions:
+            names = function.argument_names[: len(function.argument_types)]
+            taken = [name for name in names if self._takes_secret(function, name)]
+            found = [key for name in taken for key in usage.arguments.get((function.oid, name), ())]
+            secrets[function.oid] = [oid for oid, _ in found]
+        for one in left_out.find(self._catalog, usage, secrets):
+            label, _, _ = one.column.rpartition(".")
+            if any(r.label == label and r.oid in self._selected for r in self._catalog.tables):
+                yield one
 
     def _topmost(self, oid: int, column: str) -> str:
         relation = self._catalog.by_oid[oid]

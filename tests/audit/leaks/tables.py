@@ -46,6 +46,7 @@ from supabase_jobs.audit.leaks.facts import (
     ViewTried,
 )
 from supabase_jobs.audit.policies.captured_names import CapturedName
+from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 
@@ -223,6 +224,7 @@ class _Builder:
             refusals=[_refusal(one) for one in case.get("refusals", [])],
             link_states=[LinkState(**one) for one in case.get("link_states", [])],
             captured_names=[CapturedName(**one) for one in case.get("captured_names", [])],
+            left_out=[LeftOut(**one) for one in case.get("left_out", [])],
         )
 
     def _actor(self, label: str) -> Actor:

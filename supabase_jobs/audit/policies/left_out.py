@@ -1,0 +1,133 @@
+"""Conditions of policies that a function leaves out: it reads a table for the callers of a policy,
+or rows below the one whose secret it gets, and does not ask for a column that the policy tests.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.usage import Usage
+
+_CALLERS = {"anon", "authenticated"}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A column that a `policy` tests and a function does not. `is_below`: of rows below the one
+    whose secret it gets.
+    """
+
+    function: str
+    column: str
+    policy: str
+    is_below: bool = False
+
+
+@dataclass(frozen=True)
+class _Conditions:
+    """The columns of its table that a policy tests, each alone, with what it demands of each row.
+    `guards` are what it asks its caller by: the signatures of functions, and columns.
+    """
+
+    policy: str
+    columns: frozenset[str]
+    guards: frozenset[object]
+
+
+def find(catalog: Catalog, usage: Usage, secrets: Mapping[int, Sequence[int]]) -> Iterator[LeftOut]:
+    """The columns that functions leave out which requests can call. `secrets` maps functions to the
+    tables in which they find a row by a secret.
+    """
+    read = {r.oid: list(_reading(catalog, usage, r)) for r in catalog.tables}
+    helpers = {name for called in usage.policy_functions.values() for name in called}
+    for function in catalog.functions:
+        if not function.definer or function.signature in helpers:
+            continue
+        if not _CALLERS.intersection(function.callers) or not _returns(function):
+            continue
+        trees = expressions.body_trees(function.language, function.body)
+        labels = expressions.tables(trees)
+        relations = [r for r in catalog.tables if {r.label, r.name} & labels]
+        yield from _of_callers(catalog, usage, function, trees, relations, read)
+        yield from _of_secret(catalog, usage, function, relations, secrets.get(function.oid, ()))
+
+
+def _reading(catalog: Catalog, usage: Usage, relation: Relation) -> Iterator[_Conditions]:
+    """The conditions of the policies of a table by which its rows are read."""
+    for policy in relation.policies:
+        if policy.permissive and policy.governs("select"):
+            yield _read(catalog, usage, relation, policy, policy.visible)
+
+
+def _returns(function: Function) -> bool:
+    """Whether a function only reads, and has an answer."""
+    return function.volatility != "v" and function.result not in ("void", "trigger")
+
+
+def _of_callers(
+    catalog: Catalog,
+    usage: Usage,
+    function: Function,
+    trees: Any,
+    relations: Sequence[Relation],
+    read: Mapping[int, Sequence[_Conditions]],
+) -> Iterator[LeftOut]:
+    """The columns that all policies test which ask for the caller as the function does."""
+    called = {name[-1] for name in expressions.calls(trees)}
+    guards: set[object] = {f.signature for f in catalog.functions if f.name in called}
+    guards |= usage.own[function.oid]
+    for relation in relations:
+        same = [one for one in read[relation.oid] if one.guards & guards]
+        tested = frozenset.intersection(*(one.columns for one in same)) if same else frozenset()
+        for column in sorted(tested - usage.tested[function.oid]):
+            yield LeftOut(function.signature, f"{relation.label}.{column}", same[0].policy)
+
+
+def _of_secret(
+    catalog: Catalog,
+    usage: Usage,
+    function: Function,
+    relations: Sequence[Relation],
+    found: Sequence[int],
+) -> Iterator[LeftOut]:
+    """The columns by which policies tell rows apart that are below one found by a secret."""
+    for relation in relations if found and function.oid not in usage.asking else ():
+        if relation.oid in found or not any(k.target in found for k in relation.foreign_keys):
+            continue
+        for policy in relation.policies:
+            text = policy.checked or policy.visible
+            conditions = _read(catalog, usage, relation, policy, text)
+            for column in sorted(conditions.columns - usage.tested[function.oid]):
+                if len(usage.literals.get((relation.oid, column), ())) > 1:
+                    label = f"{relation.label}.{column}"
+                    yield LeftOut(function.signature, label, policy.name, is_below=True)
+
+
+def _read(
+    catalog: Catalog, usage: Usage, relation: Relation, policy: Policy, text: str | None
+) -> _Conditions:
+    """The conditions of an expression of a policy that all have to be true."""
+    columns, guards = set[str](), set[object]()
+    for part in _conjuncts(None if text is None else expressions.expression_tree(text)):
+        names = {one.column for one in expressions.references(part)}
+        called = {name[-1] for name in expressions.calls(part)}
+        asked = [f for f in catalog.functions if f.name in called and f.oid in usage.asking]
+        keys = {(relation.oid, name) for name in names}
+        if asked:
+            guards |= {f.signature for f in asked}
+        elif len(keys) == 1 and keys <= usage.owners:
+            guards |= keys
+        elif len(keys) == 1 and not expressions.tables(part):
+            columns |= names & relation.by_name.keys()
+    return _Conditions(policy.name, frozenset(columns), frozenset(guards))
+
+
+def _conjuncts(tree: Any) -> Iterator[Any]:
+    """The parts of an expression that all have to be true."""
+    if isinstance(tree, dict) and tree.get("BoolExpr", {}).get("boolop") == "AND_EXPR":
+        for part in tree["BoolExpr"]["args"]:
+            yield from _conjuncts(part)
+    else:
+        yield tree

@@ -222,10 +222,11 @@ inner join pg_class as c on w.relid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
 left join lateral (
   select
-    array_agg(distinct f.object) as fires,
+    array_agg(distinct format('%I.%I()', m.nspname, f.proname)) as fires,
     array_agg(distinct e.name) as events
   from pg_trigger as t
-  inner join user_function as f on t.tgfoid = f.oid
+  inner join pg_proc as f on t.tgfoid = f.oid
+  inner join pg_namespace as m on f.pronamespace = m.oid
   cross join (values ('insert', 4), ('delete', 8), ('update', 16)) as e (name, bit)
   where t.tgrelid = c.oid
     and not t.tgisinternal

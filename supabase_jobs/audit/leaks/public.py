@@ -63,10 +63,10 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
 def _is_directory(facts: Facts, read: Tried) -> bool:
     """Whether a policy shows every row on purpose: rows of other tables refer to it, or decide by
     it, as in a catalogue; or it belongs to a group that everybody sees, and names no person. What a
-    table has about each person may have columns for some.
+    table has about each person may have columns for some, and a second policy may be too wide.
     """
     table = read.table
-    if read.actor.role not in table.shown_to or table.per_user:
+    if read.actor.role not in table.shown_to or table.per_user or table.overruled:
         return False
     names_person = bool(table.users or table.claims or table.headers)
     is_public = all("anon" in parent.shown_to for parent in facts.parents(table))

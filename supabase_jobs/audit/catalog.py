@@ -56,6 +56,11 @@ class Column:
         return bool(self.identity or self.generated) or "nextval(" in (self.default or "")
 
     @property
+    def is_demanded(self) -> bool:
+        """Whether an INSERT must give it a value: it is NOT NULL, and nothing else fills it."""
+        return self.not_null and self.default is None and not self.filled_by_server
+
+    @property
     def starts_constant(self) -> bool:
         """Whether the default is a constant, such as 'pending'; not a document or an empty text."""
         is_constant = re.match(r"'[^'{]|'\{[^}]|\(?-?\d|true\b|false\b", self.default or "")

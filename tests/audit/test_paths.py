@@ -2,12 +2,21 @@
 database.
 """
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.repairs import paths
-from supabase_jobs.audit.repairs.candidates import Demand, Edit
-from tests.audit.catalogs import ALL, UPDATE, policy, table
+from supabase_jobs.audit import words
+from supabase_jobs.audit.leaks import escalation, function_reads
+from supabase_jobs.audit.leaks.leak import ExplainedLeak
+from supabase_jobs.audit.policies import expressions, usage
+from supabase_jobs.audit.repairs import fixes, paths
+from supabase_jobs.audit.repairs.candidates import Demand, Edit, alternatives
+from supabase_jobs.audit.rows.plan import make_plan
+from supabase_jobs.findings import Explanation, Severity
+from tests.audit.catalogs import ALL, INSERT, UPDATE, catalog, column, function, policy, table
 
 OWN, HEAD = "(owner_id = auth.uid())", "is_head(auth.uid())"
 EITHER = f"({OWN} OR {HEAD})"
@@ -87,3 +96,49 @@ def test_condition_of_new_rows_is_a_path_beside_those_of_old_ones() -> None:
     found = paths.of_demand(Demand([(notes, both, Edit.OWNER)]), notes, "authenticated")
     head = found.ended[1]
     assert head.limited == f'alter policy "policy *" on "public"."notes" using ({HEAD});'
+
+
+@pytest.mark.parametrize(
+    ("default", "is_offered"), [(None, False), ("gen_random_uuid()", True)], ids=["none", "default"]
+)
+def test_column_that_each_new_row_must_have_stays_granted(
+    default: str | None, is_offered: bool
+) -> None:
+    needed = replace(column("list_id", "uuid"), default=default)
+    notes = table("notes", "id", needed, policies=[policy("true", INSERT)])
+    found = catalog(notes)
+    plan = make_plan(found, usage.usage(found, words.load()), words.load())
+    caller = SimpleNamespace(role="authenticated", ended=None, kind="newcomer", tenant=None)
+    one: Any = SimpleNamespace(
+        relation=notes,
+        attempt=SimpleNamespace(action="insert", caller=caller, name=""),
+        policies=notes.policies,
+        leak=SimpleNamespace(kind=escalation.KIND),
+        change=None,
+        guard=None,
+        droppable=False,
+        is_deviation=False,
+        is_of_column=True,
+        column="list_id",
+    )
+    offered = [demand for demand in alternatives(plan, one) if demand.columns is not None]
+    assert bool(offered) == is_offered
+
+
+@pytest.mark.parametrize(("operator", "is_asked"), [("ilike", True), ("like", True), ("=", False)])
+def test_repair_of_a_function_that_takes_a_pattern_asks(operator: str, is_asked: bool) -> None:
+    body = f"select id from public.coupons where code {operator} given"
+    found_by = replace(function("coupon", body, arguments=["given"]), definer=True)
+    found = catalog(table("coupons", "id", "code"), functions=[found_by])
+    plan = make_plan(found, usage.usage(found, words.load()), words.load())
+    leak = ExplainedLeak(
+        kind=function_reads.KIND,
+        severity=Severity.ERROR,
+        object=found_by.signature,
+        message="",
+        name="",
+        explanation=Explanation(cause="", fix="revoke"),
+    )
+    demands = list(fixes.of_object(plan, leak))
+    assert [bool(demand.asks) for demand in demands] == [is_asked, is_asked]
+    assert all("given as a pattern" in demand.asks for demand in demands if is_asked)

@@ -722,6 +722,15 @@ def literals(tree: Any) -> set[str]:
     return found | ({text} if text else set())
 
 
+def patterns(tree: Any) -> Iterator[Reference]:
+    """The columns and arguments that LIKE takes as a pattern."""
+    for node in nodes(tree, "A_Expr"):
+        if node.get("kind") in ("AEXPR_LIKE", "AEXPR_ILIKE"):
+            found = value(node.get("rexpr"))
+            if isinstance(found, Reference):
+                yield found
+
+
 def calls(tree: Any) -> set[tuple[str, ...]]:
     """The names of all functions that a tree calls."""
     return {name_of(call) for call in nodes(tree, "FuncCall") if isinstance(call, dict)}

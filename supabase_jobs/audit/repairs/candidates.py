@@ -637,7 +637,11 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     if policies and (one.is_deviation or (is_extra and not asked)):
         yield edited(relation, policies, Edit.DROP)
     yield from _fewer_alternatives(relation, policies)
-    if one.is_of_column:
+    # without a column that each new row must have, nobody adds rows
+    is_of_column = one.is_of_column
+    if is_of_column and action == INSERT:
+        is_of_column = not relation.by_name[one.column].is_demanded
+    if is_of_column:
         columns = frozenset({one.column})
         yield Demand(columns=(relation, role, action, columns))
     if repair is Repair.REFUSE and policies:

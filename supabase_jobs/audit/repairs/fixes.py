@@ -10,6 +10,7 @@ from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.leaks import public_bucket, topic, void_grant
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, PolicyLeak
 from supabase_jobs.audit.permission import Permission
+from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.repairs import candidates
 from supabase_jobs.audit.repairs.candidates import Demand, Repairs
@@ -21,6 +22,10 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import AuditFinding, Explanation, as_comment
 
+_PATTERN = (
+    "LIKE takes {} as a pattern, and % finds every row. If callers must know the value, compare it"
+    " with =. If not, run:"
+)
 _DEFINITIONS = sql_file(Path(__file__).parents[1] / "catalog" / "definitions.sql")
 
 
@@ -163,7 +168,7 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
     nothing is tried.
     """
     # which columns a privilege is meant for, no trial shows
-    demands = [] if leak.kind is void_grant.KIND else list(_of_object(plan, leak))
+    demands = [] if leak.kind is void_grant.KIND else list(of_object(plan, leak))
     if isinstance(leak, BrokenAccess):
         demands = _of_refusal(leak.refusal)
     proven = Proven(leak.explanation.fix)
@@ -251,7 +256,7 @@ def of_column_grants(
     return Explanation(cause="a grant of SELECT", fix=fix.as_string(None))
 
 
-def _of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
+def of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
     """The changes that may close a leak of a relation or function."""
     fix = leak.explanation.fix
     for relation in plan.catalog.relations:
@@ -267,12 +272,20 @@ def _of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
     for function in plan.catalog.functions:
         if function.signature == leak.object:
             called = frozenset({function.oid})
+            names = _patterns(function)
+            asks = _PATTERN.format(names) if names else ""
             if function.definer:
-                yield Demand(
-                    text=f"alter function {function.signature} security invoker;", called=called
-                )
+                invoker = f"alter function {function.signature} security invoker;"
+                yield Demand(text=invoker, called=called, asks=asks)
             yield from candidates.limiting(plan, function)
-            yield Demand(text=fix, called=called)
+            yield Demand(text=fix, called=called, asks=asks)
+
+
+def _patterns(function: Function) -> str:
+    """The arguments of a function that find rows by LIKE, so that a caller needs no value."""
+    found = expressions.patterns(expressions.body_trees(function.language, function.body))
+    names = {function.argument(one.column) for one in found if one.table is None}
+    return ", ".join(sorted(names - {""}))
 
 
 def _without_privileges(relation: Relation, leak: ExplainedLeak) -> Iterator[Demand]:

@@ -202,6 +202,8 @@ class Bypasses:
         for one in used:
             hidden = [row for row in rows if one.action == SELECT or row in one.hidden]
             hidden = [row for row in hidden if self._place(one, row) not in self._written]
+            # what a table that no request addresses would refuse is not known
+            hidden = [r for r in hidden if self._catalog.reaches(r.relation, one.caller.role)]
             if hidden and one.caller.kind != OWNER:
                 yield PreparedUse(
                     caller=one.caller,

@@ -117,12 +117,14 @@ class PolicyLeak(Leak):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ExplainedLeak(Leak):
     """A leak whose cause and repair follow from the facts. `name` follows the code in its id.
-    `of_owner`: it is about what the owner of the rows does with them.
+    `of_owner`: it is also about what the owner of the rows does with them. `is_write`: it is about
+    writing by a view, not about reading by it.
     """
 
     name: str
     explanation: Explanation
     of_owner: bool = False
+    is_write: bool = False
 
     @property
     def id(self) -> str:

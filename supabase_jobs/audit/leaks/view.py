@@ -49,7 +49,9 @@ def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> Explain
         revoke = _REVOKE_ALL if tried.action == SELECT else _REVOKE_WRITES
         explained = Explanation(cause=cause, fix=revoke.format(view.identifier).as_string(None))
     severity = _severity(facts, tried, tables)
-    return _leak(tried, severity, message, explained)
+    is_of_nobody = not any(label in facts.tables and facts.tables[label].owned for label in tables)
+    of_owner = actor.kind == OWNER or (is_of_nobody and USERS not in tables)
+    return _leak(tried, severity, message, explained, of_owner=of_owner)
 
 
 def _severity(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> Severity:
@@ -79,11 +81,17 @@ def _of_own_user(tried: ViewTried) -> ExplainedLeak:
     message = f"{who(actor)} {_DOES[tried.action]} their own row of {USERS} by the view"
     cause = f"the view changes {USERS} with the privileges of its owner"
     fix = _REVOKE_WRITES.format(view.identifier).as_string(None)
-    return _leak(tried, severity, message, Explanation(cause=cause, fix=fix))
+    explained = Explanation(cause=cause, fix=fix)
+    return _leak(tried, severity, message, explained, of_owner=actor.kind == OWNER)
 
 
 def _leak(
-    tried: ViewTried, severity: Severity, message: str, explained: Explanation
+    tried: ViewTried,
+    severity: Severity,
+    message: str,
+    explained: Explanation,
+    *,
+    of_owner: bool,
 ) -> ExplainedLeak:
     return ExplainedLeak(
         kind=KIND,
@@ -92,5 +100,6 @@ def _leak(
         message=message,
         name=f"{tried.view.label}:{tried.action}",
         explanation=explained,
-        of_owner=tried.actor.kind == OWNER,
+        of_owner=of_owner,
+        is_write=tried.action != SELECT,
     )

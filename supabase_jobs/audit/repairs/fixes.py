@@ -289,9 +289,8 @@ def _patterns(function: Function) -> str:
 
 
 def _without_privileges(relation: Relation, leak: ExplainedLeak) -> Iterator[Demand]:
-    is_write = leak.name.endswith((":update", ":delete"))
-    for roles in ("anon", "anon, authenticated"):
-        for privileges in ("insert, update, delete", "all") if is_write else ("all",):
+    for privileges in ("insert, update, delete", "all") if leak.is_write else ("all",):
+        for roles in ("anon", "anon, authenticated"):
             revoke = sql.SQL("revoke {} on {} from {};").format(
                 sql.SQL(privileges), relation.identifier, sql.SQL(roles)
             )

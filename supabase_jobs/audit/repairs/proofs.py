@@ -16,6 +16,7 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, beyond, permissions
 from supabase_jobs.audit.probes.attempt import (
     ADD,
+    DELETE,
     FORGE,
     GROUP,
     INSERT,
@@ -27,7 +28,7 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
-from supabase_jobs.audit.probes.bypass import Bypass, Inquiry, ViewRead, ViewWrite
+from supabase_jobs.audit.probes.bypass import Bypass, Inquiry, ViewRead
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs import answers, paths
@@ -178,13 +179,15 @@ class Judge:
         self.has_baseline = bool(self._accepted or self._existing)
         self.gives = bool(refused)
 
-    def verdict(self, before: Seen, after: Seen, is_open: bool) -> Verdict:
-        """The effects of a change; both are of the same objects."""
+    def verdict(
+        self, before: Seen, after: Seen, is_open: bool, leak: AnyLeak | None = None
+    ) -> Verdict:
+        """The effects of a change for a leak; both are of the same objects."""
         lost = [one for key, one in before.cells.items() if key not in after.cells]
         new = [one for one in after.cells.values() if place_of(one) not in before.places]
         given = [one for one in new if self._is_restored(one)]
         won = [one for one in new if one not in given]
-        takes = [_named(one) for one in lost if not self.may_end(one)]
+        takes = [_named(one) for one in lost if not self.may_end(one) or self._stays(one, leak)]
         takes += self._end_of_joining(lost, after)
         takes += [_of_cell(cell) for cell in self._taken(before, after)]
         takes += [
@@ -236,6 +239,15 @@ class Judge:
         if self._is_known(one) or any(belongs(one, leak) for leak in self._leaks):
             return True
         return isinstance(one, Attempt) and self._boundaries.crosses(one)
+
+    def _stays(self, one: Attempt | Bypass, leak: AnyLeak | None) -> bool:
+        """Whether a cell that may end is no matter of a leak: the reading by a view is decided with
+        the writing by it only if both are errors.
+        """
+        if leak is None or self._is_known(one) or not _is_only_read(one, leak):
+            return False
+        errors = [other for other in self._leaks if other.severity is Severity.ERROR]
+        return not any(belongs(one, other) for other in errors)
 
     def moves(self, one: Attempt) -> bool:
         """Whether an update of a leak gives its row to another person or parent: all who may do so
@@ -295,8 +307,10 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         is_own = not one.caller.is_outsider and one.outcome == "rows" and not _shows_hidden(one)
         if not isinstance(leak, ExplainedLeak) or leak.object != one.label or is_own:
             return False
+        if _is_only_read(one, leak):
+            return False
         # a view may be the way to write rows of one's own
-        is_of_owner = isinstance(one, ViewWrite) and one.caller.kind == OWNER
+        is_of_owner = one.action in (UPDATE, DELETE) and one.caller.kind == OWNER
         return leak.of_owner or not is_of_owner
     if not isinstance(leak, ShownLeak):
         return False
@@ -325,6 +339,12 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return False
     is_like = caller.is_outsider or caller.label == tried.actor.label
     return is_like and (one.whose != OWN or bool(one.name))
+
+
+def _is_only_read(one: Attempt | Bypass, leak: AnyLeak) -> bool:
+    """Whether a cell is the reading by a view, and a leak is about the writing by it."""
+    is_write = isinstance(leak, ExplainedLeak) and leak.is_write and leak.object == one.label
+    return is_write and one.action == SELECT
 
 
 def _place_of_insert(one: Attempt | Bypass) -> tuple[str, str, bool] | None:
@@ -361,7 +381,8 @@ def _ended(lost: Iterable[Attempt | Bypass], before: Seen, after: Seen) -> Itera
 
 def _use_of(one: Attempt | Bypass) -> str:
     name = one.label if isinstance(one, Bypass) else one.relation.label
-    role = f" as {one.caller.role}" if isinstance(one, ViewRead) else ""
+    is_read = isinstance(one, Bypass) and one.action == SELECT
+    role = f" as {one.caller.role}" if is_read else ""
     return f"{one.action} of {name}{role}"
 
 
@@ -565,7 +586,8 @@ class Proofs:
         after = self._trials.run(text, scope, demand.altered, self._opening(leaks))
         if after is None:
             return None
-        verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=False)
+        known = self._trials.seen_before(scope)
+        verdict = self._judge.verdict(known, after, is_open=False, leak=leak)
         decided = leak.severity is not Severity.WARNING or self._judge.has_baseline
         if decided or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not

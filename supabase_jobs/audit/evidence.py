@@ -7,7 +7,7 @@ from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.leaks.leak import AnyLeak
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
-from supabase_jobs.audit.probes.tables import Gain
+from supabase_jobs.audit.probes.escalation import Gain
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.session.impersonation import Impersonation

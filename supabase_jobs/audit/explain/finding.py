@@ -15,7 +15,7 @@ from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.leaks import escalation
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ShownLeak
 from supabase_jobs.audit.probes.attempt import GROUP, OWN, AnyAttempt, Attempt
-from supabase_jobs.audit.probes.tables import Gain
+from supabase_jobs.audit.probes.escalation import Gain
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError

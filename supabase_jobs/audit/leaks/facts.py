@@ -63,8 +63,8 @@ from supabase_jobs.audit.probes.bypass import (
     ViewWrite,
 )
 from supabase_jobs.audit.probes.ended_calls import EndedCall
+from supabase_jobs.audit.probes.escalation import Gain
 from supabase_jobs.audit.probes.number_calls import NumberCall, RepeatedCall
-from supabase_jobs.audit.probes.tables import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows import tenants
 from supabase_jobs.audit.rows.plan import Plan, accepts_rows, is_told_apart, user_columns

@@ -19,8 +19,9 @@ from supabase_jobs.audit.probes import topics
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypass import Bypass, ViewRead
 from supabase_jobs.audit.probes.effects import Snapshot, Watch, all_of
+from supabase_jobs.audit.probes.escalation import Gain
 from supabase_jobs.audit.probes.known import Altered, Known, Reach
-from supabase_jobs.audit.probes.tables import Gain, Probes
+from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
 from supabase_jobs.audit.repairs import ways
@@ -576,7 +577,7 @@ class Trials:
         attempts, gains = list(probes.attempts), list(probes.gains)
         # what is hidden in a view or function depends on tables that did not change
         others = [a for a in self.before.attempts if a.relation not in scope.relations]
-        probes.attempts += others
+        probes.attempts.extend(others)
         # so may what others show that are not tried again
         tried = [one for one in self.before.bypasses if one.label not in scope.names]
         around = Bypasses(self._impersonation, world, self._callers, probes, tried)

@@ -163,7 +163,9 @@ class _Causes:
         if cause := self._closest(trace):
             return cause
         first = self._first_refused.get(trace.raised) if _refused(trace.raised) else None
-        return first if first is not None and first != finding.id else ""
+        if first is not None and first != finding.id:
+            return first
+        return self._with_same_fix(finding)
 
     @cached_property
     def _first_refused(self) -> Mapping[str, str]:

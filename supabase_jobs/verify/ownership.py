@@ -90,7 +90,8 @@ class UserObjectConflict:
     does not tell owners apart, so that a row of one refuses those of others. `of_rows`: a foreign
     key, from a table of the project or from a column of ids, asks for rows that only the project
     makes or deletes. One from a column of other values, such as the states of jobs, refuses all.
-    `checked`: the managed columns of a check constraint that has no others.
+    `checked`: the managed columns of a check constraint that has no others. `of_all_inserts`: a
+    column of the project that must not be null, and that nothing fills.
     """
 
     why: str
@@ -100,6 +101,7 @@ class UserObjectConflict:
     of_all_owners: bool = False
     of_rows: bool = False
     checked: tuple[str, ...] = ()
+    of_all_inserts: bool = False
 
     def refuses_every(self, insert: str) -> bool:
         """Whether it looks only at columns that an insert leaves to their defaults."""
@@ -109,7 +111,8 @@ class UserObjectConflict:
     @property
     def severity(self) -> Severity:
         """An error if production cannot work with it; otherwise the probe shows nothing."""
-        return Severity.ERROR if self.of_managed or self.of_all_owners else Severity.WARNING
+        fails = self.of_managed or self.of_all_owners or self.of_all_inserts
+        return Severity.ERROR if fails else Severity.WARNING
 
 
 def user_object_conflict(
@@ -132,7 +135,7 @@ def user_object_conflict(
     )
     if not rows:
         return None
-    [(table, whole_table, of_all_owners, checked)] = rows
+    [(table, whole_table, of_all_owners, checked, nullable)] = rows
     checked = tuple(checked) if set(checked) <= set(managed) else ()
     constraint = (
         f'constraint "{named.constraint}" of {table}'
@@ -151,6 +154,9 @@ def user_object_conflict(
         why = f"{why} that does not tell owners apart: a row of one owner refuses those of others"
         fix = f"Drop {constraint}, or add the column of the owner to it."
         return UserObjectConflict(why=why, fix=fix, texts=texts, of_all_owners=True)
+    if nullable and not whole_table and isinstance(error, psycopg.errors.NotNullViolation):
+        why = f"{why}: no documented call fills it, and it has no default"
+        return UserObjectConflict(why=why, fix=nullable, of_all_inserts=True)
     if not _is_written_by_managed(error, managed):
         fix = f"Production writes hit {constraint} too."
         return UserObjectConflict(why=why, fix=fix, texts=texts, checked=checked)

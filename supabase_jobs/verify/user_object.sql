@@ -2,6 +2,8 @@
 -- The table, if it or its part, a constraint or a column, is a user object.
 -- `whole_table`: the table itself is one; else only the part.
 -- `checked`: the columns of a check constraint. `of_all_owners`: a unique index or foreign key without a column of another primary or foreign key.
+-- `nullable`: the statement that lets inserts leave out the columns of the project that are NOT NULL, if this is one of them and
+-- neither a default nor a trigger of the project fills them.
 -- A partition of a managed table is managed. No row if table and part are managed.
 with named as (
   select
@@ -43,7 +45,33 @@ select
     from pg_constraint as k
     inner join pg_attribute as a on k.conrelid = a.attrelid and a.attnum = any(k.conkey)
     where k.conrelid = refusing.oid and k.contype = 'c' and k.conname = $3
-  ) as checked
+  ) as checked,
+  (
+    select
+      format(
+        'alter table %s %s;', refusing.name, string_agg(format('alter column %I drop not null', a.attname), ', ' order by a.attnum)
+      )
+    from pg_attribute as a
+    where
+      a.attrelid = refusing.oid
+      and a.attnum > 0
+      and not a.attisdropped
+      and a.attnotnull
+      and not a.atthasdef
+      and a.attidentity = ''
+      and format('%s:%s', refusing.name, a.attname) <> all($4)
+      and not exists (
+        select
+        from pg_trigger as t
+        where
+          t.tgrelid = refusing.oid
+          and not t.tgisinternal
+          and t.tgenabled in ('O', 'A')
+          and t.tgtype & 6 = 6 -- before insert
+          and format('%s:%s', refusing.name, t.tgname) <> all($4)
+      )
+    having bool_or(a.attname = $3)
+  ) as nullable
 from named as refusing
 where
   refusing.nspname = $1

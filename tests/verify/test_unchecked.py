@@ -98,11 +98,31 @@ def test_a_managed_constraint_that_refuses_the_fixture_is_an_error(
     assert "constraint" in finding.fix
 
 
+def test_a_column_that_no_documented_call_fills_is_one_error(rolled_back: Connection) -> None:
+    rolled_back.execute("alter table public.async_jobs add tenant uuid not null")
+    result = verify(rolled_back, EXPECTATIONS, tries_fixes=False)
+    assert result.unchecked == ("access", "functions")
+    problems = [finding for finding in result.findings if finding.severity.is_problem]
+    [cause] = [finding for finding in problems if not finding.cause]
+    assert (cause.id, cause.severity) == ("access:fixture", Severity.ERROR)
+    assert 'column "tenant" of public.async_jobs' in cause.message
+    assert {finding.cause for finding in problems} == {"", cause.id}
+    rolled_back.execute(cause.fix.encode())
+    assert verify(rolled_back, EXPECTATIONS).ok
+
+
 @pytest.mark.parametrize("area", ["access", "functions"])
-def test_a_user_column_that_is_not_null_makes_the_area_unchecked(
+def test_a_column_that_a_trigger_may_fill_makes_the_area_unchecked(
     rolled_back: Connection, area: str
 ) -> None:
-    rolled_back.execute("alter table public.async_jobs add tenant uuid not null")
+    """Its value comes from a claim that the callers of the project have."""
+    rolled_back.execute(
+        "alter table public.async_jobs add tenant text not null;"
+        "create function public.set_tenant() returns trigger language plpgsql as"
+        " $$ begin new.tenant = auth.jwt() ->> 'tenant'; return new; end $$;"
+        "create trigger set_tenant before insert on public.async_jobs for each row execute function"
+        " public.set_tenant()"
+    )
     result = verify(rolled_back, EXPECTATIONS, (area,))
     assert {finding.severity for finding in result.findings} == {Severity.WARNING}
     assert result.unchecked == (area,)

@@ -7,7 +7,7 @@ Everything works inside a transaction that the caller rolls back.
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import psycopg
@@ -223,19 +223,32 @@ def _without_refused(
     managed: Collection[str],
     created: Sequence[Statement],
 ) -> Inserted | None:
-    """Insert the rows that no object of the project refuses; None if that fails too."""
-    connection, statements = impersonation.connection, fixture.statements
-    users = (*fixture.users, *fixture.anonymous_users)
-    refused = row_by_row.refused(impersonation, created, users, statements, managed)
+    """Insert the rows that no object of the project refuses, with the other values that leave out
+    the fewest; None if that fails too.
+    """
+    connection, users = impersonation.connection, (*fixture.users, *fixture.anonymous_users)
+
+    def refused_with(texts: Mapping[str, str]) -> row_by_row.Refused | None:
+        statements = other_values.replaced(fixture, texts).statements
+        return row_by_row.refused(impersonation, created, users, statements, managed)
+
+    texts, refused = _NO_TEXTS, refused_with(_NO_TEXTS)
     if not refused:
         return None
-    rows = _rows(impersonation, fixture.without(refused))
+    refusing = [text for conflict in refused.values() for text in conflict.texts]
+    for text, other in chain(*other_values.choices(fixture.other_values, refusing)):
+        changed = {**texts, text: other}
+        left = refused_with(changed)
+        if left is not None and len(left) < len(refused):
+            texts, refused = changed, left
+    rows = _rows(impersonation, other_values.replaced(fixture, texts).without(refused))
     [result] = run_groups(connection, [[*created, *rows]])
     if result.error is not None:
         _undo(connection, result.error)
         return None
-    _mark_left_out(context, area, refused)
-    inserted = _inserted(impersonation, context, created, rows, _NO_TEXTS, result.answers)
+    if refused:
+        _mark_left_out(context, area, refused)
+    inserted = _inserted(impersonation, context, created, rows, texts, result.answers)
     return replace(inserted, left_out=frozenset(refused))
 
 

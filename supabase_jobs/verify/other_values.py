@@ -67,16 +67,26 @@ def candidates(
     declared others. Only the
     columns that one of the refusing `texts` names are tried.
     """
-    choices: list[list[tuple[str, str]]] = []
+    columns = choices(declared, texts)
+    for number in (1, 2):
+        for several in combinations(columns, number):
+            for changed in product(*several):
+                yield {**chosen, **dict(changed)}
+
+
+def choices(
+    declared: Mapping[str, Sequence[str]], texts: Sequence[str]
+) -> list[list[tuple[str, str]]]:
+    """For each declared column that one of the refusing `texts` names, the text to replace with
+    each of the others.
+    """
+    columns: list[list[tuple[str, str]]] = []
     for column, (text, *others) in declared.items():
         name = column.partition(" ")[0]
         if any(re.search(rf"\b{re.escape(name)}\b", refusing) for refusing in texts):
             derived = _urls(texts) if text.startswith(_URL) else ()
-            choices.append([(text, other) for other in dict.fromkeys((*derived, *others))])
-    for number in (1, 2):
-        for columns in combinations(choices, number):
-            for changed in product(*columns):
-                yield {**chosen, **dict(changed)}
+            columns.append([(text, other) for other in dict.fromkeys((*derived, *others))])
+    return columns
 
 
 def until_none_refuses(

@@ -19,7 +19,6 @@ from supabase_jobs.verify.ownership import UserObjectConflict
 _TRIGGERS = sql_file(Path(__file__).with_name("user_triggers.sql"))
 
 Refused = Mapping[str, UserObjectConflict]
-_NONE: Refused = {}
 
 
 def refused(
@@ -28,9 +27,9 @@ def refused(
     users: Collection[str],
     statements: Sequence[str],
     managed: Collection[str],
-) -> Refused:
+) -> Refused | None:
     """The ids of the rows that objects of the project refuse, and of the rows that need them, each
-    with what refuses it; none if something else refuses a row.
+    with what refuses it; None if something else refuses a row.
 
     `created` are the statements that create the `users`. Everything is undone.
     """
@@ -77,7 +76,7 @@ class _Rows:
         self._present = {*users}
         self._refused: dict[str, UserObjectConflict] = {}
 
-    def refused(self, statements: Sequence[str]) -> Refused:
+    def refused(self, statements: Sequence[str]) -> Refused | None:
         """Run each statement; one that fails, or that names refused rows, for each of its rows."""
         for statement in statements:
             used = parameters(statement)
@@ -86,7 +85,7 @@ class _Rows:
             needed = [name for name in names if name not in new]
             is_whole = self._refused.keys().isdisjoint(names) and self._run_whole(statement)
             if not is_whole and not self._run_each(statement, new, needed):
-                return _NONE
+                return None
             self._present.update(name for name in names if name not in self._refused)
         return self._refused
 

@@ -158,6 +158,20 @@ def test_one_row_that_the_project_refuses_leaves_the_others(rolled_back: Connect
     assert sum(case.startswith("functions:public.claim_jobs:") for case in cases) > 5
 
 
+def test_a_limit_of_times_leaves_out_what_must_be_oldest(rolled_back: Connection) -> None:
+    """Only jobs that must come before all others of a database have times before the limit."""
+    rolled_back.execute(
+        "alter table public.async_jobs add constraint recent check (created_at >= '2024-01-01')"
+    )
+    result = verify(rolled_back, EXPECTATIONS, ("functions",))
+    [fixture] = result.findings
+    assert fixture.id == "functions:fixture"
+    rows = fixture.message.partition("rows ")[2].partition(" were not run")[0].split(", ")
+    claimed = ["next_first", "next_second", "next_third"]
+    requeued = ["silent_first", "silent_second", "silent_edge", "heard_edge"]
+    assert rows == ["job_old", *claimed, *requeued]
+
+
 def test_a_unique_index_that_does_not_tell_owners_apart_is_an_error(
     rolled_back: Connection,
 ) -> None:

@@ -2,7 +2,7 @@
 equivalences.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class EquivalenceCheck:
 @dataclass(frozen=True)
 class Narrowing:
     """An allowed restrictive policy of a table: it can hide rows of `command` from `roles`, and
-    refuse their rows.
+    refuse their rows. Or a privilege that `is_revoked` from them.
     """
 
     object: str
@@ -32,6 +32,7 @@ class Narrowing:
     command: str
     roles: frozenset[str]
     reason: str
+    is_revoked: bool = False
 
     @property
     def explanation(self) -> str:
@@ -99,7 +100,7 @@ class Allowed:
     structure area, which finds them, is not run, so that a deviation may have one as its cause.
     """
 
-    candidates: dict[str, dict[str, str]] = field(default_factory=dict)
+    candidates: dict[str, Mapping[str, str | Sequence[str]]] = field(default_factory=dict)
     judged: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     used: set[tuple[str, str]] = field(default_factory=set)

@@ -106,7 +106,7 @@ def verify(
     """
     started = time.monotonic()
     context = Context(repeated=repeated, deadline=Deadline(started + TIME_LIMIT_S))
-    context.allowed.narrowings_unknown = STRUCTURE not in areas and pins.allows_policies(
+    context.allowed.narrowings_unknown = STRUCTURE not in areas and pins.allows_narrowings(
         expectations.allowed
     )
     try:

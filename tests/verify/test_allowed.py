@@ -457,3 +457,42 @@ def test_exceptions_take_no_round_trip_without_a_finding(shared: Callable[[int],
     ):
         patch.setattr("supabase_jobs.verify.allowed.pins.read", None)
         assert verify(connection, expectations, ("structure", "access")).ok
+
+
+OWN_COLUMNS = """
+revoke update on public.async_jobs from authenticated;
+grant update (status, progress) on public.async_jobs to authenticated
+"""
+
+
+def test_fewer_privileges_can_be_allowed(rolled_back: Connection) -> None:
+    """UPDATE of two columns instead of the table; the other updates are denied."""
+    rolled_back.execute(OWN_COLUMNS)
+    allowed = allowing(verify(rolled_back, EXPECTATIONS, tries_fixes=False))
+    result = verify(rolled_back, allowed, tries_fixes=False)
+    assert result.ok, [f.id for f in result.findings if f.severity is Severity.ERROR]
+    assert "authenticated: no update on public.async_jobs" in by_name(allowed)
+    names = {f.id.removeprefix("access:") for f in narrowed(result)}
+    assert "public.async_jobs:user, its own job:take over" in names
+    cells = [name.split(":") for name in names if not name.startswith("functions:")]
+    assert all(row.startswith("user") for _, row, _ in cells)
+
+
+@pytest.mark.parametrize(
+    ("fault", "id"),
+    [
+        ("revoke update (progress) on public.async_jobs from authenticated", "grant"),
+        ("revoke delete on public.async_jobs from authenticated", "grant"),
+        ("grant update (user_id) on public.async_jobs to authenticated", "grant of column:user_id"),
+    ],
+)
+def test_another_privilege_than_the_allowed_is_an_error(
+    rolled_back: Connection, fault: str, id: str
+) -> None:
+    rolled_back.execute(OWN_COLUMNS)
+    allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",), tries_fixes=False))
+    rolled_back.execute(fault.encode())
+    result = verify(rolled_back, allowed, ("structure", "access"), tries_fixes=False)
+    errors = {f.id for f in result.findings if f.severity is Severity.ERROR}
+    assert any(error.startswith(f"structure:public.async_jobs:{id}") for error in errors)
+    assert narrowed(result) == []

@@ -1,8 +1,8 @@
 -- $1 findings, $2 managed
 -- The definitions that entries of [allowed_bypasses] and [allowed_privileges] pin: for each finding the name of its
 -- entry, and the SHA-256 of what was reviewed. $1 is a JSON array of objects: finding (its id), name (of the object that
--- bypasses row level security, or null), object, role and privilege (of an inherited privilege). $2 are the names of the
--- managed objects. Needs an empty search_path.
+-- bypasses row level security, or null), object, role and privilege (of an inherited privilege), revoked (the privileges
+-- of a table that a role no longer has). $2 are the names of the managed objects. Needs an empty search_path.
 --
 -- A definition contains the functions and views of the project that the object uses, and who can use it. Functions find
 -- others by name. Managed objects are left out: verify compares them with the migrations.
@@ -12,8 +12,9 @@ with recursive pending as (
     f.name,
     f.object,
     f.role,
-    f.privilege
-  from jsonb_to_recordset($1) as f (finding text, name text, object text, role text, privilege text)
+    f.privilege,
+    f.revoked
+  from jsonb_to_recordset($1) as f (finding text, name text, object text, role text, privilege text, revoked text [])
 ),
 
 relation as (
@@ -376,6 +377,30 @@ privilege as (
     (format('access:%s:%s may %s', u.object, i.role, u.privilege_type))
   ) as v (finding)
   inner join pending as f on v.finding = f.finding
+  where f.revoked is null
+),
+
+-- privileges that were revoked, one by one, with the columns for which the role still has them; these roles are quoted
+narrowed as (
+  select
+    f.finding,
+    format('%s: no %s on %s', f.role, lower(o.privilege), f.object) as name,
+    concat_ws(
+      E'\n',
+      o.privilege || ' revoked',
+      (
+        select 'except of columns ' || string_agg(u.part, ', ' order by u.part)
+        from unit as u
+        where u.object = f.object
+          and u.part <> ''
+          and u.privilege_type = o.privilege
+          and u.grantee = to_regrole(f.role)
+      )
+    ) as definition,
+    lower(o.privilege) as command,
+    array[pg_get_userbyid(to_regrole(f.role))::text] as roles
+  from pending as f
+  cross join lateral unnest(f.revoked) as o (privilege)
 ),
 
 inherited as (
@@ -386,6 +411,7 @@ inherited as (
     f.privilege || ' inherited' as definition
   from pending as f
   where f.role is not null
+    and f.revoked is null
     and f.finding not in (select p.finding from privilege as p)
 ),
 
@@ -407,7 +433,8 @@ pinned as (
       )
     ) as definition,
     s.restrictive_for,
-    s.roles
+    s.roles,
+    false as is_revoked
   from subject as s
   union all
   select
@@ -416,7 +443,8 @@ pinned as (
     p.name,
     p.definition,
     null,
-    null
+    null,
+    false
   from privilege as p
   union all
   select
@@ -425,8 +453,19 @@ pinned as (
     i.name,
     i.definition,
     null,
-    null
+    null,
+    false
   from inherited as i
+  union all
+  select
+    n.finding,
+    'allowed_privileges',
+    n.name,
+    n.definition,
+    n.command,
+    n.roles,
+    true
+  from narrowed as n
 )
 
 select
@@ -435,6 +474,7 @@ select
   p.name,
   encode(sha256(convert_to(p.definition, 'UTF8')), 'hex') as sha256,
   p.restrictive_for,
-  p.roles
+  p.roles,
+  p.is_revoked
 from pinned as p
 order by p.finding, p.name

@@ -1,5 +1,5 @@
 """Deviations that an allowed restrictive policy explains: it hides rows from a caller, or refuses
-the caller's rows.
+the caller's rows. A privilege that was revoked explains what is denied.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,7 +9,7 @@ from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 from supabase_jobs.verify.areas import STRUCTURE
 from supabase_jobs.verify.context import Context, Narrowing
 
-FIX = "Nothing to fix while the policy is intended: [allowed_privileges] names it."
+FIX = "Nothing to fix while this is intended: [allowed_privileges] names it."
 
 _TABLE_COMMANDS = {
     "select": (
@@ -24,7 +24,7 @@ _TABLE_COMMANDS = {
     "all": ("select", "insert", "update", "delete"),
 }
 # a narrower outcome, and the declared outcomes that are at least as narrow
-_NARROWER = (HIDDEN, VIOLATES)
+_NARROWER = (HIDDEN, VIOLATES, DENIED)
 _NARROWEST = (HIDDEN, DENIED)
 
 
@@ -36,21 +36,28 @@ def of_cell(
     Any policy may explain a cell without a table: the call of a function. None if the structure
     area has reported another difference, which may be the cause instead.
     """
-    if outcome not in _NARROWER or expected in _NARROWEST:
+    is_denied = outcome == DENIED
+    if outcome not in _NARROWER or (expected == DENIED if is_denied else expected in _NARROWEST):
         return None
     policies = [
         policy
         for policy in context.allowed.narrowings
-        if table is None or (policy.object == table and command in _TABLE_COMMANDS[policy.command])
+        if policy.is_revoked == is_denied
+        and (table is None or (policy.object == table and command in _affected(policy.command)))
     ]
     return _explaining(context, policies, (role,))
 
 
-def of_calls(context: Context, roles: Collection[str]) -> Narrowing | None:
+def _affected(command: str) -> Sequence[str]:
+    return _TABLE_COMMANDS.get(command, (command,))
+
+
+def of_calls(context: Context, roles: Collection[str], *, is_denied: bool) -> Narrowing | None:
     """The allowed policy that explains why calls of functions by these roles saw or changed less
-    than declared.
+    than declared, or were denied.
     """
-    return _explaining(context, context.allowed.narrowings, roles)
+    policies = [one for one in context.allowed.narrowings if one.is_revoked == is_denied]
+    return _explaining(context, policies, roles)
 
 
 def _explaining(

@@ -29,13 +29,16 @@ _FIX_UNUSED = f"Remove the entry from {FILE_NAME}."
 
 @dataclass(frozen=True)
 class _Pin:
-    """The definition that an entry pins. `restrictive_for`: command of a restrictive policy."""
+    """The definition that an entry pins. `restrictive_for`: the command of a restrictive policy, or
+    that of a privilege of `roles` that `is_revoked`.
+    """
 
     section: str
     name: str
     sha256: str
     restrictive_for: str | None
     roles: Sequence[str] | None
+    is_revoked: bool
 
     def entry(self, reason: str = _PLACEHOLDER) -> str:
         """The entry as TOML: a table of its own, which can be appended to any file."""
@@ -71,9 +74,10 @@ def apply(
             context.findings[number] = _judged(finding, pins[finding.id], allowed, context)
 
 
-def allows_policies(allowed: Allowed) -> bool:
-    """Whether an entry names a policy."""
-    return any(name.startswith("policy ") for name in allowed.get("allowed_privileges", {}))
+def allows_narrowings(allowed: Allowed) -> bool:
+    """Whether an entry names a policy or a privilege that was revoked."""
+    names = allowed.get("allowed_privileges", {})
+    return any(name.startswith("policy ") or ": no " in name for name in names)
 
 
 def report_unused(allowed: Allowed, areas: Collection[str], context: Context) -> None:
@@ -118,6 +122,7 @@ def _judged(finding: Finding, pins: Sequence[_Pin], allowed: Allowed, context: C
                     command=pin.restrictive_for,
                     roles=frozenset(pin.roles),
                     reason=reasons,
+                    is_revoked=pin.is_revoked,
                 )
                 context.allowed.narrowings.append(policy)
         return replace(

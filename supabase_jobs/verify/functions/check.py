@@ -376,10 +376,12 @@ def _deviation(scenario: Scenario, deviations: Sequence[Deviation], context: Con
 def _explanation(
     scenario: Scenario, deviations: Sequence[Deviation], context: Context
 ) -> str | None:
-    """Why the deviations are accepted: an allowed policy narrows what callers see and change."""
+    """Why the deviations are accepted: an allowed policy narrows what callers see and change, or a
+    privilege that they lack.
+    """
     if not deviations or not all(deviation.narrower for deviation in deviations):
         return None
-    policy = narrowing.of_calls(
-        context, [step.identity.role for step in scenario.steps if step.identity]
-    )
+    roles = [step.identity.role for step in scenario.steps if step.identity]
+    is_denied = any(deviation.is_denied for deviation in deviations)
+    policy = narrowing.of_calls(context, roles, is_denied=is_denied)
     return None if policy is None else policy.explanation

@@ -19,7 +19,7 @@ from supabase_jobs.database.errors import (
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.findings import Severity
-from supabase_jobs.outcomes import VIOLATES, is_constraint_violation
+from supabase_jobs.outcomes import DENIED, VIOLATES, is_constraint_violation
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline
 from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import (
@@ -85,12 +85,14 @@ class LeftOutError(UncheckedError):
 @dataclass(frozen=True)
 class Deviation:
     """A difference from the declaration. `narrower`: the caller saw or changed less, and nothing
-    else. `raised` is the server's message, if it refused the call.
+    else. `raised` is the server's message, if it refused the call, and `is_denied` if for want of a
+    privilege.
     """
 
     text: str
     narrower: bool
     raised: str = ""
+    is_denied: bool = False
 
 
 @dataclass(frozen=True)
@@ -241,11 +243,12 @@ class ScenarioRunner(Runner):
             if (result.rows, result.error) != (expected.rows, expected.error):
                 call = f"call {number}" if len(scenario.steps) > 1 else "the call"
                 wanted = step.error or format_rows(expected.rows)
-                narrower = result.error == VIOLATES or (not result.rows and result.error is None)
+                is_less = not result.rows and result.error in (None, VIOLATES, DENIED)
                 yield Deviation(
                     f"{call} should result in {wanted}, but results in {result}",
-                    narrower,
+                    is_less,
                     "" if result.cause is None else public_message(result.cause),
+                    is_denied=result.error == DENIED,
                 )
         if not scenario.documented:
             yield from self._deviating_changes(before, after, scenario)

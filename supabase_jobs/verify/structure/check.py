@@ -296,6 +296,20 @@ def _add_deviation(expected: Fact, actual: Fact | None, fixes: Fixes, context: C
     severity = Severity((actual or expected).deviation_severity)
     finding = _finding(expected, severity, problem, fixes.restore(expected, actual))
     context.add_change(finding, _change(expected, actual))
+    if revoked := _revoked(expected, actual):
+        parts = {"object": expected.object, "role": expected.name, "revoked": revoked}
+        context.allowed.candidates[finding.id] = parts
+
+
+def _revoked(expected: Fact, actual: Fact | None) -> list[str]:
+    """The privileges of a table that a role no longer has, if that is the only difference. A role
+    with all privileges, the service, needs them.
+    """
+    if expected.kind != "grant" or expected.value == "ALL":
+        return []
+    granted = set() if actual is None else set(actual.value.split(", "))
+    wanted = set(expected.value.split(", "))
+    return sorted(wanted - granted) if granted <= wanted else []
 
 
 def _change(expected: Fact | None, actual: Fact | None) -> Change:

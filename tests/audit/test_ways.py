@@ -80,6 +80,18 @@ create view breed_list as select id, name from breeds;
 create table tariffs (id bigint primary key, kennel_id uuid not null references kennels, price integer not null);
 alter table tariffs enable row level security;
 create policy "keepers" on tariffs to authenticated using (auth.jwt() -> 'user_metadata' ->> 'role' = 'keeper');
+create table wardens (
+  id uuid primary key references auth.users,
+  role text not null default 'guest' check (role in ('guest', 'warden', 'head')), active boolean not null default true
+);
+create table alarms (id bigint primary key, body text);
+alter table wardens enable row level security;
+alter table alarms enable row level security;
+create function own_rank() returns text language sql stable security definer set search_path = public
+as $$ select role from wardens where id = auth.uid() and active $$;
+create policy "read" on wardens for select to authenticated using (id = auth.uid() or own_rank() in ('warden', 'head'));
+create policy "appoint" on wardens for update to authenticated using (own_rank() in ('warden', 'head'));
+create policy "heads" on alarms for select to authenticated using (own_rank() = 'head');
 create view own_stays with (security_invoker = true) as
 select k.id, count(s.id) as stays from kennels k left join stays s on s.kennel_id = k.id group by k.id;
 """
@@ -174,6 +186,7 @@ def test_what_another_part_of_a_policy_permits_stays(connection: Connection) -> 
     entering = found["escalation:public.helpers:insert"]
     assert entering.proven
     assert entering.fix.endswith("with check ((public.owns(cellar_id)));")
+    assert "user with people: role = guest" in found["escalation:public.people:update:role"].message
     for id_, needed in (
         ("escalation:public.stays:update:state", 'what policy "answer" permits by name'),
         ("public:public.people:select", "select of rows of others of public.people"),
@@ -215,6 +228,8 @@ def test_published_numbers_and_names_stay_as_they_are(connection: Connection) ->
     for one in forged:
         assert not one.proven
         assert one.fix.startswith("-- Users change their own user_metadata. Once app_metadata has")
+    # wardens have the right to appoint by their role, and guests have not
+    assert [id_ for id_ in found if "wardens" in id_] == []
     # no view shows more with the rights of its caller
     assert [id_ for id_ in found if "own_stays" in id_] == []
 

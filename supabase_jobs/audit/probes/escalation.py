@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, MEMBER, OWNER
+from supabase_jobs.audit.callers import CLAIM, FORMER, INVITED, MEMBER, OWNER, Persona
+from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     ACCEPT,
@@ -29,7 +30,7 @@ from supabase_jobs.audit.probes.attempt import (
 )
 from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Effect
-from supabase_jobs.audit.rows.plan import Plan
+from supabase_jobs.audit.rows.plan import Plan, Post
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.outcomes import HIDDEN, VIOLATES
 
@@ -103,6 +104,7 @@ class Escalation:
         # who has a role by the row of a profile has it from the project
         is_appointed = attempt.caller.kind == MEMBER and user is not None and user.state is not None
         trusted = attempt.caller.kind in (OWNER, CLAIM) or is_appointed
+        trusted = trusted and not self._is_role_of_own_post(attempt)
         if attempt.name == RESTORE:
             return attempt.reached and attempt.error is None
         if not attempt.reached or trusted or attempt.error is not None or attempt.is_state:
@@ -121,6 +123,23 @@ class Escalation:
             is_state = attempt.name == START  # a question, whatever it opens
             return attempt.name in (JOIN, OPEN, BELOW, ADD, CHOOSE) or (of_member and not is_state)
         return attempt.action == DELETE and attempt.whose == OWN
+
+    def _is_role_of_own_post(self, attempt: Attempt) -> bool:
+        """Whether callers with any post of a table give themselves another role there: none of them
+        has that right by the post.
+        """
+        column, post = attempt.column, _post_on(attempt.caller, attempt.relation)
+        is_own = attempt.action == UPDATE and attempt.whose == OWN
+        if post is None or not is_own or column not in post.values:
+            return False
+        tried = [a for a in self._record.attempts if a.relation is attempt.relation]
+        holders = {id(a.caller) for a in tried if _post_on(a.caller, a.relation) is not None}
+        changing = {
+            id(a.caller)
+            for a in tried
+            if (a.action, a.whose, a.column) == (UPDATE, OWN, column) and a.reached
+        }
+        return self._plan.words.role_columns.matches(column) and holders <= changing
 
     def _accepts(self, attempt: Attempt) -> bool:
         """Whether an invited person accepts the membership or post, which they cannot have asked
@@ -150,6 +169,13 @@ class Escalation:
             if (a.caller.user.membership, a.caller.user.role) == (user.membership, user.role)
             and not a.caller.user.in_both
         )
+
+
+def _post_on(caller: Persona, relation: Relation) -> Post | None:
+    """The post that a row of a table gives to a caller; None if it has ended or has not begun."""
+    post = None if caller.user is None else caller.user.post
+    is_valid = post is not None and post.relation is relation and caller.kind == CLAIM
+    return post if is_valid else None
 
 
 def _then_reads(write: Attempt, hidden: Sequence[Attempt]) -> Attempt:

@@ -18,7 +18,6 @@ from supabase_jobs.audit.configuration import CHANNELS, Configuration
 from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
 from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.leaks import escalation, kinds, rls_disabled
-from supabase_jobs.audit.leaks import facts as leak_facts
 from supabase_jobs.audit.leaks.facts import API_USERS, Facts
 from supabase_jobs.audit.leaks.leak import (
     DEVIATION,
@@ -45,6 +44,7 @@ from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
+from supabase_jobs.audit.reading import facts as leak_facts
 from supabase_jobs.audit.repairs import causes, changes, fixes
 from supabase_jobs.audit.repairs.causes import Caused
 from supabase_jobs.audit.repairs.fixes import Repaired

@@ -11,7 +11,6 @@ import psycopg
 from supabase_jobs.audit import access, catalog
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
-from supabase_jobs.audit.leaks import facts as leak_facts
 from supabase_jobs.audit.leaks import kinds, topic
 from supabase_jobs.audit.leaks.leak import AnyLeak
 from supabase_jobs.audit.limits import LIMITS
@@ -24,6 +23,7 @@ from supabase_jobs.audit.probes.known import Altered, Known, Reach
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
+from supabase_jobs.audit.reading import facts as leak_facts
 from supabase_jobs.audit.repairs import ways
 from supabase_jobs.audit.repairs.causes import alone, reaches
 from supabase_jobs.audit.repairs.ways import Way

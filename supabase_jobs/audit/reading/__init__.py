@@ -1,0 +1,1 @@
+"""Facts, read out of the probes and the catalogs."""

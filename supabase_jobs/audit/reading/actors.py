@@ -1,0 +1,39 @@
+"""Reads callers as the actors of facts."""
+
+from supabase_jobs.audit.callers import Persona
+from supabase_jobs.audit.leaks.facts import Actor, Membership
+
+
+class Actors:
+    """The actors of an audit: one for each caller."""
+
+    def __init__(self) -> None:
+        self._actors: dict[int, Actor] = {}
+
+    def of(self, caller: Persona) -> Actor:
+        """The actor of a caller."""
+        if id(caller) not in self._actors:
+            user, membership = caller.user, None
+            listing = None if user is None else user.listing
+            if user is not None and user.membership is not None:
+                membership = Membership(
+                    table=user.membership.relation.label,
+                    role=user.role,
+                    strongest=next(iter(user.membership.roles), ""),
+                    in_both=user.in_both,
+                )
+            self._actors[id(caller)] = Actor(
+                label=caller.label,
+                kind=caller.kind,
+                role=caller.role,
+                is_outsider=caller.is_outsider,
+                link="" if user is None or user.link is None else user.link[0].label,
+                membership=membership,
+                remedy="" if caller.ended is None else caller.ended.advice,
+                mark="" if caller.ended is None else caller.ended.column,
+                claim=".".join(caller.claim),
+                listing="" if listing is None else listing.relation.label,
+                listed="" if listing is None else listing.of.label,
+                post="" if user is None or user.post is None else user.post.relation.label,
+            )
+        return self._actors[id(caller)]

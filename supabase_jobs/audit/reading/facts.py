@@ -1,0 +1,262 @@
+"""Reads the facts that kinds of leak are found in: the only place that takes them out of the probes
+and the catalogs.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+
+from psycopg import sql
+
+from supabase_jobs.audit.callers import CLAIM, LAPSED
+from supabase_jobs.audit.catalog import Relation
+from supabase_jobs.audit.leaks.facts import (
+    ACTIONS,
+    API_USERS,
+    Called,
+    Channel,
+    ChannelPolicy,
+    ChannelTried,
+    Facts,
+    Opened,
+    OpenPolicies,
+    Sequenced,
+    Standing,
+    UnreadTime,
+)
+from supabase_jobs.audit.policies import captured_names, left_out, link_states, refusals
+from supabase_jobs.audit.policies.captured_names import CapturedName
+from supabase_jobs.audit.policies.left_out import LeftOut
+from supabase_jobs.audit.policies.link_states import LinkState
+from supabase_jobs.audit.probes.attempt import SELECT, Attempt
+from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.escalation import Gain
+from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
+from supabase_jobs.audit.reading.actors import Actors
+from supabase_jobs.audit.reading.answers import Answers
+from supabase_jobs.audit.reading.attempts import Attempts, rows_by_table
+from supabase_jobs.audit.reading.tables import Tables, open_to
+from supabase_jobs.audit.rows import tenants
+from supabase_jobs.audit.rows.plan import Plan
+from supabase_jobs.audit.rows.values import TIMES
+from supabase_jobs.outcomes import DENIED
+
+
+def read(
+    plan: Plan,
+    relations: Sequence[Relation],
+    attempts: Sequence[Attempt],
+    gains: Sequence[Gain],
+    bypasses: Sequence[Bypass],
+    topics: Sequence[TopicAttempt],
+    standings: Sequence[tenants.Standing] = (),
+) -> Facts:
+    """The facts of an audit of these relations."""
+    facts = _Reader(plan, relations).read(attempts, gains, bypasses, topics)
+    return replace(facts, standings=[_standing(one) for one in standings])
+
+
+class _Reader:
+    """Reads the facts of one audit."""
+
+    def __init__(self, plan: Plan, relations: Sequence[Relation]) -> None:
+        self._plan, self._catalog = plan, plan.catalog
+        self._selected = {relation.oid for relation in relations}
+        actors = Actors()
+        self._actors, self._tables = actors, Tables(plan, self._selected)
+        self._attempts = Attempts(plan, self._tables, actors)
+        self._answers = Answers(plan, self._tables, actors)
+
+    def read(
+        self,
+        attempts: Sequence[Attempt],
+        gains: Sequence[Gain],
+        bypasses: Sequence[Bypass],
+        topics: Sequence[TopicAttempt],
+    ) -> Facts:
+        for relation in self._catalog.relations:
+            if relation.kind not in ("v", "m"):
+                self._tables.of(relation)
+        rows = rows_by_table(attempts)
+        tried = [
+            self._attempts.of(number, attempt, rows) for number, attempt in enumerate(attempts)
+        ]
+        by_attempt = {id(a): t for a, t in zip(attempts, tried, strict=True)}
+        readable = {(id(a.caller), id(a.row)) for a in attempts if a.action == SELECT and a.reached}
+        calls = [self._answers.of_call(b) for b in bypasses if not isinstance(b.object, Relation)]
+        return Facts(
+            words=self._plan.words,
+            tables=self._tables.by_label,
+            tried=tried,
+            opened=[
+                Opened(
+                    by_attempt[id(gain.write)],
+                    gain.row.relation.label,
+                    self._attempts.number(gain.row),
+                    gain.action,
+                )
+                for gain in gains
+            ],
+            views=[
+                self._answers.of_view(bypass, bypass.object)
+                for bypass in bypasses
+                if isinstance(bypass.object, Relation)
+            ],
+            calls=[called for called in calls if not _is_of_staff(called)],
+            calls_of_staff=[called for called in calls if _is_of_staff(called)],
+            channels=[self._channel_tried(topic, readable) for topic in topics],
+            public_buckets=[name for name, public in self._catalog.buckets.items() if public],
+            open_policies=list(self._open_policies({a.relation.oid for a in attempts})),
+            sequences=[
+                Sequenced(s.schema, s.name, s.roles)
+                for s in self._catalog.sequences
+                if s.schema in self._catalog.served
+            ],
+            unread_times=list(self._unread_times()),
+            topmost={self._topmost(*key) for key in self._plan.usage.ascending},
+            refusals=list(
+                refusals.find(
+                    self._catalog,
+                    [r for r in self._catalog.relations if r.oid in self._selected],
+                    _failures(attempts),
+                )
+            ),
+            captured_names=list(self._captured_names()),
+            link_states=list(self._link_states()),
+            left_out=list(self._left_out()),
+        )
+
+    def _link_states(self) -> Iterator[LinkState]:
+        """Those of rows that give nobody a role: a role may reach more than another one."""
+        plan = self._plan
+        tables = [r for r in self._catalog.tables if r.oid in self._selected]
+        for one in link_states.find(self._catalog, tables):
+            link = next(r for r in self._catalog.tables if r.label == one.link)
+            membership = plan.memberships.get(link.oid)
+            is_role = membership is not None and membership.role == one.column
+            if not is_role and link.oid not in plan.per_user:
+                yield one
+
+    def _captured_names(self) -> Iterator[CapturedName]:
+        """Those of policies, and of functions that decide about rows which their caller cannot
+        reach, or about an access.
+        """
+        for relation in self._catalog.relations:
+            if relation.oid in self._selected or relation.is_storage:
+                for policy in relation.policies:
+                    yield from captured_names.of_policy(self._catalog, relation, policy)
+        for function in self._catalog.functions:
+            if function.definer or function.signature in self._answers.helpers:
+                yield from captured_names.of_function(self._catalog, function)
+
+    def _left_out(self) -> Iterator[LeftOut]:
+        """The conditions that functions leave out, of which a request can call each."""
+        usage, secrets = self._plan.usage, dict[int, list[int]]()
+        for function in self._catalog.functions:
+            names = function.argument_names[: len(function.argument_types)]
+            taken = [name for name in names if self._answers.takes_secret(function, name)]
+            found = [key for name in taken for key in usage.arguments.get((function.oid, name), ())]
+            secrets[function.oid] = [oid for oid, _ in found]
+        for one in left_out.find(self._catalog, usage, secrets):
+            label, _, _ = one.column.rpartition(".")
+            if any(r.label == label and r.oid in self._selected for r in self._catalog.tables):
+                yield one
+
+    def _topmost(self, oid: int, column: str) -> str:
+        relation = self._catalog.by_oid[oid]
+        return f"{relation.name}.{column} = {relation.by_name[column].labels[-1]}"
+
+    def _unread_times(self) -> Iterator[UnreadTime]:
+        plan = self._plan
+        links = {relation.oid for relation, _ in plan.links}
+        for oid in sorted(plan.memberships.keys() | links):
+            relation = self._catalog.by_oid[oid]
+            for column in relation.columns:
+                is_given = column.base in TIMES and column.not_null and column.default is None
+                if is_given and column.name not in plan.usage.words:
+                    yield UnreadTime(relation.label, column.name)
+
+    def _channel_tried(
+        self, attempt: TopicAttempt, readable: Collection[tuple[int, int]]
+    ) -> ChannelTried:
+        topic = attempt.topic
+        applicable = [
+            ChannelPolicy(p.name, p.visible, p.checked)
+            for p in self._catalog.topic_policies
+            if p.permissive and p.applies_to(attempt.caller.role) and p.governs(attempt.action)
+        ]
+        return ChannelTried(
+            actor=self._actors.of(attempt.caller),
+            channel=Channel(
+                label=topic.label,
+                prefix=topic.prefix,
+                table="" if topic.row is None else topic.row.relation.label,
+                own=_own_topic(topic).as_string(None),
+            ),
+            action=attempt.action,
+            outcome=attempt.outcome,
+            reads_row=(id(attempt.caller), id(topic.row)) in readable,
+            policies=applicable,
+        )
+
+    def _open_policies(self, tried: Collection[int]) -> Iterator[OpenPolicies]:
+        for relation in self._catalog.relations:
+            if relation.oid in tried or relation.oid not in self._selected:
+                continue
+            if not relation.is_table or not relation.rls:
+                continue
+            if relation.partition_of is not None or relation.is_storage:
+                continue
+            for action, role in product(ACTIONS, API_USERS):
+                if not self._may(relation, role, action):
+                    continue
+                policies = tuple(p.name for p in open_to(relation, role, action))
+                if policies:
+                    yield OpenPolicies(relation.label, action, role, policies)
+
+    def _may(self, relation: Relation, role: str, action: str) -> bool:
+        return self._catalog.reaches(relation, role) and relation.may(role, action.upper())
+
+
+def _standing(one: tenants.Standing) -> Standing:
+    return Standing(
+        label=one.label,
+        role=one.user.role,
+        table=one.relation.label,
+        column=one.column,
+        state=one.state,
+        open=[relation.label for relation in one.open],
+        closed=[relation.label for relation in one.closed],
+    )
+
+
+def _is_of_staff(called: Called) -> bool:
+    """Whether the rights of a caller follow from a claim or a row of its own, or from its name in a
+    row.
+    """
+    return called.actor.kind in (CLAIM, LAPSED) or bool(called.named)
+
+
+def _failures(attempts: Iterable[Attempt]) -> dict[tuple[int, str, str], set[str]]:
+    """The SQLSTATEs of actions of roles that always fail."""
+    found: dict[tuple[int, str, str], set[str]] = {}
+    works = set()
+    for attempt in attempts:
+        key = attempt.relation.oid, attempt.action, attempt.caller.role
+        if attempt.sent is None or (attempt.outcome == DENIED and attempt.error is None):
+            continue
+        if attempt.error is None:
+            works.add(key)
+        else:
+            found.setdefault(key, set()).add(attempt.error.sqlstate or "")
+    return {key: states for key, states in found.items() if key not in works}
+
+
+def _own_topic(topic: Topic) -> sql.Composable:
+    prefix = sql.Literal(topic.prefix)
+    if topic.row is None:
+        return sql.SQL("(select realtime.topic()) = {} || (select auth.uid())::text").format(prefix)
+    exists = sql.SQL(
+        "exists (select 1 from {} as named where {} || named.{}::text = (select realtime.topic()))"
+    )
+    return exists.format(topic.row.relation.identifier, prefix, sql.Identifier(topic.row.key[0]))

@@ -43,6 +43,15 @@ from supabase_jobs.session.impersonation import (
 from supabase_jobs.session.runner import Runner, probes_of
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import AccessDeclaration
+from supabase_jobs.verify.access.reach_values import (
+    ADDRESS,
+    Values,
+    insert_of,
+    is_text,
+    number_of,
+    qualified,
+    value_of,
+)
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.fixture import committed
 from supabase_jobs.verify.structure import catalog
@@ -58,7 +67,6 @@ _AUTH = sql_file(_FILES / "watch_auth.sql")
 _CRON = sql_file(_FILES / "watch_cron.sql")
 _SCHEDULED = sql_file(_FILES / "cron.sql")
 _ATTEMPT = sql_file(_FILES / "attempt.sql")
-_ADDRESS = "current_setting('verify.email')"
 
 # more candidates than this are left out: each takes several calls
 _MOST = 200
@@ -93,20 +101,6 @@ _TOKEN = re.compile(rf"{_SEGMENT}\.({_SEGMENT})\.{_SEGMENT}")
 _ROLES_OF_SERVICE = ("service_role", "supabase_admin", "postgres")
 # the row is written, and the own role is back
 _BEFORE_DELETE = 2
-_EVERY_MINUTE = "* * * * *"
-_FILE = "PG_VERSION"
-_OF_IDS = ("uuid", "json", "jsonb")
-_NAMES_OF_IDS = ("id", "user_id", "job_id", "guest_id")
-_NUMBERS = (
-    "smallint",
-    "integer",
-    "bigint",
-    "numeric",
-    "real",
-    "double precision",
-    "oid",
-    "regclass",
-)
 
 # schema, kind, … : a row of the query
 Row = Sequence[Any]
@@ -270,26 +264,26 @@ def sources_of(rows: Sequence[Row], exposed: Collection[str]) -> list[Candidate]
 def rows_of(source: Candidate, user: uuid.UUID, text: str) -> tuple[str, list[str]]:
     """A statement that inserts a row of the user, and those that write a text into each column."""
     of_user = [column for column, type, _ in source.columns if type == "uuid"]
-    named = [column for column, type, _ in source.columns if _is_text(type)]
+    named = [column for column, type, _ in source.columns if is_text(type)]
     own = {
-        column: _value(type, iter([sql.Literal("verify")]), sql.Literal(1), user)
+        column: value_of(type, iter([sql.Literal("verify")]), sql.Literal(1), user)
         for column, type, required in source.columns
         if required or column == source.key or type == "uuid"
     }
     changes = []
     for column in named:
         chosen = sql.Literal(text)
-        changes.append(_insert_of(source.name, {**own, column: chosen}).as_string(None))
+        changes.append(insert_of(source.name, {**own, column: chosen}).as_string(None))
         for id in of_user:
             update = sql.SQL("update {} set {} = {} where {} = {}").format(
-                _qualified(source.name),
-                _qualified(column),
+                qualified(source.name),
+                qualified(column),
                 chosen,
-                _qualified(id),
+                qualified(id),
                 sql.Literal(str(user)),
             )
             changes.append(update.as_string(None))
-    return _insert_of(source.name, own).as_string(None), changes
+    return insert_of(source.name, own).as_string(None), changes
 
 
 def _job(row: Row, sources: Sequence[Candidate]) -> Candidate:
@@ -334,10 +328,17 @@ class _Trial:
             impersonation.connection, [_PRESENT.statement(), _AUTH.statement(str(self._other))]
         )
         self._present = {name for kind, name in present if kind != "queue"}
-        self._queues = [name for kind, name in present if kind == "queue"]
         self._shown = [
             Template(text).safe_substitute(impersonation.texts) for text in self._reach.shown
         ]
+        self._values = Values(
+            ids=self._ids,
+            secret=self._secret,
+            shown=self._shown,
+            texts=self._reach.texts,
+            queues=[name for kind, name in present if kind == "queue"],
+            has_jobs="cron.job" in self._present,
+        )
         self._phone = f"1555{secrets.randbelow(10**8):08}"
         self._address = ""
         self._blocking: Collection[str] = ()
@@ -367,7 +368,7 @@ class _Trial:
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Use each candidate, and report what it reaches."""
         uses = [use for candidate in candidates for use in self._uses(candidate)]
-        select = Statement(f"select {_ADDRESS}")
+        select = Statement(f"select {ADDRESS}")
         nothing = self._use(None, "authenticated", [select])
         deletes = [
             replace(self._use(None, "authenticated", group), deletes=True)
@@ -454,11 +455,11 @@ class _Trial:
         numbers: list[sql.Composable] = [sql.Literal(number) for number in (1, 0, -1)]
         is_dynamic = _DYNAMIC.search(function.text) is not None
         if is_dynamic:
-            numbers += [_number_of(table) for table in self._tables]
-        for values in self._profiles(function.types, numbers):
+            numbers += [number_of(table) for table in self._tables]
+        for values in self._values.profiles(function.types, numbers):
             yield _Act([_call(function, values)])
         for source in filter(function.reads, self._sources):
-            first = next(self._profiles(function.types, [_WRITTEN]))
+            first = next(self._values.profiles(function.types, [_WRITTEN]))
             by_key = [
                 sql.SQL("{}::uuid").format(_WRITTEN) if type == "uuid" else value
                 for type, value in zip(function.types, first, strict=True)
@@ -468,7 +469,11 @@ class _Trial:
 
     def _written(self, source: Candidate, *, is_dynamic: bool) -> Iterator[Statement]:
         """Inserts of rows of the caller into a table that something reads."""
-        texts = self._texts(source.types) if is_dynamic else self._addresses(source.types)
+        texts = (
+            self._values.of_texts(source.types)
+            if is_dynamic
+            else self._values.addresses(source.types)
+        )
         rows = [*self._own_rows(source, texts), *self._rows(source)]
         for values in rows:
             yield self._insert(source.name, values, key=source.key)
@@ -476,7 +481,7 @@ class _Trial:
     def _computes(self, function: Candidate) -> Iterator[_Act]:
         """The computed column of the rows that the caller sees: one names the other user."""
         query = sql.SQL("select left({}(r)::text, 2000) from {} as r limit {}").format(
-            _qualified(function.name), _qualified(function.relation), sql.Literal(_ROWS)
+            qualified(function.name), qualified(function.relation), sql.Literal(_ROWS)
         )
         answer = Statement(query.as_string(None))
         if function.names is None:
@@ -492,13 +497,16 @@ class _Trial:
         delete of the row behind it. Then an update or delete of a row of another user.
         """
         names = table.names or ()
-        for value in self._profiles(table.types):
+        for value in self._values.profiles(table.types):
             values = dict(zip(names, value, strict=True))
             written = self._insert(table.name, values)
             yield _Act([written])
             for change in self._changes(table, values):
                 yield _Act([written, change])
-        for values in [*self._own_rows(table, self._texts(table.types)), *self._rows(table)]:
+        for values in [
+            *self._own_rows(table, self._values.of_texts(table.types)),
+            *self._rows(table),
+        ]:
             written = self._insert(table.name, values)
             yield _Act([written])
             yield _Act([self._insert(table.name, values, returning=True)])
@@ -517,12 +525,12 @@ class _Trial:
         self, table: Candidate, values: Mapping[str, sql.Composable]
     ) -> Iterator[Statement]:
         """An update that changes nothing and a delete of the rows with one of these values."""
-        name = _qualified(table.name)
+        name = qualified(table.name)
         for column, type, _ in table.columns:
-            if column not in values or not (type == "uuid" or _is_text(type)):
+            if column not in values or not (type == "uuid" or is_text(type)):
                 continue
-            of_row = sql.SQL(" where {} = {}").format(_qualified(column), values[column])
-            same = sql.SQL("update {0} set {1} = {1}").format(name, _qualified(column))
+            of_row = sql.SQL(" where {} = {}").format(qualified(column), values[column])
+            same = sql.SQL("update {0} set {1} = {1}").format(name, qualified(column))
             delete = sql.SQL("delete from {}").format(name)
             for change in (same, delete):
                 yield Statement((change + of_row).as_string(None))
@@ -541,7 +549,7 @@ class _Trial:
         for id in self._ids:
             for named in [column for column, type, _ in columns if type == "uuid"]:
                 yield {
-                    column: _value(
+                    column: value_of(
                         type,
                         iter([sql.Literal("verify")]),
                         sql.Literal(1),
@@ -557,11 +565,11 @@ class _Trial:
         """Rows of the caller with the columns that have to have a value, and for each text one with
         it in each column.
         """
-        named = [column for column, type, _ in table.columns if _is_text(type)]
+        named = [column for column, type, _ in table.columns if is_text(type)]
         for text, name in product(texts, named or [""]):
             rest = iter([*text, *[text[-1]] * len(table.types)])
             yield {
-                column: _value(type, rest, sql.Literal(0), self._own)
+                column: value_of(type, rest, sql.Literal(0), self._own)
                 for column, type, required in table.columns
                 if required or column == name
             }
@@ -575,13 +583,13 @@ class _Trial:
         key: str = "",
     ) -> Statement:
         """An insert, which returns the row, or keeps its key."""
-        insert = _insert_of(table, values)
+        insert = insert_of(table, values)
         if returning:
             row = sql.SQL(" returning left(to_jsonb({}.*)::text, 2000)")
-            insert += row.format(_qualified(table))
+            insert += row.format(qualified(table))
         elif key:
             insert += sql.SQL(" returning set_config('verify.row', {}::text, true)").format(
-                _qualified(key)
+                qualified(key)
             )
         return Statement(insert.as_string(None))
 
@@ -593,7 +601,7 @@ class _Trial:
             # a table has the addresses that the project keeps
             pattern = sql.SQL("{} || current_setting('verify.of_user')").format(pattern)
         query = sql.SQL("select left(to_jsonb(r)::text, 2000) from {} as r").format(
-            _qualified(relation.name)
+            qualified(relation.name)
         )
         condition = sql.SQL(" where to_jsonb(r)::text ~ ({}) limit {}").format(
             pattern, sql.Literal(_ROWS)
@@ -611,60 +619,6 @@ class _Trial:
         for source in filter(job.reads, self._sources):
             for written in self._written(source, is_dynamic=True):
                 yield _Act([written, *run])
-
-    def _addresses(self, types: Sequence[str]) -> list[Sequence[sql.Composable]]:
-        """The texts that name a row of others."""
-        if not any(_is_text(type) for type in types):
-            return []
-        own = [[sql.Literal(text)] for text in self._reach.texts if text in self._shown]
-        return [[sql.SQL(_ADDRESS)], *own]
-
-    def _texts(self, types: Sequence[str]) -> list[Sequence[sql.Composable]]:
-        """The texts for arguments or columns of these types."""
-        texts: list[Sequence[sql.Composable]] = [[sql.SQL(_ADDRESS)]]
-        if not any(_is_text(type) for type in types):
-            return texts
-        for name in (
-            *map(str, self._ids),
-            f"verify {self._other}",
-            "verify.canary",
-            f"select set_config('verify.reached', concat('{self._secret}', ' run'), true)",
-            _FILE,
-            "service_role",
-            *self._reach.texts,
-            *self._queues,
-        ):
-            texts.append([sql.Literal(name)])
-        if "cron.job" in self._present:
-            command = sql.Literal(f"select '{self._secret}'")
-            texts.append([sql.Literal(_EVERY_MINUTE), command])
-        return texts
-
-    def _profiles(
-        self, types: Sequence[str], numbers: Sequence[sql.Composable] = (sql.Literal(1),)
-    ) -> Iterator[list[sql.Composable]]:
-        """The values for arguments or columns of these types, once for each text, and the first
-        text with each of the numbers.
-        """
-        texts = self._texts(types)
-        for text in texts:
-            yield self._values(types, text, numbers[0], self._other)
-        if any(type.removesuffix("[]") in _OF_IDS for type in types):
-            for id in self._ids[1:]:
-                yield self._values(types, texts[0], numbers[0], id)
-        if any(_is_number(type) for type in types):
-            for number in numbers[1:]:
-                yield self._values(types, texts[0], number, self._other)
-
-    def _values(
-        self,
-        types: Sequence[str],
-        text: Sequence[sql.Composable],
-        number: sql.Composable,
-        id: uuid.UUID,
-    ) -> list[sql.Composable]:
-        rest = iter([*text, *[text[-1]] * len(types)])
-        return [_value(type, rest, number, id) for type in types]
 
     def _problem(self, uses: Sequence[_Use], nothing: _Use) -> _Problem | None:
         for use in uses:
@@ -722,7 +676,7 @@ class _Trial:
                 "returns a token or password of another user: whoever has it can become that user"
             )
         if self._phone in answer or (
-            self._address and _ADDRESS not in said and self._address in answer
+            self._address and ADDRESS not in said and self._address in answer
         ):
             return _Problem("shows the address or telephone number of another user")
         if f"{self._secret} run" in answer:
@@ -800,62 +754,11 @@ def attempt(statement: str) -> list[Statement]:
     ]
 
 
-def _value(
-    type: str, texts: Iterator[sql.Composable], number: sql.Composable, id: uuid.UUID
-) -> sql.Composable:
-    """A value of a type: the next text, the number, the id, or what it needs."""
-    other = str(id)
-    base = type.removesuffix("[]")
-    value: sql.Composable = sql.NULL
-    if _is_text(base):
-        value = next(texts)
-    elif base == "uuid":
-        value = sql.Literal(other)
-    elif base in ("json", "jsonb"):
-        named = dict.fromkeys(_NAMES_OF_IDS, other)
-        value = sql.Literal(json.dumps(named))
-    elif base == "boolean":
-        value = sql.Literal(True)
-    elif _is_number(base):
-        value = number
-    elif base.startswith(("timestamp", "date")):
-        value = sql.SQL("now()")
-    if value is not sql.NULL and base != type:
-        value = sql.SQL("array[{}]").format(value)
-    return sql.SQL("{}::{}").format(value, sql.SQL(type))
-
-
-def _insert_of(table: str, values: Mapping[str, sql.Composable]) -> sql.Composed:
-    return sql.SQL("insert into {} ({}) values ({})").format(
-        _qualified(table),
-        sql.SQL(", ").join(map(_qualified, values)),
-        sql.SQL(", ").join(values.values()),
-    )
-
-
 def _call(function: Candidate, values: Sequence[sql.Composable]) -> Statement:
     call = sql.SQL("select left(r::text, 2000) from {}({}) as r limit {}").format(
-        _qualified(function.name), sql.SQL(", ").join(values), sql.Literal(_ROWS)
+        qualified(function.name), sql.SQL(", ").join(values), sql.Literal(_ROWS)
     )
     return Statement(call.as_string(None))
-
-
-def _number_of(table: str) -> sql.Composable:
-    """The number under which the server knows a table."""
-    return sql.SQL("to_regclass({})::oid").format(sql.Literal(table))
-
-
-def _qualified(name: str) -> sql.SQL:
-    """A name that format('%I') or quote_ident() has written."""
-    return sql.SQL(name.replace("{", "{{").replace("}", "}}"))
-
-
-def _is_number(type: str) -> bool:
-    return type.removesuffix("[]") in _NUMBERS
-
-
-def _is_text(type: str) -> bool:
-    return type.removesuffix("[]") in ("text", "character varying", "citext", "name", "character")
 
 
 def _is_version(answer: str, major: int) -> bool:

@@ -1,0 +1,153 @@
+"""Values that mean another user, its job, a secret or a file, for the arguments of functions and
+the columns of rows.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+ADDRESS = "current_setting('verify.email')"
+_EVERY_MINUTE = "* * * * *"
+_FILE = "PG_VERSION"
+_OF_IDS = ("uuid", "json", "jsonb")
+_NAMES_OF_IDS = ("id", "user_id", "job_id", "guest_id")
+_NUMBERS = (
+    "smallint",
+    "integer",
+    "bigint",
+    "numeric",
+    "real",
+    "double precision",
+    "oid",
+    "regclass",
+)
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of one trial. `ids` are the other user and what belongs to it, `shown` what its
+    rows show, and `texts` those of the declaration. `queues` are the names of queues; `has_jobs`:
+    the server runs scheduled jobs.
+    """
+
+    ids: Sequence[uuid.UUID]
+    secret: str
+    shown: Sequence[str]
+    texts: Sequence[str]
+    queues: Sequence[str]
+    has_jobs: bool
+
+    @property
+    def other(self) -> uuid.UUID:
+        """The other user."""
+        return self.ids[0]
+
+    def addresses(self, types: Sequence[str]) -> list[Sequence[sql.Composable]]:
+        """The texts that name a row of others."""
+        if not any(is_text(type) for type in types):
+            return []
+        own = [[sql.Literal(text)] for text in self.texts if text in self.shown]
+        return [[sql.SQL(ADDRESS)], *own]
+
+    def of_texts(self, types: Sequence[str]) -> list[Sequence[sql.Composable]]:
+        """The texts for arguments or columns of these types."""
+        texts: list[Sequence[sql.Composable]] = [[sql.SQL(ADDRESS)]]
+        if not any(is_text(type) for type in types):
+            return texts
+        for name in (
+            *map(str, self.ids),
+            f"verify {self.other}",
+            "verify.canary",
+            f"select set_config('verify.reached', concat('{self.secret}', ' run'), true)",
+            _FILE,
+            "service_role",
+            *self.texts,
+            *self.queues,
+        ):
+            texts.append([sql.Literal(name)])
+        if self.has_jobs:
+            command = sql.Literal(f"select '{self.secret}'")
+            texts.append([sql.Literal(_EVERY_MINUTE), command])
+        return texts
+
+    def profiles(
+        self, types: Sequence[str], numbers: Sequence[sql.Composable] = (sql.Literal(1),)
+    ) -> Iterator[list[sql.Composable]]:
+        """The values for arguments or columns of these types, once for each text, and the first
+        text with each of the numbers.
+        """
+        texts = self.of_texts(types)
+        for text in texts:
+            yield self._of(types, text, numbers[0], self.other)
+        if any(type.removesuffix("[]") in _OF_IDS for type in types):
+            for id in self.ids[1:]:
+                yield self._of(types, texts[0], numbers[0], id)
+        if any(_is_number(type) for type in types):
+            for number in numbers[1:]:
+                yield self._of(types, texts[0], number, self.other)
+
+    def _of(
+        self,
+        types: Sequence[str],
+        text: Sequence[sql.Composable],
+        number: sql.Composable,
+        id: uuid.UUID,
+    ) -> list[sql.Composable]:
+        rest = iter([*text, *[text[-1]] * len(types)])
+        return [value_of(type, rest, number, id) for type in types]
+
+
+def value_of(
+    type: str, texts: Iterator[sql.Composable], number: sql.Composable, id: uuid.UUID
+) -> sql.Composable:
+    """A value of a type: the next text, the number, the id, or what it needs."""
+    other = str(id)
+    base = type.removesuffix("[]")
+    value: sql.Composable = sql.NULL
+    if is_text(base):
+        value = next(texts)
+    elif base == "uuid":
+        value = sql.Literal(other)
+    elif base in ("json", "jsonb"):
+        named = dict.fromkeys(_NAMES_OF_IDS, other)
+        value = sql.Literal(json.dumps(named))
+    elif base == "boolean":
+        value = sql.Literal(True)
+    elif _is_number(base):
+        value = number
+    elif base.startswith(("timestamp", "date")):
+        value = sql.SQL("now()")
+    if value is not sql.NULL and base != type:
+        value = sql.SQL("array[{}]").format(value)
+    return sql.SQL("{}::{}").format(value, sql.SQL(type))
+
+
+def insert_of(table: str, values: Mapping[str, sql.Composable]) -> sql.Composed:
+    """An insert of one row."""
+    return sql.SQL("insert into {} ({}) values ({})").format(
+        qualified(table),
+        sql.SQL(", ").join(map(qualified, values)),
+        sql.SQL(", ").join(values.values()),
+    )
+
+
+def number_of(table: str) -> sql.Composable:
+    """The number under which the server knows a table."""
+    return sql.SQL("to_regclass({})::oid").format(sql.Literal(table))
+
+
+def qualified(name: str) -> sql.SQL:
+    """A name that format('%I') or quote_ident() has written."""
+    return sql.SQL(name.replace("{", "{{").replace("}", "}}"))
+
+
+def _is_number(type: str) -> bool:
+    return type.removesuffix("[]") in _NUMBERS
+
+
+def is_text(type: str) -> bool:
+    """Whether values of a type, or the elements of an array type, are texts."""
+    return type.removesuffix("[]") in ("text", "character varying", "citext", "name", "character")

@@ -536,7 +536,8 @@ class Proofs:
         texts: dict[str, list[str]] = {}
         for demand, names in demands.items():
             texts.setdefault(self._render(list(demands), demand), []).extend(names)
-        scope = self._trials.all
+        is_by_policy = all(demand.altered is not None for demand in demands)
+        scope = self._trials.everything(is_by_policy=is_by_policy)
         after = self._trials.run("\n".join(texts), scope, writes=self._opening(()))
         if after is None:
             return None

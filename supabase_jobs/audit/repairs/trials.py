@@ -279,6 +279,12 @@ class Trials:
             ],
         )
 
+    def everything(self, *, is_by_policy: bool) -> Scope:
+        """All objects, but for what changes of policies alone cannot touch."""
+        if not is_by_policy:
+            return self.all
+        return Scope(self.all.relations, [f for f in self.all.functions if not f.definer])
+
     def extend(self, deadline: Deadline) -> None:
         """Let trials run until another time."""
         self._deadline = deadline

@@ -73,7 +73,7 @@ def check_unchanged(recorded: snapshot.Snapshot, facts: Sequence[Fact], cause: s
 
 
 def keys(facts: Sequence[Fact]) -> frozenset[snapshot.Key]:
-    """What identifies the facts."""
+    """The keys that identify the facts."""
     return frozenset(fact.key for fact in facts)
 
 

@@ -95,7 +95,7 @@ def _runner(tmp_path: Path, run: Callable[[list[str], Path, dict[str, str]], Ran
 
 
 def new_runner(folder: Path) -> Run:
-    """What the fixture `cli` returns, for a fixture that outlives a test."""
+    """The value of the fixture `cli`, for a fixture that outlives a test."""
     return _runner(folder, _run_here)
 
 

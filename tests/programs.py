@@ -54,7 +54,7 @@ def find(major: int) -> Path | None:
 
 
 def postgres_bin(major: int) -> Path | None:
-    """What `local start --postgres-bin` needs for a version: nothing for an embedded one."""
+    """The folder for `local start --postgres-bin`; None for an embedded version."""
     found = find(major)
     if found is None:
         unavailable(f"PostgreSQL {major} is not installed")

@@ -84,7 +84,7 @@ class Wait:
 
 @dataclass
 class Observation:
-    """What happened in the shop during a block; complete after it."""
+    """Events of the shop during a block; complete after it."""
 
     sessions: list[Session] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
@@ -177,7 +177,7 @@ class Shop:
         return int(rows)
 
     def state(self) -> tuple[Any, ...]:
-        """What changes if anybody writes: the WAL, transactions, sequences, counted rows."""
+        """Everything that a write changes: the WAL, transactions, sequences, counted rows."""
         with self.connect() as connection:
             [row] = connection.execute(text("state")).fetchall()
         return (*row, self.log_rows())

@@ -1,4 +1,4 @@
-"""What a guest or user sends over the API with supabase-py is rejected, or has no effect on the
+"""Anything a guest or user sends over the API with supabase-py is rejected, or has no effect on the
 jobs of others.
 """
 

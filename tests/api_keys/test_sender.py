@@ -1,4 +1,4 @@
-"""What the sender sends for a request of a caller, and how it reads the responses."""
+"""The requests that the sender sends for a caller, and how it reads the responses."""
 
 from collections.abc import Callable
 

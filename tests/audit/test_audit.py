@@ -1,4 +1,4 @@
-"""What `audit` does not test, and says so: functions that change something, unknown names, a
+"""Things that `audit` does not test, and says so: functions that change something, unknown names, a
 read-only database.
 """
 

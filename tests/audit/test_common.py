@@ -41,7 +41,7 @@ def database(make_database: Make) -> Iterator[Connection]:
 def difference(
     connection: Connection, sql: str, *, common: Callable[[], Common] | None = None
 ) -> AccessDiff:
-    """What a statement changes; by default, the audits have everything in common."""
+    """Changes by a statement; by default, the audits have everything in common."""
     shared = Common()
     options = Options(stable=True, common=shared, repairs=False)
     with connection.transaction(force_rollback=True):

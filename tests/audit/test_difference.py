@@ -1,4 +1,4 @@
-"""What counts as a change between two audits: wider and narrower access, new objects, leaks, what
+"""Changes between two audits: wider and narrower access, new objects, leaks, what
 was not tested.
 """
 

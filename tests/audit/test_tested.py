@@ -1,4 +1,4 @@
-"""What policies test in new rows and not in changed ones, without a database."""
+"""Columns that policies test in new rows and not in changed ones, without a database."""
 
 from collections.abc import Collection
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What policies and functions reveal about columns, without a database."""
+"""Usage of columns as policies and functions reveal it, without a database."""
 
 from dataclasses import replace
 from typing import Any
@@ -28,7 +28,7 @@ def read(found: Catalog) -> Usage:
 
 
 def of_policy(text: str, command: str = SELECT) -> Usage:
-    """What a policy of public.notes (oid 1) reveals."""
+    """Usage that a policy of public.notes (oid 1) reveals."""
     return read(
         catalog(table("notes", "id", "owner", "team", "state", policies=[policy(text, command)]))
     )
@@ -314,7 +314,7 @@ def test_usage_of_another_database_is_added_by_name() -> None:
 def of_trigger(
     body: str, *helpers: Function, on_insert: bool = False, definer: bool = False
 ) -> Usage:
-    """What a trigger of public.notes reveals about it."""
+    """Usage that a trigger of public.notes reveals."""
     run = replace(function("guard", body, language="plpgsql"), definer=definer)
     columns = (column("state"), column("grade", not_null=False), "owner")
     guarded = replace(

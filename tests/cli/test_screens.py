@@ -1,4 +1,4 @@
-"""What `audit`, `verify`, `apply` and `plan` print on terminals of several widths, on one without
+"""Output of `audit`, `verify`, `apply` and `plan` on terminals of several widths, on one without
 colours or cursor, and in a pipe: the files in `screens/`, which SUPABASE_JOBS_RECORD=1 writes.
 
 The results are those of the tests of reports; `apply` is `apply --dry-run`, and `plan` has the
@@ -133,5 +133,5 @@ def test_plan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was printed on the screen, or in the pipe that pytest reads."""
+    """The text on the screen, or in the pipe that pytest reads."""
     return sys.stdout.getvalue() if isinstance(sys.stdout, Terminal) else capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What a fault changes for a caller: which faults are equivalent, and which cannot be tested."""
+"""Effects of a fault for a caller: which faults are equivalent, and which cannot be tested."""
 
 from collections.abc import Iterator
 

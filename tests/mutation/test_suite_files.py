@@ -1,4 +1,4 @@
-"""What `mutate --run` passes on: the functions that it calls, and the files of `--tests`."""
+"""Values that `mutate --run` passes on: the functions that it calls, and the files of `--tests`."""
 
 import os
 import re

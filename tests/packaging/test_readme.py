@@ -110,7 +110,7 @@ class Session:
 
 
 def substitutions(wheel: Path, url: str, postgrest: Path) -> dict[str, str]:
-    """What is not on this machine → what replaces it."""
+    """Files that this machine lacks → their replacements."""
     return {
         "./scripts/test ": ": ",  # .ci/run starts with it, on the same clone
         # into the virtual environment of the demo

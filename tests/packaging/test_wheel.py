@@ -1,4 +1,4 @@
-"""What users install: the built wheel with its own dependencies, in a virtualenv of its own and run
+"""The installation of users: the built wheel with its own dependencies, in a virtualenv of its own and run
 from elsewhere.
 """
 

@@ -29,7 +29,7 @@ NETWORK_SECONDS = 5
 
 
 def findings(document: Any) -> dict[str, Any]:
-    """What two audits have to agree on: all but the time, and the lines of migrations."""
+    """The parts that two audits have to agree on: all but the time, and the lines of migrations."""
     without_lines = [
         {key: value for key, value in finding.items() if key not in ("file", "line")}
         for finding in document["findings"]

@@ -169,7 +169,7 @@ def modes(locks: Iterable[str]) -> set[str]:
 
 
 def reached(seen: Observation, shop: Shop) -> list[str]:
-    """What left the database: notifications, and sessions on the other database."""
+    """Everything that left the database: notifications, and sessions on the other database."""
     others = [s.application for s in seen.visitors if s.database == shop.log_name]
     return seen.notifications + others
 

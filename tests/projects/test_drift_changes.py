@@ -32,7 +32,7 @@ def facts_of(connection: Connection) -> Facts:
 
 
 def left(connection: Connection, wanted: Facts) -> list[Difference]:
-    """What differs from the wanted facts in more than how expressions are printed."""
+    """Facts that differ from the wanted ones in more than how expressions are printed."""
     facts = facts_of(connection)
     if not compare(wanted, facts):
         return []

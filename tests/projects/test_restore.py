@@ -1,4 +1,4 @@
-"""What of a dump the copy gets, and what is named as missing. Without a database."""
+"""The parts of a dump that the copy gets, and those named as missing. Without a database."""
 
 import psycopg
 

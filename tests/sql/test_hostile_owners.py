@@ -1,4 +1,4 @@
-"""What a guest or user writes into its own rows stops neither the queue nor the workers nor the
+"""Nothing that a guest or user writes into its own rows stops the queue, the workers or the
 cleanup.
 """
 

@@ -179,7 +179,7 @@ def insert(owner: RequestIdentity, columns: str, number: int = 3) -> str:
 
 
 def attacks(owner: RequestIdentity) -> dict[str, tuple[str, tuple[object, ...]]]:
-    """What a hostile owner sends: the name, the statement and its values."""
+    """Names of attacks → the statement of a hostile owner and its values."""
     update = "update public.async_jobs set"
     return {
         **{

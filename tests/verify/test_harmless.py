@@ -1,4 +1,4 @@
-"""What Supabase ships and what projects often add changes no result of `verify`."""
+"""Nothing that Supabase ships or that projects often add changes a result of `verify`."""
 
 from collections.abc import Iterator
 

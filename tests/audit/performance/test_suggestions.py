@@ -1,4 +1,4 @@
-"""What makes requests slow: each kind is reported, and SQL is a fix only if its trial proves it."""
+"""Causes of slow requests: each kind is reported, and SQL is a fix only if its trial proves it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

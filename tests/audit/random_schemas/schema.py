@@ -101,7 +101,7 @@ class Member:
 
     @property
     def condition(self) -> str:
-        """What it asks of the membership beside the group and the user."""
+        """Conditions on the membership beside the group and the user."""
         found = "" if self.role is None else f" and m.role = '{self.role}'"
         return found + (" and m.state = 'active'" if self.active else "")
 

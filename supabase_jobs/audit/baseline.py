@@ -30,7 +30,10 @@ _UPDATE = "update"
 _OF = " of "
 # the JSON Schema has the same pattern
 _SCHEMA = Path(__file__).with_name("access.schema.json")
-_SCHEMA_URL = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/supabase_jobs/audit/access.schema.json"
+_SCHEMA_URL = (
+    "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/"
+    "supabase_jobs/audit/access.schema.json"
+)
 _HEAD = f"""\
 #:schema {_SCHEMA_URL}
 # Who may do what, as `supabase-jobs audit --update-baseline` found it. Review \

@@ -40,7 +40,8 @@ _TEXTS = {"text", "varchar", "bpchar", "citext", "json", "jsonb"}
 _DEPTH = 3
 # what a function does outside of its transaction, or in tables of the platform
 _OUTSIDE = re.compile(
-    r"\b(net\.http_\w+|supabase_functions\.\w+|http(?:_get|_post|_put|_patch|_delete)?(?=\s*\()|dblink\w*|pg_notify"
+    r"\b(net\.http_\w+|supabase_functions\.\w+"
+    r"|http(?:_get|_post|_put|_patch|_delete)?(?=\s*\()|dblink\w*|pg_notify"
     r"|pgmq\.\w+|cron\.\w+|realtime\.(?:send|broadcast_changes))",
     re.IGNORECASE,
 )

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -135,7 +136,7 @@ def _delete(
     from supabase_jobs.operations.cleanup import KINDS, count_expired, delete_expired
 
     for kind in KINDS:
-        with counter(kind, lambda kind=kind: count_expired(connection, kind, limits)) as advance:  # type: ignore[misc]
+        with counter(kind, partial(count_expired, connection, kind, limits)) as advance:
             batches = delete_expired(connection, kind, limits, deleted, batch_size)
             while True:
                 if signals:

@@ -53,7 +53,8 @@ class ServerDirectory:
     def fallbacks(self) -> list[Path]:
         """Folders for the data if the server's account cannot enter the project's directory."""
         digest = hashlib.sha256(os.fsencode(self.project)).hexdigest()[:16]
-        bases = dict.fromkeys((Path("/var/tmp"), Path(tempfile.gettempdir())))  # noqa: S108 (checked in `_claim`)
+        # both are checked in `_claim`
+        bases = dict.fromkeys((Path("/var/tmp"), Path(tempfile.gettempdir())))  # noqa: S108
         return [base / f"supabase-jobs-{os.geteuid()}-{digest}" for base in bases]
 
     def homes(self) -> list[Path]:

@@ -18,7 +18,7 @@ KIND = Kind(
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each function, and one question about the numbers of all rows. A member may know
-    those of its group, and who has an id what policies decide by it.
+    the numbers of its group; helpers of policies answer to everyone who has an id.
     """
     calls = [called for called in asked(facts) if not _is_of_own(called)]
     changing = {called.function for called in facts.calls if called.changed or called.opened}

@@ -16,8 +16,8 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
-    """One leak for each function, but for helpers of policies: they say the group of a row to who
-    has its id.
+    """One leak for each function, except helpers of policies: they return the group of a row for
+    its id.
     """
     for called in saying(asked(facts), "identified"):
         if not called.is_helper:

@@ -43,7 +43,7 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
         loose = [name for name in called.loose if name in called.secrets]
         if loose and called.is_definer and called.function not in known:
             known.add(called.function)
-            does = "pass with NULL, which is compared by <> only, the guard of"
+            does = "pass NULL for a secret that is only compared by <>, to"
             yield question(KIND, called, does, f"{called.function} ({', '.join(loose)})")
 
 

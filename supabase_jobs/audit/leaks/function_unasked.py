@@ -20,8 +20,7 @@ KIND = Kind(
 def find(facts: Facts) -> Iterator[Question]:
     """Questions about functions that the same callers may call: those that return a secret, those
     that take rows in each state, those that take a secret of another row, and those that change
-    rows. What a call has shown is told by the
-    other kinds; who knows the value that a function asks for may use it.
+    rows. Other kinds report what a call has shown.
     """
     told = {called.function for called in facts.calls if _is_told(called)}
     seen = set[str]()

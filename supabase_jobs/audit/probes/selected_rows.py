@@ -100,6 +100,6 @@ def _values(
 
 
 def _beside(now: datetime, operator: str) -> datetime:
-    """A time that is before now, or behind it."""
+    """A time before now, or after it."""
     distance = timedelta(days=LIMITS.days)
     return now - distance if operator.startswith("<") else now + distance

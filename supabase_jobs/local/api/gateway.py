@@ -7,8 +7,9 @@ as a process of its own, started with `command`, and imports only the standard l
 of this package that do the same.
 """
 
+# else loaded later, when the account may be unable to read them
 import encodings.idna
-import encodings.latin_1  # noqa: F401 (else loaded later, when the account may be unable to read them)
+import encodings.latin_1  # noqa: F401
 import json
 import os
 import signal
@@ -154,7 +155,8 @@ class Handler(BaseHTTPRequestHandler):
         except MalformedError as error:
             self._respond_directly(400, {"message": f"Malformed request: {error}"})
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve  # noqa: N815 (the library's names)
+    # the library's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve  # noqa: N815
 
     def _is_preflight(self) -> bool:
         return self.command == "OPTIONS" and "access-control-request-method" in self.headers
@@ -239,7 +241,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         return True
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+    def send_error(
+        self,
+        code: int,
+        message: str | None = None,
+        explain: str | None = None,  # noqa: ARG002
+    ) -> None:
         """Respond with JSON to a request that the library rejects."""
         self.close_connection = True
         self._write_response(code, {"message": message or self.responses.get(code, ("", ""))[0]})

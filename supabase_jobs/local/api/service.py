@@ -191,7 +191,8 @@ def _launch(launch: _Launch) -> tuple[Processes, int]:
         account,
         postgrest_config,
         log_file=launch.private / "postgrest.log",
-        uri=f"postgresql://authenticator@{HOST}:{launch.database_port}/{launch.database}?sslmode=disable",
+        uri=f"postgresql://authenticator@{HOST}:{launch.database_port}/{launch.database}"
+        "?sslmode=disable",
         secret=verification_keys(launch.keys.secret, launch.keys.signing),
         served=launch.served,
     )

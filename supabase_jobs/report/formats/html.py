@@ -357,7 +357,8 @@ def _size(text: str) -> int:
 
 def _code(text: str) -> Markup:
     """A text in an element, with its quotes as they are: SQL has many."""
-    return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))  # noqa: S704
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return Markup(escaped)  # noqa: S704
 
 
 def _prose(prose: Prose) -> Markup:

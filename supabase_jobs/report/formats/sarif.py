@@ -22,8 +22,7 @@ _LEVELS = {
     Severity.INFO: "note",
     Severity.QUESTION: "note",
 }
-# GitHub sorts results by it:
-# https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
+# GitHub sorts results by it (its page "SARIF support for code scanning")
 _SECURITY = {"access": "8.5", "functions": "8.0", "structure": "6.0", "lint": "5.0", "audit": "8.5"}
 
 

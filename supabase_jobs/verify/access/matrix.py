@@ -179,15 +179,23 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A statement of a caller; None: of the connection's own role."""
+
+    sql: str
+    caller: Caller | None = None
+
+
+@dataclass(frozen=True)
 class Reach:
     """The rows of others than the first user, on which objects of the project are tried.
 
-    The statements `given` happen before; `watch` returns the rows that must stay, with a name for
-    their kind; `shown` are texts that nobody else may read; `deletes` is what an owner can do.
-    Arguments and rows name `ids`, and contain `texts`.
+    The statements `given` happen before, as documented; `watch` returns the rows that must stay,
+    with a name for their kind; `shown` are texts that nobody else may read; `deletes` is what an
+    owner can do. Arguments and rows name `ids`, and contain `texts`.
     """
 
-    given: tuple[str, ...] = ()
+    given: tuple[Given, ...] = ()
     watch: str = ""
     shown: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
@@ -305,19 +313,27 @@ def _declaration(
         served=served,
         untested_privileges=untested_privileges,
         unexposed_schemas=tuple(toml.get("unexposed_schemas", ())),
-        reach=_reach(toml.get("reach", {})),
+        reach=_reach(toml.get("reach", {}), identities),
     )
 
 
-def _reach(table: Mapping[str, Any]) -> Reach:
+def _reach(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Reach:
     return Reach(
-        given=tuple(table.get("given", ())),
+        given=tuple(_given(one, identities) for one in table.get("given", ())),
         watch=table.get("watch", ""),
         shown=tuple(table.get("shown", ())),
         deletes=tuple(table.get("deletes", ())),
         ids=tuple(table.get("ids", ())),
         texts=tuple(table.get("texts", ())),
     )
+
+
+def _given(one: str | Mapping[str, str], identities: Mapping[str, Caller]) -> Given:
+    if isinstance(one, str):
+        return Given(one)
+    if one["as"] not in identities:
+        raise ConfigError(f"reach: unknown identity {one['as']!r}")
+    return Given(one["sql"], identities[one["as"]])
 
 
 def _matrix(

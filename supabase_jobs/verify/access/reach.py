@@ -1,12 +1,12 @@
 """Try what requests can reach through functions that run as their owner, through the triggers and
 rules of user tables, and through tables and views that they can read.
 
-Jobs of others are finished and fail first, and scheduled jobs run. Then each function is called
-with arguments that mean another user, its job, a secret or a file; rows with such values are
-written to each table, and read again, changed and deleted. What reads a table that users write, a
-function or a scheduled job, runs after they have written. A commit's checks end each of these.
-What can be read must not show rows of the fixture. A change
-of another user or its jobs, or an answer that contains a secret or an address, is an error,
+Guests and users make jobs first, which finish, fail, are cancelled and deleted, and scheduled jobs
+run. Then each function is called with arguments that mean another user, its job, a secret or a
+file; rows with such values are written to each table, and read again, changed and deleted. What
+reads a table that users write, a function or a scheduled job, runs after they have written. A
+commit's checks end each of these. What can be read must not show jobs of others, wherever triggers
+have copied them. A change of another user or its jobs, or an answer that contains a secret or an address, is an error,
 whatever the text says. Nothing is called that acts outside of its transaction or takes
 locks on tables, as far as its text shows. What it calls may do that, read all rows, lock rows or
 take numbers from sequences, so this happens on an embedded server only.
@@ -39,10 +39,11 @@ from supabase_jobs.session.impersonation import (
     Impersonation,
     caller_statement,
     own_role,
+    reset_statement,
 )
 from supabase_jobs.session.runner import Runner, probes_of
 from supabase_jobs.verify.access import AREA
-from supabase_jobs.verify.access.matrix import AccessDeclaration
+from supabase_jobs.verify.access.matrix import AccessDeclaration, Given
 from supabase_jobs.verify.access.reach_values import (
     ADDRESS,
     Values,
@@ -66,6 +67,7 @@ _USERS = sql_file(_FILES / "watch_users.sql")
 _AUTH = sql_file(_FILES / "watch_auth.sql")
 _CRON = sql_file(_FILES / "watch_cron.sql")
 _SCHEDULED = sql_file(_FILES / "cron.sql")
+_TOPIC = sql_file(_FILES / "topic.sql")
 _ATTEMPT = sql_file(_FILES / "attempt.sql")
 
 # more candidates than this are left out: each takes several calls
@@ -90,6 +92,8 @@ _OF_TRIGGER = "trigger that bypasses row level security"
 # what holds the key of the row that the caller has written
 _WRITTEN = sql.SQL("current_setting('verify.row', true)")
 _TABLE, _STORED = "table", "materialized view"
+# Storage and Realtime read their tables as the caller
+_SERVED = ("storage", "realtime")
 _OF_BACKEND = {
     "header": "the headers of requests that the server sends, which hold keys",
     "answer": "the answers to requests that the server sends",
@@ -236,7 +240,11 @@ def check(
     users = declared.fixture.users
     sources = sources_of(rows, exposed)
     tried = [
-        one for one in found if one.kind != "source" and one.schema in exposed and one.is_tried
+        one
+        for one in found
+        if one.kind != "source"
+        and (one.schema in exposed or (one.kind == "relation" and one.schema in _SERVED))
+        and one.is_tried
     ][:_MOST]
     scheduled = any(one.kind == "schedule" for one in found)
     if context.in_use or len(users) < 2 or not (tried or scheduled):
@@ -346,14 +354,17 @@ class _Trial:
             "verify.victim": str(self._other),
             "verify.secret": self._secret,
             "verify.phone": self._phone,
+            "verify.shown": "|".join(map(re.escape, self._shown)),
         }
         prepare = [Statement("select set_config(%s, %s, true)", pair) for pair in settings.items()]
-        given = [script.filled(text, script.quoted(ids)) for text in self._reach.given]
+        given = [statement for one in self._reach.given for statement in self._given(one)]
         before = (
             *frame.before,
             *prepare,
             _PREPARE.statement(),
-            *(statement for one in (*given, *happened) for statement in attempt(one)),
+            *given,
+            *(statement for one in happened for statement in attempt(one)),
+            _TOPIC.statement(),
             *committed(impersonation),
         )
         self._runner = Runner(impersonation, context.deadline, Frame(before, frame.undo))
@@ -364,6 +375,15 @@ class _Trial:
             self._watch.append(Statement(of_auth))
         if "cron.job" in self._present:
             self._watch.append(_CRON.statement(self._secret))
+
+    def _given(self, given: Given) -> list[Statement]:
+        """The statements for one that happens before, as a request if it has a caller."""
+        statements = attempt(script.filled(given.sql, script.quoted(self._impersonation.ids)))
+        if given.caller is None:
+            return statements
+        caller = given.caller.filled(self._impersonation.texts)
+        back = reset_statement(self._impersonation, caller)
+        return [caller_statement(caller), *statements, back]
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Use each candidate, and report what it reaches."""
@@ -433,7 +453,7 @@ class _Trial:
         )
 
     def _uses(self, candidate: Candidate) -> Iterator[_Use]:
-        role = candidate.callers[0]
+        first, *others = candidate.callers
         uses = {
             "function": self._calls,
             "table": self._writes,
@@ -442,11 +462,14 @@ class _Trial:
             "computed": self._computes,
         }
         control = None
-        for act in uses[candidate.kind](candidate):
-            use = self._use(candidate, role, act.statements)
+        acts = list(uses[candidate.kind](candidate))
+        for act in acts:
+            use = self._use(candidate, first, act.statements)
             use.control, use.is_control = control, act.is_control
             control = use if act.is_control else control
             yield use
+        for role in others if candidate.kind == "relation" else ():
+            yield from (self._use(candidate, role, act.statements) for act in acts)
 
     def _calls(self, function: Candidate) -> Iterator[_Act]:
         """Calls with each kind of text; the first text is a time of pg_cron in the last one. Then

@@ -261,7 +261,7 @@ select
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where c.relkind in ('r', 'p', 'v', 'm')
-  and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'storage', 'graphql')
+  and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'graphql')
   and format('%I.%I', n.nspname, c.relname) <> all($1)
   -- without a policy, nobody reads it
   and not (

@@ -17,7 +17,7 @@ from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
-from supabase_jobs.outcomes import ROWS
+from supabase_jobs.outcomes import CLOSED, ROWS
 from supabase_jobs.session import script
 from supabase_jobs.session.action import Action, Change, texts
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
@@ -103,7 +103,8 @@ class Attempt:
     `profiles.role = staff`, without which the action is refused, `by_role` the one in its own
     group, such as `manager of members`. `others` are the tables and
     actions of its statements before and after the action. A policy has accepted a row that violates
-    only a constraint, or that only a foreign key of other rows keeps.
+    only a constraint, or that only a foreign key of other rows keeps. If `ends_refused`, the last
+    statement may be refused; then `effect` reads the answers of the others.
     """
 
     caller: Persona
@@ -124,6 +125,7 @@ class Attempt:
     decided_by: str = ""
     by_role: str = ""
     others: Sequence[tuple[Relation, str]] = ()
+    ends_refused: bool = False
 
     @property
     def targets(self) -> Sequence[tuple[Relation, str]]:
@@ -175,13 +177,17 @@ class Attempt:
         """Read the outcome. An error that shows nothing about access is its SQLSTATE."""
         error = result.error
         self.error, self.answers = error, result.answers
-        if error is None:
+        if error is None or self._only_ends_refused(error):
             reached = self.effect(self.answers) if self.effect else self.answers[0].count
             self.outcome = outcome_of_count(reached)
         elif self._only_violates_a_constraint(error) or self._is_only_referenced(error):
             self.outcome = ROWS
         else:
             self.outcome = outcome_of_error(error)
+
+    def _only_ends_refused(self, error: psycopg.Error) -> bool:
+        is_last = len(self.answers) == len(self.statements) - 1
+        return self.ends_refused and is_last and outcome_of_error(error) in CLOSED
 
     def script(self) -> str:
         """The statement for psql, after the cursor on its row if it needs one."""

@@ -11,6 +11,7 @@ from supabase_jobs.audit.probes.new_values import NewValues
 from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes, writable
 from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.outcomes import DENIED, HIDDEN
 
 
@@ -33,14 +34,7 @@ class ExistingRows:
         that has the fewest side effects.
         """
         for whose, row in probed_rows.of(self._world, caller, relation):
-            yield Attempt(
-                caller=caller,
-                relation=relation,
-                whose=whose,
-                action=SELECT,
-                row=row,
-                sent=statements.select(row, caller.role),
-            )
+            yield self._read(caller, row, whose)
             columns = self._lasting.by_weight(relation, writable(relation, caller.role, UPDATE))
             if columns:
                 value = self._values.of(row, columns[0], caller)[0]
@@ -51,6 +45,20 @@ class ExistingRows:
             yield Attempt(
                 caller=caller, relation=relation, whose=whose, action=DELETE, row=row, sent=deletion
             )
+
+    def _read(self, caller: Persona, row: Row, whose: str) -> Attempt:
+        """A caller reads a row, alone if only its key tells it from others and is not readable."""
+        attempt = Attempt(
+            caller=caller,
+            relation=row.relation,
+            whose=whose,
+            action=SELECT,
+            row=row,
+            sent=statements.select(row, caller.role),
+        )
+        if statements.may_read(row, row.key, caller.role):
+            return attempt
+        return self._writes.after(attempt, statements.delete_alike(row, caller.role))
 
     def other_columns(self) -> Iterator[Attempt]:
         """Each other column, of rows of one's own and of the group, if the policies let one column

@@ -84,7 +84,8 @@ class SelfApproval:
             new = {column.name: value}
             changing = statements.update_where(relation, {**own, **new}, new)
             attempt.after = [*attempt.after, back_to(caller), changing]
-            attempt.effect = partial(_stays, attempt.effect)
+            attempt.effect = partial(_stays, attempt.effect, len(attempt.statements))
+            attempt.ends_refused = True
         yield attempt
 
     def _setters(self) -> dict[ColumnKey, set[int]]:
@@ -182,10 +183,14 @@ class SelfApproval:
         return decided
 
 
-def _stays(effect: Effect | None, answers: Sequence[Any]) -> bool:
-    """Whether a row was inserted with its value, and its writer could not change it."""
-    is_added = effect(answers[:-2]) if effect else answers[0].count
-    return bool(is_added) and not answers[-1].count
+def _stays(effect: Effect | None, statements: int, answers: Sequence[Any]) -> bool:
+    """Whether a row was inserted with its value, and its writer could not change it: the last
+    of the statements changed no row, or was refused.
+    """
+    inserting = answers[: statements - 2]
+    is_added = effect(inserting) if effect else answers[0].count
+    is_changed = len(answers) == statements and answers[-1].count
+    return bool(is_added) and not is_changed
 
 
 def _changes_too(answers: Sequence[Any]) -> bool:

@@ -26,6 +26,15 @@ def select(row: Row, role: str) -> Select:
     return Select(row.relation.identifier, readable_condition(row, role))
 
 
+def delete_alike(row: Row, role: str) -> Statement:
+    """Delete the other rows that a role cannot tell from this one."""
+    return _statement(
+        sql.SQL("delete from {} where {} and not ({})").format(
+            row.relation.identifier, readable_condition(row, role), row.condition
+        )
+    )
+
+
 def exists(rows: Iterable[tuple[Row, str]]) -> Statement:
     """One boolean for each row: whether the caller can read it."""
     parts = [

@@ -1,14 +1,17 @@
 """Schemas that have shown a defect of the audit."""
 
 from tests.audit.random_schemas.schema import (
+    DEFINER,
     INSERT,
     ORGANIZATION,
     SELECT,
     UPDATE,
     Both,
     Claim,
+    Either,
     Equals,
     Everyone,
+    Member,
     Owner,
     Policy,
     Schema,
@@ -18,6 +21,21 @@ from tests.audit.random_schemas.schema import (
 
 _IDENTITY = "id bigint primary key generated always as identity"
 _SIGNED_IN = ("authenticated",)
+
+
+def _of_members(*policies: Policy) -> Schema:
+    """A schema with groups, and policies of their members."""
+    groups = Table("groups", group="id", columns=(("name", "", None),))
+    members = Table(
+        "members",
+        key="",
+        owner="user_id",
+        group="group_id",
+        columns=(("role", "", "member"),),
+        policies=policies,
+    )
+    return Schema((Table("t0", owner="user_id"),), (groups, members))
+
 
 COUNTEREXAMPLES = {
     # no UPDATE can be written: the audit ended with an IndexError
@@ -156,6 +174,36 @@ COUNTEREXAMPLES = {
                 owner="user_id",
                 columns=(("title", "text not null", None),),
                 policies=(Policy(UPDATE, _SIGNED_IN, Claim("staff"), Owner()),),
+            ),
+        )
+    ),
+    # the change of the new member failed with 42501: whose role only others change was not seen
+    "a policy refuses the change of a new row": _of_members(
+        Policy(INSERT, _SIGNED_IN, None, Owner()),
+        Policy(SELECT, _SIGNED_IN, Everyone(value=True), None),
+        Policy(UPDATE, _SIGNED_IN, Either(Claim("staff"), Owner()), Claim("staff")),
+    ),
+    # who becomes an administrator may change the role then
+    "a new row opens itself": _of_members(
+        Policy("all", _SIGNED_IN, Member(DEFINER, role="admin"), Owner()),
+    ),
+    # no condition of the writer finds the new row
+    "a new row is hidden from its writer": _of_members(
+        Policy(INSERT, _SIGNED_IN, None, Owner()),
+        Policy(UPDATE, _SIGNED_IN, Owner(), None),
+    ),
+    # two rows that only their keys tell apart: one of them counted for both
+    "the key is not readable": Schema(
+        (
+            Table(
+                "t0",
+                columns=(
+                    ("status", "text not null default 'draft'", "draft"),
+                    ("done", "boolean not null default false", "false"),
+                ),
+                constraints=("check (status in ('draft', 'published', 'archived'))",),
+                policies=(Policy(SELECT, (), Equals("done", "true"), None),),
+                granted=(("anon", SELECT, ("status",)),),
             ),
         )
     ),

@@ -48,6 +48,7 @@ class Truth:
     """The access to rows: `rows` are all of each table, with values as text."""
 
     def __init__(self, schema: Schema, rows: Mapping[str, Sequence[Row]]) -> None:
+        self._schema = schema
         self._tables = {table.name: table for table in schema.all}
         self._rows = rows
 
@@ -62,6 +63,12 @@ class Truth:
         return self._may(person, INSERT, table, assigned) and self._passes(
             person, table, INSERT, new, is_new=True
         )
+
+    def after_insert(self, person: Person, table: Table, assigned: Row) -> "Truth":
+        """The access once a row with these columns is there: it may make its writer a member."""
+        new = {**self._defaults(person, table), **assigned}
+        rows = {**self._rows, table.name: [*self._rows[table.name], new]}
+        return Truth(self._schema, rows)
 
     def may_update(self, person: Person, table: Table, row: Row, assigned: Row) -> bool:
         """Whether columns of a row can be set, by a statement that reads none."""

@@ -62,6 +62,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         user_functions=own.user_functions,
         asking=own.asking,
         arguments=own.arguments,
+        null_arguments=own.null_arguments,
         demands=own.demands,
         selecting=own.selecting,
         adds=own.adds,

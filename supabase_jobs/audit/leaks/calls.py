@@ -10,6 +10,7 @@ from supabase_jobs.findings import Explanation, Severity, as_comment
 
 # of guards: insufficient_privilege, raise exception, and statuses of the API such as PT403
 _GUARDS = ("42501", "P0001", "PT4")
+_BY_NULL = "Compare with =: IS NOT DISTINCT FROM lets NULL find the rows without a value."
 
 
 def is_refused(called: Called) -> bool:
@@ -77,7 +78,9 @@ def leak(
 ) -> ExplainedLeak:
     """A leak of rows of these tables, which refuse what the call does."""
     message = f"{effect} by a call, which {', '.join(tables)} refuses"
-    return leak_of_function(kind, severity, called, message)
+    if called.by_null:
+        message = f"{effect} by a call with NULL as {called.by_null}, which {tables[0]} refuses"
+    return leak_of_function(kind, severity, called, message, _BY_NULL if called.by_null else "")
 
 
 def leak_of_function(

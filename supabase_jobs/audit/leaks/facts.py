@@ -362,7 +362,7 @@ class Called(Answered):
     `writes`: such a call writes rows. `raised` are the columns of the caller's own rows whose
     number is larger after the call with a negative number; `repeated` are those that a second call
     raises, too, although the first has marked its row, and `added_again` the tables to which both
-    add rows.
+    add rows. `by_null` is the argument that finds a row without a value by NULL.
     """
 
     function: str
@@ -402,6 +402,7 @@ class Called(Answered):
     added_again: Sequence[str] = ()
     named: str = ""
     below: Sequence[str] = ()
+    by_null: str = ""
 
     @property
     def object(self) -> str:

@@ -98,7 +98,9 @@ class Operation:
 
 @dataclass(frozen=True)
 class Now:
-    """The time of the request, or its day."""
+    """The time of the request, or its day; `beside`: an interval is added to it, or subtracted."""
+
+    beside: str = ""
 
 
 Value = Claim | Header | Now | Operation | Reference | Literal | Selected
@@ -344,6 +346,8 @@ def _member(fields: Node, lookup: Lookup) -> Value | None:
     if fields.get("kind") != "AEXPR_OP":
         return None
     operator = fields["name"][-1]["String"]["sval"]
+    if operator in ("+", "-") and value(fields.get("lexpr"), lookup) == NOW:
+        return Now(beside=operator)
     if operator not in ("->", "->>", "#>", "#>>") or "lexpr" not in fields:
         return None
     left, right = value(fields["lexpr"], lookup), value(fields["rexpr"], lookup)
@@ -442,13 +446,7 @@ def comparisons(
         scopes = {**scopes, **_tables(tree["SelectStmt"].get("fromClause"))}
     for kind in ("UpdateStmt", "DeleteStmt"):
         if kind in tree:
-            statement = tree[kind]
-            more = (
-                statement.get("fromClause"),
-                statement.get("usingClause"),
-                {"RangeVar": statement["relation"]},
-            )
-            scopes = {**scopes, **_tables(list(more))}
+            scopes = {**scopes, **tables_of(tree[kind])}
     expression = tree.get("A_Expr")
     if isinstance(expression, dict) and "lexpr" in expression and "rexpr" in expression:
         yield from _compared(expression, lookup, scopes)
@@ -475,9 +473,11 @@ def _compared(fields: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterat
         other = value(node, lookup)
         if other is not None:
             yield Comparison(left, operator, other, scopes)
-        for side, request in ((left, other), (other, left)):
-            if is_distinct and isinstance(side, Reference) and isinstance(request, Claim | Header):
-                yield Comparison(side, BOTH_NULL, request, scopes)
+        for side, given in ((left, other), (other, left)):
+            if not isinstance(given, Claim | Header | Reference):
+                continue
+            if is_distinct and isinstance(side, Reference):
+                yield Comparison(side, BOTH_NULL, given, scopes)
 
 
 def _in_subquery(link: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterator[Comparison]:
@@ -529,9 +529,11 @@ def _tables(clause: Any) -> dict[str, str]:
     return found
 
 
-def tables_of(select: Node) -> dict[str, str]:
-    """Alias or name → table name, of the FROM clause of a SELECT."""
-    return _tables(select.get("fromClause"))
+def tables_of(statement: Node) -> dict[str, str]:
+    """Alias or name → table name, of a query, an UPDATE or a DELETE."""
+    clauses = [statement[name] for name in ("fromClause", "usingClause") if name in statement]
+    changed = [{"RangeVar": statement["relation"]}] if "relation" in statement else []
+    return _tables([*clauses, *changed])
 
 
 def plain(select: Node) -> Iterator[Reference]:
@@ -623,16 +625,21 @@ def nodes(tree: Any, kind: str) -> Iterator[Node]:
             yield from nodes(part, kind)
 
 
-def inserted(tree: Any) -> Iterator[tuple[str, str, Node]]:
-    """The table, the column and the expression of each value that a tree inserts in a first row."""
+def inserted(
+    tree: Any, columns_of: Callable[[str], Sequence[str]]
+) -> Iterator[tuple[str, str, Node]]:
+    """The table, the column and the expression of each value that a tree inserts in a first row.
+    `columns_of` gives all columns of a table, for an INSERT that names none.
+    """
     for statement in nodes(tree, "InsertStmt"):
-        names = [target["ResTarget"]["name"] for target in statement.get("cols", [])]
         select = statement.get("selectStmt", {}).get("SelectStmt", {})
         if "valuesLists" in select:
             values = list(select["valuesLists"][0]["List"]["items"])
         else:
             values = [target["ResTarget"]["val"] for target in select.get("targetList", [])]
         [label] = _tables({"RangeVar": {**statement["relation"], "alias": {}}}).values()
+        named = [target["ResTarget"]["name"] for target in statement.get("cols", [])]
+        names = named or columns_of(label)
         for name, expression in zip(names, values, strict=False):
             yield label, name, expression
 
@@ -673,9 +680,8 @@ def without_tables(tree: Any) -> Iterator[Node]:
             yield statement
 
 
-def flags(query: Node) -> Iterator[tuple[Reference, bool]]:
+def flags(statement: Node) -> Iterator[tuple[Reference, bool]]:
     """The columns that are conditions of a query by themselves, and whether they must be true."""
-    [statement] = query.values()
     left = [statement.get("whereClause")]
     while left:
         node = left.pop() or {}

@@ -241,7 +241,8 @@ def _demand(relation: Relation, tree: Any) -> _Demand | None:
     if expressions.excludes(tree):
         [negated] = tree["BoolExpr"]["args"]
         return _Demand(name, _texts("false")) if "ColumnRef" in negated else None
-    compared = list(expressions.comparisons(tree))
+    # what is compared with a time beside now may be a constant
+    compared = [one for one in expressions.comparisons(tree) if not _is_beside_now(one.right)]
     constants = [one.right for one in compared if isinstance(one.right, Literal)]
     if len(constants) < len(compared):
         return None
@@ -252,6 +253,10 @@ def _demand(relation: Relation, tree: Any) -> _Demand | None:
     if len(compared) == 1 and isinstance(compared[0].left, Reference) and "A_Expr" in tree:
         return _demand_of_labels(name, compared[0].operator, constants[0].text, labels)
     return None  # of a range, the values that are refused are not known
+
+
+def _is_beside_now(value: expressions.Value) -> bool:
+    return isinstance(value, expressions.Now) and bool(value.beside)
 
 
 def _demand_of_labels(name: str, order: str, bound: str, labels: Sequence[str]) -> _Demand | None:

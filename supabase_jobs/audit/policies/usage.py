@@ -3,7 +3,7 @@ headers are compared with it, which constants; and which tables the policies of 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from supabase_jobs.audit.policies.expressions import (
     Header,
     Literal,
     Node,
+    Now,
     Operation,
     Reference,
     Selected,
@@ -80,7 +81,8 @@ class Usage:
     `function_reads` maps each function to the tables that
     its body names, directly or by other functions. `arguments` maps (function, name of an argument)
     to the columns that the body compares with it, directly or by other functions, and to those by
-    which a row that it inserts or updates refers to another. `demands` maps each function to the
+    which a row that it inserts or updates refers to another; `null_arguments` to the column of
+    which NULL, as the argument, finds the rows without a value. `demands` maps each function to the
     columns that its queries compare with a constant or NULL, and to that; `adds` to the tables that
     its body inserts into, and `sets` to the columns that it updates. `own` maps each function to
     the columns that its queries compare with the caller's id or a claim, such as the e-mail
@@ -135,6 +137,7 @@ class Usage:
     reads: dict[int, set[int]] = field(default_factory=dict)
     function_reads: dict[int, set[int]] = field(default_factory=dict)
     arguments: dict[tuple[int, str], list[ColumnKey]] = field(default_factory=dict)
+    null_arguments: dict[tuple[int, str], ColumnKey] = field(default_factory=dict)
     demands: dict[int, dict[ColumnKey, str | None]] = field(default_factory=dict)
     adds: dict[int, set[int]] = field(default_factory=dict)
     sets: dict[int, set[ColumnKey]] = field(default_factory=dict)
@@ -460,7 +463,7 @@ class _Reader:
         self._note_proofs(function, queries)
         self._note_masked(function)
         queried = [comparison for query in queries for comparison in query]
-        self._note_demands(function, queried)
+        self._note_demands(function, conditions, queried)
         self._note_caller_and_time(function, queried)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
         self._usage.function_reads[function.oid] = tables
@@ -473,11 +476,16 @@ class _Reader:
         """Note the tables and the constants of the rows that a body inserts."""
         body, adds = self._bodies[function.oid], self._usage.adds.setdefault(function.oid, set())
         adds |= {self._by_name[n].oid for n in expressions.filled(body) if n in self._by_name}
-        for target, column, node in expressions.inserted(body):
+        for target, column, node in expressions.inserted(body, self._columns_of):
             relation, constant = self._by_name.get(target), expressions.value(node)
             if relation is not None and isinstance(constant, Literal):
                 known = self._usage.inserted.setdefault((relation.oid, column), [])
                 _extend(known, [constant.text])
+
+    def _columns_of(self, table: str) -> Sequence[str]:
+        """The names of the columns of a table, in order."""
+        relation = self._by_name.get(table)
+        return [] if relation is None else [column.name for column in relation.columns]
 
     def _note_updated(self, function: Function) -> None:
         """Note the columns that a body updates."""
@@ -592,7 +600,7 @@ class _Reader:
         row up, and those with an enum that it orders.
         """
         for comparison in compared:
-            if comparison.operator not in ("=", *_ORDERING):
+            if comparison.operator not in ("=", *_ORDERING, expressions.BOTH_NULL):
                 continue
             for left, right in _both_ways(comparison):
                 if not isinstance(left, Reference) or not isinstance(right, Reference):
@@ -603,11 +611,14 @@ class _Reader:
                 if not name:
                     continue
                 key = self._column(left, comparison.scopes, None)
-                if key is not None and (comparison.operator == "=" or self._is_enum(key)):
+                if key is not None and comparison.operator == expressions.BOTH_NULL:
+                    self._usage.null_arguments.setdefault((function.oid, name), key)
+                elif key is not None and (comparison.operator == "=" or self._is_enum(key)):
                     known = self._usage.arguments.setdefault((function.oid, name), [])
                     _extend(known, [key])
         body = self._bodies[function.oid]
-        for target, column, node in (*expressions.inserted(body), *expressions.assigned(body)):
+        inserted = expressions.inserted(body, self._columns_of)
+        for target, column, node in (*inserted, *expressions.assigned(body)):
             relation, name = self._by_name.get(target), _argument(function, node)
             if relation is None or not name:
                 continue
@@ -673,7 +684,9 @@ class _Reader:
             return None
         return self._column(side, comparison.scopes, None)
 
-    def _note_demands(self, function: Function, queried: Iterable[Comparison]) -> None:
+    def _note_demands(
+        self, function: Function, conditions: Iterable[Node], queried: Iterable[Comparison]
+    ) -> None:
         """Note the constants that the queries of a function ask for; the first of each column."""
         found: dict[ColumnKey, str | None] = {}
         for comparison in queried:
@@ -684,7 +697,19 @@ class _Reader:
             key = self._column(column, comparison.scopes, None)
             if key is not None and (is_null or comparison.operator == "="):
                 found.setdefault(key, None if is_null else other.text)
+        for condition in conditions:
+            for key, is_wanted in self._flags(condition):
+                found.setdefault(key, "true" if is_wanted else "false")
         self._usage.demands[function.oid] = found
+
+    def _flags(self, query: Node) -> Iterator[tuple[ColumnKey, bool]]:
+        """The columns that are conditions of a query by themselves, and whether it wants them."""
+        [statement] = query.values()
+        scopes = expressions.tables_of(statement)
+        for flag, is_wanted in expressions.flags(statement):
+            key = self._column(flag, scopes, None)
+            if key is not None:
+                yield key, is_wanted
 
     def _note_caller_and_time(self, function: Function, queried: Iterable[Comparison]) -> None:
         """Note the columns that the queries of a function compare with the caller and with now."""
@@ -705,8 +730,12 @@ class _Reader:
                     own.add(key)
                 elif operator == expressions.IS_NOT_NULL and self._is_moment(key):
                     earlier.add(key)
-                elif other == NOW and operator in (">", ">=", "<", "<="):
-                    (earlier if is_less else later).add(key)
+                elif isinstance(other, Now) and operator in _ORDERING:
+                    # a time close to now is not on the other side of an interval
+                    if is_less and other.beside != "-":
+                        earlier.add(key)
+                    if not is_less and other.beside != "+":
+                        later.add(key)
 
     def _is_moment(self, key: ColumnKey) -> bool:
         oid, name = key
@@ -715,11 +744,8 @@ class _Reader:
     def _conditions(self, view: Relation) -> Iterator[Condition]:
         """The comparisons of the columns of a view's query with constants and with now."""
         for query in expressions.conditions(syntax.parse(view.definition or "") or []):
-            scopes = expressions.tables_of(query["SelectStmt"])
-            for flag, is_wanted in expressions.flags(query):
-                key = self._column(flag, scopes, None)
-                if key is not None:
-                    yield key, "=", "true" if is_wanted else "false"
+            for flag, is_wanted in self._flags(query):
+                yield flag, "=", "true" if is_wanted else "false"
             for comparison in expressions.comparisons(query, self._lookup):
                 column, other = comparison.left, comparison.right
                 key = self._key_of(column, comparison)
@@ -829,8 +855,9 @@ class _Reader:
         """Note with what a column is compared."""
         found = self._usage
         if operator == expressions.BOTH_NULL:
-            found.nulls.add(key)
-            found.without_value.add(key)
+            if not isinstance(other, Reference):
+                found.nulls.add(key)
+                found.without_value.add(key)
         elif other == USER_ID:
             found.users.add(key)
             found.compared.add(key)

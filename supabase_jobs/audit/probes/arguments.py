@@ -145,11 +145,13 @@ class Arguments:
 
     def identifying(self, function: Function, caller: Persona) -> Iterator[Identifying]:
         """Arguments that identify rows of tenant A, and those that identify a row of the caller
-        each but for one: a guard may look at another one than the statement behind it.
+        each but for one, by an id or by a secret: a guard may look at another one than the
+        statement behind it.
         """
         choices = self.choices(function, caller)
-        own: dict[int, tuple[Row, str]] = {}
         others: dict[int, tuple[Row, str]] = {}
+        secret = self._own_secrets(function, caller)
+        own = {**secret}
         for number, choice in enumerate(choices):
             relation = self._identified(function, choice.name)
             other = None if relation is None else self._world.a.rows.get(relation.oid)
@@ -160,7 +162,11 @@ class Arguments:
             if caller.tenant is self._world.b and caller.user is not None:
                 mine = caller.tenant.row(relation.oid, caller.user)
                 own |= {} if mine is None else {number: (mine, mine.values[key] or "")}
-        mixed = [{**own, number: others[number]} for number in own if len(own) > 1]
+        mixed = [
+            {**own, number: other}
+            for number, other in others.items()
+            if number in own and len(own) > 1
+        ]
         for chosen in (others, *mixed[: LIMITS.mixed_calls]):
             values_ = [
                 chosen[at][1] if at in chosen else choice.known[0]
@@ -171,7 +177,7 @@ class Arguments:
                 arguments=[Constant(v, c.type) for v, c in zip(values_, choices, strict=True)],
                 rows=given,
                 is_mixed=chosen is not others,
-                is_apart=self._is_apart(function, given),
+                is_apart=self._is_apart(function, given) or _is_beside(chosen, secret),
             )
 
     def of_caller(self, function: Function, caller: Persona) -> list[Constant]:
@@ -201,6 +207,19 @@ class Arguments:
         return [
             row for row in found.values() if row not in rows and row.relation.oid not in persons
         ]
+
+    def _own_secrets(self, function: Function, caller: Persona) -> dict[int, tuple[Row, str]]:
+        """Argument → the row of the caller that it finds by a value that others do not know."""
+        found: dict[int, tuple[Row, str]] = {}
+        if caller.tenant is not self._world.b or caller.user is None:
+            return found
+        for number, name in enumerate(function.argument_names[: len(function.argument_types)]):
+            for oid, column in self._secret_columns(function, name):
+                row = caller.tenant.row(oid, caller.user)
+                value = None if row is None else row.values.get(column)
+                if row is not None and value is not None:
+                    found[number] = row, value
+        return found
 
     def _own_row(self, function: Function, caller: Persona, name: str) -> Row | None:
         relation = self._identified(function, name)
@@ -392,18 +411,23 @@ class Arguments:
 
     def found_by_secret(self, function: Function) -> list[int]:
         """The tables in which the body looks a row up by a value that others do not know."""
-        found: dict[int, None] = {}
-        for name in function.argument_names[: len(function.argument_types)]:
-            for oid, column in self._plan.usage.arguments.get((function.oid, name), ()):
-                relation = self._plan.catalog.by_oid[oid]
-                known = relation.by_name[column]
-                refers = any(column in key.columns for key in relation.foreign_keys)
-                is_secret = self._plan.words.unknown_values.matches(column)
-                is_secret &= known.base in ("text", "varchar")  # also as a key
-                is_random = known.differs_in_each_run and not _is_id(relation, column)
-                if not refers and (is_secret or is_random):
-                    found.setdefault(oid)
-        return list(found)
+        names = function.argument_names[: len(function.argument_types)]
+        found = (oid for name in names for oid, _ in self._secret_columns(function, name))
+        return list(dict.fromkeys(found))
+
+    def _secret_columns(self, function: Function, name: str) -> Iterator[ColumnKey]:
+        """The columns with values that others do not know which a body compares with an
+        argument.
+        """
+        for oid, column in self._plan.usage.arguments.get((function.oid, name), ()):
+            relation = self._plan.catalog.by_oid[oid]
+            known = relation.by_name[column]
+            refers = any(column in key.columns for key in relation.foreign_keys)
+            is_secret = self._plan.words.unknown_values.matches(column)
+            is_secret &= known.base in ("text", "varchar")  # also as a key
+            is_random = known.differs_in_each_run and not _is_id(relation, column)
+            if not refers and (is_secret or is_random):
+                yield oid, column
 
     def of_row(self, function: Function, caller: Persona, row: Row) -> list[Constant]:
         """The arguments that find a row: its values, and the likeliest of the others."""
@@ -630,6 +654,17 @@ def _keys(tenant: Tenant, type_: str) -> list[str | None]:
         for row in tenant.rows.values()
         if len(key := row.relation.primary_key) == 1 and row.relation.by_name[key[0]].type == type_
     ]
+
+
+def _is_beside(
+    chosen: Mapping[int, tuple[Row, str]], secret: Mapping[int, tuple[Row, str]]
+) -> bool:
+    """Whether the secret of one row is given beside the id of another row of the same table."""
+    given = [row for number, (row, _) in chosen.items() if number not in secret]
+    known = [row for number, (row, _) in chosen.items() if number in secret]
+    return any(
+        one is not other and one.relation is other.relation for one in given for other in known
+    )
 
 
 def _as_array(value: str) -> str:

@@ -22,7 +22,7 @@ from supabase_jobs.audit.probes.attempt import (
     profile_of,
 )
 from supabase_jobs.audit.probes.comparison import Answer, Flow
-from supabase_jobs.audit.probes.effects import Snapshot, Watch
+from supabase_jobs.audit.probes.effects import Effects, Snapshot, Watch
 from supabase_jobs.audit.probes.interference import answer_of
 from supabase_jobs.audit.probes.statements import exists
 from supabase_jobs.audit.rows.tenants import Row
@@ -357,7 +357,8 @@ class PreparedCall(Bypass):
     as in `FunctionCall`. `is_mixed`: some arguments identify rows of the caller. `is_apart`: one of
     the rows that they identify belongs to another row than that which another one identifies.
     `named` is the column in which the owner has named the caller. `below`: to the row above one of
-    these, the call has given another one.
+    these, the call has given another one. `by_null` is the argument that is NULL, as the column of
+    the row is.
     """
 
     watch: Watch
@@ -370,6 +371,7 @@ class PreparedCall(Bypass):
     is_apart: bool = False
     named: ColumnKey | None = None
     below: Sequence[Row] = ()
+    by_null: str = ""
 
     @property
     def given(self) -> str:
@@ -389,6 +391,10 @@ class PreparedCall(Bypass):
         before = [self.own, *self.prepared, self._show, self.become, reads]
         return [*before, *super().statements, self.copies.statement, self.own, self._show]
 
+    def effects(self, before: Snapshot, after: Snapshot) -> Effects:
+        """The effects on what is watched."""
+        return self.watch.effects(before, after)
+
     def read(self, result: GroupResult) -> None:
         """Read which of the rows have changed, and which the result shows."""
         self.error = result.error
@@ -396,8 +402,8 @@ class PreparedCall(Bypass):
             return
         shown, _, reads, call, copied, _, after = result.answers[1 + len(self.prepared) :]
         known = [row for row, is_read in zip(self.known, reads.rows[0], strict=True) if is_read]
-        before = self.watch.snapshot(shown.rows[0])
-        effects = self.watch.effects(before, self.watch.snapshot(after.rows[0]))
+        snapshots = (self.watch.snapshot(seen.rows[0]) for seen in (shown, after))
+        effects = self.effects(*snapshots)
         self.changed = [row for row in effects.changed if row not in known]
         self.below = effects.addressed
         shows = self._shown_in(_text(call), self.given)

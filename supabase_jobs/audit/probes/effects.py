@@ -19,12 +19,13 @@ Snapshot = Mapping[tuple[int, str], Any]
 @dataclass(frozen=True, eq=False)
 class Effects:
     """The rows of tenant A that a call `changed` or deleted; in those `recounted` only numbers are
-    others. Of the rows `forged`, it added one in the name of the same person; of those `addressed`,
-    one whose person may be a receiver.
+    others, and in those `raised` all of these are larger. Of the rows `forged`, it added one in the
+    name of the same person; of those `addressed`, one whose person may be a receiver.
     """
 
     changed: Sequence[Row] = ()
     recounted: Sequence[Row] = ()
+    raised: Sequence[Row] = ()
     forged: Sequence[Row] = ()
     addressed: Sequence[Row] = ()
 
@@ -86,6 +87,7 @@ class Watch:
         return Effects(
             changed=changed,
             recounted=recounted,
+            raised=[row for row in recounted if not self._is_lower(row, before, after)],
             forged=[row for row, column in added if _is_author(row, column)],
             addressed=[row for row, column in added if not _is_author(row, column)],
         )
@@ -103,6 +105,12 @@ class Watch:
             if after[id(row), column] > before[id(row), column]:
                 found.add(f"{row.relation.label} {row.token} added by {column}")
         return found
+
+    def _is_lower(self, row: Row, before: Snapshot, after: Snapshot) -> bool:
+        """Whether a number of a row is smaller in the later snapshot."""
+        was, now = (_columns(seen[id(row), ""]) for seen in (before, after))
+        numbers = {name: old for name, old in was.items() if _is_number(old)}
+        return any(_is_number(now.get(name)) and now[name] < old for name, old in numbers.items())
 
     def raised(self, before: Snapshot, after: Snapshot) -> set[tuple[int, str]]:
         """The columns with numbers, and their tables, that are larger in the later snapshot."""

@@ -24,7 +24,13 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.probes import control_calls, ended_calls, number_calls, statements
+from supabase_jobs.audit.probes import (
+    control_calls,
+    ended_calls,
+    funded_calls,
+    number_calls,
+    statements,
+)
 from supabase_jobs.audit.probes.arguments import STATEMENT, Arguments
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -164,6 +170,7 @@ class Bypasses:
             tried += self._with_selected_rows(views, tried)
             tried += self._with_ended_rows(functions)
             tried += self._with_numbers(functions)
+            tried += self._with_enough(tried)
         finally:
             self._found += [bypass for bypass in tried if bypass.outcome]
             self.writes_to_users = [bypass for bypass in users if bypass.changed]
@@ -250,6 +257,12 @@ class Bypasses:
             self._prober,
         )
         return [*negative, *repeated]
+
+    def _with_enough(self, tried: Sequence[Bypass]) -> list[Bypass]:
+        """The calls that take something from others which these did not have."""
+        return funded_calls.find(
+            self._world, self._worlds, self._impersonation, tried, self._prober
+        )
 
     def not_tested(self, functions: Sequence[Function]) -> list[NotTested]:
         """Why some answers were not compared, and the functions that nobody got through."""
@@ -567,6 +580,8 @@ class Bypasses:
             yield from self._aged_call(caller, function, watch, lists[0], copies)
         if function.definer:
             yield from self._calls_in_state(caller, function, watch, hidden, copies)
+            if caller.kind in _GENERAL_OUTSIDERS:
+                yield from self._calls_with_null(caller, function, watch, hidden, copies)
             if caller.kind == STRANGER:
                 yield from self._calls_as_named(caller, function, hidden, copies)
         for arguments in lists:
@@ -651,9 +666,12 @@ class Bypasses:
         self, caller: Persona, function: Function, given: Sequence[Row]
     ) -> Iterator[tuple[Row, str]]:
         """The rows of tenant A, and their columns, below one of the rows `given` to a function that
-        sets the column in other rows, which the tables do not let the caller add there.
+        sets the column in other rows, or adds rows with it, which the tables do not let the caller
+        add there.
         """
-        for oid, column in sorted(self._plan.usage.sets[function.oid]):
+        usage, by_oid = self._plan.usage, self._catalog.by_oid
+        added = {(oid, name) for oid in usage.adds[function.oid] for name in by_oid[oid].by_name}
+        for oid, column in sorted(usage.sets[function.oid] | added):
             row = self._world.a.rows.get(oid)
             if row is None or (id(caller), id(row), INSERT) in self._reached:
                 continue
@@ -696,6 +714,41 @@ class Bypasses:
                 copies=copies,
                 known=[r for r in readable if r.relation.label != VAULT],
                 named=(oid, column),
+            )
+
+    def _calls_with_null(
+        self,
+        caller: Persona,
+        function: Function,
+        watch: Watch,
+        hidden: Sequence[Row],
+        copies: Copies,
+    ) -> Iterator[PreparedCall]:
+        """Calls with NULL as the argument by which a function finds rows, also those without a
+        value, of a row of tenant A without one.
+        """
+        for name in function.argument_names[: len(function.argument_types)]:
+            oid, column = self._plan.usage.null_arguments.get((function.oid, name), (0, ""))
+            row = self._world.a.rows.get(oid)
+            if row is None or column in row.key or row.relation.by_name[column].not_null:
+                continue
+            given = self._arguments.of_row(function, caller, row)
+            number = function.argument_names.index(name)
+            given[number] = Constant(None, function.argument_types[number])
+            prepared = self._worlds.ready(function, caller, [row])
+            yield PreparedCall(
+                caller=caller,
+                object=function,
+                action=CALL,
+                sent=[call_of(function, given)],
+                hidden=hidden,
+                watch=watch,
+                prepared=[*prepared, *self._worlds.in_state([row], {(oid, column): None})],
+                own=own_role(self._impersonation),
+                become=Statement(SET, ("role", caller.role)),
+                copies=copies,
+                known=[r for r in watch.rows if r.relation.may(caller.role, "SELECT")],
+                by_null=name,
             )
 
     def _copies(self, caller: Persona, function: Function) -> Copies:

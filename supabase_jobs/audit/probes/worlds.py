@@ -13,6 +13,7 @@ from psycopg import errors, sql
 
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation, is_partition_column
+from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.policies.expressions import USER_ID
 from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes import statements
@@ -38,6 +39,8 @@ _STEP = timedelta(minutes=1)
 _ANSWERS = "views and functions"
 _NOT_COMPARED = "not all answers were compared with those for other rows"
 
+# more than a call takes of anything
+_LARGE = 1000.0
 _TEXTS = ("text", "varchar", "bpchar", "citext")
 _DOCUMENTS = ("json", "jsonb")
 _NUMBERS = ("numeric", "float4", "float8")
@@ -252,6 +255,19 @@ class Worlds:
             if (oid, name) in usage.users and row.values.get(name) == user.id:
                 found[oid, name] = before
         return found | own
+
+    def with_enough(self, columns: Collection[ColumnKey]) -> list[Statement]:
+        """The statements of the owner after which all rows have large numbers in some columns, as
+        far as these accept them.
+        """
+        large: dict[ColumnKey, str | None] = {}
+        for oid, name in columns:
+            limit = self._plan.limits.get(oid, {}).get(name, Limits())
+            high = _LARGE if limit.high is None else min(_LARGE, limit.high)
+            large[oid, name] = f"{high:g}"
+        tables = {oid for oid, _ in columns}
+        rows = [*_rows_of(self._world.a), *_rows_of(self._world.b)]
+        return self.in_state([row for row in rows if row.relation.oid in tables], large)
 
     def absent(self, rows: Sequence[Row]) -> list[Statement]:
         """The statements of the owner after which rows are absent."""

@@ -109,6 +109,7 @@ class Answers:
             ],
             is_pair=isinstance(bypass, PreparedCall) and bypass.is_mixed and not bypass.is_apart,
             named=self._named_in(bypass),
+            by_null=bypass.by_null if isinstance(bypass, PreparedCall) else "",
             below=self._tables.labels(bypass.below) if isinstance(bypass, PreparedCall) else (),
             secrets=self._secret_arguments(function),
         )

@@ -6,7 +6,7 @@ it believes what the user says.
 
 import re
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from supabase_jobs.audit.catalog import Column, Function, Relation
@@ -98,9 +98,14 @@ def _written(plan: Plan, function: Function) -> dict[str, list[tuple[Relation, C
     """Key of the metadata → the columns that a function inserts its value into."""
     found: dict[str, list[tuple[Relation, Column]]] = {}
     trees = expressions.body_trees(function.language, function.body)
-    for table, name, value in expressions.inserted(trees):
-        named = (r for r in plan.catalog.tables if table in (r.name, f"{r.schema}.{r.name}"))
-        relation = next(named, None)
+    tables = {r.label: r for r in plan.catalog.tables}
+    tables |= {r.name: r for r in reversed(plan.catalog.tables)}
+
+    def columns_of(table: str) -> Sequence[str]:
+        return list(tables[table].by_name) if table in tables else []
+
+    for table, name, value in expressions.inserted(trees, columns_of):
+        relation = tables.get(table)
         if relation is not None and name in relation.by_name:
             for key in _keys(value):
                 found.setdefault(key, []).append((relation, relation.by_name[name]))

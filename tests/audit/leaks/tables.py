@@ -322,6 +322,7 @@ class _Builder:
             "is_of_above": False,
             "named": "",
             "below": [],
+            "by_null": "",
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

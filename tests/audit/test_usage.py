@@ -428,3 +428,52 @@ def test_function_shows_a_column_on_a_condition(shown: str, masked: set[str]) ->
     body = f"select {shown} from notes as n"
     found = read(catalog(table("notes", "owner", "state"), functions=[function("list", body)]))
     assert found.masked == {(1, name) for name in masked}
+
+
+@pytest.mark.parametrize(
+    ("condition", "demanded", "later"),
+    [
+        ("n.state <> 'open'", {"state": "open"}, set()),
+        (
+            "n.state is distinct from 'open' or n.team is not null",
+            {"state": "open", "team": None},
+            set(),
+        ),
+        ("not n.state", {"state": "true"}, set()),
+        ("was <> 'open'", {"state": "open"}, set()),
+        ("n.id is null or n.state < now()", {}, {"state"}),
+        ("n.state < now() + interval '1 day'", {}, set()),
+        ("n.state = 'closed'", {}, set()),
+        ("not exists (select from other where n.state <> 'open')", {}, set()),
+    ],
+)
+def test_function_refuses_a_row_in_a_variable(
+    condition: str, demanded: dict[str, str | None], later: set[str]
+) -> None:
+    body = f"""
+    declare n public.notes; was text;
+    begin
+      select * into n from notes where id = which;
+      select state into was from notes where id = which;
+      if {condition} then raise exception 'refused'; end if;
+      if n.owner <> 'b' then n.owner := 'c'; end if;
+    end"""
+    called = function("f", body, language="plpgsql", arguments=("which",))
+    found = read(catalog(table("notes", "id", "owner", "team", "state"), functions=[called]))
+    [oid] = found.demands
+    assert found.demands[oid] == {(1, name): value for name, value in demanded.items()}
+    assert found.later[oid] == {(1, name) for name in later}
+
+
+def test_function_inserts_without_columns() -> None:
+    body = "insert into notes values ('n', 'ours', 'red')"
+    found = read(catalog(table("notes", "id", "owner", "team"), functions=[function("f", body)]))
+    assert found.inserted == {(1, "id"): ["n"], (1, "owner"): ["ours"], (1, "team"): ["red"]}
+
+
+def test_function_finds_rows_without_a_value_by_null() -> None:
+    body = "update notes set state = 'x' where team is not distinct from code and owner = $1"
+    called = function("f", body, arguments=("who", "code"))
+    found = read(catalog(table("notes", "owner", "team", "state"), functions=[called]))
+    assert [*found.null_arguments.values()] == [(1, "team")]
+    assert [name for _, name in found.null_arguments] == ["code"]

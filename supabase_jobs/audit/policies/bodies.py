@@ -1,6 +1,7 @@
 """The conditions in the bodies of functions: what they test, and how."""
 
 import re
+from collections.abc import Iterator
 
 from supabase_jobs.audit.catalog import Function
 
@@ -12,6 +13,17 @@ _CONDITION = re.compile(
 )
 _AGGREGATE = re.compile(r"\b(?:count|sum|avg)\s*\(", re.IGNORECASE)
 _NUMBERS = ("bigint", "integer", "numeric", "double precision")
+# the condition of an IF that refuses the call
+_REFUSING = re.compile(
+    r"(?<!end )\b(?:els)?if\b((?:(?!\bthen\b|;).)*)\bthen\s+raise\s+(?:exception\b|sqlstate\b|')",
+    re.IGNORECASE | re.DOTALL,
+)
+# variables with a row of a table, or with some of its columns
+_DECLARED = re.compile(r"\b(\w+)\s+([\w.]+)(?:%rowtype)?\s*;", re.IGNORECASE)
+_SELECTED = re.compile(
+    r"\bselect\b((?:(?!\bselect\b|;).)*?)\binto\s+(?:strict\s+)?(\w+(?:\s*,\s*\w+)*)\s+from\s+([\w.]+)",
+    re.IGNORECASE | re.DOTALL,
+)
 _IF = re.compile(r"\b(?:els)?if\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -24,6 +36,28 @@ def counts_only(function: Function) -> bool:
 def tested_names(body: str) -> set[str]:
     """All words of the conditions of a body: a column that is none of them decides nothing."""
     return {word for text in _CONDITION.findall(body) for word in re.findall(r"\w+", text)}
+
+
+def refusing(function: Function) -> list[str]:
+    """The conditions on which a body raises an error."""
+    found: list[str] = _REFUSING.findall(function.body)
+    return found
+
+
+def variables(function: Function) -> Iterator[tuple[str, str, str]]:
+    """The variables of a body that may hold rows of a table, or values of a column: each with the
+    name that the body gives to the table, and with the column, or '' for rows.
+    """
+    for name, table in _DECLARED.findall(function.body):
+        yield name, table, ""
+    for targets, names, table in _SELECTED.findall(function.body):
+        columns = [target.strip() for target in targets.split(",")]
+        into = [name.strip() for name in names.split(",")]
+        if len(into) == 1:
+            yield into[0], table, ""
+        if len(columns) == len(into):
+            plain = [column.rpartition(".")[2] for column in columns]
+            yield from zip(into, [table] * len(into), plain, strict=True)
 
 
 def passed_by_null(function: Function) -> list[str]:

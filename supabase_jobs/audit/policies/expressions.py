@@ -680,6 +680,19 @@ def without_tables(tree: Any) -> Iterator[Node]:
             yield statement
 
 
+def any_of(tree: Any) -> list[Any]:
+    """The operands of OR; the expression itself if it is none."""
+    operation = tree.get("BoolExpr", {}) if isinstance(tree, dict) else {}
+    if operation.get("boolop") != "OR_EXPR":
+        return [tree]
+    return [one for operand in operation["args"] for one in any_of(operand)]
+
+
+def is_distinct(tree: Any) -> bool:
+    """Whether an expression is IS DISTINCT FROM."""
+    return isinstance(tree, dict) and tree.get("A_Expr", {}).get("kind") == _DISTINCT[0]
+
+
 def flags(statement: Node) -> Iterator[tuple[Reference, bool]]:
     """The columns that are conditions of a query by themselves, and whether they must be true."""
     left = [statement.get("whereClause")]

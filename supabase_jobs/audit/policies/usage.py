@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from supabase_jobs.audit.catalog import USERS, Catalog, Column, Function, Policy, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import bodies, expressions
 from supabase_jobs.audit.policies.expressions import (
     NOW,
     USER_ID,
@@ -465,6 +465,7 @@ class _Reader:
         queried = [comparison for query in queries for comparison in query]
         self._note_demands(function, conditions, queried)
         self._note_caller_and_time(function, queried)
+        self._note_refusing(function)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
         self._usage.function_reads[function.oid] = tables
         if self._names(function, _AUTH_USERS, {function.oid}):
@@ -736,6 +737,60 @@ class _Reader:
                         earlier.add(key)
                     if not is_less and other.beside != "+":
                         later.add(key)
+
+    def _note_refusing(self, function: Function) -> None:
+        """Note what a row in a variable must be so that no IF raises an error about it."""
+        rows: dict[str, str] = {}
+        values: dict[str, Reference] = {}
+        for name, table, column in bodies.variables(function):
+            relation = self._by_name.get(table)
+            if relation is not None and not column:
+                rows[name] = table
+            elif relation is not None and column in relation.by_name:
+                values[name] = Reference(table, column)
+        for text in bodies.refusing(function) if rows or values else ():
+            for condition in expressions.any_of(expressions.expression_tree(text)):
+                self._note_refused(function, condition, rows, values)
+
+    def _note_refused(
+        self,
+        function: Function,
+        condition: Node,
+        rows: Mapping[str, str],
+        values: Mapping[str, Reference],
+    ) -> None:
+        """Note the opposite of one condition about a row in a variable."""
+        if any(expressions.nodes(condition, "SubLink")):
+            return  # it is about other rows
+        demands = self._usage.demands[function.oid]
+
+        def key_of(side: Value | None) -> ColumnKey | None:
+            if not isinstance(side, Reference):
+                return None
+            named = values.get(side.column) if side.table is None else side
+            is_row = side.table in rows or side.table is None
+            return self._column(named, rows, None) if named is not None and is_row else None
+
+        is_negated = expressions.excludes(condition)
+        operands = condition["BoolExpr"]["args"] if is_negated else [condition]
+        flag = key_of(expressions.value(operands[0]))
+        if flag is not None:
+            demands.setdefault(flag, "true" if is_negated else "false")
+        for comparison in () if is_negated else expressions.comparisons(condition, self._lookup):
+            operator = comparison.operator
+            if operator == "=" and expressions.is_distinct(condition):
+                operator = "<>"
+            key, other = key_of(comparison.left), comparison.right
+            if key is None:
+                continue
+            if operator == expressions.IS_NOT_NULL:
+                demands.setdefault(key, None)
+            elif operator == "<>" and isinstance(other, Literal):
+                demands.setdefault(key, other.text)
+            elif operator in ("<", "<=") and isinstance(other, Now) and other.beside != "+":
+                self._usage.later[function.oid].add(key)
+            elif operator in (">", ">=") and isinstance(other, Now) and other.beside != "-":
+                self._usage.earlier[function.oid].add(key)
 
     def _is_moment(self, key: ColumnKey) -> bool:
         oid, name = key

@@ -636,7 +636,7 @@ class Bypasses:
         tenant A beside others of the caller; and with all of tenant A, if its rows are in no such
         state by themselves.
         """
-        demanded = self._plan.usage.demands[function.oid]
+        demanded = self._worlds.demanded(function)
         for chosen in self._arguments.identifying(function, caller):
             prepared = self._worlds.in_state(chosen.rows, demanded)
             if prepared and not self._worlds.is_possible:

@@ -210,6 +210,14 @@ class Worlds:
                 changed.append(statements.update(row, differing).statement)
         return [_WITHOUT_TRIGGERS, *changed, _WITH_TRIGGERS] if changed else []
 
+    def demanded(self, function: Function) -> dict[ColumnKey, str | None]:
+        """The values that a function demands of rows: constants, and times beside now."""
+        usage = self._plan.usage
+        wanted = dict(usage.demands[function.oid])
+        wanted |= dict.fromkeys(usage.later[function.oid], str(self._world.now + _STEP))
+        wanted |= dict.fromkeys(usage.earlier[function.oid], str(self._world.now - _STEP))
+        return wanted
+
     def ready(
         self,
         function: Function,
@@ -222,10 +230,7 @@ class Worlds:
         caller, only in the column `named` if it is given, and with the constants and on the side of
         now that its queries ask for. The times `unset` are null.
         """
-        usage, by_oid = self._plan.usage, self._plan.catalog.by_oid
-        wanted = dict(usage.demands[function.oid])
-        wanted |= dict.fromkeys(usage.later[function.oid], str(self._world.now + _STEP))
-        wanted |= dict.fromkeys(usage.earlier[function.oid], str(self._world.now - _STEP))
+        by_oid, wanted = self._plan.catalog.by_oid, self.demanded(function)
         wanted |= {(oid, name): None for oid, name in unset if _is_time(by_oid[oid], name)}
         found = []
         for row in rows:

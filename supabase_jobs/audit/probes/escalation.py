@@ -72,9 +72,9 @@ class Escalation:
             ]
             hidden = [a for a in closed if a.action == SELECT]
             if hidden:
-                reads.append((write, hidden, _then_reads(write, hidden)))
+                reads.append((write, hidden, then_reads(write, [a.row for a in hidden])))
             changes = [a for a in closed if a.action in (UPDATE, DELETE)]
-            writes += [(write, a, _behind(write, a)) for a in changes]
+            writes += [(write, a, behind(write, a)) for a in changes]
         self._record.send_controls([r for _, _, r in reads] + [w for _, _, w in writes])
         gains: list[Gain] = []
         for write, hidden, repeated in reads:
@@ -178,7 +178,7 @@ def _post_on(caller: Persona, relation: Relation) -> Post | None:
     return post if is_valid else None
 
 
-def _then_reads(write: Attempt, hidden: Sequence[Attempt]) -> Attempt:
+def then_reads(write: Attempt, hidden: Sequence[Row]) -> Attempt:
     """A write, and behind it one query that looks for the rows that were hidden."""
     return Attempt(
         caller=write.caller,
@@ -187,13 +187,13 @@ def _then_reads(write: Attempt, hidden: Sequence[Attempt]) -> Attempt:
         action=SELECT,
         row=write.row,
         sent=write.sent,
-        after=[statements.exists([(a.row, write.caller.role) for a in hidden])],
+        after=[statements.exists([(row, write.caller.role) for row in hidden])],
         effect=_any_true,
-        others=[(write.relation, write.action), *((a.relation, SELECT) for a in hidden)],
+        others=[(write.relation, write.action), *((row.relation, SELECT) for row in hidden)],
     )
 
 
-def _behind(write: Attempt, attempt: Attempt) -> Attempt:
+def behind(write: Attempt, attempt: Attempt) -> Attempt:
     """An attempt behind a write."""
     assert write.sent is not None  # noqa: S101  it reached its target
     return Attempt(

@@ -12,7 +12,7 @@ from supabase_jobs.audit.callers import FORGER, FORMER, IMPOSTOR, INVITED
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Policy, Relation
 from supabase_jobs.audit.leaks.leak import Repair
 from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.probes.attempt import INSERT, JOIN, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import INSERT, JOIN, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.known import Altered, altered_by
 from supabase_jobs.audit.repairs import ended as ended_rows
 from supabase_jobs.audit.repairs import writes
@@ -56,7 +56,8 @@ class Demand:
     privilege and their names. `text` changes these `tables` and `called` functions, by their oids,
     and only these `actions`, if they are given. `is_trigger`: it creates a trigger, whose effect
     only a whole trial shows. `trusting` are functions that read app_metadata instead of what users
-    write. `asks` says what must be done before.
+    write. `asks` says what must be done before. `is_new`: it creates a policy that permits what
+    nobody has decided yet.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
@@ -72,6 +73,7 @@ class Demand:
     is_trigger: bool = False
     trusting: Sequence[Function] = ()
     asks: str = ""
+    is_new: bool = False
 
     @property
     def changed_tables(self) -> frozenset[int]:
@@ -647,6 +649,7 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     if repair is Repair.REFUSE and policies:
         yield refusal(relation, policies, action)
     if (repair is Repair.READABLE_PARENT or one.attempt.name == JOIN) and policies:
+        yield from _as_old_rows(relation, policies, one.attempt)
         yield edited(relation, policies, Edit.READABLE_PARENT)
     demand = restriction(plan, relation, policies, action, role)
     if not demand.edits:
@@ -729,6 +732,30 @@ def _undoing(plan: Plan, change: Change, role: str) -> Iterator[Demand]:
 def edited(relation: Relation, policies: Sequence[Policy], edit: Edit) -> Demand:
     """The same edit of several policies."""
     return Demand(edits=[(relation, policy, edit) for policy in policies])
+
+
+def _as_old_rows(
+    relation: Relation, policies: Sequence[Policy], attempt: Attempt
+) -> Iterator[Demand]:
+    """The demands of a policy on a column of old rows that it does not make of new ones: an update
+    that moves its row leaves them.
+    """
+    for policy in policies if len(policies) == 1 and attempt.action == UPDATE else ():
+        known = expressions.operands(policy.checked or "true", "AND")
+        left_out = [
+            f"({part})"
+            for part in expressions.operands(policy.visible or "true", "AND")
+            if part not in known and _names(part, attempt.column)
+        ]
+        if policy.checked and left_out:
+            limited = edited(relation, policies, Edit.OWNER_OF_NEW_ROWS)
+            yield replace(limited, owner=" and ".join(left_out))
+
+
+def _names(text: str, column: str) -> bool:
+    """Whether a condition names a column."""
+    found = expressions.references(expressions.expression_tree(text))
+    return any(one.column == column for one in found)
 
 
 def _fewer_alternatives(relation: Relation, policies: Sequence[Policy]) -> Iterator[Demand]:
@@ -840,4 +867,5 @@ def _enabling(plan: Plan, relation: Relation) -> Iterator[Demand]:
             sql.SQL(condition),
             sql.SQL(condition),
         )
-        yield Demand(text=f"{_text(enable)}\n{_text(policy)}", tables=touched)
+        text = f"{_text(enable)}\n{_text(policy)}"
+        yield Demand(text=text, tables=touched, is_new=True)

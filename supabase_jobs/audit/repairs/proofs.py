@@ -7,11 +7,17 @@ from functools import cached_property
 from textwrap import wrap
 
 from supabase_jobs.audit.baseline import Access, wider
-from supabase_jobs.audit.callers import CLAIM, FORGER, FORMER, INVITED, OWNER, SERVICE
+from supabase_jobs.audit.callers import CLAIM, FORGER, FORMER, INVITED, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.leaks import added_member, escalation, hidden_parent, public, upload
 from supabase_jobs.audit.leaks import leak as kinds_of_leaks
-from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, ShownLeak
+from supabase_jobs.audit.leaks.leak import (
+    AnyLeak,
+    BrokenAccess,
+    ExplainedLeak,
+    Question,
+    ShownLeak,
+)
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, beyond, permissions
 from supabase_jobs.audit.probes.attempt import (
@@ -65,7 +71,8 @@ class Verdict:
     stay, and `opens` what was closed before. `is_open`: the leak is still there. `gives` counts the
     cells that policies permit and nobody had. `ends` are the uses of objects that nobody but the
     service is left with, and `alters` the answers that would be wrong. `unseen` are conditions of
-    policies that it limits and by which nobody in the world passes.
+    policies that it limits and by which nobody in the world passes, `leaves` the questions that a
+    new policy leads to.
     """
 
     closes: int
@@ -76,11 +83,12 @@ class Verdict:
     ends: tuple[str, ...] = ()
     alters: tuple[NamedCell, ...] = ()
     unseen: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
 
     @property
     def is_proven(self) -> bool:
         """Whether it closes the leak, opens nothing, and is seen to take nothing."""
-        lost = self.takes or self.ends or self.alters or self.unseen
+        lost = self.takes or self.ends or self.alters or self.unseen or self.leaves
         return not (lost or self.opens or self.is_open)
 
 
@@ -386,6 +394,10 @@ def _use_of(one: Attempt | Bypass) -> str:
     return f"{one.action} of {name}{role}"
 
 
+def _shown_to(one: Bypass) -> Hashable:
+    return one.label, one.action, one.caller.role
+
+
 def _family(name: str) -> str:
     """The name of an insert; that of a row of another is the same with and without own parents."""
     return "" if name == FORGE else name
@@ -597,15 +609,25 @@ class Proofs:
             return verdict  # whether the leak is still there decides nothing
         closed = [(leak, cells), *others]  # by statements that have the edits of all
         is_open = any(self._is_open(one, after, of_one) for one, of_one in closed)
+        is_open = is_open or any(self._opens_otherwise(one, text) for one in leaks)
         verdict = replace(verdict, is_open=is_open)
         if isinstance(leak, BrokenAccess) and not verdict.gives:
             return replace(verdict, is_open=True)
         if verdict.is_proven and not self._is_shown(leak, scope):
             return None
         if verdict.is_proven:
-            lost = self._lost_by_ways(leak, demand, text, scope)
-            return replace(verdict, takes=_in_order(lost))
+            lost = [*self._lost_by_ways(leak, demand, text, scope)]
+            lost += self._lost_by_staff(known, after)
+            verdict = replace(verdict, takes=_in_order(lost))
+        if demand.is_new:
+            verdict = replace(verdict, leaves=_new_questions(known, after))
         return verdict
+
+    def _opens_otherwise(self, leak: AnyLeak, text: str) -> bool:
+        """Whether the new row of an escalation still opens something with another label."""
+        if not isinstance(leak, ShownLeak) or leak.kind is not escalation.KIND:
+            return False
+        return self._trials.opens_otherwise(text, self._attempt(leak))
 
     def _is_shown(self, leak: AnyLeak, scope: Scope) -> bool:
         """Whether a trial that changes nothing shows the leak of a view or function, so that its
@@ -647,6 +669,49 @@ class Proofs:
             for way in ways if is_needed or len(ways) > 1 else ():
                 does = f"call of {what}" if isinstance(what, str) else _named(what).what
                 yield NamedCell("owner", f"{does}, {way}")
+
+    def _lost_by_staff(self, before: Seen, after: Seen) -> Iterator[NamedCell]:
+        """The rows of others that a view or function shows to outsiders before a change, and that
+        none of those with a role of the whole project, for whom it may be, reads otherwise.
+        """
+        still = {_shown_to(one) for one in after.bypasses if one.shown or one.identified}
+        shown: dict[Hashable, list[Bypass]] = {}
+        for one in before.bypasses:
+            is_seen = bool(one.shown or one.identified) and one.caller.is_outsider
+            if is_seen and _shown_to(one) not in still:
+                shown.setdefault(_shown_to(one), []).append(one)
+        for seen in shown.values():
+            rows = {id(row) for one in seen for row in (*one.shown, *one.identified)}
+            refused = self._refused_to_staff
+            staff = [who for who in refused if who.role == seen[0].caller.role]
+            for who in staff if all(rows & refused[who] for who in staff) else ():
+                yield NamedCell(who.label, f"rows of others by {seen[0].label}")
+
+    @cached_property
+    def _refused_to_staff(self) -> Mapping[Persona, set[int]]:
+        """The rows, by identity, that are hidden from those who have a role of the whole project,
+        not of the tenant in their claims: with it, they reach rows that no outsider reaches.
+        """
+        tried = [
+            a
+            for a in self._trials.before.attempts
+            if a.caller.kind == CLAIM and not (a.caller.tenant and a.caller.tenant.claims)
+        ]
+        general = {
+            (id(a.row), a.action)
+            for a in self._trials.before.attempts
+            if a.caller.is_outsider and a.reached
+        }
+        staff = {
+            a.caller
+            for a in tried
+            if a.reached and a.whose != OWN and (id(a.row), a.action) not in general
+        }
+        refused: dict[Persona, set[int]] = {who: set() for who in staff}
+        for act in tried:
+            if act.caller in staff and act.action == SELECT and not act.reached:
+                refused[act.caller].add(id(act.row))
+        return refused
 
     def _by_other_paths(self, leak: AnyLeak, demand: Demand, text: str) -> Verdict | None:
         """The effects on acts that pass by other conditions of the same policies than the leaks
@@ -789,8 +854,15 @@ def _better(
     return (text, verdict) if takes_less else best
 
 
-def _lost_by(verdict: Verdict) -> tuple[int, int, int]:
-    return len(verdict.takes), len(verdict.alters), len(verdict.unseen)
+def _lost_by(verdict: Verdict) -> tuple[int, ...]:
+    return len(verdict.takes), len(verdict.alters), len(verdict.unseen), len(verdict.leaves)
+
+
+def _new_questions(before: Seen, after: Seen) -> tuple[str, ...]:
+    """The questions that are open after a change only."""
+    known = {leak.id for leak in before.leaks}
+    found = [one for one in after.leaks if isinstance(one, Question) and one.id not in known]
+    return tuple(one.finding.message for one in found)
 
 
 def _is_kept(leak: AnyLeak, after: Seen) -> bool:
@@ -835,7 +907,9 @@ def _question(text: str, verdict: Verdict) -> Proven:
         sentence = (
             f"Tried: nobody is left with: {'; '.join(verdict.ends)}. If nobody needs that, run:"
         )
-    if not takes and not verdict.ends:
+    if not takes and verdict.leaves:
+        sentence = f"Tried: it takes none, and leaves a question. {verdict.leaves[0]} If so, run:"
+    elif not takes and not verdict.ends:
         unseen = "; ".join(verdict.unseen)
         sentence = (
             f"Not proven: no caller of the audit passes by {unseen}. If nobody needs that, run:"

@@ -15,10 +15,10 @@ from supabase_jobs.audit.leaks import kinds, topic
 from supabase_jobs.audit.leaks.leak import AnyLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import topics
-from supabase_jobs.audit.probes.attempt import Attempt
+from supabase_jobs.audit.probes.attempt import SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass, ViewRead
 from supabase_jobs.audit.probes.effects import Snapshot, Watch, all_of
-from supabase_jobs.audit.probes.escalation import Gain
+from supabase_jobs.audit.probes.escalation import Gain, behind, then_reads
 from supabase_jobs.audit.probes.known import Altered, Known, Reach
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
@@ -31,6 +31,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.session.action import Constant, Insert
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, own_role
 from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
@@ -544,6 +545,38 @@ class Trials:
             action = [caller_statement(attempt.caller), *alone(attempt).statements]
             [result] = run_undone(self._impersonation.connection, [[*attempt.opening, *action]])
             return reaches(attempt, result)
+
+    def opens_otherwise(self, text: str, write: Attempt) -> bool:
+        """Whether a new row that opens something does so with these statements as well, once a
+        column has another of its labels, such as a weaker role. Raises DeadlineError.
+        """
+        gains = [gain for gain in self.before.gains if gain.write is write]
+        opened = {(id(gain.row), gain.action) for gain in gains}
+        read = [gain.row for gain in gains if gain.action == SELECT]
+        changed = {
+            (id(one.row), one.action): one
+            for one in self.before.attempts
+            if one.caller is write.caller and (id(one.row), one.action) in opened
+        }
+        tried = []
+        for other in self._with_other_labels(write):
+            tried += [then_reads(other, read)] if read else []
+            tried += [behind(other, one) for one in changed.values() if one.action != SELECT]
+        return any(self.reaching(text, tried[: LIMITS.attempts_in_batch])) if tried else False
+
+    def _with_other_labels(self, write: Attempt) -> Iterator[Attempt]:
+        """A new row with each of the labels that a column of it may have."""
+        sent, relation, plan = write.sent, write.relation, self._world.plan
+        limits = plan.limits.get(relation.oid, {})
+        if not isinstance(sent, Insert):
+            return
+        for name in write.written:
+            column = relation.by_name[name]
+            known = limits[name].allowed if name in limits else ()
+            for label in known or column.labels:
+                if label != write.written[name]:
+                    values = {**sent.assigned, name: Constant(label, column.type)}
+                    yield replace(alone(write), sent=replace(sent, values=values))
 
     def _run(
         self,

@@ -37,7 +37,7 @@ from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import pins
 from supabase_jobs.audit.policies.usage import add_states
-from supabase_jobs.audit.probes import standings, topics
+from supabase_jobs.audit.probes import local_roles, standings, topics
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.attempt import NONE as NOBODY
 from supabase_jobs.audit.probes.bypass import Bypass
@@ -441,7 +441,8 @@ def insert_world(connection: Connection, options: Options, common: Common) -> Wo
     run_groups(connection, [REQUEST_SETTINGS])[0].answer()
     world = build(connection, plan, options.configuration, common, stable=options.stable)
     acting = impersonation.begin(connection, "audit", (), (), {})
-    return standings.settle(acting, world, Deadline(time.monotonic() + options.seconds))
+    deadline = Deadline(time.monotonic() + options.seconds)
+    return local_roles.find(acting, standings.settle(acting, world, deadline), deadline)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ GENERAL = (*OUTSIDERS, MEMBER)
 ANONYMOUS_SIGN_IN = "anonymous sign-in"
 _OPERATION = "storage.operation"
 # claims that Auth sets
-_FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
+FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,6 +92,7 @@ class Persona(Caller):
     member. A `lapsed` one is a member in a state that closes tables to them: it calls functions
     only, since what it reads is known. `operation` is set for a request to Storage whose operation
     policies ask for. `claim` is that in which a user has a value that policies know.
+    `is_elsewhere`: the user has a role that counts in the own group only, that of B.
     """
 
     kind: str
@@ -100,6 +101,7 @@ class Persona(Caller):
     ended: Ended | None = None
     operation: str = ""
     claim: tuple[str, ...] = ()
+    is_elsewhere: bool = False
 
     def during(self, operation: str) -> "Persona":
         """The caller in a request to Storage with this operation."""
@@ -113,7 +115,12 @@ class Persona(Caller):
     @property
     def is_outsider(self) -> bool:
         """Whether the caller has nothing to do with tenant A."""
-        return self.kind in OUTSIDERS
+        return self.kind in OUTSIDERS or self.is_elsewhere
+
+    @property
+    def has_role_elsewhere(self) -> bool:
+        """Whether the row of the user has a role beside another tenant."""
+        return self.is_elsewhere and self.kind == STRANGER
 
     @property
     def is_inactive(self) -> bool:
@@ -133,7 +140,7 @@ class Persona(Caller):
         user = self.user
         if self.role == "anon" and self.kind != ANON:
             return "without signing in, with this header"
-        if user is None or (self.kind in _MEANINGS and user.membership is None):
+        if user is None or (self.kind in _MEANINGS and not user.membership and not user.state):
             return _MEANINGS[self.kind]
         if user.membership is not None:
             return _meaning_of_member(self, user, user.membership)
@@ -146,7 +153,8 @@ class Persona(Caller):
             relation, column = user.link
             return f"the user whom {relation.name}.{column} names"
         if user.state is not None:
-            return f"a user whose row in {user.state.relation.name} has: {user.state.part}"
+            whose = "a user of another group" if self.kind == STRANGER else "a user"
+            return f"{whose} whose row in {user.state.relation.name} has: {user.state.part}"
         if self.kind == MEMBER:
             return "another user of the owner's group"
         return f"a {self.label}"
@@ -323,6 +331,10 @@ def _users(world: World) -> Iterator[Persona]:
         elif user.link is not None and user.link[0].oid in user.rows:
             yield _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
     yield from _in_states(world)
+    for user in world.local:
+        if user.state is not None:
+            label = f"{_label_of_state(user.state)} in another group"
+            yield replace(_signed_in(label, STRANGER, world.b, user), is_elsewhere=True)
     yield from _with_posts(world)
     yield _signed_in("owner", OWNER, world.a, world.a.owner)
 
@@ -359,13 +371,17 @@ def _in_states(world: World) -> Iterator[Persona]:
         row = user.state
         if row is None or row.relation.oid not in world.plan.opening:
             continue
-        label = f"user with {row.relation.name}: {row.part}"
+        label = _label_of_state(row)
         end = _end(world.plan, row) if row.relation.oid in world.plan.tenants else None
         if end is None:
             yield _signed_in(label, kind, world.a, user)
         else:
             former = _signed_in(label, FORMER, world.a, user, without_claims=True)
             yield replace(former, ended=end)
+
+
+def _label_of_state(row: Row) -> str:
+    return f"user with {row.relation.name}: {row.part}"
 
 
 def _end(plan: Plan, row: Row) -> Ended | None:
@@ -398,7 +414,7 @@ def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:
             continue
         for literal in literals:
             claims = claims_of(b, b.owner)
-            _choose(world, claims, path, _parsed(literal))
+            _choose(world, claims, path, parsed(literal))
             label = f"stranger with {'.'.join(path)} = {literal}"
             yield replace(stranger, label=label, kind=FORGER, claims=claims)
 
@@ -407,7 +423,7 @@ def _choose(world: World, claims: dict[str, Any], path: tuple[str, ...], value: 
     """Set a claim of user_metadata. Those that count before it are not given to everybody."""
     place(claims, path, value)
     for before in world.plan.usage.preferred.get(path, ()):
-        if before not in _FIXED_CLAIMS:
+        if before not in FIXED_CLAIMS:
             remove(claims, before)
 
 
@@ -416,17 +432,18 @@ def _with_claims(world: World) -> Iterator[Persona]:
     with.
     """
     for path, literals in sorted(world.plan.usage.claim_literals.items()):
-        if path[0] == "user_metadata" or path in _FIXED_CLAIMS:
+        if path[0] == "user_metadata" or path in FIXED_CLAIMS:
             continue
         own = path == ("aal",)
         tenant = world.a if own else world.b
         for literal in literals:
             claims = claims_of(tenant, tenant.owner)
-            place(claims, path, _parsed(literal))
+            place(claims, path, parsed(literal))
             yield Persona(
                 label=f"{'owner' if own else 'user'} with {'.'.join(path)} = {literal}",
                 kind=OWNER if own else CLAIM,
                 claim=path,
+                is_elsewhere=(path, literal) in world.local_claims,
                 role="authenticated",
                 claims=claims,
                 user=tenant.owner,
@@ -434,7 +451,8 @@ def _with_claims(world: World) -> Iterator[Persona]:
             )
 
 
-def _parsed(literal: str) -> object:
+def parsed(literal: str) -> object:
+    """The value of a claim that a policy compares with this constant."""
     return {"true": True, "false": False}.get(literal, literal)
 
 

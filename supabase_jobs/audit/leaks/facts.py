@@ -60,6 +60,7 @@ class Actor:
     `listing` is the table that lists the user's own group for a row of the owner, and `listed` that
     of the group; '' for others.
     `post` is the table of staff that has the user, '' for others.
+    `is_elsewhere`: the role of the user counts in another group only.
     `remedy` says which rows a policy must ignore to end the access of a former member, and `mark`
     is the column of the membership that says so; '' for others.
     """
@@ -76,6 +77,7 @@ class Actor:
     listing: str
     listed: str
     post: str
+    is_elsewhere: bool = False
 
     @property
     def is_linked(self) -> bool:

@@ -17,6 +17,7 @@ from supabase_jobs.audit.leaks.leak import (
     question,
     shown,
     who,
+    who_outside,
     who_writes,
 )
 from supabase_jobs.audit.leaks.write import writes_of_other_tenants
@@ -129,11 +130,11 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
             yield question(KIND, tried, "anyone", tried.table.label, message)
         elif is_named:
             severity = Severity.WARNING if tried.actor.is_inactive else Severity.ERROR
-            message = f"{who(tried.actor)} add rows in another user's name"
+            message = f"{who_outside(tried.actor)} add rows in another user's name"
             yield shown(KIND, severity, tried, message)
         elif parents:
             message = (
-                f"{who(tried.actor)} add rows below {parents[0]} rows of others that they"
+                f"{who_outside(tried.actor)} add rows below {parents[0]} rows of others that they"
                 " cannot read"
             )
             yield shown(KIND, Severity.ERROR, tried, message)

@@ -222,7 +222,7 @@ def who(actor: Actor) -> str:
     """The caller as the subject of a sentence."""
     if actor.kind == MEMBER:
         return f"A {'user' if actor.is_linked else 'member'} ({actor.label}) can"
-    if actor.kind == STRANGER and actor.membership is not None:
+    if actor.kind == STRANGER and (actor.membership is not None or actor.is_elsewhere):
         return f"A member of another group ({actor.label}) can"
     if actor.kind == IMPOSTOR:
         return f"{actor.label.replace('newcomer', 'Anyone', 1)} can"
@@ -237,6 +237,13 @@ def who(actor: Actor) -> str:
     if actor.role == "anon" and actor.kind == STRANGER:
         return "A guest with an identity of their own can"
     return _WHO[actor.kind]
+
+
+def who_outside(actor: Actor) -> str:
+    """The same of a caller who reaches rows of others from outside of their group."""
+    if actor.kind == CLAIM and actor.is_elsewhere:
+        return f"A {actor.label} of another group can"
+    return who(actor)
 
 
 def who_writes(tried: Tried) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who_outside
 from supabase_jobs.audit.probes.attempt import OTHER, SELECT
 from supabase_jobs.findings import Severity
 
@@ -23,7 +23,7 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
         if not table.owned or not reads:
             continue
         first = reads[0]
-        message = f"{who(first.actor)} read other users' {table.noun}"
+        message = f"{who_outside(first.actor)} read other users' {table.noun}"
         if only_anon(group):
             yield shown(KIND, Severity.ERROR, first, f"{message}, which signed-in users cannot")
         elif first.actor.kind not in (ANON, NEWCOMER) and not first.actor.is_inactive:

@@ -53,7 +53,8 @@ def _is_of_own(tried: Tried) -> bool:
     """Whether an outsider adds a row of its own, or changes the parent of one; one with a role by
     the JWT has it in the own group.
     """
-    is_outside = tried.actor.is_outsider or (tried.name == BELOW and bool(tried.actor.claim))
+    has_claim = bool(tried.actor.claim)
+    is_outside = tried.name == BELOW if has_claim else tried.actor.is_outsider
     if not tried.reached or not is_outside or tried.is_state:
         return False
     if tried.action == INSERT:

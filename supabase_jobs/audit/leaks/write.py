@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, CLAIM, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who, who_outside
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     INSERT,
@@ -61,7 +61,8 @@ def writes_of_other_tenants(facts: Facts, group: Sequence[Tried]) -> Iterator[Tr
     if not group[0].table.claims:
         return
     for tried in group:
-        if tried.actor.kind != CLAIM or tried.name or not tried.reached:
+        is_claim = tried.actor.kind == CLAIM and not tried.actor.is_outsider
+        if not is_claim or tried.name or not tried.reached:
             continue
         is_write = tried.action != SELECT and tried.whose == OTHER
         if is_write and not facts.reads_other(tried):
@@ -70,7 +71,7 @@ def writes_of_other_tenants(facts: Facts, group: Sequence[Tried]) -> Iterator[Tr
 
 def _of_outsider(tried: Tried, group: Sequence[Tried]) -> ShownLeak:
     verb = "take over" if tried.name == TAKE_OVER else DOES[tried.action]
-    message = f"{who(tried.actor)} {verb} other users' {tried.table.noun}"
+    message = f"{who_outside(tried.actor)} {verb} other users' {tried.table.noun}"
     for read in group:
         if read.actor is tried.actor and read.action == SELECT and read.whose == OTHER:
             if not read.reached:

@@ -10,9 +10,11 @@ from supabase_jobs.audit.rows.tenants import Row
 
 
 def of(world: World, caller: Persona, relation: Relation) -> Iterator[tuple[str, Row]]:
-    """The rows of a table that a caller is probed with, each with whose it is."""
-    yield from _first(world, caller, relation)
-    yield from _in_other_states(world, caller, relation)
+    """The rows of a table that a caller is probed with, each with whose it is. Who has a role in
+    another group may do with the own rows what its holders in this one may.
+    """
+    found = [*_first(world, caller, relation), *_in_other_states(world, caller, relation)]
+    yield from (one for one in found if not caller.has_role_elsewhere or one[0] == OTHER)
 
 
 def _first(world: World, caller: Persona, relation: Relation) -> Iterator[tuple[str, Row]]:

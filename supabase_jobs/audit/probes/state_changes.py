@@ -53,6 +53,8 @@ class StateChanges:
             row = None if caller.user is None else caller.user.state
             if row is None or caller.operation or row.relation not in tables:
                 continue
+            if caller.has_role_elsewhere:
+                continue
             for state in columns_of_state(row.part):
                 column = None if state.table else row.relation.by_name.get(state.name)
                 if column is None or not row.relation.may(caller.role, "UPDATE", column.name):

@@ -35,5 +35,6 @@ class Actors:
                 listing="" if listing is None else listing.relation.label,
                 listed="" if listing is None else listing.of.label,
                 post="" if user is None or user.post is None else user.post.relation.label,
+                is_elsewhere=caller.is_elsewhere,
             )
         return self._actors[id(caller)]

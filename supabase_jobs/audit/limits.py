@@ -39,8 +39,7 @@ class AuditLimits:
     states_of_group: int = 3
     # users whose own row is in another state
     further_users: int = 8
-    # roles of a member of another group, besides the most powerful one; of a user whose own row has
-    # a role beside another tenant
+    # roles that a user has in another group, besides the first one
     roles_elsewhere: int = 2
     # members in other states of their membership, for each table of memberships
     standings: int = 6

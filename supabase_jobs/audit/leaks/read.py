@@ -22,7 +22,8 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
         reads = reads_of_others(group)
         if not table.owned or not reads:
             continue
-        first = reads[0]
+        # who was a member is another leak, with a cause of its own
+        first = next((read for read in reads if not read.actor.is_inactive), reads[0])
         message = f"{who_outside(first.actor)} read other users' {table.noun}"
         if only_anon(group):
             yield shown(KIND, Severity.ERROR, first, f"{message}, which signed-in users cannot")

@@ -41,9 +41,9 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
 
 def first_write(group: Sequence[Tried], action: str) -> Tried | None:
     """The write of the most general outsider to a row of another, or by everybody to one that
-    belongs to nobody.
+    belongs to nobody; by who was a member, or is not yet, if nobody else does.
     """
-    for tried in group:
+    for tried in sorted(group, key=lambda one: one.actor.is_inactive):
         if tried.action != action or not tried.reached or not tried.actor.is_outsider:
             continue
         if tried.whose == OTHER:

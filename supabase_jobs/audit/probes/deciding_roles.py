@@ -178,7 +178,8 @@ class DecidingRoles:
 
     def find_rights_of_colleagues(self) -> None:
         """Note that rows are those of the group of a caller whose membership has ended or has not
-        begun, if a colleague without one reaches them as well: by the row that each user has.
+        begun, if a colleague without one reaches them as well: by the row that each user has. That
+        row of the caller has not ended.
         """
         colleague = self._world.a.users[1]
         known = {
@@ -187,8 +188,9 @@ class DecidingRoles:
             if attempt.caller.user is colleague and attempt.reached
         }
         for attempt in self._record.attempts:
+            user = attempt.caller.user
             is_of_other = attempt.caller.is_inactive and attempt.whose == OTHER
-            if is_of_other and _act(attempt) in known:
+            if is_of_other and (user is None or user.state is None) and _act(attempt) in known:
                 attempt.whose = GROUP
 
 

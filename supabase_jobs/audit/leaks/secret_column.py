@@ -3,10 +3,11 @@ like one in rows that everybody reads.
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.leaks.facts import Actor, Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import GROUP, NONE, OTHER, OWN, SELECT, UPDATE
@@ -24,42 +25,70 @@ def find(facts: Facts) -> Iterator[Question]:
     everybody reads.
     """
     asked = set[str]()  # the columns that more general callers read
+    members = list[Tried]()
     for group in facts.objects.values():
         for tried in group:
             if tried.table.is_storage or tried.action != SELECT or not tried.reached:
                 continue  # the columns of Storage are those of the platform
             is_of_group = tried.whose == GROUP and tried.actor.kind == MEMBER
             if is_of_group and not tried.is_state and not _is_for_reader(facts, tried):
-                yield from _of_group(facts, tried)
-                yield from _confidential(facts, tried, "Members of a group", "members")
+                members.append(tried)
             if tried.whose == OWN and facts.is_outdone(tried.actor) and not tried.is_state:
                 yield from _of_claim(facts, tried)
             if tried.whose == OWN and len(tried.table.users) > 1 and not tried.is_state:
-                yield from _confidential(facts, tried, "All persons whom a row names", "persons")
+                yield from _of_persons(tried)
             if tried.whose in (OTHER, NONE) and tried.actor.kind in (ANON, NEWCOMER):
                 made = _of_everybody if tried.whose == OTHER else _of_settings
                 found = [q for q in made(facts, tried) if asked.isdisjoint(q.topics)]
                 asked |= {topic for one in found for topic in one.topics}
                 yield from found
+    yield from _of_members(facts, members)
 
 
 def _is_for_reader(facts: Facts, read: Tried) -> bool:
-    """Whether a member works with the rows, or they are below the row that names the member."""
+    """Whether a member works with the rows, they are below the row that names the member, or
+    everybody reads them.
+    """
     actor, table = read.actor, read.table
-    return facts.manages(actor, table) or (bool(actor.link) and actor.link in table.parents)
+    is_below = bool(actor.link) and actor.link in table.parents
+    return facts.manages(actor, table) or is_below or facts.is_open(read)
 
 
-def _of_group(facts: Facts, tried: Tried) -> Iterator[Question]:
-    membership = tried.actor.membership
-    role = None if membership is None else membership.role
-    if membership is not None and role is not None and role == membership.strongest:
-        return
-    decides = tried.table.label if membership is None else membership.table
+def _of_members(facts: Facts, reads: Sequence[Tried]) -> Iterator[Question]:
+    """The columns of a group, each with the weakest of its members who reads it."""
+    rights = Counter(tried.actor for tried in facts.tried if tried.reached)
+    lowest: dict[tuple[str, str, str], Tried] = {}
+    for tried in sorted(reads, key=lambda one: (_is_in_both(one.actor), rights[one.actor])):
+        membership = tried.actor.membership
+        if membership is not None and membership.role and membership.role == membership.strongest:
+            continue
+        label = tried.table.label
+        decides = label if membership is None else membership.table
+        secrets = list(_secrets(facts, tried))
+        for name in secrets:
+            lowest.setdefault((decides, label, name), tried)
+        for name in tried.table.confidential:
+            if name not in secrets and tried.table.may(tried.actor.role, "SELECT", name):
+                lowest.setdefault(("members", label, name), tried)
+    for (decides, label, name), tried in lowest.items():
+        actors = {one.actor for (other, *_), one in lowest.items() if other == decides}
+        topic = f"{label}.{name}" + (f" ({tried.actor.label})" if len(actors) > 1 else "")
+        who_reads = who(tried.actor) if len(actors) == 1 else "Members can"
+        is_for_some = decides == "members"
+        what = ", which may be for some members only" if is_for_some else " of their group"
+        message = f"{who_reads} read {{}}{what}. Is that intended?"
+        yield question(KIND, tried, decides, topic, message)
+
+
+def _is_in_both(actor: Actor) -> bool:
+    return actor.membership is not None and actor.membership.in_both
+
+
+def _secrets(facts: Facts, tried: Tried) -> Iterator[str]:
     for name in facts.sensitive_columns(tried.table, tried.actor.role):
-        is_set = membership is None and _sets(facts, tried, name)
+        is_set = tried.actor.membership is None and _sets(facts, tried, name)
         if facts.words.unknown_values.matches(name) and not is_set:
-            message = f"{who(tried.actor)} read {{}} of their group. Is that intended?"
-            yield question(KIND, tried, decides, f"{tried.table.label}.{name}", message)
+            yield name
 
 
 def _of_claim(facts: Facts, tried: Tried) -> Iterator[Question]:
@@ -73,19 +102,15 @@ def _of_claim(facts: Facts, tried: Tried) -> Iterator[Question]:
             yield question(KIND, tried, tried.actor.claim, f"{table.label}.{name}", message)
 
 
-def _confidential(facts: Facts, tried: Tried, readers: str, decides: str) -> Iterator[Question]:
-    """The columns that say that not everybody may read them who reads the row, unless the caller
-    has the most powerful role in the group.
-    """
-    membership = tried.actor.membership
-    if membership is not None and membership.role == membership.strongest:
-        return
+def _of_persons(tried: Tried) -> Iterator[Question]:
+    """The columns that say that not everybody may read them who reads the row."""
     for name in tried.table.confidential:
-        if readers.startswith("Members") and facts.words.unknown_values.matches(name):
-            continue  # a secret, as of which a group is asked
         if tried.table.may(tried.actor.role, "SELECT", name):
-            message = f"{readers} read {{}}, which may be for some of them only. Is that intended?"
-            yield question(KIND, tried, decides, f"{tried.table.label}.{name}", message)
+            message = (
+                "All persons whom a row names read {}, which may be for some of them only. Is that"
+                " intended?"
+            )
+            yield question(KIND, tried, "persons", f"{tried.table.label}.{name}", message)
 
 
 def _sets(facts: Facts, read: Tried, column: str) -> bool:

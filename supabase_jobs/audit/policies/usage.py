@@ -98,7 +98,7 @@ class Usage:
     `released_at` of a document.
     `proofs` are the columns whose value the caller of a function has to know, besides the key of
     the row, such as the PIN of a person; `masked` those that a function shows on a condition only,
-    and those that refer to a row of which it does so.
+    or to fewer persons than the table, and those that refer to a row of which it does so.
     `absent` maps each relation to the tables in which its policies, or its triggers with the rights
     of the caller, look for a row that refuses.
     `write_words` maps each relation to the words of its policies for writes, and of the functions
@@ -370,6 +370,7 @@ class _Reader:
             self._note_frozen(relation)
         self._note_passed()
         self._usage.reads = _closed(direct)
+        self._note_narrowed()
         self._note_flags()
         return self._usage
 
@@ -678,6 +679,20 @@ class _Reader:
                     if (at[1],) in self._catalog.by_oid[at[0]].unique_keys and key[0] != at[0]:
                         masked.add(key)
             self._usage.masked |= masked
+
+    def _note_narrowed(self) -> None:
+        """Note the columns that a function shows to the persons of a table that no policy of their
+        own table reads, as the code of a door: the function is for fewer people than the row.
+        """
+        called = {one for found in self._usage.policy_functions.values() for one in found}
+        for function in self._catalog.functions:
+            shown = self._selected(function) if function.definer and function.callers else None
+            if shown is None or function.signature in called:
+                continue
+            key = self._column(Reference(shown.table, shown.column), {}, None)
+            persons = {oid for oid, _ in self._usage.own.get(function.oid, ())}
+            if key is not None and persons and persons.isdisjoint(self._usage.reads[key[0]]):
+                self._usage.masked.add(key)
 
     def _key_of(self, side: Value, comparison: Comparison) -> ColumnKey | None:
         """The column on one side of a comparison."""

@@ -144,8 +144,9 @@ class Table(Named):
     are the columns of which functions, or policies of other tables, demand a value that a row has
     at first;
     `read_by_triggers` are those that the table's own triggers name, `binding` those that policies
-    for writes of other tables name which read this one. `listed` maps the privileges of each GRANT
-    that names columns to these.
+    for writes of other tables name which read this one. `logged_by` are the tables whose triggers
+    note their changes in this one, which nothing else writes, and `for_all` the permissive policies
+    for all commands. `listed` maps the privileges of each GRANT that names columns to these.
     """
 
     schema: str
@@ -206,6 +207,8 @@ class Table(Named):
     required: Collection[str]
     read_by_triggers: Collection[str]
     binding: Collection[str]
+    logged_by: Sequence[str]
+    for_all: Sequence[str]
     listed: Mapping[str, Sequence[str]]
     uncompared: Mapping[str, Collection[str]]
     crossing: Mapping[str, str]
@@ -429,11 +432,14 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class UnreadTime:
-    """A time that a row of a membership or link must have, and that nothing reads."""
+class UnreadColumn:
+    """A column of a membership that no policy of another table, function or view reads: a flag, a
+    role, or a time that each row must have; of a link, only such a time.
+    """
 
     table: str
     column: str
+    is_time: bool
 
 
 @dataclass(frozen=True)
@@ -511,7 +517,7 @@ class Facts:
     calls: Sequence[Called] = ()
     calls_of_staff: Sequence[Called] = ()
     standings: Sequence[Standing] = ()
-    unread_times: Sequence[UnreadTime] = ()
+    unread_columns: Sequence[UnreadColumn] = ()
     channels: Sequence[ChannelTried] = ()
     public_buckets: Sequence[str] = ()
     open_policies: Sequence[OpenPolicies] = ()

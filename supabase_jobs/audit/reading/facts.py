@@ -2,6 +2,7 @@
 and the catalogs.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
@@ -22,7 +23,7 @@ from supabase_jobs.audit.leaks.facts import (
     OpenPolicies,
     Sequenced,
     Standing,
-    UnreadTime,
+    UnreadColumn,
 )
 from supabase_jobs.audit.policies import captured_names, left_out, link_states, refusals
 from supabase_jobs.audit.policies.captured_names import CapturedName
@@ -112,7 +113,7 @@ class _Reader:
                 for s in self._catalog.sequences
                 if s.schema in self._catalog.served
             ],
-            unread_times=list(self._unread_times()),
+            unread_columns=list(self._unread_columns()),
             topmost={self._topmost(*key) for key in self._plan.usage.ascending},
             refusals=list(
                 refusals.find(
@@ -166,15 +167,28 @@ class _Reader:
         relation = self._catalog.by_oid[oid]
         return f"{relation.name}.{column} = {relation.by_name[column].labels[-1]}"
 
-    def _unread_times(self) -> Iterator[UnreadTime]:
+    def _unread_columns(self) -> Iterator[UnreadColumn]:
         plan = self._plan
         links = {relation.oid for relation, _ in plan.links}
         for oid in sorted(plan.memberships.keys() | links):
             relation = self._catalog.by_oid[oid]
+            closed = plan.closed(relation) if oid in plan.memberships else ()
+            elsewhere = self._words_elsewhere(relation) if closed else set[str]()
             for column in relation.columns:
                 is_given = column.base in TIMES and column.not_null and column.default is None
                 if is_given and column.name not in plan.usage.words:
-                    yield UnreadTime(relation.label, column.name)
+                    yield UnreadColumn(relation.label, column.name, is_time=True)
+                elif column.name in closed and column.name not in elsewhere:
+                    yield UnreadColumn(relation.label, column.name, is_time=False)
+
+    def _words_elsewhere(self, relation: Relation) -> set[str]:
+        """The words of functions, views, and the policies of other tables."""
+        texts = [function.body for function in self._catalog.functions]
+        for other in self._catalog.relations:
+            if other is not relation:
+                texts += [other.definition or ""]
+                texts += [text or "" for p in other.policies for text in (p.visible, p.checked)]
+        return {word for text in texts for word in re.findall(r"\w+", text)}
 
     def _channel_tried(
         self, attempt: TopicAttempt, readable: Collection[tuple[int, int]]

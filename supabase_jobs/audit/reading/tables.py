@@ -14,6 +14,9 @@ from supabase_jobs.audit.rows.plan import Plan, accepts_rows, user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import TIMES
 
+# how a trigger names the change that it notes: the command, the table, or the row before it
+_CHANGE = re.compile(r"\b(tg_op|tg_table_name|tg_relid|old)\b", re.IGNORECASE)
+
 
 class Tables:
     """The tables of an audit; `by_label` has those that were asked for."""
@@ -139,6 +142,8 @@ class Tables:
             kept={role: tested.kept(relation, role) for role in API_USERS},
             read_by_triggers=self._read_by_triggers(relation),
             binding=self._binding(relation),
+            logged_by=self._logged_by(relation),
+            for_all=[p.name for p in relation.policies if p.permissive and p.command == "*"],
             listed=_listed(relation),
             uncompared=dict(self._uncompared(relation)),
             crossing=dict(self._crossing(relation)),
@@ -326,6 +331,24 @@ class Tables:
             if relation.oid in usage.reads.get(oid, ())
         ]
         return relation.by_name.keys() & {w for oid in reading for w in usage.write_words[oid]}
+
+    def _logged_by(self, relation: Relation) -> list[str]:
+        """The tables whose triggers add a row for a change, if it is a log: nothing refers to its
+        rows or finds them by anything but their own key, and functions only add some.
+        """
+        usage, tables = self._plan.usage, self._catalog.tables
+        adding = {oid for oid, added in usage.adds.items() if relation.oid in added}
+        setting = any(oid == relation.oid for keys in usage.sets.values() for oid, _ in keys)
+        referred = any(key.target == relation.oid for one in tables for key in one.foreign_keys)
+        keys = {*relation.unique_keys} - {relation.primary_key}
+        own_key = [relation.by_name[name] for name in relation.primary_key]
+        if setting or referred or keys or any(c.is_demanded for c in own_key):
+            return []
+        noting = {f.oid for f in self._catalog.functions if _CHANGE.search(f.body)} & adding
+        by_triggers = {oid for one in tables for oid in one.triggers}
+        if not noting or not adding <= by_triggers:
+            return []
+        return [one.label for one in tables if noting & {*one.triggers}]
 
     @cached_property
     def _managed(self) -> set[ColumnKey]:

@@ -1,0 +1,87 @@
+"""Columns of a membership or of a link to rows of others that nothing reads: a time, which may be
+its end; a flag or a role, which may limit what its user does.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.leaks.facts import Facts, Tried, UnreadColumn
+from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, question, who
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OWN, SELECT, UPDATE
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    code="unread-column",
+    severities=(Severity.QUESTION,),
+    sentence="A row opens rows of others, and nothing reads a column of it that may limit that.",
+)
+
+
+def find(facts: Facts) -> Iterator[Question]:
+    """One question for each column."""
+    for column in facts.unread_columns:
+        yield from _of_time(facts, column) if column.is_time else _of_right(facts, column)
+
+
+def _of_time(facts: Facts, time: UnreadColumn) -> Iterator[Question]:
+    for tried in _opened(facts, time, [SELECT]):
+        message = (
+            f"{time.table}.{time.column} may be over: no policy or function reads it, and a row"
+            " opens {}. Is that intended?"
+        )
+        yield question(KIND, tried, f"{time.table}.{time.column}", tried.table.label, message)
+
+
+def _of_right(facts: Facts, right: UnreadColumn) -> Iterator[Question]:
+    """The writes of a member, or else the reads, whatever others have set in the column."""
+    own = [tried for tried in facts.of_table(right.table) if _sets(right, tried)]
+    if any(not facts.manages(tried.actor, tried.table) for tried in own):
+        return  # a preference
+    writes = _opened(facts, right, [UPDATE, INSERT, DELETE])
+    for tried in writes or _opened(facts, right, [SELECT]):
+        does = f"{who(tried.actor)} {'write' if writes else DOES[SELECT]}"
+        message = (
+            f"{does} rows of {{}}, whatever {right.table}.{right.column} says, which no policy of"
+            " another table, function or view reads. Is that intended?"
+        )
+        yield question(KIND, tried, f"{right.table}.{right.column}", tried.table.label, message)
+
+
+def _opened(facts: Facts, column: UnreadColumn, actions: Sequence[str]) -> list[Tried]:
+    """The actions on other tables that a row with the column opens to its user."""
+    return [
+        tried
+        for group in facts.objects.values()
+        for tried in group
+        if tried.action in actions and tried.reached and not tried.failed
+        if _is_by_row(column, tried) and not _is_of_all(facts, column, tried)
+    ]
+
+
+def _is_by_row(column: UnreadColumn, tried: Tried) -> bool:
+    """Whether it is a row of another table in the group of somebody who has such a row."""
+    if tried.actor.kind != MEMBER or tried.whose != GROUP:
+        return False
+    membership = tried.actor.membership
+    belongs = tried.actor.link if membership is None else membership.table
+    return belongs == column.table != tried.table.label
+
+
+def _is_of_all(facts: Facts, column: UnreadColumn, tried: Tried) -> bool:
+    """Whether users without such a row do the same: outsiders, or the colleagues of a tenant who do
+    not give such rows.
+    """
+    same = [
+        t
+        for t in facts.of_table(tried.table.label)
+        if t.reached and (t.row, t.action) == (tried.row, tried.action)
+        if t.actor.kind == MEMBER and t.actor.membership is None and not t.actor.link
+    ]
+    given = facts.tables[column.table]
+    return facts.is_open(tried) or not all(facts.manages(t.actor, given) for t in same)
+
+
+def _sets(right: UnreadColumn, tried: Tried) -> bool:
+    """Whether a member sets the column in a row of their own."""
+    is_own = tried.whose == OWN and tried.actor.kind == MEMBER and tried.reached
+    return is_own and tried.action == UPDATE and tried.column == right.column

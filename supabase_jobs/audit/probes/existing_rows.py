@@ -5,14 +5,23 @@ from collections.abc import Iterator
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.probes import probed_rows, statements
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, NONE, OWN, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import (
+    DELETE,
+    GROUP,
+    NONE,
+    OTHER,
+    OWN,
+    SELECT,
+    UPDATE,
+    Attempt,
+)
 from supabase_jobs.audit.probes.lasting import LastingColumns
 from supabase_jobs.audit.probes.new_values import NewValues
 from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes, writable
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
-from supabase_jobs.outcomes import DENIED, HIDDEN
+from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 
 
 class ExistingRows:
@@ -62,15 +71,20 @@ class ExistingRows:
 
     def other_columns(self) -> Iterator[Attempt]:
         """Each other column, of rows of one's own and of the group, if the policies let one column
-        pass; of any row, if only a trigger has refused the one.
+        pass; of any row, if only a trigger has refused the one; and each state of a row of others,
+        if WITH CHECK has refused the one: it may ask for a state.
         """
         tried = [a for a in self._record.attempts if a.action == UPDATE and a.sent is not None]
         for attempt in tried:
             is_let = self._by_column(attempt) and attempt.outcome not in (HIDDEN, DENIED)
-            if attempt.is_state or not (is_let or self._is_refused_by_a_trigger(attempt)):
+            is_let |= self._is_refused_by_a_trigger(attempt)
+            is_limited = attempt.whose == OTHER and attempt.outcome == VIOLATES
+            if attempt.is_state or not (is_let or is_limited):
                 continue
             row = attempt.row
             for column in writable(attempt.relation, attempt.caller.role, UPDATE):
+                if not (is_let or self._world.plan.may_hold_state(attempt.relation, column)):
+                    continue
                 for value in self._values.of(row, column, attempt.caller):
                     if (column.name, value) != (attempt.column, attempt.value):
                         new = {column.name: value}

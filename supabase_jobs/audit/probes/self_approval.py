@@ -76,13 +76,16 @@ class SelfApproval:
         relation = row.relation
         attempt = self._writes.varied(caller, row, copy, column, value, START)
         own = self._values.condition_of_new(caller, relation, copy)
+        readable = {n: v for n, v in own.items() if relation.may(caller.role, "SELECT", n)}
         may_change = relation.may(caller.role, "UPDATE", column.name)
-        if may_change and not own:
+        if may_change and not readable:
             return  # no condition names the new row
         self._writes.count_value(attempt, own)
         if may_change:
             new = {column.name: value}
-            changing = statements.update_where(relation, {**own, **new}, new)
+            is_readable = relation.may(caller.role, "SELECT", column.name)
+            where = readable | (new if is_readable else {})
+            changing = statements.update_where(relation, where, new)
             attempt.after = [*attempt.after, back_to(caller), changing]
             attempt.effect = partial(_stays, attempt.effect, len(attempt.statements))
             attempt.ends_refused = True

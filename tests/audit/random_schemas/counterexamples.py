@@ -207,4 +207,33 @@ COUNTEREXAMPLES = {
             ),
         )
     ),
+    # the condition of the change needed a privilege that the writer lacks, and counted as refused
+    "the owner of a new row is not readable": Schema(
+        (
+            Table(
+                "t0",
+                owner="user_id",
+                columns=(("is_public", "boolean not null default false", "false"),),
+                policies=(Policy("all", _SIGNED_IN, Owner(), None),),
+                granted=(("authenticated", SELECT, ("id",)),),
+            ),
+        )
+    ),
+    # staff publish any row: the matrix said "own"
+    "a claim and a label limit what a row becomes": Schema(
+        (
+            Table(
+                "t0",
+                owner="user_id",
+                columns=(
+                    ("is_public", "boolean not null default false", "false"),
+                    ("title", "text not null", None),
+                ),
+                policies=(
+                    Policy(SELECT, _SIGNED_IN, Owner(), None),
+                    Policy(UPDATE, _SIGNED_IN, Claim("staff"), Equals("is_public", "true")),
+                ),
+            ),
+        )
+    ),
 }

@@ -17,8 +17,9 @@ from pathlib import Path
 import click
 import psycopg
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.baseline import Baseline, apply
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
 from supabase_jobs.local.platform import load_services

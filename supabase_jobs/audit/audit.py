@@ -3,9 +3,9 @@ rolled back.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 from psycopg import errors
@@ -14,8 +14,8 @@ from supabase_jobs.audit import access, callers, catalog, summary, token_hook
 from supabase_jobs.audit.baseline import OUTSIDERS, Access, deviation_id, wider
 from supabase_jobs.audit.callers import OWNER, SERVICE
 from supabase_jobs.audit.common import Common
-from supabase_jobs.audit.configuration import CHANNELS, Configuration
-from supabase_jobs.audit.copied_texts import CopiedTexts, Printable
+from supabase_jobs.audit.configuration import CHANNELS
+from supabase_jobs.audit.copied_texts import Printable
 from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.leaks import escalation, kinds, rls_disabled
 from supabase_jobs.audit.leaks.facts import API_USERS, Facts
@@ -26,9 +26,9 @@ from supabase_jobs.audit.leaks.leak import (
     Question,
     ShownLeak,
     shown,
-    some,
 )
-from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.limits import LIMITS, some
+from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.performance import kinds as performance
 from supabase_jobs.audit.performance.context import Context
 from supabase_jobs.audit.performance.plans import Planner
@@ -79,50 +79,6 @@ REQUEST_SETTINGS = (
     Statement("set local search_path = public, extensions"),
     Statement("select set_config('storage.allow_delete_query', 'true', true)"),
 )
-
-
-@dataclass(frozen=True)
-class Options:
-    """The scope of an audit. `served` are the schemas of the API; `schemas` and `tables` narrow it.
-
-    `functions`: call the functions that requests can call. `accepted` is the access of the
-    baseline, if there is one; what goes beyond it gets a cause. `intended` are the ids of the leaks
-    that it accepts. `repairs`: try repairs of the leaks, or of those with these ids; without,
-    findings have only the fixes that no trial proves. `known` are the ids of leaks that existed
-    before. No repair of an intended or a known one is tried. `configuration` is that of audit.toml.
-    `stable`: the generated values are the same in each run. `record` is called with the generated
-    rows and what was tried on them, before they are rolled back. `common` is what the audit has in
-    common with those that it is compared with; None for an audit of its own. `before` is the state
-    before the changes that are tried first as causes. `repaired` are the ids of findings whose
-    proven repairs are tried together, all if it is empty; None for no such trial. `partial`: a name
-    that this database lacks may exist in one that it is compared with. `copied` has the words of a
-    database with copied rows, and `hide` gets the values that were computed from them. `token_hook`
-    is the schema and the name of the function that changes access tokens. `seconds` limits the
-    probes. `advance` gets the number of the part that begins, and of all: rows, tables, views and
-    functions, topics, causes. `performance`: look for what makes requests slow, too.
-    """
-
-    served: Sequence[str] = ("public",)
-    schemas: Sequence[str] = ()
-    tables: Sequence[str] = ()
-    functions: bool = True
-    accepted: Access | None = None
-    intended: Collection[str] = ()
-    repairs: bool | Collection[str] = True
-    known: Collection[str] = ()
-    configuration: Configuration = field(default_factory=Configuration)
-    stable: bool = False
-    record: Callable[[Evidence], None] | None = None
-    common: Common | None = None
-    before: changes.State | None = None
-    partial: bool = False
-    copied: CopiedTexts | None = None
-    hide: Callable[[Iterable[str]], None] = lambda _texts: None
-    repaired: Collection[str] | None = None
-    token_hook: tuple[str, str] | None = None
-    seconds: float = LIMITS.seconds
-    advance: Callable[[int, int], None] = lambda _number, _total: None
-    performance: bool = False
 
 
 def audit(connection: Connection, options: Options) -> Audit:

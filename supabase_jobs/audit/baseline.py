@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from supabase_jobs.audit.leaks.leak import some
+from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.permission import NONE, Permission, beyond, permissions
 from supabase_jobs.findings import (
     MEMBER_ROWS,

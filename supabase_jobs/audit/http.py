@@ -16,17 +16,12 @@ from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.request import Request
 from supabase_jobs.api.sender import NO_SUCH_TABLE, Sender, require_client
 from supabase_jobs.audit import access, callers
-from supabase_jobs.audit.audit import (
-    REQUEST_SETTINGS,
-    Options,
-    insert_world,
-    rolled_back,
-    selected,
-)
+from supabase_jobs.audit.audit import REQUEST_SETTINGS, insert_world, rolled_back, selected
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Probes

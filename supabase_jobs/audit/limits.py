@@ -1,5 +1,6 @@
 """How much an audit tries: all limits in one value. docs/audit-reference.md lists them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -97,3 +98,9 @@ class AuditLimits:
 
 
 LIMITS = AuditLimits()
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many follow."""
+    first = ", ".join(names[: LIMITS.named])
+    return first if len(names) <= LIMITS.named else f"{first} and {len(names) - LIMITS.named} more"

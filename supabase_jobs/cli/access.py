@@ -16,8 +16,8 @@ from supabase_jobs.cli.project_database import (
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 
 if TYPE_CHECKING:
-    from supabase_jobs.audit.audit import Options
     from supabase_jobs.audit.baseline import Baseline
+    from supabase_jobs.audit.options import Options
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import AccessDiff, Audit, Location, NotTested, Verification
     from supabase_jobs.migrations.dry_run import DryRun
@@ -242,9 +242,10 @@ def compare_pending(
     """
     import psycopg
 
-    from supabase_jobs.audit.audit import Options, audit
+    from supabase_jobs.audit.audit import audit
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.difference import compare
+    from supabase_jobs.audit.options import Options
     from supabase_jobs.audit.repairs import changes
     from supabase_jobs.migrations.dry_run import reset_constraints
     from supabase_jobs.sources.config_toml import load_api_settings

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
@@ -47,8 +49,9 @@ from supabase_jobs.settings import DEFAULT_MIGRATIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from supabase_jobs.audit.audit import Options
     from supabase_jobs.audit.baseline import Baseline
+    from supabase_jobs.audit.options import Options
+    from supabase_jobs.audit.repairs import changes
     from supabase_jobs.cli.project_database import ProjectDatabase
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import AccessDiff, Audit
@@ -201,9 +204,8 @@ def command(
     and prints only what differs. Only requests to an API are committed; their rows are marked, and
     deleted at the end.
     """
-    from supabase_jobs.audit.audit import Options, audit
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
-    from supabase_jobs.audit.repairs import changes
+    from supabase_jobs.audit.options import Options
     from supabase_jobs.database.connection import second_connection
     from supabase_jobs.findings import DefaultGrants
     from supabase_jobs.projects.default_grants import default_grants as is_exposed
@@ -303,8 +305,10 @@ def command(
     if options.accepted is not None and known.last_migration:
         checkpoint = Checkpoint(
             version=known.last_migration,
-            reached=lambda reached: states.append(changes.read(reached, options.served)),
+            reached=lambda reached: states.append(_before_changes(reached, options)),
         )
+    # most of the modules, while the server starts
+    Thread(target=import_module, args=["supabase_jobs.audit.audit"]).start()
     if in_place:
         opened = database_in_place(given, allow_remote=allow_remote)
     else:
@@ -316,6 +320,8 @@ def command(
             checkpoint=checkpoint,
         )
     with opened as database:
+        from supabase_jobs.audit.audit import audit
+
         connection = database.connection
         served = served_schemas(given.directory, given.db_url, database.target or connection)
         options = replace(options, served=served, before=next(iter(states), None))
@@ -374,6 +380,13 @@ def command(
         narrate(line)
     annotate_findings(report, with_infos=False)
     ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
+
+
+def _before_changes(connection: "Connection", options: "Options") -> "changes.State":
+    """The objects before the migrations that the baseline does not know."""
+    from supabase_jobs.audit.repairs.changes import read
+
+    return read(connection, options.served)
 
 
 def _chosen_grants(given: "Settings", option: str | None) -> bool | None:

@@ -10,7 +10,7 @@ from supabase_jobs.cli.common import write_file
 from supabase_jobs.cli.private import without_private
 
 if TYPE_CHECKING:
-    from supabase_jobs.audit.audit import Options
+    from supabase_jobs.audit.options import Options
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import Audit
 

@@ -126,7 +126,7 @@ def _access(
     given: "Settings", served: tuple[str, ...], original: "Connection", copy: "Connection"
 ) -> "AccessDiff | None":
     """The access that a database has other than by its migrations; None if it cannot be audited."""
-    from supabase_jobs.audit.audit import Options
+    from supabase_jobs.audit.options import Options
     from supabase_jobs.sources.files import MigrationFiles
 
     nothing = MigrationFiles(())

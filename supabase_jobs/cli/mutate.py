@@ -210,7 +210,7 @@ def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, form: 
 def _run_suite(
     ctx: click.Context, suite: str, only: str | None, form: str, options: Mapping[str, Any]
 ) -> None:
-    from supabase_jobs.audit.audit import Options
+    from supabase_jobs.audit.options import Options
     from supabase_jobs.mutation.suite.faults import parse_kinds
     from supabase_jobs.mutation.suite.render import earlier_tests
     from supabase_jobs.mutation.suite.suite_run import SuiteOptions, SuiteRun

@@ -121,7 +121,7 @@ def _access(
     migration_plan: "MigrationPlan",
 ) -> "AccessDiff":
     """The changes of access by the pending files, tried in copies of the database."""
-    from supabase_jobs.audit.audit import Options
+    from supabase_jobs.audit.options import Options
     from supabase_jobs.cli.access import compare_pending_on_copy, named_by_project
     from supabase_jobs.projects.copied import ANNOUNCEMENT
     from supabase_jobs.projects.exposed_schemas import served_schemas

@@ -17,8 +17,8 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import DEFAULT_MIGRATIONS
 
 if TYPE_CHECKING:
-    from supabase_jobs.audit.audit import Options
     from supabase_jobs.audit.configuration import Configuration
+    from supabase_jobs.audit.options import Options
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import NotTested
     from supabase_jobs.projects.copied import Copy, CopyOptions

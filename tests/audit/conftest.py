@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.audit import baseline
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.baseline import Access
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit
 from supabase_jobs.migrations.apply import apply_pending

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError, PrivilegeError
 from supabase_jobs.findings import NotTested

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.audit import catalog
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.difference import compare
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import AccessDiff
 from tests.fix_db import Make

@@ -12,8 +12,9 @@ import jsonschema
 import pytest
 
 from supabase_jobs.audit import configuration
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.configuration import Configuration, load
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit

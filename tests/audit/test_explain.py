@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from supabase_jobs.audit.audit import Options
 from supabase_jobs.audit.explain import cell, finding
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import connect
 from supabase_jobs.errors import ConfigError
 from tests.audit.catalogue import project

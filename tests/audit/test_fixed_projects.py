@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.audit import baseline
-from supabase_jobs.audit.audit import Options
+from supabase_jobs.audit.options import Options
 from supabase_jobs.cli.audit_fix import audit_and_fix
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Audit, Severity

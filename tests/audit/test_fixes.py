@@ -4,8 +4,9 @@ keep their access.
 
 import pytest
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.baseline import wider
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Audit, AuditFinding, has_statement
 from tests.audit.conftest import run_audit

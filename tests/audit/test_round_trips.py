@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from benchmarks.databases import statement
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
+from supabase_jobs.audit.options import Options
 from supabase_jobs.findings import Severity
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR

@@ -11,10 +11,11 @@ import psycopg
 import pytest
 
 from supabase_jobs.api.marked_ids import is_marked_id
-from supabase_jobs.audit.audit import Options, audit, insert_world
+from supabase_jobs.audit.audit import audit, insert_world
 from supabase_jobs.audit.baseline import Baseline, apply
 from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.committed import marked
+from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.policies.expressions import body_trees, calls
 from supabase_jobs.audit.rows import states, values

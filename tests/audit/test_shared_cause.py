@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.difference import compare
+from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.repairs import changes
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import AccessDiff, Severity

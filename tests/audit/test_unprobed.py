@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.configuration import Configuration
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from supabase_jobs.report import write

@@ -5,7 +5,8 @@ postgres.
 import psycopg
 import pytest
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import connect
 from supabase_jobs.local.platform import load_services
 from supabase_jobs.migrations.extensions import prepare

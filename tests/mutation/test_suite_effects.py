@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from supabase_jobs.audit.audit import Options
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.mutation.suite.copies import Copies, Copy
 from supabase_jobs.mutation.suite.effects import Effect, Effects

@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.projects.copied import (
     Copy,

@@ -7,10 +7,11 @@ from difflib import get_close_matches
 from textwrap import shorten
 from typing import TypeVar
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.evidence import Evidence
+from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import Claim
 from supabase_jobs.audit.probes.attempt import (

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from psycopg import sql
 
-from supabase_jobs.audit.audit import REQUEST_SETTINGS, Options, audit, rolled_back
+from supabase_jobs.audit.audit import REQUEST_SETTINGS, audit, rolled_back
 from supabase_jobs.audit.emit import recording as recorded
 from supabase_jobs.audit.emit.cases import named_cursors, variants
 from supabase_jobs.audit.emit.plain import AsSent, Plain
@@ -14,6 +14,7 @@ from supabase_jobs.audit.emit.recording import RecordedAttempt, Recording, RowTe
 from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.leaks import escalation
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ShownLeak
+from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.probes.attempt import GROUP, OWN, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.escalation import Gain
 from supabase_jobs.database.batch import Statement, run_groups

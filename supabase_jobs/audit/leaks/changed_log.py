@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import CLAIM, MEMBER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, question, some, who
+from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, question, who
+from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OTHER, UPDATE
 from supabase_jobs.findings import Severity
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.leaks.facts import Facts, Table
-from supabase_jobs.audit.leaks.leak import Kind, Question, some
+from supabase_jobs.audit.leaks.leak import Kind, Question
+from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import CHOOSE, INSERT, OWN, UPDATE
 from supabase_jobs.findings import Severity
 

@@ -16,9 +16,9 @@ from supabase_jobs.audit.leaks.leak import (
     ShownLeak,
     question,
     shown,
-    some,
     who,
 )
+from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     INSERT,

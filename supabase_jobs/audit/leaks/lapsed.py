@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.leaks.facts import Called, Facts, Standing
-from supabase_jobs.audit.leaks.leak import Kind, Question, some
+from supabase_jobs.audit.leaks.leak import Kind, Question
+from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import SELECT
 from supabase_jobs.findings import Severity
 

@@ -20,7 +20,6 @@ from supabase_jobs.audit.callers import (
     STRANGER,
 )
 from supabase_jobs.audit.leaks.facts import Actor, Tried
-from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
 from supabase_jobs.findings import AuditFinding, Explanation, Severity, as_comment
@@ -261,9 +260,3 @@ def any_user(tried: Tried) -> str:
 def without_ended(where: str, actor: Actor) -> str:
     """The repair of a policy, view or function that still counts what has ended, as a comment."""
     return as_comment(f"Let {where} {actor.remedy}")
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many follow."""
-    first = ", ".join(names[: LIMITS.named])
-    return first if len(names) <= LIMITS.named else f"{first} and {len(names) - LIMITS.named} more"

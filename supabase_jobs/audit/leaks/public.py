@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
-from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, some, who
+from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.read import only_anon, reads_of_others
+from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import NONE, SELECT
 from supabase_jobs.findings import Severity

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question, question, some
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question, question
+from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import OWN, SELECT
 from supabase_jobs.findings import Explanation, Severity, as_comment
 

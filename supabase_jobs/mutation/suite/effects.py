@@ -10,9 +10,10 @@ from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.emit.recording import RecordedAttempt, Recording, Showing, record
 from supabase_jobs.audit.evidence import Evidence
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Audit

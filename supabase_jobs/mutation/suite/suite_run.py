@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import psycopg
 
-from supabase_jobs.audit.audit import Options as AuditOptions
+from supabase_jobs.audit.options import Options as AuditOptions
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError

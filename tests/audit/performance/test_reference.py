@@ -5,7 +5,8 @@ from pathlib import Path
 
 import psycopg
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
+from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import connect
 from tests.audit.performance.test_suggestions import LIBRARY
 from tests.fix_cli import SupabaseCli

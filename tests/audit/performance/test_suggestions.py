@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.audit import catalog
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
+from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.performance import kinds
 from supabase_jobs.audit.performance.suggestion import Effect, Suggestion
 from supabase_jobs.database.connection import Connection, connect

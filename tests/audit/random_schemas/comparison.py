@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from supabase_jobs.audit.audit import Options, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.evidence import Evidence
+from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.probes.attempt import START, Attempt
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Audit

@@ -11,13 +11,14 @@ from tests.audit.catalogs import ALL, INSERT, SELECT, UPDATE, policy, table
 
 MINE = "(owner = auth.uid())"
 MEANINGS = {"price": Meaning.AMOUNT, "phase": Meaning.STATE, "paid_at": Meaning.TIME}
+MEANINGS |= {"wish": Meaning.STATED}
 OFFICE = replace(policy("in_office()", UPDATE), name="office")
 
 
 def of(*policies: Policy) -> Free | None:
-    notes = table("notes", "owner", "price", "phase", "paid_at", "body", policies=policies)
+    notes = table("notes", "owner", "price", "phase", "paid_at", "wish", "judge", policies=policies)
     granted = frozenset({"authenticated INSERT", "authenticated UPDATE"})
-    return free(replace(notes, granted=granted), "authenticated", ["owner"], MEANINGS)
+    return free(replace(notes, granted=granted), "authenticated", ["owner", "judge"], MEANINGS)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,24 @@ def test_columns_that_a_policy_leaves_to_the_person_in_a_row(
     policies: Sequence[Policy], columns: dict[str, list[str]]
 ) -> None:
     assert of(*policies, OFFICE) == Free(persons=["owner"], columns=columns, deciders=["office"])
+
+
+def test_numbers_of_a_row_that_only_others_add() -> None:
+    added = policy("in_office()", INSERT)
+    columns = {name: ["update"] for name in ("price", "phase", "paid_at", "wish")}
+    found = of(policy(MINE, UPDATE), added, OFFICE)
+    assert found == Free(persons=["owner"], columns=columns, deciders=["office"])
+
+
+def test_column_in_which_others_sign_their_decision() -> None:
+    signing = policy("in_office()", UPDATE, checked="(in_office() AND (judge = auth.uid()))")
+    signing = replace(signing, name="office")
+    asked = f"({MINE} AND (phase = 'asked'::text) AND (paid_at IS NULL) AND (price IS NULL))"
+    found = of(policy(asked, INSERT), signing)
+    assert found == Free(persons=["owner"], columns={"judge": ["insert"]}, deciders=["office"])
+    assert of(policy(asked.replace("phase", "judge"), INSERT), signing) == Free(
+        persons=["owner"], columns={"phase": ["insert"]}, deciders=["office"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.policies.tested import Closed, Left, demanded, kept, left, untested
+from supabase_jobs.audit.policies.tested import Closed, Left, demanded, kept, later, left, untested
 from tests.audit.catalogs import ALL, INSERT, UPDATE, column, policy, table
 
 OWN = "(owner = me())"
@@ -40,6 +40,29 @@ def of(*policies: Policy) -> dict[str, Collection[str]]:
 )
 def test_condition_of_a_new_row(condition: str, found: dict[str, set[str]]) -> None:
     assert of(policy(f"({OWN} AND {condition})", INSERT), policy(OWN, UPDATE)) == found
+
+
+def test_columns_that_only_policies_for_changed_rows_name() -> None:
+    def of_each(*policies: Policy) -> set[str]:
+        return {*later(table("notes", "owner", "place", "phase", policies=policies), "anon")}
+
+    changing = policy(f"({OWN} AND (phase <> 'paid'::text))", UPDATE)
+    assert of_each(policy(OWN, INSERT), changing) == {"phase"}
+    assert of_each(policy(OWN, INSERT), changing, policy("(phase = 'old'::text)", UPDATE)) == {
+        "phase"
+    }
+    named = policy("is_first(phase)", INSERT)
+    others = [
+        [policy(OWN, INSERT), changing, policy("is_clerk()", UPDATE)],
+        [policy(OWN, INSERT), replace(named, permissive=False), changing],
+        [policy(OWN, INSERT), named, changing],
+        [policy(OWN, ALL), changing],
+        [changing],
+        [policy(OWN, INSERT)],
+        [policy(OWN, INSERT), replace(changing, permissive=False)],
+        [policy(OWN, INSERT), replace(changing, roles=("authenticated",))],
+    ]
+    assert [of_each(*each) for each in others] == [set()] * len(others)
 
 
 NEW = f"({OWN} AND (place = 900))"

@@ -19,6 +19,7 @@ from supabase_jobs.audit.catalog import Named
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
+from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
@@ -135,12 +136,13 @@ class Table(Named):
     that policies for writes read to its columns of persons, if they compare none of these;
     `crossing` each one that they do not read to its column that refers to the same table as one of
     theirs. `following` are the tables above of which a policy for UPDATE or DELETE only asks
-    whether the caller reads the row. `untested` maps the API roles to
-    the columns that a policy tests in their new rows only, `kept` to those that one tests in
-    changed rows, and `left` to the values of those that only others set and their owner ends, as in
-    policies/tested.py; `chosen` maps the columns that the `persons` in a row choose to the commands
-    by which they do, although others change the row by the policies `deciders`; `ends` are the
-    times of an event that the project tests elsewhere, after which they change the row; `required`
+    whether the caller reads the row. `untested` maps the API roles to the columns that a policy
+    tests in their new rows only, `later` to those that policies name for changed rows only, `kept`
+    to those that one tests in changed rows, and `left` to the values of those that only others set
+    and their owner ends, as in policies/tested.py; `chosen` maps the columns that the `persons` in
+    a row choose to the commands by which they do, although others change the row by the policies
+    `deciders`; `ends` are the times of an event that the project tests elsewhere, after which they
+    change the row; `required`
     are the columns of which functions, or policies of other tables, demand a value that a row has
     at first;
     `read_by_triggers` are those that the table's own triggers name, `binding` those that policies
@@ -198,6 +200,7 @@ class Table(Named):
     read_for_new: Sequence[str]
     without_value: Collection[str]
     untested: Mapping[str, Mapping[str, Collection[str]]]
+    later: Mapping[str, Collection[str]]
     kept: Mapping[str, Collection[str]]
     left: Mapping[str, Mapping[str, Sequence[str]]]
     chosen: Mapping[str, Collection[str]]
@@ -526,6 +529,7 @@ class Facts:
     captured_names: Sequence[CapturedName] = ()
     link_states: Sequence[LinkState] = ()
     left_out: Sequence[LeftOut] = ()
+    loose_states: Sequence[LooseState] = ()
     topmost: Collection[str] = ()
 
     @cached_property

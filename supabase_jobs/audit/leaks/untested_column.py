@@ -1,26 +1,31 @@
 """Columns that policies test in the new rows of a caller, and not when the same caller changes the
-row afterwards: its place in a queue, the day of an entry, the verdict of somebody else.
+row afterwards: its place in a queue, the day of an entry, the verdict of somebody else. Or the
+reverse: an offer that nobody may change into an accepted one is accepted from the start.
 
-The evidence is the project's own: a policy for INSERT refuses a value, and an UPDATE sets it. A
-privilege of UPDATE on some columns means them; a trigger that reads the column may test it.
+The evidence is the project's own: a policy for INSERT refuses a value, and an UPDATE sets it, or a
+policy for UPDATE refuses what a new row has. A privilege of UPDATE on some columns means them; a
+trigger that reads the column may test it.
 """
 
 from collections.abc import Iterator
 
 from psycopg import errors
 
-from supabase_jobs.audit.callers import SERVICE
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.callers import CLAIM, MEMBER, SERVICE, STRANGER
+from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.privileged_column import changes_own
-from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, OWN, UPDATE
+from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, OWN, UPDATE
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import VIOLATES
 
 KIND = Kind(
     code="untested-column",
     severities=(Severity.WARNING, Severity.QUESTION),
-    sentence="Users set by UPDATE what a policy refuses in their new rows.",
+    sentence=(
+        "Users set by UPDATE what a policy refuses in their new rows, or choose in a new row what"
+        " policies refuse in changed ones."
+    ),
     repair=Repair.SOME_COLUMNS,
 )
 
@@ -50,6 +55,56 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             message = f"{who(found[name].actor)} change {{}} of rows in {label}, which a policy"
             message += " tests in new rows, and a trigger in changed ones. May they?"
             yield question(KIND, found[name], label, name, message)
+        yield from _of_new_rows(facts, label, table)
+
+
+def _of_new_rows(facts: Facts, label: str, table: Table) -> Iterator[ShownLeak | Question]:
+    """The columns that each policy for changed rows tests, and none for new ones: a leak if
+    functions or other users give them the value that the writer of a new row has chosen.
+    """
+    found = {
+        one.column: one
+        for one in reversed(facts.of_table(label))
+        if one.name == CHOOSE and one.reached and not one.failed
+        if one.actor.kind in (STRANGER, CLAIM, MEMBER)
+        if one.column in table.later.get(one.actor.role, ()) and _is_refused_later(facts, one)
+    }
+    columns = sorted(found, key=[*table.columns].index)
+    decided = [n for n in columns if n in table.managed or _is_set_by_others(facts, found[n])]
+    if decided:
+        message = (
+            f"{who(found[decided[0]].actor)} choose {', '.join(decided)} of a new row, which"
+            f" policies refuse in changed rows: INSERT into {table.name}"
+        )
+        yield shown(KIND, Severity.WARNING, found[decided[0]], message, decided)
+    for name in columns if not decided else ():
+        message = (
+            f"{who(found[name].actor)} choose {{}} of new rows in {label}, which policies refuse in"
+            " changed rows. May they?"
+        )
+        yield question(KIND, found[name], f"{label}:{INSERT}", name, message)
+
+
+def _is_refused_later(facts: Facts, insert: Tried) -> bool:
+    """Whether policies refuse the value in a changed row of the writer of a new one, and no user
+    with the same rights sets it.
+    """
+    updates = [t for t in _updates(facts, insert) if not t.name and not t.is_state]
+    same = [t for t in updates if t.actor.kind == insert.actor.kind and t.whose in (OWN, GROUP)]
+    return any(t.outcome == VIOLATES for t in same) and not any(t.reached for t in same)
+
+
+def _is_set_by_others(facts: Facts, insert: Tried) -> bool:
+    """Whether another kind of user gives rows the value."""
+    setting = {t.actor.kind for t in _updates(facts, insert) if t.reached and not t.failed}
+    return bool(setting - {insert.actor.kind, SERVICE})
+
+
+def _updates(facts: Facts, insert: Tried) -> Iterator[Tried]:
+    """The changes of existing rows that give the column the value of a new row."""
+    for one in facts.of_table(insert.table.label):
+        if (one.action, one.column, one.value) == (UPDATE, insert.column, insert.value):
+            yield one
 
 
 def sets_refused(facts: Facts, tried: Tried) -> bool:

@@ -14,11 +14,12 @@ _COMMANDS = ("insert", "update")
 
 class Meaning(Enum):
     """The meaning of a column that holds a decision: one of few values, a number, a time that is
-    null before its event.
+    null before its event. A writer has to state the number of each new row that has no default.
     """
 
     STATE = auto()
     AMOUNT = auto()
+    STATED = auto()
     TIME = auto()
 
 
@@ -48,30 +49,40 @@ def free(
     """The columns with a meaning that no policy tests when their person writes a row, although by
     another policy somebody else changes it; None without such a policy.
 
-    An amount is left out that belongs to who changes the row as they like, such as the price of a
-    seller.
+    An amount is left out that belongs to who adds the row and changes it as they like, such as the
+    price of a seller. A column in which others sign what they change is theirs, too.
     """
     applying = [policy for policy in relation.policies if policy.applies_to(role)]
     own, deciders, persons = list[_Own](), list[str](), set[str]()
+    signed = set[str]()
     for policy in (p for p in applying if p.permissive):
         one = _Own(policy, written(relation, policy), tests(relation, policy.visible))
         writes = any(policy.governs(command) for command in _COMMANDS)
-        named = naming(relation, one.new, owners) | naming(relation, one.old, owners)
-        if writes and named:
+        before = naming(relation, one.old, owners)
+        signs = policy.governs("update") and not before and bool(one.old.others)
+        named = before | naming(relation, one.new, owners)
+        if writes and named and not signs:
             own.append(one)
             persons |= named
         elif policy.governs("update") and one.old.others:
             deciders.append(policy.name)
+            signed |= named
     if not own or not deciders:
         return None
-    manages = any(p.policy.governs("update") and not (p.new.demands or p.old.demands) for p in own)
+    adds = any(one.policy.governs("insert") for one in own)
+    adds |= not any(p.permissive and p.governs("insert") for p in applying)
+    manages = adds and any(
+        p.policy.governs("update") and not (p.new.demands or p.old.demands) for p in own
+    )
+    theirs = {Meaning.AMOUNT: manages, Meaning.STATED: adds}
+    free_ = {name for name, meaning in meanings.items() if not theirs.get(meaning)}
+    free_ |= signed - persons
     columns: dict[str, list[str]] = {}
     for command in _COMMANDS:
         kept = _kept(relation, applying, command)
         for one in (one for one in own if one.policy.governs(command)):
-            for name in _unnamed(relation, role, one, command, meanings.keys() - kept):
-                if not (manages and meanings[name] is Meaning.AMOUNT):
-                    columns.setdefault(name, []).append(command)
+            for name in _unnamed(relation, role, one, command, free_ - kept):
+                columns.setdefault(name, []).append(command)
     return Free(persons=_in_order(relation, persons), columns=columns, deciders=deciders)
 
 

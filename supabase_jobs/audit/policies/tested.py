@@ -68,6 +68,19 @@ def untested(
     return found
 
 
+def later(relation: Relation, role: str) -> Collection[str]:
+    """The columns that each policy names which accepts a changed row, and none that accepts a new
+    one.
+    """
+    applying = [policy for policy in relation.policies if policy.applies_to(role)]
+    adding = [p for p in applying if p.governs(_INSERT)]
+    changing = [p for p in applying if p.permissive and p.governs(_UPDATE)]
+    if not changing or not any(policy.permissive for policy in adding):
+        return set()
+    named = set.intersection(*({*written(relation, p).mentioned} for p in changing))
+    return named.difference(*(written(relation, p).mentioned for p in adding))
+
+
 def kept(relation: Relation, role: str) -> Collection[str]:
     """The columns that some permissive policy tests by themselves in changed rows."""
     applying = [p for p in relation.policies if p.permissive and p.applies_to(role)]

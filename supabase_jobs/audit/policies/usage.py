@@ -41,9 +41,9 @@ _CALLER = re.compile(
     re.IGNORECASE,
 )
 # the conditions of a body in PL/pgSQL, and the columns of the new row in them
-_CONDITION = re.compile(r"\bif\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
-_NEW = re.compile(r'\bnew\."?(\w+)', re.IGNORECASE)
-_OLD = re.compile(r'\bold\."?(\w+)', re.IGNORECASE)
+CONDITION = re.compile(r"\bif\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
+NEW = re.compile(r'\bnew\."?(\w+)', re.IGNORECASE)
+OLD = re.compile(r'\bold\."?(\w+)', re.IGNORECASE)
 _UNEQUAL = re.compile(r'\bnew\."?(\w+)"?\s*(?:<>|!=)\s*old\."?\1\b', re.IGNORECASE)
 # a condition that raises an error if it holds, and one that holds if there is no row
 _RAISING = re.compile(
@@ -505,8 +505,8 @@ class _Reader:
             others = self._usage.adds[function.oid] | {o for o, _ in self._usage.sets[function.oid]}
             if not others - {relation.oid}:
                 continue
-            for condition in _CONDITION.findall(function.body):
-                for column in _NEW.findall(condition):
+            for condition in CONDITION.findall(function.body):
+                for column in NEW.findall(condition):
                     if column in relation.by_name:
                         known = self._usage.acted_on.setdefault((relation.oid, column), [])
                         _extend(known, [function.signature])
@@ -520,21 +520,21 @@ class _Reader:
             if not function.definer:
                 self._note_absent(relation, self._refused_by(function))
         inserting = [f for f in functions if f.oid in relation.insert_triggers]
-        tested = {name for f in inserting for name in _NEW.findall(f.body)}
+        tested = {name for f in inserting for name in NEW.findall(f.body)}
         for function in functions:
             if function in inserting or not REFUSAL.search(function.body):
                 continue
             unequal = {*_UNEQUAL.findall(function.body)} & {*relation.by_name}
             loose = {name for name in unequal if not relation.by_name[name].not_null}
             self._usage.loose |= {(relation.oid, name) for name in loose}
-            compared = {*_NEW.findall(function.body)} & {*_OLD.findall(function.body)} - tested
+            compared = {*NEW.findall(function.body)} & {*OLD.findall(function.body)} - tested
             frozen = {(relation.oid, name) for name in compared & {*relation.by_name}}
             self._usage.frozen |= frozen
             self._usage.reserved |= frozen if self._may_ask(function) else set()
         for function in inserting:
-            conditions = " ".join(_CONDITION.findall(function.body))
+            conditions = " ".join(CONDITION.findall(function.body))
             conditions += " ".join(_COALESCED.findall(function.body))
-            set_ = {*_SET.findall(function.body)} & {*_NEW.findall(conditions)}
+            set_ = {*_SET.findall(function.body)} & {*NEW.findall(conditions)}
             self._usage.computed |= {(relation.oid, name) for name in set_ & {*relation.by_name}}
 
     def _may_ask(self, function: Function) -> bool:

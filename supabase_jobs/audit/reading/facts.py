@@ -25,10 +25,17 @@ from supabase_jobs.audit.leaks.facts import (
     Standing,
     UnreadColumn,
 )
-from supabase_jobs.audit.policies import captured_names, left_out, link_states, refusals
+from supabase_jobs.audit.policies import (
+    captured_names,
+    left_out,
+    link_states,
+    loose_states,
+    refusals,
+)
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
+from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.probes.attempt import SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.escalation import Gain
@@ -125,6 +132,7 @@ class _Reader:
             captured_names=list(self._captured_names()),
             link_states=list(self._link_states()),
             left_out=list(self._left_out()),
+            loose_states=list(self._loose_states()),
         )
 
     def _link_states(self) -> Iterator[LinkState]:
@@ -162,6 +170,19 @@ class _Reader:
             label, _, _ = one.column.rpartition(".")
             if any(r.label == label and r.oid in self._selected for r in self._catalog.tables):
                 yield one
+
+    def _loose_states(self) -> Iterator[LooseState]:
+        """The times and states of the tables that something leaves out."""
+        plan = self._plan
+        for relation in self._catalog.tables:
+            if relation.oid in self._selected and relation.rls:
+                yield from loose_states.find(
+                    self._catalog,
+                    plan.usage,
+                    relation,
+                    plan.closed(relation),
+                    is_membership=relation.oid in plan.memberships,
+                )
 
     def _topmost(self, oid: int, column: str) -> str:
         relation = self._catalog.by_oid[oid]

@@ -139,6 +139,7 @@ class Tables:
             deciders=[] if free is None else free.deciders,
             ends=self._ends(relation, owners),
             required=set(self._required(relation)),
+            later={role: tested.later(relation, role) for role in API_USERS},
             kept={role: tested.kept(relation, role) for role in API_USERS},
             read_by_triggers=self._read_by_triggers(relation),
             binding=self._binding(relation),
@@ -192,13 +193,17 @@ class Tables:
 
     def _meanings(self, relation: Relation) -> Iterator[tuple[str, Meaning]]:
         """The columns that may hold a decision. Of the row that each user has, flags and states are
-        preferences unless policies or functions mention them, and not only to show the row.
+        preferences unless policies or functions mention them, and not only to show the row; so are
+        numbers, unless only others add the row.
         """
         plan, keys = self._plan, {n for key in relation.foreign_keys for n in key.columns}
         keys |= {name for key in relation.unique_keys for name in key}
         is_of_user = relation.oid in plan.per_user
         shown = self._showing(relation)
         closed = plan.closed(relation)
+        is_given = accepts_rows(relation) and not any(
+            (relation.oid, name) in plan.usage.checked for name in relation.by_name
+        )
         for column in relation.columns:
             is_money = column.base == "numeric" or plan.words.amount_columns.matches(column.name)
             is_named = (relation.oid, column.name) in plan.usage.mentioned
@@ -209,8 +214,9 @@ class Tables:
                 yield column.name, Meaning.STATE
             elif column.base in TIMES and not column.not_null and column.default is None:
                 yield column.name, Meaning.TIME
-            elif column.category == "N" and is_money and not is_of_user:
-                yield column.name, Meaning.AMOUNT
+            elif column.category == "N" and is_money and (is_given or not is_of_user):
+                is_stated = column.not_null and column.default is None
+                yield column.name, Meaning.STATED if is_stated else Meaning.AMOUNT
 
     def _required(self, relation: Relation) -> Iterator[str]:
         """The columns of which functions, or policies of other tables, demand a value that a row

@@ -608,6 +608,9 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     if repair is Repair.ENABLE_ROW_SECURITY:
         yield from _enabling(plan, relation)
         return
+    if repair is Repair.SOME_COLUMNS and action == INSERT:
+        yield from _as_changed(relation, policies, role, one.leak.columns)
+        return
     if repair is Repair.SOME_COLUMNS:
         yield Demand(text=_question_of_columns(relation, role))
         return
@@ -707,6 +710,18 @@ def _as_other_commands(
         condition = other.checked or other.visible
         if other not in policies and other.command != "r" and condition:
             yield replace(edited(relation, policies, Edit.OWNER), owner=f"({condition})")
+
+
+def _as_changed(
+    relation: Relation, policies: Sequence[Policy], role: str, columns: Sequence[str]
+) -> Iterator[Demand]:
+    """The policies for new rows with what those for changed ones demand of some columns."""
+    changing = [p for p in relation.policies if p.permissive and p.applies_to(role)]
+    texts = [p.checked or p.visible or "" for p in changing if p.governs(UPDATE)]
+    for part in dict.fromkeys(part for text in texts for part in expressions.operands(text, "AND")):
+        references = expressions.references(expressions.expression_tree(part))
+        if {one.column for one in references} & {*columns}:
+            yield replace(edited(relation, policies, Edit.OWNER_OF_NEW_ROWS), owner=f"({part})")
 
 
 def _undoing(plan: Plan, change: Change, role: str) -> Iterator[Demand]:

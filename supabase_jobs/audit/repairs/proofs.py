@@ -9,7 +9,14 @@ from textwrap import wrap
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import CLAIM, FORGER, FORMER, INVITED, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Function
-from supabase_jobs.audit.leaks import added_member, escalation, hidden_parent, public, upload
+from supabase_jobs.audit.leaks import (
+    added_member,
+    escalation,
+    hidden_parent,
+    public,
+    untested_column,
+    upload,
+)
 from supabase_jobs.audit.leaks import leak as kinds_of_leaks
 from supabase_jobs.audit.leaks.leak import (
     AnyLeak,
@@ -339,6 +346,8 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return one.is_state  # another state that refuses the other change
     if leak.kind.of_column and tried.column:
         return (one.column, one.whose) == (tried.column, tried.whose)
+    if one.action == INSERT and leak.kind is untested_column.KIND:
+        return one.is_state or one.column in leak.columns
     if one.action == INSERT and (one.whose == OWN or one.name in (JOIN, OPEN)):
         return _may_not_insert(one, leak)
     if tried.whose == NONE == one.whose:  # it belongs to nobody

@@ -48,6 +48,7 @@ from supabase_jobs.audit.leaks.facts import (
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
+from supabase_jobs.audit.policies.loose_states import Gap, LooseState
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 
 FOLDER = Path(__file__).parent
@@ -112,6 +113,7 @@ _TABLE: Mapping[str, Any] = {
     "is_unconditional": False,
     "without_value": [],
     "untested": {},
+    "later": {},
     "kept": {},
     "left": {},
     "chosen": {},
@@ -227,6 +229,10 @@ class _Builder:
             link_states=[LinkState(**one) for one in case.get("link_states", [])],
             captured_names=[CapturedName(**one) for one in case.get("captured_names", [])],
             left_out=[LeftOut(**one) for one in case.get("left_out", [])],
+            loose_states=[
+                LooseState(**{**one, "gap": Gap[one["gap"]]})
+                for one in case.get("loose_states", [])
+            ],
         )
 
     def _actor(self, label: str) -> Actor:

@@ -1,5 +1,6 @@
 """The facts that kinds of leak are found in: callers, their attempts on rows, and the outcomes."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.loose_states import LooseState
+from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
@@ -521,6 +523,7 @@ class Facts:
     calls_of_staff: Sequence[Called] = ()
     standings: Sequence[Standing] = ()
     unread_columns: Sequence[UnreadColumn] = ()
+    of_one_table: Sequence[OneTable] = ()
     channels: Sequence[ChannelTried] = ()
     public_buckets: Sequence[str] = ()
     open_policies: Sequence[OpenPolicies] = ()
@@ -706,6 +709,11 @@ class Facts:
                 act = (tried.object, tried.whose, tried.action, tried.name, tried.column)
                 acts |= {act} if tried.reached else set()
         return found
+
+    @cached_property
+    def rights(self) -> Mapping[Actor, int]:
+        """How many actions reach their target, by caller."""
+        return Counter(tried.actor for tried in self.tried if tried.reached)
 
     def of_actor(self, label: str, actor: Actor) -> Sequence[Tried]:
         """The attempts of a caller on a table, in order."""

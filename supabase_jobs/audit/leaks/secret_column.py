@@ -3,7 +3,6 @@ like one in rows that everybody reads.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER
@@ -56,9 +55,8 @@ def _is_for_reader(facts: Facts, read: Tried) -> bool:
 
 def _of_members(facts: Facts, reads: Sequence[Tried]) -> Iterator[Question]:
     """The columns of a group, each with the weakest of its members who reads it."""
-    rights = Counter(tried.actor for tried in facts.tried if tried.reached)
     lowest: dict[tuple[str, str, str], Tried] = {}
-    for tried in sorted(reads, key=lambda one: (_is_in_both(one.actor), rights[one.actor])):
+    for tried in sorted(reads, key=lambda one: (_is_in_both(one.actor), facts.rights[one.actor])):
         membership = tried.actor.membership
         if membership is not None and membership.role and membership.role == membership.strongest:
             continue

@@ -4,9 +4,11 @@ its end; a flag or a role, which may limit what its user does.
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.callers import CLAIM, MEMBER
 from supabase_jobs.audit.leaks.facts import Facts, Tried, UnreadColumn
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, question, who
+from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -21,6 +23,8 @@ def find(facts: Facts) -> Iterator[Question]:
     """One question for each column."""
     for column in facts.unread_columns:
         yield from _of_time(facts, column) if column.is_time else _of_right(facts, column)
+    for one in facts.of_one_table:
+        yield from _elsewhere(facts, one)
 
 
 def _of_time(facts: Facts, time: UnreadColumn) -> Iterator[Question]:
@@ -45,6 +49,25 @@ def _of_right(facts: Facts, right: UnreadColumn) -> Iterator[Question]:
             " another table, function or view reads. Is that intended?"
         )
         yield question(KIND, tried, f"{right.table}.{right.column}", tried.table.label, message)
+
+
+def _elsewhere(facts: Facts, one: OneTable) -> Iterator[Question]:
+    """The writes of members, or of the staff, that the column limits elsewhere only."""
+    writes = [
+        t
+        for t in facts.of_table(one.other)
+        if t.action in (UPDATE, INSERT, DELETE) and t.reached and not t.failed
+        if t.actor.kind in (MEMBER, CLAIM) and t.whose != OWN and not facts.is_open(t)
+    ]
+    writes.sort(key=lambda t: facts.rights[t.actor])
+    callers = list(dict.fromkeys(t.actor.label for t in writes))
+    if writes:
+        message = (
+            f"Each {' and '.join(callers[: LIMITS.named])} can write rows of {{}}, whatever"
+            f" {one.table}.{one.column} says, with which policies of {one.compared} compare the"
+            " row. Is that intended?"
+        )
+        yield question(KIND, writes[0], f"{one.table}.{one.column}", one.other, message)
 
 
 def _opened(facts: Facts, column: UnreadColumn, actions: Sequence[str]) -> list[Tried]:

@@ -30,12 +30,14 @@ from supabase_jobs.audit.policies import (
     left_out,
     link_states,
     loose_states,
+    one_table,
     refusals,
 )
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.loose_states import LooseState
+from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.probes.attempt import SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.escalation import Gain
@@ -121,6 +123,7 @@ class _Reader:
                 if s.schema in self._catalog.served
             ],
             unread_columns=list(self._unread_columns()),
+            of_one_table=list(self._of_one_table()),
             topmost={self._topmost(*key) for key in self._plan.usage.ascending},
             refusals=list(
                 refusals.find(
@@ -201,6 +204,13 @@ class _Reader:
                     yield UnreadColumn(relation.label, column.name, is_time=True)
                 elif column.name in closed and column.name not in elsewhere:
                     yield UnreadColumn(relation.label, column.name, is_time=False)
+
+    def _of_one_table(self) -> Iterator[OneTable]:
+        plan = self._plan
+        giving = {*plan.memberships, *plan.per_user, *plan.staff}
+        for one in one_table.find(self._catalog, plan.usage, giving):
+            if any(r.label == one.other and r.oid in self._selected for r in self._catalog.tables):
+                yield one
 
     def _words_elsewhere(self, relation: Relation) -> set[str]:
         """The words of functions, views, and the policies of other tables."""

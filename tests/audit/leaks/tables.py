@@ -49,6 +49,7 @@ from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.loose_states import Gap, LooseState
+from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 
 FOLDER = Path(__file__).parent
@@ -216,6 +217,7 @@ class _Builder:
             calls=[self._called(one) for one in case.get("called", [])],
             calls_of_staff=[self._called(one) for one in case.get("called_by_staff", [])],
             unread_columns=[UnreadColumn(**one) for one in case.get("unread_columns", [])],
+            of_one_table=[OneTable(**one) for one in case.get("of_one_table", [])],
             standings=[Standing(**one) for one in case.get("standings", [])],
             topmost=case.get("topmost", []),
             channels=[self._channel(one) for one in case.get("channels", [])],

@@ -76,7 +76,8 @@ class NewUser:
 
     An `email` that is given never changes; otherwise it is made of the name. An anonymous user has
     none, unless a trigger or constraint requires one. `metadata` are keys of raw_user_meta_data, in
-    addition to those of Auth.
+    addition to those of Auth. `has_names`: Auth adds the names that a provider knows; with an
+    address alone, there are none.
     """
 
     id: uuid.UUID
@@ -84,6 +85,7 @@ class NewUser:
     email: str | None = None
     is_anonymous: bool = False
     metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
+    has_names: bool = True
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,7 @@ def _row(user: NewUser, adaptation: _Adaptation) -> dict[str, Any]:
             "email_verified": True,
             "phone_verified": False,
         }
+    if email is not None and (user.has_names or adaptation.complete):
         metadata |= {
             "name": name,
             "full_name": name,

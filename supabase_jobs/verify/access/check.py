@@ -101,7 +101,13 @@ def _run(
     run_matrices(impersonation, declared.matrices, managed, context, inserted.frame)
     if not context.should_stop:
         reach.check(
-            impersonation, found.reachable, found.exposed, declared, inserted.frame, context
+            impersonation,
+            found.reachable,
+            found.exposed,
+            declared,
+            inserted.frame,
+            context,
+            platform.hooks_of_messages(found.of_platform),
         )
 
 

@@ -192,7 +192,8 @@ class Reach:
 
     The statements `given` happen before, as documented; `watch` returns the rows that must stay,
     with a name for their kind; `shown` are texts that nobody else may read; `deletes` is what an
-    owner can do. Arguments and rows name `ids`, and contain `texts`.
+    owner can do. Arguments and rows name `ids`, and contain `texts`. By `chosen`, the others write
+    values that they choose into rows of their own: the setting verify.chosen.
     """
 
     given: tuple[Given, ...] = ()
@@ -201,6 +202,7 @@ class Reach:
     deletes: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    chosen: str = ""
 
 
 @dataclass(frozen=True)
@@ -325,6 +327,7 @@ def _reach(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Reach:
         deletes=tuple(table.get("deletes", ())),
         ids=tuple(table.get("ids", ())),
         texts=tuple(table.get("texts", ())),
+        chosen=table.get("chosen", ""),
     )
 
 

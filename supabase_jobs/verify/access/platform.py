@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import (
     INCONCLUSIVE_ERRORS,
     outermost_function,
@@ -25,10 +25,10 @@ from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script, sign_up
-from supabase_jobs.session.frame import Frame
+from supabase_jobs.session.frame import FIXTURE, Frame
 from supabase_jobs.session.impersonation import CHECK_DEFERRED, Impersonation
 from supabase_jobs.session.runner import Runner
-from supabase_jobs.session.sign_up import NewUser
+from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify.access import AREA, reach
 from supabase_jobs.verify.context import Context
@@ -100,6 +100,9 @@ class _Problem:
     message: str
     fix: str
     severity: Severity = Severity.ERROR
+    # the function or constraint of the project that has failed: one finding tells it
+    cause: str = ""
+    needs_metadata: bool = False
 
 
 def check(
@@ -125,11 +128,16 @@ def check(
     tables = [table.name for table in found.get("table", ())]
     trials = [
         _sign_in(tables, as_auth=as_auth),
+        _same_name(as_auth=as_auth),
+        _anonymously(as_auth=as_auth),
+        *_deletions(sources, as_auth=as_auth),
         *_hooks(found.get("token hook", ()), sources, as_auth=as_auth),
+        *_identities(found.get("identity", ()), sources, as_auth=as_auth),
         *_before_requests(found.get("function before requests", ())),
         *_logins(found.get("event trigger of logins", ()), as_auth=as_auth),
     ]
     Runner(impersonation, context.deadline, Frame(undo=context.undo)).run(trials)
+    failed: set[str] = set()
     for trial in trials:
         case = Case(
             id=trial.id,
@@ -140,7 +148,12 @@ def check(
         if case.id not in {known.id for known in context.cases}:
             context.cases.append(catalog.with_script(case, QUERY, trial.object, context))
         problem = trial.problem
-        if problem is not None and case.id not in {f.id for f in context.findings}:
+        if problem is None or problem.cause in failed:
+            continue
+        failed |= {problem.cause} - {""}
+        if problem.needs_metadata:
+            problem = _with_any_metadata(impersonation, problem, context)
+        if case.id not in {f.id for f in context.findings}:
             context.findings.append(
                 Finding(
                     id=case.id,
@@ -151,6 +164,13 @@ def check(
                     fix=problem.fix,
                 )
             )
+
+
+def hooks_of_messages(rows: Sequence[Row]) -> dict[str, str]:
+    """The texts of the hooks, among the rows of `QUERY`, that Auth calls with a code or an attempt,
+    by their names.
+    """
+    return {name: text for kind, name, text, _ in rows if kind == "other hook"}
 
 
 def _become(role: str, settings: Mapping[str, str] | None = None) -> Statement:
@@ -191,22 +211,157 @@ def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
             )
         stage = "sign up" if len(result.answers) <= len(created) else "sign in"
         if _needs_metadata(error):
-            return _Problem(
-                f"whoever signs up without metadata (with an address alone, or invited) is refused:"
-                f" {sqlstate_and_message(error)}",
-                "If that is not meant, let the trigger insert another value.",
-                Severity.INFO,
-            )
+            return _without_metadata(error)
         if not _is_broken(error, as_auth=as_auth):
             return None
-        where = outermost_function(error)
         who = f" as {_AUTH}" if as_auth else ""
         message = (
             f"nobody can {stage}: what Auth runs{who} fails with {sqlstate_and_message(error)}"
         )
-        return _Problem(message + (f" ({where})" if where else ""), _fix(error))
+        return _Problem(message + _in(error), _fix(error), cause=outermost_function(error))
 
     return _Trial(f"{AREA}:auth.users:sign-in", "auth.users", statements, judge)
+
+
+def _in(error: psycopg.Error) -> str:
+    where = outermost_function(error)
+    return f" ({where})" if where else ""
+
+
+def _without_metadata(error: psycopg.Error) -> _Problem:
+    return _Problem(
+        f"whoever signs up without metadata (with an address alone, or invited) is refused:"
+        f" {sqlstate_and_message(error)}{_in(error)}",
+        "If that is not meant, let the trigger insert another value.",
+        Severity.INFO,
+        cause=outermost_function(error),
+        needs_metadata=True,
+    )
+
+
+def _with_any_metadata(
+    impersonation: Impersonation, problem: _Problem, context: Context
+) -> _Problem:
+    """The problem of a sign-up without metadata, or that no metadata helps."""
+    connection, undo = impersonation.connection, context.undo
+    begin = [*undo.begin, *undo.rows, *impersonation.setup, FIXTURE.save]
+    run_groups(connection, [begin])[0].answer()
+    try:
+        sign_up.run(connection, [NewUser(id=uuid.uuid4())])
+    except SignUpRejectedError as rejected:
+        if not _needs_metadata(rejected.cause):
+            return problem
+        why = f"{sqlstate_and_message(rejected.cause)}{_in(rejected.cause)}"
+        return _Problem(
+            f"nobody can sign up, whatever the metadata: a trigger fails with {why}",
+            _fix(rejected.cause),
+        )
+    finally:
+        if not connection.broken:
+            run_groups(connection, [undo.statements])[0].answer()
+    return problem
+
+
+def _same_name(*, as_auth: bool) -> _Trial:
+    """Sign-ups with addresses alone that differ only behind the @."""
+    name = f"verify{uuid.uuid4().hex[:12]}"
+    users = [
+        NewUser(id=uuid.uuid4(), email=f"{name}@{domain}", has_names=False)
+        for domain in ("example.com", "example.org")
+    ]
+
+    def judge(error: psycopg.Error) -> _Problem | None:
+        if _needs_metadata(error):
+            return _without_metadata(error)
+        is_taken = isinstance(error, psycopg.errors.UniqueViolation)
+        if not is_taken or error.diag.schema_name == "auth" or error.diag.context is None:
+            return None
+        return _Problem(
+            "whoever has the same name before the @ as another user, or signs up after another one"
+            f" without metadata, is refused: {sqlstate_and_message(error)}{_in(error)}",
+            "Let the trigger make the value different, for example by a part of new.id.",
+            cause=outermost_function(error),
+        )
+
+    return _sign_ups("same name", users, judge, as_auth=as_auth)
+
+
+def _anonymously(*, as_auth: bool) -> _Trial:
+    """Two anonymous sign-ins: users without address and metadata."""
+
+    def judge(error: psycopg.Error) -> _Problem | None:
+        is_of_auth = error.diag.context is None or error.diag.schema_name == "auth"
+        if is_of_auth or isinstance(error, psycopg.errors.RaiseException):
+            return None
+        return _Problem(
+            "who has no address is refused (anonymous sign-ins, or telephone numbers, if the"
+            f" project uses them): {sqlstate_and_message(error)}{_in(error)}",
+            "If that is not meant, let the trigger insert another value.",
+            Severity.INFO,
+            cause=outermost_function(error),
+        )
+
+    users = [NewUser(id=uuid.uuid4(), is_anonymous=True) for _ in range(2)]
+    return _sign_ups("anonymous sign-in", users, judge, as_auth=as_auth)
+
+
+def _sign_ups(
+    what: str,
+    users: Sequence[NewUser],
+    judge: Callable[[psycopg.Error], _Problem | None],
+    *,
+    as_auth: bool,
+) -> _Trial:
+    """Sign-ups one after the other, whose error is judged."""
+    role = _become(_AUTH if as_auth else "none", _SEARCH_PATH_OF_AUTH)
+    created = [statement for user in users for statement in sign_up.statements([user])]
+
+    def judge_result(result: GroupResult) -> _Problem | None:
+        return None if result.error is None else judge(result.error)
+
+    return _Trial(
+        f"{AREA}:auth.users:{what}", "auth.users", [role, *created, CHECK_DEFERRED], judge_result
+    )
+
+
+# -------------------------------------------------------------------------------------------------
+# deletion of a user
+
+
+def _deletions(sources: Sequence[reach.Candidate], *, as_auth: bool) -> Iterator[_Trial]:
+    """The deletion of a new user, and of one who has written a row that refers to it."""
+    yield _deletion(None, as_auth=as_auth)
+    for source in sources:
+        if "auth.users" in source.refers:
+            yield _deletion(source, as_auth=as_auth)
+
+
+def _deletion(source: reach.Candidate | None, *, as_auth: bool) -> _Trial:
+    user, created = _signed_up(as_auth, {})
+    written = [] if source is None else _written(source, user, as_auth=as_auth)
+    deleted = Statement("delete from auth.users as u where u.id = %s", (user,))
+    before = [*created, *written]
+
+    def judge(result: GroupResult) -> _Problem | None:
+        error = result.error
+        if error is None or len(result.answers) < len(before):
+            return None
+        why = f"{sqlstate_and_message(error)}{_in(error)}"
+        if isinstance(error, psycopg.errors.ForeignKeyViolation):
+            table = f"{error.diag.schema_name}.{error.diag.table_name}"
+            return _Problem(
+                f"a user who has a row in {table} cannot be deleted, nor can its jobs with it:"
+                f" {why}",
+                "Let the foreign key have ON DELETE CASCADE or SET NULL.",
+                Severity.WARNING,
+                cause=error.diag.constraint_name or "",
+            )
+        if source is not None or not _is_broken(error, as_auth=as_auth):
+            return None
+        return _Problem(f"no user can be deleted: what Auth runs fails with {why}", _fix(error))
+
+    object = "auth.users" if source is None else source.object
+    return _Trial(f"{AREA}:{object}:deletion", object, [*before, deleted, CHECK_DEFERRED], judge)
 
 
 def _is_constraint_of_auth(error: psycopg.Error) -> bool:
@@ -320,6 +475,46 @@ def _written(source: reach.Candidate, user: uuid.UUID, *, as_auth: bool) -> list
         *(statement for change in chosen for statement in reach.attempt(change)),
         _become(_AUTH if as_auth else "none", {**without, **_SEARCH_PATH_OF_AUTH}),
     ]
+
+
+# -------------------------------------------------------------------------------------------------
+# the functions that say who a request is
+
+
+def _identities(
+    functions: Sequence[_Function], sources: Sequence[reach.Candidate], *, as_auth: bool
+) -> Iterator[_Trial]:
+    """The identity of a user that has written another one beside its own into a table."""
+    for function in functions:
+        for source in sources:
+            if source.is_read_by(function.text):
+                yield _identity(function, source, as_auth=as_auth)
+
+
+def _identity(function: _Function, source: reach.Candidate, *, as_auth: bool) -> _Trial:
+    other, others = _signed_up(as_auth, {})
+    user, created = _signed_up(as_auth, {})
+    _, chosen = reach.rows_of(source, other, str(user))
+    settings = request_settings({"role": "authenticated", "sub": str(user)}, {})
+    name = sql.Identifier(*_parts(function.name))
+    call = Statement(sql.SQL("select {}()::text").format(name).as_string(None))
+    before = [*others, *created, _become("authenticated", settings), call]
+    written = [statement for change in chosen for statement in reach.attempt(change)]
+
+    def judge(result: GroupResult) -> _Problem | None:
+        if result.error is not None:
+            return None
+        if result.answers[len(before) - 1].rows == result.answer().rows:
+            return None
+        return _Problem(
+            f"{function.name}() returns another user once a user has written it into"
+            f" {source.object}: whoever writes a row there becomes whom it names",
+            f"Let only Auth and the service write to {source.object}.",
+        )
+
+    return _Trial(
+        f"{AREA}:{function.name}:{source.object}", function.name, [*before, *written, call], judge
+    )
 
 
 def _parts(name: str) -> list[str]:

@@ -33,9 +33,20 @@ select
 from (values ('sessions'), ('refresh_tokens')) as t (name)
 where has_table_privilege(to_regclass('auth.' || t.name), 'insert')
 union all
--- hooks of other events have other arguments
+-- who a request is, with what that calls
 select
-  'token hook',
+  'identity',
+  b.name,
+  b.text || coalesce(string_agg(c.text, ' '), ''),
+  '{}'
+from body as b
+left join body as c on c.name not like 'auth.%' and position(c.name || '(' in b.text) > 0
+where b.name in ('auth.uid', 'auth.jwt')
+group by b.name, b.text
+union all
+-- hooks of other events have other arguments, but no claims
+select
+  case when b.text ~ '\mclaims\M' then 'token hook' else 'other hook' end,
   b.name,
   b.text,
   b.literals
@@ -44,7 +55,6 @@ inner join pg_proc as p on b.oid = p.oid
 where p.proargtypes = array['jsonb'::regtype]::oidvector
   and p.prorettype = 'jsonb'::regtype
   and p.pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
-  and b.text ~ '\mclaims\M'
   and exists (
     select 1 from aclexplode(p.proacl) as a
     where a.grantee = to_regrole('supabase_auth_admin') and a.privilege_type = 'EXECUTE'

@@ -1,15 +1,15 @@
 """Try what requests can reach through functions that run as their owner, through the triggers and
 rules of user tables, and through tables and views that they can read.
 
-Guests and users make jobs first, which finish, fail, are cancelled and deleted, and scheduled jobs
-run. Then each function is called with arguments that mean another user, its job, a secret or a
-file; rows with such values are written to each table, and read again, changed and deleted. What
-reads a table that users write, a function or a scheduled job, runs after they have written. A
-commit's checks end each of these. What can be read must not show jobs of others, wherever triggers
-have copied them. A change of another user or its jobs, or an answer that contains a secret or an
-address, is an error, whatever the text says. Nothing is called that acts outside of its transaction
-or takes locks on tables, as far as its text shows. What it calls may do that, read all rows, lock
-rows or take numbers from sequences, so this happens on an embedded server only.
+Guests and users make jobs first, which finish, fail, are cancelled and deleted, scheduled jobs run,
+and Auth calls its hooks. Then each function is called with arguments that mean another user, its
+job, a secret or a file; rows with such values are written to each table, and read again, changed
+and deleted. What reads a table that users write, a function or a scheduled job, runs after they
+have written. A commit's checks end each of these. What can be read must not show jobs of others,
+wherever triggers have copied them. A change of another user or its jobs, or an answer that contains
+a secret or an address, is an error, whatever the text says. Nothing is called that acts outside of
+its transaction or takes locks on tables, as far as its text shows. What it calls may do that, read
+all rows, lock rows or take numbers from sequences, so this happens on an embedded server only.
 """
 
 import base64
@@ -17,7 +17,7 @@ import json
 import re
 import secrets
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -67,6 +67,7 @@ _USERS = sql_file(_FILES / "watch_users.sql")
 _AUTH = sql_file(_FILES / "watch_auth.sql")
 _CRON = sql_file(_FILES / "watch_cron.sql")
 _SCHEDULED = sql_file(_FILES / "cron.sql")
+_EVENT = sql_file(_FILES / "event.sql")
 _TOPIC = sql_file(_FILES / "topic.sql")
 _ATTEMPT = sql_file(_FILES / "attempt.sql")
 
@@ -88,6 +89,11 @@ _DYNAMIC = re.compile(r"\bexecute\b|\b(query|table|cursor)_to_xml|\bregclass\b",
 _CHOOSES = re.compile(
     r"'[^']|\b(if|case|when|loop|while|limit|exists|count|now|current_\w+)\b", re.IGNORECASE
 )
+# what makes a value of which the caller may know the origin
+_COMPUTES = re.compile(r"\b(md5|sha\d+|digest|hmac|encode|decode)\s*\(", re.IGNORECASE)
+# what every user writes into its own row of auth.users
+_METADATA = "raw_user_meta_data"
+_LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _OF_TRIGGER = "trigger that bypasses row level security"
 # what holds the key of the row that the caller has written
 _WRITTEN = sql.SQL("current_setting('verify.row', true)")
@@ -151,7 +157,12 @@ class Candidate:
     @property
     def is_tried(self) -> bool:
         """Whether somebody can use it, and it does nothing that a rollback does not undo."""
-        return bool(self.callers) and not _OUTSIDE.search(_COMMENT.sub(" ", self.text))
+        return bool(self.callers) and _stays_inside(self.text)
+
+
+def _stays_inside(text: str) -> bool:
+    """Whether a function of this text does nothing that a rollback does not undo."""
+    return _OUTSIDE.search(_COMMENT.sub(" ", text)) is None
 
 
 @dataclass(eq=False)
@@ -227,10 +238,12 @@ def check(
     declared: AccessDeclaration,
     frame: Frame,
     context: Context,
+    hooks: Mapping[str, str],
 ) -> None:
     """Try each candidate in an `exposed` schema; add a finding for each that reaches another user.
 
-    `rows` are those of `QUERY`. The first user of the fixture calls, the second one is the other.
+    `rows` are those of `QUERY`, and `hooks` the texts of the functions that Auth calls for
+    messages and attempts. The first user of the fixture calls, the second one is the other.
     On a database in use nothing is tried.
     """
     reported = {finding.object for finding in context.findings}
@@ -258,6 +271,11 @@ def check(
     happened = [
         *(f"refresh materialized view {one.name}" for one in tried if one.relation == _STORED),
         *(job.name for job in jobs),
+        *(
+            f"select {hook}(current_setting('verify.event')::jsonb)"
+            for hook, text in hooks.items()
+            if _stays_inside(text)
+        ),
     ]
     trial = _Trial(impersonation, declared, frame, context, happened, sources)
     trial.run([*tried, *(job for job in jobs if job.names)])
@@ -307,7 +325,8 @@ def _job(row: Row, sources: Sequence[Candidate]) -> Candidate:
         types=(),
         text=f"{command} {body}",
     )
-    return replace(job, names=[source.name for source in sources if job.reads(source)])
+    names = [source.name for source in sources if job.reads(source)]
+    return replace(job, names=[*names, *(["auth.users"] if _METADATA in job.text else [])])
 
 
 class _Trial:
@@ -354,6 +373,7 @@ class _Trial:
             "verify.victim": str(self._other),
             "verify.secret": self._secret,
             "verify.phone": self._phone,
+            "verify.ids": "{" + ",".join(map(str, self._ids)) + "}",
             "verify.shown": "|".join(map(re.escape, self._shown)),
         }
         prepare = [Statement("select set_config(%s, %s, true)", pair) for pair in settings.items()]
@@ -362,6 +382,7 @@ class _Trial:
             *frame.before,
             *prepare,
             _PREPARE.statement(),
+            _EVENT.statement(),
             *given,
             *(statement for one in happened for statement in attempt(one)),
             _TOPIC.statement(),
@@ -400,7 +421,8 @@ class _Trial:
         for candidate in candidates:
             own = [use for use in uses if use.candidate is candidate]
             problem = self._problem(own, nothing)
-            if problem is None and self._is_proven(candidate, own):
+            is_table = candidate.kind == "table"
+            if problem is None and is_table and self._is_proven(candidate, own):
                 self._take_back(candidate)
             self._report(candidate, problem)
 
@@ -453,23 +475,26 @@ class _Trial:
         )
 
     def _uses(self, candidate: Candidate) -> Iterator[_Use]:
-        first, *others = candidate.callers
+        if candidate.kind == "relation":
+            for role in candidate.callers:
+                yield from self._used(candidate, role, self._reads(candidate, role))
+            return
         uses = {
             "function": self._calls,
             "table": self._writes,
+            "parent": self._ends,
             "job": self._runs,
-            "relation": self._reads,
             "computed": self._computes,
         }
+        yield from self._used(candidate, candidate.callers[0], uses[candidate.kind](candidate))
+
+    def _used(self, candidate: Candidate, role: str, acts: Iterable[_Act]) -> Iterator[_Use]:
         control = None
-        acts = list(uses[candidate.kind](candidate))
         for act in acts:
-            use = self._use(candidate, first, act.statements)
+            use = self._use(candidate, role, act.statements)
             use.control, use.is_control = control, act.is_control
             control = use if act.is_control else control
             yield use
-        for role in others if candidate.kind == "relation" else ():
-            yield from (self._use(candidate, role, act.statements) for act in acts)
 
     def _calls(self, function: Candidate) -> Iterator[_Act]:
         """Calls with each kind of text; the first text is a time of pg_cron in the last one. Then
@@ -479,8 +504,16 @@ class _Trial:
         is_dynamic = _DYNAMIC.search(function.text) is not None
         if is_dynamic:
             numbers += [number_of(table) for table in self._tables]
-        for values in self._values.profiles(function.types, numbers):
+        computed = self._values.computed() if _COMPUTES.search(function.text) else []
+        for values in self._values.profiles(function.types, numbers, computed):
             yield _Act([_call(function, values)])
+        if _METADATA in function.text:
+            become = caller_statement(self._caller(function, function.callers[0]))
+            first = next(self._values.profiles(function.types, numbers))
+            for value in (sql.SQL(ADDRESS), *(sql.Literal(str(id)) for id in self._ids)):
+                chosen = self._chosen(function.text, value)
+                before = [own_role(self._impersonation), chosen, self._with_metadata, become]
+                yield _Act([*before, _call(function, first)])
         for source in filter(function.reads, self._sources):
             first = next(self._values.profiles(function.types, [_WRITTEN]))
             by_key = [
@@ -616,8 +649,10 @@ class _Trial:
             )
         return Statement(insert.as_string(None))
 
-    def _reads(self, relation: Candidate) -> Iterator[_Act]:
-        """The rows that contain something of the fixture or of the backend."""
+    def _reads(self, relation: Candidate, role: str) -> Iterator[_Act]:
+        """The rows that contain something of the fixture or of the backend. Then the same after
+        another user, or a guest, has a row that refers to a managed one.
+        """
         shown = "|".join([*map(re.escape, self._shown), f"{self._secret} "])
         pattern: sql.Composable = sql.Literal(shown)
         if relation.relation != _TABLE:
@@ -629,7 +664,34 @@ class _Trial:
         condition = sql.SQL(" where to_jsonb(r)::text ~ ({}) limit {}").format(
             pattern, sql.Literal(_ROWS)
         )
-        yield _Act([Statement((query + condition).as_string(None))])
+        read = Statement((query + condition).as_string(None))
+        yield _Act([read])
+        become = caller_statement(self._caller(relation, role))
+        for values in self._rows(relation):
+            insert = self._insert(relation.name, values)
+            before = [own_role(self._impersonation), insert, become]
+            yield _Act(before, is_control=True)
+            yield _Act([*before, read])
+
+    def _ends(self, parent: Candidate) -> Iterator[_Act]:
+        """A delete of the row of another user, to which its job and guest refer."""
+        become = caller_statement(self._caller(parent, parent.callers[0]))
+        values = {
+            column: value_of(type, iter([sql.Literal("verify")]), sql.Literal(1), self._other)
+            for column, type, required in parent.columns
+            if required or type == "uuid"
+        }
+        delete = sql.SQL("delete from {} where {} = {}").format(
+            qualified(parent.name), qualified(parent.key), _key_of(parent)
+        )
+        before = [
+            own_role(self._impersonation),
+            self._insert(parent.name, values, key=parent.key),
+            Statement(parent.text),
+            become,
+        ]
+        yield _Act(before, is_control=True)
+        yield _Act([*before, Statement(delete.as_string(None))])
 
     def _runs(self, job: Candidate) -> Iterator[_Act]:
         """The job runs, and once more after a user has written a row."""
@@ -642,6 +704,33 @@ class _Trial:
         for source in filter(job.reads, self._sources):
             for written in self._written(source, is_dynamic=True):
                 yield _Act([written, *run])
+        if _METADATA in job.text and self._reach.chosen:
+            # the same value as in a row of another owner
+            chosen = self._chosen(job.text, sql.Literal("verify"))
+            of_others = [
+                own_role(self._impersonation),
+                chosen,
+                Statement(self._reach.chosen, self._impersonation.ids),
+            ]
+            yield _Act([*of_others, *run], is_control=True)
+            yield _Act([*of_others, self._with_metadata, *run])
+
+    def _chosen(self, text: str, value: sql.Composable) -> Statement:
+        """A JSON object of the user's choice: the value under each name that a text mentions."""
+        names = sorted({name.replace("''", "'") for name in _LITERAL.findall(text)})
+        query = sql.SQL(
+            "select set_config('verify.chosen', coalesce(jsonb_object_agg(k, {})::text, '{{}}'),"
+            " true) from unnest({}::text[]) as k"
+        )
+        return Statement(query.format(value, sql.Literal(names)).as_string(None))
+
+    @property
+    def _with_metadata(self) -> Statement:
+        update = sql.SQL(
+            "update auth.users set raw_user_meta_data = current_setting('verify.chosen')::jsonb"
+            " where id = {}"
+        )
+        return Statement(update.format(sql.Literal(str(self._own))).as_string(None))
 
     def _problem(self, uses: Sequence[_Use], nothing: _Use) -> _Problem | None:
         for use in uses:
@@ -678,6 +767,11 @@ class _Trial:
             )
         if "a job or guest of another" in changed:
             return _Problem("changes or deletes a job or guest that is not the caller's")
+        if "way to sign in" in changed:
+            return _Problem(
+                "changes the providers that sign users in: its caller signs in as whoever has an"
+                " address of the domain"
+            )
         if "own role" in changed:
             return _Problem(
                 "lets its caller choose the role of its next token: service_role, which bypasses"
@@ -740,7 +834,7 @@ class _Trial:
         self._context.cases.append(
             catalog.with_script(case, QUERY, candidate.object, self._context)
         )
-        if problem is None:
+        if problem is None or id in {finding.id for finding in self._context.findings}:
             return
         who = " and ".join(sorted(candidate.callers))
         if candidate.kind == "job":
@@ -753,6 +847,9 @@ class _Trial:
         elif candidate.kind in ("function", "computed"):
             message = f"{who} can call it, and it {problem.message}"
             fix = f"revoke execute on function {candidate.object} from public, anon, authenticated;"
+        elif candidate.kind == "parent":
+            message = f"{who} can delete its rows of others, and that {problem.message}"
+            fix = f"revoke delete on table {candidate.object} from anon, authenticated;"
         else:
             message = f"{who} can write to it, and its rows, triggers or rules: {problem.message}"
             fix = f"revoke insert, update, delete on {candidate.object} from anon, authenticated;"
@@ -782,6 +879,12 @@ def _call(function: Candidate, values: Sequence[sql.Composable]) -> Statement:
         qualified(function.name), sql.SQL(", ").join(values), sql.Literal(_ROWS)
     )
     return Statement(call.as_string(None))
+
+
+def _key_of(table: Candidate) -> sql.Composable:
+    """The key of the row that was written."""
+    type = dict(zip(table.names or (), table.types, strict=True)).get(table.key, "bigint")
+    return sql.SQL("{}::{}").format(_WRITTEN, sql.SQL(type))
 
 
 def _is_version(answer: str, major: int) -> bool:

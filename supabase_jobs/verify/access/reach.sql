@@ -94,6 +94,45 @@ target (relid, kind, text) as (
     and s.text is not null
     and format('%I.%I', n.nspname, c.relname) <> all($1)
   union
+  -- the statement by which rows of others refer to a row that they are deleted with
+  select
+    c.oid,
+    'parent',
+    format(
+      'update %I.%I set %I = current_setting(''verify.row'')::%s where %I = any(current_setting(''verify.ids'')::uuid[])',
+      m.nspname, o.relname, a.attname, format_type(a.atttypid, a.atttypmod), i.attname
+    )
+  from pg_constraint as k
+  inner join pg_class as c on k.confrelid = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  inner join pg_class as o on k.conrelid = o.oid
+  inner join pg_namespace as m on o.relnamespace = m.oid
+  inner join pg_attribute as a on o.oid = a.attrelid and a.attnum = k.conkey[1]
+  inner join pg_index as x on o.oid = x.indrelid and x.indisprimary and x.indnkeyatts = 1
+  inner join pg_attribute as i on o.oid = i.attrelid and i.attnum = x.indkey[0]
+  where k.contype = 'f'
+    and k.confdeltype = 'c'
+    and cardinality(k.conkey) = 1
+    and n.nspname not in ('auth', 'storage')
+    and i.atttypid = 'uuid'::regtype
+    and format('%I.%I', m.nspname, o.relname) = any($1)
+    and format('%I.%I', n.nspname, c.relname) <> all($1)
+  union
+  -- rows of it show ids of managed rows
+  select
+    c.oid,
+    'holder',
+    ''
+  from pg_constraint as k
+  inner join pg_class as c on k.conrelid = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  inner join pg_class as o on k.confrelid = o.oid
+  inner join pg_namespace as m on o.relnamespace = m.oid
+  where k.contype = 'f'
+    and cardinality(k.conkey) = 1
+    and format('%I.%I', m.nspname, o.relname) = any($1)
+    and format('%I.%I', n.nspname, c.relname) <> all($1)
+  union
   -- row level security may let nobody write
   select
     c.oid,
@@ -146,7 +185,7 @@ columns as (
     and not a.attisdropped
     and a.attgenerated = ''
     and a.attidentity = ''
-    and (t.kind = 'computed' or has_column_privilege('authenticated', t.relid, a.attnum, 'insert'))
+    and (t.kind in ('computed', 'parent', 'holder') or has_column_privilege('authenticated', t.relid, a.attnum, 'insert'))
   group by t.relid, t.kind, t.text
 )
 
@@ -197,7 +236,9 @@ select
   format('%I.%I', n.nspname, c.relname),
   array(
     select r.rolname::text from caller as r
-    where has_any_column_privilege(r.oid, c.oid, 'insert')
+    where case
+      when w.kind = 'parent' then has_table_privilege(r.oid, c.oid, 'delete') else has_any_column_privilege(r.oid, c.oid, 'insert')
+    end
     order by r.rolname desc
   ),
   w.names,
@@ -237,7 +278,7 @@ left join lateral (
       where o.tgfoid = f.oid and o.tgrelid <> c.oid
     )
 ) as g on true
-where w.kind in ('table', 'source')
+where w.kind in ('table', 'source', 'parent')
 union all
 select
   'relation',
@@ -249,17 +290,18 @@ select
     where has_table_privilege(r.oid, c.oid, 'select')
     order by r.rolname
   ),
-  '{}',
-  '{}',
+  coalesce(w.names, '{}'),
+  coalesce(w.types, '{}'),
   '',
-  '{}',
-  '{}',
+  coalesce(w.required, '{}'),
+  coalesce(w.refers, '{}'),
   case c.relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end,
   '',
   '{}',
   '{}'
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
+left join columns as w on c.oid = w.relid and w.kind = 'holder'
 where c.relkind in ('r', 'p', 'v', 'm')
   and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'graphql')
   and format('%I.%I', n.nspname, c.relname) <> all($1)

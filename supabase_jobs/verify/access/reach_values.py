@@ -12,6 +12,13 @@ from psycopg import sql
 ADDRESS = "current_setting('verify.email')"
 _EVERY_MINUTE = "* * * * *"
 _FILE = "PG_VERSION"
+# how links and hooks hide a text that they contain
+_FORMS = (
+    "md5({})",
+    "encode(sha256(convert_to({}, 'utf8')), 'hex')",
+    "encode(convert_to({}, 'utf8'), 'base64')",
+    "encode(convert_to({}, 'utf8'), 'hex')",
+)
 _OF_IDS = ("uuid", "json", "jsonb")
 _NAMES_OF_IDS = ("id", "user_id", "job_id", "guest_id")
 _NUMBERS = (
@@ -45,6 +52,12 @@ class Values:
         """The other user."""
         return self.ids[0]
 
+    def computed(self) -> list[Sequence[sql.Composable]]:
+        """The texts that anybody computes from the address and the id of the other user."""
+        address = sql.SQL("lower({})").format(sql.SQL(ADDRESS))
+        known = [address, sql.Literal(str(self.other))]
+        return [[sql.SQL(form).format(text)] for form in _FORMS for text in known]
+
     def addresses(self, types: Sequence[str]) -> list[Sequence[sql.Composable]]:
         """The texts that name a row of others."""
         if not any(is_text(type) for type in types):
@@ -74,12 +87,15 @@ class Values:
         return texts
 
     def profiles(
-        self, types: Sequence[str], numbers: Sequence[sql.Composable] = (sql.Literal(1),)
+        self,
+        types: Sequence[str],
+        numbers: Sequence[sql.Composable] = (sql.Literal(1),),
+        more: Sequence[Sequence[sql.Composable]] = (),
     ) -> Iterator[list[sql.Composable]]:
-        """The values for arguments or columns of these types, once for each text, and the first
-        text with each of the numbers.
+        """The values for arguments or columns of these types, once for each text and each of
+        `more`, and the first text with each of the numbers.
         """
-        texts = self.of_texts(types)
+        texts = [*self.of_texts(types), *(more if any(map(is_text, types)) else ())]
         for text in texts:
             yield self._of(types, text, numbers[0], self.other)
         if any(type.removesuffix("[]") in _OF_IDS for type in types):

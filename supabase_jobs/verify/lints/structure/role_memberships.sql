@@ -2,7 +2,8 @@
 -- A member can run SET ROLE, also if it is NOINHERIT. Such roles are service_role, superusers, roles with BYPASSRLS, the
 -- owners of managed tables and of auth.users, authenticator, which can switch to service_role, and for a role that a request can assume the
 -- predefined roles: those that read or write all data, read or write files, or run programs; the others are warnings.
--- Other logins with BYPASSRLS, or that write everything or reach files, are warnings.
+-- Other logins with BYPASSRLS, or that write everything, are warnings; those that reach files or run programs are errors,
+-- because the files of the server hold every row.
 -- Nor can a login other than authenticator act as anon or authenticated, directly or through other roles: without a token,
 -- it writes the claims and headers of any caller into its session. With the admin option, it gives itself the rest.
 with owner as (
@@ -115,12 +116,19 @@ union all
 select
   quote_ident(p.rolname),
   quote_ident(l.rolname),
-  format('%s can log in, and reads or writes jobs, ids of guests, and password hashes and tokens of Auth', l.rolname),
+  case
+    when p.rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+      then format('%s can log in, and is a member of %s: the files of the server hold every row', l.rolname, p.rolname)
+    else format('%s can log in, and reads or writes jobs, ids of guests, and password hashes and tokens of Auth', l.rolname)
+  end,
   case
     when p.oid = l.oid then format('alter role %I nobypassrls;', l.rolname)
     else format('revoke %I from %I;', p.rolname, l.rolname)
   end,
-  'warning',
+  case
+    when p.rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program') then 'error'
+    else 'warning'
+  end,
   array['member:' || quote_ident(l.rolname)]
 from pg_roles as l
 inner join pg_roles as p

@@ -98,6 +98,8 @@ _OF_TRIGGER = "trigger that bypasses row level security"
 # what holds the key of the row that the caller has written
 _WRITTEN = sql.SQL("current_setting('verify.row', true)")
 _TABLE, _STORED = "table", "materialized view"
+# a table whose rows users change, but into which they insert none
+_CHANGED = "changed"
 # Storage and Realtime read their tables as the caller
 _SERVED = ("storage", "realtime")
 _OF_BACKEND = {
@@ -251,11 +253,12 @@ def check(
     found = [Candidate(*row) for row in rows]
     found = [one for one in found if one.kind != "relation" or one.object not in reported]
     users = declared.fixture.users
-    sources = sources_of(rows, exposed)
+    changed = [one for one in found if one.kind == _CHANGED and one.schema in exposed]
+    sources = [*sources_of(rows, exposed), *changed]
     tried = [
         one
         for one in found
-        if one.kind != "source"
+        if one.kind not in ("source", _CHANGED)
         and (one.schema in exposed or (one.kind == "relation" and one.schema in _SERVED))
         and one.is_tried
     ][:_MOST]
@@ -530,9 +533,23 @@ class _Trial:
             if is_dynamic
             else self._values.addresses(source.types)
         )
+        if source.kind == _CHANGED:
+            yield from self._updates(source, texts)
+            return
         rows = [*self._own_rows(source, texts), *self._rows(source)]
         for values in rows:
             yield self._insert(source.name, values, key=source.key)
+
+    def _updates(
+        self, source: Candidate, texts: Sequence[Sequence[sql.Composable]]
+    ) -> Iterator[Statement]:
+        """Updates of all rows that the caller may change: each text in each column."""
+        named = [column for column, type, _ in source.columns if is_text(type)]
+        for text, column in product(texts, named):
+            update = sql.SQL("update {} set {} = {}").format(
+                qualified(source.name), qualified(column), text[-1]
+            )
+            yield Statement(update.as_string(None))
 
     def _computes(self, function: Candidate) -> Iterator[_Act]:
         """The computed column of the rows that the caller sees: one names the other user."""

@@ -151,6 +151,19 @@ target (relid, kind, text) as (
       )
     )
   union
+  -- users change its rows, and insert none
+  select
+    c.oid,
+    'changed',
+    ''
+  from pg_class as c
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where c.relkind in ('r', 'p')
+    and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'storage', 'realtime', 'cron', 'net', 'vault')
+    and format('%I.%I', n.nspname, c.relname) <> all($1)
+    and has_any_column_privilege('authenticated', c.oid, 'update')
+    and not has_any_column_privilege('authenticated', c.oid, 'insert')
+  union
   select
     o.relid,
     'computed',
@@ -185,7 +198,10 @@ columns as (
     and not a.attisdropped
     and a.attgenerated = ''
     and a.attidentity = ''
-    and (t.kind in ('computed', 'parent', 'holder') or has_column_privilege('authenticated', t.relid, a.attnum, 'insert'))
+    and (
+      t.kind in ('computed', 'parent', 'holder')
+      or has_column_privilege('authenticated', t.relid, a.attnum, case t.kind when 'changed' then 'update' else 'insert' end)
+    )
   group by t.relid, t.kind, t.text
 )
 
@@ -236,8 +252,10 @@ select
   format('%I.%I', n.nspname, c.relname),
   array(
     select r.rolname::text from caller as r
-    where case
-      when w.kind = 'parent' then has_table_privilege(r.oid, c.oid, 'delete') else has_any_column_privilege(r.oid, c.oid, 'insert')
+    where case w.kind
+      when 'parent' then has_table_privilege(r.oid, c.oid, 'delete')
+      when 'changed' then has_any_column_privilege(r.oid, c.oid, 'update')
+      else has_any_column_privilege(r.oid, c.oid, 'insert')
     end
     order by r.rolname desc
   ),
@@ -278,7 +296,7 @@ left join lateral (
       where o.tgfoid = f.oid and o.tgrelid <> c.oid
     )
 ) as g on true
-where w.kind in ('table', 'source', 'parent')
+where w.kind in ('table', 'source', 'changed', 'parent')
 union all
 select
   'relation',

@@ -102,7 +102,10 @@ class _Problem:
     severity: Severity = Severity.ERROR
     # the function or constraint of the project that has failed: one finding tells it
     cause: str = ""
-    needs_metadata: bool = False
+
+
+class _WithoutMetadata(_Problem):
+    """A sign-up that metadata may help."""
 
 
 def check(
@@ -151,7 +154,7 @@ def check(
         if problem is None or problem.cause in failed:
             continue
         failed |= {problem.cause} - {""}
-        if problem.needs_metadata:
+        if isinstance(problem, _WithoutMetadata):
             problem = _with_any_metadata(impersonation, problem, context)
         if case.id not in {f.id for f in context.findings}:
             context.findings.append(
@@ -229,13 +232,12 @@ def _in(error: psycopg.Error) -> str:
 
 
 def _without_metadata(error: psycopg.Error) -> _Problem:
-    return _Problem(
+    return _WithoutMetadata(
         f"whoever signs up without metadata (with an address alone, or invited) is refused:"
         f" {sqlstate_and_message(error)}{_in(error)}",
         "If that is not meant, let the trigger insert another value.",
         Severity.INFO,
         cause=outermost_function(error),
-        needs_metadata=True,
     )
 
 

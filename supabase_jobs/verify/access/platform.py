@@ -52,6 +52,13 @@ _NAMES = ("sub", "id", "uid", "user_id", "email", "x-user-id")
 # classes of errors that are no decision of the project about this user: a name, a privilege or a
 # syntax; a state of the server; an error of the server
 _BROKEN = ("42", "55", "25", "54", "0A", "XX")
+# a value that a trigger makes of those of the user
+_OF_VALUES = (
+    psycopg.errors.NotNullViolation,
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.CheckViolation,
+    psycopg.errors.DataError,
+)
 # what policies and helpers read about a caller, without and with the functions of schema auth
 _CALLER = "select current_user::text, " + ", ".join(
     f"coalesce(current_setting('{name}', true), '')" for name in REQUEST_SETTINGS
@@ -293,7 +300,7 @@ def _anonymously(*, as_auth: bool) -> _Trial:
 
     def judge(error: psycopg.Error) -> _Problem | None:
         is_of_auth = error.diag.context is None or error.diag.schema_name == "auth"
-        if is_of_auth or isinstance(error, psycopg.errors.RaiseException):
+        if is_of_auth or not isinstance(error, _OF_VALUES):
             return None
         return _Problem(
             "who has no address is refused (anonymous sign-ins, or telephone numbers, if the"

@@ -372,7 +372,10 @@ class Called(Answered):
     `writes`: such a call writes rows. `raised` are the columns of the caller's own rows whose
     number is larger after the call with a negative number; `repeated` are those that a second call
     raises, too, although the first has marked its row, and `added_again` the tables to which both
-    add rows. `by_null` is the argument that finds a row without a value by NULL.
+    add rows. `by_null` is the argument that finds a row without a value by NULL. `regained` are the
+    tables of rows that a caller without access to the group reads after a call with a secret.
+    `addressee` is the column in which the row with the secret names somebody else;
+    `is_asked_elsewhere`: a policy or another function compares it with the caller.
     """
 
     function: str
@@ -413,6 +416,9 @@ class Called(Answered):
     named: str = ""
     below: Sequence[str] = ()
     by_null: str = ""
+    regained: Sequence[str] = ()
+    addressee: str = ""
+    is_asked_elsewhere: bool = False
 
     @property
     def object(self) -> str:

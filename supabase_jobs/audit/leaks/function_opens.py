@@ -5,19 +5,35 @@ from collections.abc import Iterator
 from supabase_jobs.audit.callers import INVITED
 from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question, who
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-opens",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.QUESTION),
     sentence="A call opens rows to its caller that the tables refused before.",
 )
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function."""
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each function, and one question about those by which somebody comes back with a
+    code who has lost access.
+    """
+    known = set[str]()
     for called in asked(facts):
         # who accepts an invitation is meant to gain access
         if called.opened and called.actor.kind != INVITED:
+            known.add(called.function)
             yield leak(KIND, Severity.ERROR, called, "gain access to rows of others", called.opened)
+    for called in (*asked(facts), *facts.calls_of_staff):
+        if called.regained and called.function not in known:
+            known.add(called.function)
+            message = f"{who(called.actor)}, without access to the group, come back with a code by"
+            yield Question(
+                kind=KIND,
+                severity=Severity.QUESTION,
+                object=called.function,
+                message=f"{message} {{}}. Is that intended?",
+                decides="who has lost access",
+                topics=(called.function,),
+            )

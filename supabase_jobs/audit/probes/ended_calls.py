@@ -2,20 +2,23 @@
 one to which it refers, has ended: do they do the same as before?
 
 The first caller for whom a call works calls again after the owner has ended the row, in one column
-at a time. Who tests the column answers otherwise, or fails.
+at a time. Who tests the column answers otherwise, or fails. The calls with a valid secret show two
+things more: whether somebody uses it whom the row does not name, and whether somebody comes back
+with it who has lost access.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from supabase_jobs.audit.callers import STRANGER, Persona
+from supabase_jobs.audit.callers import FORMER, LAPSED, MEMBER, NEWCOMER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, call_of
 from supabase_jobs.audit.probes.control_calls import WRITTEN
+from supabase_jobs.audit.probes.statements import exists
 from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Ended, Row
@@ -30,6 +33,7 @@ from supabase_jobs.session.runner import Runner, probes_of
 _DRAWN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+")
 # an answer without a value, or false
 _NOTHING = re.compile(r"\W*f?\W*")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 # before each time of the world
 _PAST = "1970-01-01"
 
@@ -39,10 +43,14 @@ class EndedCall(Bypass):
     """A call with the secret of a row after the owner has `prepared` it, or on rows of the caller
     (`is_own`). `rows` are those that may end, `ended` is how one has; None if they are valid. `did`
     is what the call has done: its answer, and the number of rows that it has `written`; '' for
-    nothing.
+    nothing. `addressee` is the column in which the row with the secret names somebody else.
+    `rereads` are rows of the group of a caller; `opened`, if it reads none before, those that it
+    reads after the call.
     """
 
     rows: Sequence[Row]
+    rereads: Sequence[Row] = ()
+    addressee: ColumnKey | None = None
     is_own: bool = False
     prepared: Sequence[Statement]
     own: Statement
@@ -67,13 +75,21 @@ class EndedCall(Bypass):
     def statements(self) -> list[Statement]:
         """The statements of the owner and of the caller, in order."""
         become = Statement(SET, ("role", self.caller.role))
-        return [self.own, *self.prepared, become, WRITTEN, *super().statements, WRITTEN]
+        reads = [exists((row, self.caller.role) for row in self.rereads)] if self.rereads else []
+        calls = [WRITTEN, *super().statements, WRITTEN]
+        return [self.own, *self.prepared, become, *reads, *calls, *reads]
 
     def read(self, result: GroupResult) -> None:
         """Read what the call has done."""
         if result.error is not None:
             return
-        before, call, after = result.answers[-3:]
+        answers = list(result.answers)
+        if self.rereads:
+            read_after, read_before = answers.pop(), answers[-4]
+            is_open = any(read_before.rows[0])
+            pairs = zip(self.rereads, read_after.rows[0], strict=True)
+            self.opened = [] if is_open else [row for row, is_read in pairs if is_read]
+        before, call, after = answers[-3:]
         self.written = int(after.rows[0][0] or 0) - int(before.rows[0][0] or 0)
         answer = _DRAWN.sub("#", str(call.rows[0][0] or "")) if call.rows else ""
         if self.written or not _NOTHING.fullmatch(answer):
@@ -88,12 +104,15 @@ def find(
     callers: Sequence[Persona],
     runner: Runner,
 ) -> list[Bypass]:
-    """The calls with the secret of a row that has ended which do the same as before."""
+    """The calls with the secret of a row that has ended which do the same as before, and those with
+    a valid one that is not for the caller.
+    """
     if not worlds.is_possible:
         return []
     arguments = Arguments(world, knows_secrets=True)
     own = own_role(impersonation)
     valid: list[EndedCall] = []
+    outsider = next((c for c in callers if c.kind == STRANGER and c.user is world.b.owner), None)
     for function in functions:
         for row in _rows(world, arguments, function):
             rows = [row, *arguments.rows_above([row])]
@@ -104,6 +123,8 @@ def find(
                     action=CALL,
                     sent=[call_of(function, arguments.of_row(function, caller, row))],
                     rows=rows,
+                    rereads=_of_group(worlds, caller, outsider),
+                    addressee=_addressee(world, function, caller, row),
                     prepared=worlds.ready(function, caller, rows),
                     own=own,
                 )
@@ -141,7 +162,45 @@ def find(
         # the answer to the owner of a row may be drawn, such as a code
         is_same = again.written == one.written if one.is_own else again.did == one.did
         again.outcome = outcome_of_count(is_same)
-    return [again for _, again in ended if again.outcome == ROWS]
+    found = [again for _, again in ended if again.outcome == ROWS]
+    return [*found, *_for_others(valid)]
+
+
+def _for_others(valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
+    """The calls with a valid secret that is for somebody else, or for who has not lost access."""
+    for one in valid:
+        if not one.written:
+            one.opened = []
+        elif one.addressee is not None or one.opened:
+            one.outcome = ROWS
+            yield one
+
+
+def _of_group(worlds: Worlds, caller: Persona, outsider: Persona | None) -> list[Row]:
+    """Rows that are refused to outsiders, of the group to which a caller belongs or has belonged,
+    and that are not its own.
+    """
+    user = caller.user
+    if user is None or outsider is None or caller.kind not in (FORMER, LAPSED, MEMBER):
+        return []
+    own = {id(row) for row in (*user.rows.values(), *user.extra)}
+    refused = worlds.refused(outsider).rows
+    return [r for r in refused if id(r) not in own and r.relation.may(caller.role, "SELECT")]
+
+
+def _addressee(world: World, function: Function, caller: Persona, row: Row) -> ColumnKey | None:
+    """The column with an e-mail address of somebody else in a row that a function finds by a
+    secret, and does for its caller what it does, without asking for the address.
+    """
+    usage, user = world.plan.usage, caller.user
+    if user is None or caller.kind not in (NEWCOMER, STRANGER) or function.oid not in usage.asking:
+        return None
+    for name in row.relation.by_name:
+        key, value = (row.relation.oid, name), row.values.get(name) or ""
+        is_asked = name in usage.tested[function.oid] or key in usage.own[function.oid]
+        if _ADDRESS.fullmatch(value) and value != user.email and not is_asked:
+            return key
+    return None
 
 
 def _own_calls(

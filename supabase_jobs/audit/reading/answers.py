@@ -75,7 +75,8 @@ class Answers:
             addressed=self._tables.labels(bypass.addressed),
             returns=self._returns(function),
             is_general=isinstance(bypass, FunctionCall) and bypass.given is None,
-            opened=self._tables.labels(bypass.opened),
+            opened=[] if isinstance(bypass, EndedCall) else self._tables.labels(bypass.opened),
+            regained=self._tables.labels(bypass.opened) if isinstance(bypass, EndedCall) else [],
             sqlstate="" if bypass.error is None else bypass.error.sqlstate or "",
             arguments=_arguments(bypass),
             names_others=isinstance(bypass, FunctionCall) and bypass.names_others,
@@ -109,6 +110,8 @@ class Answers:
             ],
             is_pair=isinstance(bypass, PreparedCall) and bypass.is_mixed and not bypass.is_apart,
             named=self._named_in(bypass),
+            addressee=self._addressee(bypass),
+            is_asked_elsewhere=self._asks_addressee(bypass),
             by_null=bypass.by_null if isinstance(bypass, PreparedCall) else "",
             below=self._tables.labels(bypass.below) if isinstance(bypass, PreparedCall) else (),
             secrets=self._secret_arguments(function),
@@ -157,6 +160,18 @@ class Answers:
             return ""
         oid, column = bypass.named
         return f"{self._catalog.by_oid[oid].label}.{column}"
+
+    def _addressee(self, bypass: Bypass) -> str:
+        """The column in which the row with the secret of a call names somebody else."""
+        if not isinstance(bypass, EndedCall) or bypass.addressee is None or bypass.ended:
+            return ""
+        oid, column = bypass.addressee
+        return f"{self._catalog.by_oid[oid].label}.{column}"
+
+    def _asks_addressee(self, bypass: Bypass) -> bool:
+        """Whether a policy or another function compares this column with the caller's address."""
+        asked = self._plan.usage.claims.get(("email",), ())
+        return isinstance(bypass, EndedCall) and bypass.addressee in asked
 
     def _touched(self, bypass: Bypass) -> list[str]:
         """The tables that a function names and whose rows are refused to its caller."""

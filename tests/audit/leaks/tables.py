@@ -333,6 +333,9 @@ class _Builder:
             "named": "",
             "below": [],
             "by_null": "",
+            "regained": [],
+            "addressee": "",
+            "is_asked_elsewhere": False,
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

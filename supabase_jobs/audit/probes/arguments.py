@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import islice, permutations, product
 from typing import Any
 
 from supabase_jobs.audit.callers import Persona
@@ -75,13 +75,14 @@ class Argument:
 class Identifying:
     """Arguments that identify `rows` of tenant A. `is_mixed`: some of them identify rows of the
     caller. `is_apart`: one of the rows belongs to another row of the same table as one that is
-    given.
+    given. `is_across`: two rows of the same table belong to different groups.
     """
 
     arguments: list[Constant]
     rows: Sequence[Row]
     is_mixed: bool
     is_apart: bool
+    is_across: bool
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ class Arguments:
                 rows=given,
                 is_mixed=chosen is not others,
                 is_apart=self._is_apart(function, given) or _is_beside(chosen, secret),
+                is_across=self._is_across(function, given),
             )
 
     def of_caller(self, function: Function, caller: Persona) -> list[Constant]:
@@ -259,6 +261,22 @@ class Arguments:
                 is_group = oid not in self._plan.per_user | self._plan.memberships.keys()
                 if other is not row and is_group and above.get(oid, other) is not other:
                     return True
+        return False
+
+    def _is_across(self, function: Function, rows: Sequence[Row]) -> bool:
+        """Whether two of some rows are of the same table, and belong to different rows of a table
+        other than one of persons.
+        """
+        usage = self._plan.usage
+        chosen = {*usage.sets[function.oid], *usage.demands[function.oid]}
+        persons = self._plan.per_user | self._plan.memberships.keys()
+        for row, other in permutations(rows, 2):
+            if row.relation is not other.relation:
+                continue
+            above, beside = self._above(row, chosen), self._above(other, chosen)
+            shared = (above.keys() & beside.keys()) - persons
+            if any(above[oid] is not beside[oid] for oid in shared):
+                return True
         return False
 
     def _above(self, row: Row, chosen: Collection[ColumnKey]) -> dict[int, Row]:

@@ -356,6 +356,8 @@ class PreparedCall(Bypass):
     read once they are prepared are none that the tables refuse: those are the `known`. `copies` are
     as in `FunctionCall`. `is_mixed`: some arguments identify rows of the caller. `is_apart`: one of
     the rows that they identify belongs to another row than that which another one identifies.
+    `is_across`: two of them belong to different groups; who may read a row of another group may not
+    change it for that.
     `named` is the column in which the owner has named the caller. `below`: to the row above one of
     these, the call has given another one. `by_null` is the argument that is NULL, as the column of
     the row is.
@@ -369,6 +371,7 @@ class PreparedCall(Bypass):
     known: Sequence[Row] = ()
     is_mixed: bool = False
     is_apart: bool = False
+    is_across: bool = False
     named: ColumnKey | None = None
     below: Sequence[Row] = ()
     by_null: str = ""
@@ -404,7 +407,8 @@ class PreparedCall(Bypass):
         known = [row for row, is_read in zip(self.known, reads.rows[0], strict=True) if is_read]
         snapshots = (self.watch.snapshot(seen.rows[0]) for seen in (shown, after))
         effects = self.effects(*snapshots)
-        self.changed = [row for row in effects.changed if row not in known]
+        may_change = effects.raised if self.is_across else known
+        self.changed = [row for row in effects.changed if row not in may_change]
         self.below = effects.addressed
         shows = self._shown_in(_text(call), self.given)
         shows += self._copied(self.copies, copied, self.given)

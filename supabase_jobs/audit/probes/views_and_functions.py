@@ -660,6 +660,7 @@ class Bypasses:
                 known=rows,
                 is_mixed=chosen.is_mixed,
                 is_apart=chosen.is_apart,
+                is_across=chosen.is_across,
             )
 
     def _moved(

@@ -108,7 +108,7 @@ class Answers:
                 self._catalog.by_oid[oid].label
                 for oid in (sorted(bypass.added) if isinstance(bypass, RepeatedCall) else ())
             ],
-            is_pair=isinstance(bypass, PreparedCall) and bypass.is_mixed and not bypass.is_apart,
+            is_pair=_is_pair(bypass),
             named=self._named_in(bypass),
             addressee=self._addressee(bypass),
             is_asked_elsewhere=self._asks_addressee(bypass),
@@ -285,6 +285,13 @@ class Answers:
         """The names of row types, as the server prints results."""
         tables = self._catalog.relations
         return {table.name for table in tables} | {table.label for table in tables}
+
+
+def _is_pair(bypass: Bypass) -> bool:
+    """Whether a call is about rows of the caller beside rows of others which may go together."""
+    if not isinstance(bypass, PreparedCall) or not bypass.is_mixed:
+        return False
+    return not bypass.is_apart and not bypass.is_across
 
 
 def _has_secret(bypass: Bypass) -> bool:

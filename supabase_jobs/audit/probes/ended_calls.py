@@ -123,7 +123,7 @@ def find(
                     action=CALL,
                     sent=[call_of(function, arguments.of_row(function, caller, row))],
                     rows=rows,
-                    rereads=_of_group(worlds, caller, outsider),
+                    rereads=_of_group(world, worlds, function, caller, outsider),
                     addressee=_addressee(world, function, caller, row),
                     prepared=worlds.ready(function, caller, rows),
                     own=own,
@@ -176,12 +176,17 @@ def _for_others(valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
             yield one
 
 
-def _of_group(worlds: Worlds, caller: Persona, outsider: Persona | None) -> list[Row]:
-    """Rows that are refused to outsiders, of the group to which a caller belongs or has belonged,
-    and that are not its own.
+def _of_group(
+    world: World, worlds: Worlds, function: Function, caller: Persona, outsider: Persona | None
+) -> list[Row]:
+    """Rows that are refused to outsiders, of the group to which a caller belongs or has belonged by
+    a table that a function writes, and that are not its own.
     """
-    user = caller.user
+    user, usage = caller.user, world.plan.usage
     if user is None or outsider is None or caller.kind not in (FORMER, LAPSED, MEMBER):
+        return []
+    written = usage.adds[function.oid] | {oid for oid, _ in usage.sets[function.oid]}
+    if not written & user.rows.keys() & world.plan.memberships.keys():
         return []
     own = {id(row) for row in (*user.rows.values(), *user.extra)}
     refused = worlds.refused(outsider).rows

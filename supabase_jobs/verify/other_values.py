@@ -84,7 +84,7 @@ def choices(
     for column, (text, *others) in declared.items():
         name = column.partition(" ")[0]
         if any(re.search(rf"\b{re.escape(name)}\b", refusing) for refusing in texts):
-            derived = _urls(texts) if text.startswith(_URL) else ()
+            derived = urls_of(texts) if text.startswith(_URL) else ()
             columns.append([(text, other) for other in dict.fromkeys((*derived, *others))])
     return columns
 
@@ -155,7 +155,7 @@ def _replaced(value: Any, texts: Texts) -> Any:
     return value
 
 
-def _urls(texts: Sequence[str]) -> Iterator[str]:
+def urls_of(texts: Sequence[str]) -> Iterator[str]:
     """Beginnings of URLs that the texts suggest, and usual ones."""
     literals = [
         literal.replace("\\\\", "\\") if escaped else literal

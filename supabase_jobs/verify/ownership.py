@@ -135,7 +135,7 @@ def user_object_conflict(
     )
     if not rows:
         return None
-    [(table, whole_table, of_all_owners, checked, nullable)] = rows
+    [(table, whole_table, of_all_owners, of_managed_rows, checked, nullable)] = rows
     checked = tuple(checked) if set(checked) <= set(managed) else ()
     constraint = (
         f'constraint "{named.constraint}" of {table}'
@@ -147,6 +147,9 @@ def user_object_conflict(
     why = f"it failed with {failure}, and {blocking} is a user object"
     texts = tuple(other_values.refusing(connection, error, managed))
     is_foreign_key = isinstance(error, psycopg.errors.ForeignKeyViolation)
+    if is_foreign_key and of_managed_rows and not whole_table:
+        fix = f"Drop {constraint}, or let it have ON DELETE CASCADE."
+        return UserObjectConflict(why=why, fix=fix, texts=texts, of_managed=True)
     if is_foreign_key and (whole_table or not of_all_owners):
         fix = f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
         return UserObjectConflict(why=why, fix=fix, of_rows=True)
@@ -169,5 +172,10 @@ def _is_written_by_managed(error: psycopg.Error, managed: Collection[str]) -> bo
     context = error.diag.context or ""
     if _KEY_ACTION.search(context):
         return True
-    called = {f"{name}()" for name in _FUNCTION.findall(context)}
+    called = {f"{name}()" for name in functions_of(error)}
     return not called.isdisjoint(managed)
+
+
+def functions_of(error: psycopg.Error) -> set[str]:
+    """The names of the functions that ran when an error was raised, without their schemas."""
+    return set(_FUNCTION.findall(error.diag.context or ""))

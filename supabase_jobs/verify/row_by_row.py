@@ -1,6 +1,7 @@
 """The rows of a fixture one by one, to find those that objects of the project refuse."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,20 @@ from supabase_jobs.session.script import parameters
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.ownership import UserObjectConflict
 
-_TRIGGERS = sql_file(Path(__file__).with_name("user_triggers.sql"))
+_RUNNING = sql_file(Path(__file__).with_name("running.sql"))
+
+
+@dataclass(frozen=True)
+class Running:
+    """An object of the project that runs when a row of a managed table is written: a trigger with
+    its function, or a constraint or index that computes something.
+    """
+
+    name: str
+    function: str
+    text: str
+    is_constraint: bool
+
 
 Refused = Mapping[str, UserObjectConflict]
 
@@ -45,21 +59,39 @@ def refused(
 def conflict_of(
     connection: Connection, error: psycopg.Error, managed: Collection[str]
 ) -> UserObjectConflict | None:
-    """The object of the project that refuses a row: a constraint, a column, or else a trigger. None
-    if there is none.
+    """The object of the project that refuses a row: a constraint or a column, or the triggers whose
+    functions were running; without a function, what computes with values if a value is wrong, or
+    else the triggers, whose conditions may. None if there is none.
 
     Queries the catalogs, so the transaction must not be in a failed state.
     """
     conflict = ownership.user_object_conflict(connection, error, managed)
-    if conflict is not None:
+    if conflict is not None or isinstance(error, psycopg.errors.ForeignKeyViolation):
         return conflict
-    triggers = [name for (name,) in _TRIGGERS.rows(connection, list(managed))]
-    if not triggers or isinstance(error, psycopg.errors.ForeignKeyViolation):
+    objects = running(connection, managed)
+    called = ownership.functions_of(error)
+    found = [one for one in objects if one.function in called]
+    if not found and isinstance(error, psycopg.DataError):
+        found = [one for one in objects if not one.function]
+    if not found and not called and not isinstance(error, psycopg.errors.InsufficientPrivilege):
+        found = [one for one in objects if one.function]
+    if not found:
         return None
-    why = f"it failed with {sqlstate_and_message(error)}, and triggers of the project run"
+    names = [one.name for one in found]
+    why = f"it failed with {sqlstate_and_message(error)}, and objects of the project run"
     return UserObjectConflict(
-        why=f"{why}: {', '.join(triggers)}", fix="Production writes run these triggers too."
+        why=f"{why}: {', '.join(names)}",
+        fix=f"Production writes run {' and '.join(names)} too.",
+        texts=tuple(one.text for one in found),
     )
+
+
+def running(connection: Connection, managed: Collection[str]) -> list[Running]:
+    """The triggers, constraints and indexes of the project that run for rows of managed tables."""
+    return [
+        Running(name=name, function=function, text=text, is_constraint=is_constraint)
+        for name, function, text, is_constraint in _RUNNING.rows(connection, list(managed))
+    ]
 
 
 class _Rows:

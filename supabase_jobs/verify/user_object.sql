@@ -1,6 +1,7 @@
 -- $1 schema, $2 name, $3 part, $4 managed
 -- The table, if it or its part, a constraint or a column, is a user object.
 -- `whole_table`: the table itself is one; else only the part.
+-- `of_managed_rows`: a foreign key that refers to a managed table.
 -- `checked`: the columns of a check constraint. `of_all_owners`: a unique index or foreign key without a column of another primary or foreign key.
 -- `nullable`: the statement that lets inserts leave out the columns of the project that are NOT NULL, if this is one of them and
 -- neither a default nor a trigger of the project fills them.
@@ -40,6 +41,12 @@ select
           and k.conkey && o.columns
       )
   ) as of_all_owners,
+  (
+    select count(*) > 0
+    from pg_constraint as f
+    inner join named as o on f.confrelid = o.oid
+    where f.conrelid = refusing.oid and f.contype = 'f' and f.conname = $3 and o.name = any($4)
+  ) as of_managed_rows,
   array(
     select format('%s:%s', refusing.name, a.attname)
     from pg_constraint as k

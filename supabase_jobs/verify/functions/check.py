@@ -15,12 +15,12 @@ from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import Impersonation, begin
-from supabase_jobs.verify import other_values, ownership
+from supabase_jobs.verify import other_values, ownership, row_by_row
 from supabase_jobs.verify.allowed import narrowing
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
-from supabase_jobs.verify.functions import AREA, scenarios
+from supabase_jobs.verify.functions import AREA, client_values, scenarios
 from supabase_jobs.verify.functions.runner import (
     Deviation,
     LeftOutError,
@@ -110,6 +110,9 @@ def _run(
         return
     _run_all(runner, declared, scripts, context)
     context.findings += runner.columns.findings()
+    objects = row_by_row.running(impersonation.connection, managed) if managed else []
+    if objects and not context.repeated:
+        client_values.check(runner, declared.client_values, objects, managed, context)
 
 
 def _replaced(declared: Scenarios, texts: other_values.Texts) -> Scenarios:

@@ -21,12 +21,14 @@ class ComparedColumns:
     have all.
 
     `user_columns` and `changed_by_triggers` are the columns that were left out so far, by table.
+    `compared_by_policies` are the tables and columns that decide whose a row is.
     """
 
     def __init__(self, managed: Mapping[str, Collection[str]]) -> None:
         self._managed = managed
         self.user_columns: dict[str, set[str]] = {}
         self.changed_by_triggers: dict[str, set[str]] = {}
+        self.compared_by_policies: Collection[tuple[str, str]] = ()
         self._tables: dict[str, str] = {}
 
     def of(self, row: Row) -> Row:
@@ -70,8 +72,15 @@ class ComparedColumns:
         return column in self.changed_by_triggers.get(self._tables.get(name, ""), ())
 
     def findings(self) -> list[Finding]:
-        """An info for each table about the columns that are not compared."""
+        """An info for each table about the columns that are not compared; an error about those that
+        decide whose a row is.
+        """
         return [
+            *(
+                _owner_changed(table, columns)
+                for table in sorted(self.changed_by_triggers)
+                if (columns := self._given_away(table))
+            ),
             *(
                 _info(table, "user columns", "no migration creates them", columns)
                 for table, columns in sorted(self.user_columns.items())
@@ -81,6 +90,23 @@ class ComparedColumns:
                 for table, columns in sorted(self.changed_by_triggers.items())
             ),
         ]
+
+    def _given_away(self, table: str) -> list[str]:
+        changed = self.changed_by_triggers[table]
+        return sorted(c for c in changed if (table, c) in self.compared_by_policies)
+
+
+def _owner_changed(table: str, columns: Collection[str]) -> Finding:
+    names = ", ".join(columns)
+    return Finding(
+        id=f"{AREA}:{table}:owner changed by triggers",
+        area=AREA,
+        severity=Severity.ERROR,
+        object=table,
+        message=f"a statement that changes no value changes {names}, by which policies tell whose"
+        " a row is: a user trigger gives rows to somebody else",
+        fix=f"Let the triggers of {table} leave {names} as they are.",
+    )
 
 
 def _info(table: str, kind: str, why: str, columns: Collection[str]) -> Finding:

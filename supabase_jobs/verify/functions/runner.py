@@ -34,7 +34,7 @@ from supabase_jobs.session.outcome import outcome_of_error
 from supabase_jobs.session.runner import Runner
 from supabase_jobs.session.savepoint import kept, results_of_kept
 from supabase_jobs.session.steps import Steps
-from supabase_jobs.verify import other_values, ownership
+from supabase_jobs.verify import other_values, ownership, row_by_row
 from supabase_jobs.verify.fixture import SEARCH_PATH
 from supabase_jobs.verify.functions.columns import TABLE, ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (
@@ -50,6 +50,7 @@ from supabase_jobs.verify.ownership import ManagedTables
 NOW = "now"
 
 _USER_TRIGGERS = sql_file(Path(__file__).with_name("user_triggers.sql"))
+_COMPARED = sql_file(Path(__file__).with_name("compared_by_policies.sql"))
 _NO_TABLES = ManagedTables()
 
 _WATCH = "supabase_jobs_watch"
@@ -132,7 +133,8 @@ def scenario_runner(
     )
     unchanging = [Statement(statement, params) for statement in declared.unchanging]
     triggers = _USER_TRIGGERS.statement(list(tables.columns), list(tables.triggers))
-    runner.run([_Unchanging(runner, [triggers, *unchanging, _RUN_WATCH])])
+    compared = _COMPARED.statement(list(tables.columns))
+    runner.run([_Unchanging(runner, [triggers, compared, *unchanging, _RUN_WATCH])])
     return runner
 
 
@@ -343,9 +345,9 @@ class ScenarioRunner(Runner):
         with it, or if it refuses a documented call, whatever rows the project has. Otherwise raises
         UncheckedError, unless it is `allowed`.
         """
-        conflict = ownership.user_object_conflict(
-            self.impersonation.connection, error, self._managed
-        )
+        # of a documented call, any error of an object of the project counts
+        find = row_by_row.conflict_of if scenario.documented else ownership.user_object_conflict
+        conflict = find(self.impersonation.connection, error, self._managed)
         if conflict is None:
             return False
         why = f"{scenario.name}: {conflict.why}"
@@ -462,6 +464,7 @@ class _Unchanging:
             raise touched.error
         if touched.error is None:
             texts = [text for (text,) in touched.answers[0].rows]
+            self.runner.columns.compared_by_policies = {*touched.answers[1].rows}
             self.runner.leave_out_changed(touched.answer(), texts)
 
 

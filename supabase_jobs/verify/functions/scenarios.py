@@ -80,6 +80,14 @@ class Scenario:
 
 
 @dataclass(frozen=True)
+class ClientValues:
+    """Requests whose parameters are `values` that clients choose: the caller, and statements."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    requests: tuple[tuple[Caller, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
 class Scenarios:
     """The whole file, with the ids, identities and fixture of its access matrix.
 
@@ -95,6 +103,7 @@ class Scenarios:
     scenarios: tuple[Scenario, ...]
     placeholders: frozenset[str]
     unchanging: tuple[str, ...] = ()
+    client_values: ClientValues = field(default_factory=ClientValues)
 
 
 def load(path: Path | None = None, variables: Mapping[str, Value] | None = None) -> Scenarios:
@@ -165,10 +174,20 @@ def _scenarios(
         )
         - set(ids),
         unchanging=tuple(toml.get("unchanging", ())),
+        client_values=_client_values(toml.get("client_values", {}), identities),
     )
     _check_names(declared)
     held = [conditions.holds(table, variables, table["name"]) for table in toml["scenario"]]
     return replace(declared, scenarios=tuple(compress(scenarios, held)))
+
+
+def _client_values(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> ClientValues:
+    requests = []
+    for request in table.get("requests", ()):
+        if request["as"] not in identities:
+            raise ConfigError(f"client_values: unknown identity {request['as']!r}")
+        requests.append((identities[request["as"]], tuple(request["statements"])))
+    return ClientValues(dict(table.get("values", {})), tuple(requests))
 
 
 def _identities(tables: Mapping[str, Any]) -> dict[str, Caller]:

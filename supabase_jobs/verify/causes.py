@@ -16,7 +16,7 @@ from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import split
 from supabase_jobs.findings import Finding, Severity, as_comment, as_sql
 from supabase_jobs.outcomes import DENIED, is_constraint_violation
-from supabase_jobs.verify import structure
+from supabase_jobs.verify import plans, structure
 from supabase_jobs.verify.context import Change, Context, Trace
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.structure import snapshot
@@ -74,6 +74,14 @@ def explain(
     not run.
     """
     causes = _Causes(context, expectations)
+    # a plan that is slower for an added object that changes nothing else
+    added = {
+        finding.id
+        for finding in context.findings
+        if finding.severity is Severity.WARNING
+        and finding.id in context.evidence.changes
+        and not context.evidence.changes[finding.id].expected
+    }
     found = []
     for finding in context.findings:
         hint = finding.id in context.evidence.traces and structure.AREA not in areas
@@ -81,7 +89,9 @@ def explain(
         fix = finding.fix if structure.AREA not in areas else causes.without_cause(finding)
         fix = f"{fix} {_HINT}" if hint and as_sql(fix) != fix else fix
         fix = as_comment(f"Fixed together with {cause}.") if cause else as_sql(fix)
-        found.append(replace(finding, cause=cause, fix=fix))
+        of_added = finding.area == plans.AREA and cause in added
+        severity = Severity.WARNING if of_added else finding.severity
+        found.append(replace(finding, cause=cause, fix=fix, severity=severity))
     found.sort(key=lambda f: (bool(f.cause), *causes.order(f)))
     return tuple(_needed_first(found, causes.created))
 

@@ -13,6 +13,7 @@ from supabase_jobs.outcomes import (
     DENIED,
     HIDDEN,
     OUTCOMES,
+    REFUSALS,
     ROWS,
     VIOLATES,
     is_constraint_violation,
@@ -373,7 +374,7 @@ def _judge_cell(
     If a user object stopped the statement, the cell is unchecked, provided that the statement was
     expected to reach its target or a constraint, or that it may have failed on rows other than its
     target. If policies or privileges should have refused the statement before, its failure is an
-    error.
+    error, unless a user trigger refuses it as they would.
     """
     expected = cell.expected
     if outcome == expected:
@@ -386,6 +387,12 @@ def _judge_cell(
             _add_conflict(cell, outcome, error, conflict, context)
             return False
     message = f"{cell.name} should be {expected} and is {outcome}"
+    if {expected, outcome} <= {*REFUSALS} and error is not None:
+        refusing = prober.trigger_conflict(error, managed)
+        if refusing is not None:
+            message = f"{message}: {refusing.why}, before the policy does"
+            context.findings.append(cell.finding(message, refusing.fix, Severity.INFO))
+            return False
     table = cell.matrix.object if cell.matrix.object in managed else None
     role, command = cell.row.identity.role, cell.action.command
     if policy := narrowing.of_cell(context, table, role, command, expected, outcome):

@@ -193,10 +193,13 @@ class Reach:
     The statements `given` happen before, as documented; `watch` returns the rows that must stay,
     with a name for their kind; `shown` are texts that nobody else may read; `deletes` is what an
     owner can do. Arguments and rows name `ids`, and contain `texts`. By `chosen`, the others write
-    values that they choose into rows of their own: the setting verify.chosen.
+    values that they choose into rows of their own: the setting verify.chosen. Each of `alone`
+    removes the rows of all but one caller, and each of `states` gives all jobs another state.
     """
 
     given: tuple[Given, ...] = ()
+    alone: tuple[Given, ...] = ()
+    states: tuple[str, ...] = ()
     watch: str = ""
     shown: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
@@ -322,6 +325,8 @@ def _declaration(
 def _reach(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Reach:
     return Reach(
         given=tuple(_given(one, identities) for one in table.get("given", ())),
+        states=tuple(table.get("states", ())),
+        alone=tuple(_given(one, identities) for one in table.get("alone", ())),
         watch=table.get("watch", ""),
         shown=tuple(table.get("shown", ())),
         deletes=tuple(table.get("deletes", ())),

@@ -22,7 +22,7 @@ from supabase_jobs.session.impersonation import (
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
 from supabase_jobs.session.runner import AS_CALLER, ONLY_PROBES, Runner
 from supabase_jobs.session.steps import Steps
-from supabase_jobs.verify import ownership
+from supabase_jobs.verify import ownership, row_by_row
 from supabase_jobs.verify.access.matrix import DeclaredAction, MatrixRow
 
 _LEGACY_SETTING = "request.jwt.claim.sub"
@@ -198,6 +198,14 @@ class Prober(Runner):
     ) -> ownership.UserObjectConflict | None:
         """The user object that raised the error of a probe, if any."""
         return ownership.user_object_conflict(self.impersonation.connection, error, managed)
+
+    def trigger_conflict(
+        self, error: psycopg.Error, managed: Collection[str]
+    ) -> ownership.UserObjectConflict | None:
+        """The user trigger whose function raised the error of a probe, if any."""
+        if not ownership.functions_of(error):
+            return None
+        return row_by_row.conflict_of(self.impersonation.connection, error, managed)
 
     def ignores_legacy_settings(self, identity: Caller) -> bool:
         """Whether auth.uid() returns no user to an identity that has one only by the settings of an

@@ -19,7 +19,7 @@ import secrets
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -95,6 +95,15 @@ _COMPUTES = re.compile(r"\b(md5|sha\d+|digest|hmac|encode|decode)\s*\(", re.IGNO
 _METADATA = "raw_user_meta_data"
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _OF_TRIGGER = "trigger that bypasses row level security"
+_OF_FUNCTION = "function that bypasses row level security"
+# what may decide by the caller what it sees, other than its id
+_BY_CALLER = re.compile(
+    r"\b(if|case|or|union|execute|\w*roles?|jwt|claims?|\w*metadata|\w*meta_data|session_user"
+    r"|current_(?!date|time)\w+)\b|[0-9a-f]{8}-[0-9a-f]{4}-",
+    re.IGNORECASE,
+)
+_READ = re.compile(r"\b(?:from|join)\s+(?!lateral\b|\()([\w.\"]+)", re.IGNORECASE)
+_CALLED = re.compile(r"\b([\w\"]+\.[\w\"]+)\s*\(")
 # what holds the key of the row that the caller has written
 _WRITTEN = sql.SQL("current_setting('verify.row', true)")
 _TABLE, _STORED = "table", "materialized view"
@@ -213,6 +222,21 @@ class _Use:
             for what, value in answer.rows:
                 seen.setdefault(what, []).append(value)
         self.seen = {what: sorted(values) for what, values in seen.items()}
+
+
+@dataclass(eq=False)
+class _Answered:
+    """Statements of a caller, and the rows that the last one returned; None if one failed."""
+
+    caller: Caller
+    statements: Sequence[Statement]
+    rows: Sequence[Row] | None = None
+
+    def read(self, result: GroupResult) -> None:
+        """Read the rows of the last statement."""
+        if isinstance(result.error, LOCK_ERRORS):
+            raise result.error
+        self.rows = None if result.error else result.answers[-1].rows
 
 
 @dataclass(frozen=True)
@@ -426,7 +450,9 @@ class _Trial:
             problem = self._problem(own, nothing)
             is_table = candidate.kind == "table"
             if problem is None and is_table and self._is_proven(candidate, own):
-                self._take_back(candidate)
+                self._take_back(f"{_OF_TRIGGER}:{function}" for function in candidate.fires)
+            if problem is None and self._shows_own_rows(candidate):
+                self._take_back([f"{_OF_FUNCTION}:{candidate.object}"])
             self._report(candidate, problem)
 
     def _is_proven(self, candidate: Candidate, uses: Sequence[_Use]) -> bool:
@@ -440,15 +466,57 @@ class _Trial:
             *candidate.events
         }
 
-    def _take_back(self, candidate: Candidate) -> None:
-        """Make a warning of what the text of a trigger has been judged by."""
-        ends = tuple(f"{_OF_TRIGGER}:{function}" for function in candidate.fires)
+    def _take_back(self, ends: Iterable[str]) -> None:
+        """Make warnings of the errors whose ids have these ends: a text was judged."""
+        judged = tuple(ends)
         self._context.findings[:] = [
             replace(one, severity=Severity.WARNING)
-            if ends and one.id.endswith(ends) and one.severity is Severity.ERROR
+            if one.id.endswith(judged) and one.severity is Severity.ERROR
             else one
             for one in self._context.findings
         ]
+
+    def _shows_own_rows(self, function: Candidate) -> bool:
+        """Whether a function answers each caller as if there were no rows of others. It has at most
+        one argument, an id, and its text reads nothing else and knows no caller but by its id.
+        """
+        text = _COMMENT.sub(" ", function.text)
+        readable = {*self._tables, "auth.users"}
+        if (
+            function.kind != "function"
+            or function.types not in ([], ["uuid"])
+            or not any(one.id.endswith(f"{_OF_FUNCTION}:{function.object}") for one in self._errors)
+            or _BY_CALLER.search(text)
+            or not {*_READ.findall(text)} <= readable
+            or {*_CALLED.findall(text)} - {"auth.uid"}
+        ):
+            return False
+        pairs = [pair for alone in self._reach.alone for pair in self._compared(function, alone)]
+        self._runner.run(probes_of(chain(*pairs), _CALLS_PER_PROBE))
+        answered = [pair for pair in pairs if pair[0].rows is not None]
+        return bool(answered) and all(
+            with_others.rows == without.rows for with_others, without in pairs
+        )
+
+    @property
+    def _errors(self) -> list[Finding]:
+        return [one for one in self._context.findings if one.severity is Severity.ERROR]
+
+    def _compared(self, function: Candidate, alone: Given) -> Iterator[tuple[_Answered, _Answered]]:
+        """Calls of one caller, with the rows of others and without."""
+        if alone.caller is None or alone.caller.role not in function.callers:
+            return
+        caller = alone.caller.filled(self._impersonation.texts)
+        own, ids = own_role(self._impersonation), self._impersonation.ids
+        become, removed = caller_statement(caller), Statement(alone.sql, ids)
+        states = [Statement(state, ids) for state in self._reach.states]
+        for values in self._values.profiles(function.types):
+            last = [become, _call(function, values)]
+            for before in ([], *([state] for state in states)):
+                yield (
+                    _Answered(caller, [own, *before, *last]),
+                    _Answered(caller, [own, *before, removed, *last]),
+                )
 
     def _use(self, candidate: Candidate | None, role: str, statements: Sequence[Statement]) -> _Use:
         """A use, after which the own role looks at what is watched."""

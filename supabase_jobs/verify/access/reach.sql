@@ -147,7 +147,7 @@ target (relid, kind, text) as (
       not c.relrowsecurity
       or exists (
         select from pg_policy as p
-        where p.polrelid = c.oid and p.polcmd in ('a', '*')
+        where p.polrelid = c.oid and p.polcmd in ('a', 'w', '*')
       )
     )
   union

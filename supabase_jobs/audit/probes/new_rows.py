@@ -22,6 +22,7 @@ from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.storage import compares_two_segments
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.outcomes import VIOLATES
 
@@ -108,6 +109,27 @@ class NewRows:
         folder, _, file = path.rpartition("/")
         if whose == OTHER and caller.kind == STRANGER and folder and caller.user is not None:
             yield f"{folder}/{caller.user.id}/{file}"
+            if caller.user is self._world.b.owner and "/" not in folder:
+                yield from (f"{folder}/{own}/{file}" for own in self._own_below(row, folder))
+
+    def _own_below(self, row: Row, folder: str) -> Iterator[str]:
+        """The stranger's own second segments behind a folder: the keys of rows that, for the
+        victim, are below the row of the folder, as the episodes of a show.
+        """
+        if not compares_two_segments(row.relation, row.values["bucket_id"] or ""):
+            return
+        above = {
+            one.relation.oid
+            for one in self._world.a.rows.values()
+            if len(one.key) == 1 and one.values[one.key[0]] == folder
+        }
+        for oid in sorted(self._plan.usage.reads.get(row.relation.oid, ())):
+            own = self._world.b.rows.get(oid)
+            if own is not None and len(own.key) == 1:
+                targets = {key.target for key in own.relation.foreign_keys}
+                value = own.values[own.key[0]]
+                if value is not None and targets & above:
+                    yield value
 
     def _granting(self, row: Row) -> list[Mapping[str, str | None]]:
         """The values of memberships that may grant something: the owner's, and as a former or

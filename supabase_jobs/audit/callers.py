@@ -71,6 +71,8 @@ OUTSIDERS = (
 # the outsiders, then those of a group
 GENERAL = (*OUTSIDERS, MEMBER)
 ANONYMOUS_SIGN_IN = "anonymous sign-in"
+# the beginning of the label of a user who sends the header of another group
+WITH_HEADER = "stranger with the row's header "
 _OPERATION = "storage.operation"
 # claims that Auth sets
 FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
@@ -140,6 +142,8 @@ class Persona(Caller):
         user = self.user
         if self.role == "anon" and self.kind != ANON:
             return "without signing in, with this header"
+        if self.label.startswith(WITH_HEADER):
+            return "signed in, with rows of their own, and the header of another group"
         if user is None or (self.kind in _MEANINGS and not user.membership and not user.state):
             return _MEANINGS[self.kind]
         if user.membership is not None:
@@ -188,7 +192,16 @@ def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Persona]
     operations = world.plan.usage.operations
     found += [caller.during(operation) for operation in operations for caller in found]
     # as in a request, whose headers are an object even if it has none
-    return [replace(caller, headers=caller.headers or {}) for caller in found]
+    return [replace(caller, headers=caller.headers or _sent(world, caller)) for caller in found]
+
+
+def _sent(world: World, caller: Persona) -> dict[str, str]:
+    """The headers by which the app says which group its user has selected, who belongs to it."""
+    is_member = not caller.is_inactive and caller.kind != LAPSED
+    if caller.role != "authenticated" or caller.tenant is None or not is_member:
+        return {}
+    own = caller.tenant.headers.items()
+    return {name: value for name, value in own if _names_group(world.plan, name)}
 
 
 def current(world: World, everyone: Sequence[Persona]) -> list[Standing]:
@@ -409,6 +422,10 @@ def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:
             _choose(world, claims, path, value)
         label = "stranger with the row's user_metadata"
         yield replace(stranger, label=label, kind=FORGER, claims=claims)
+    for name, value in sorted(world.a.headers.items()):
+        if _names_group(world.plan, name):
+            headers = {**b.headers, name: value}
+            yield replace(stranger, label=f"{WITH_HEADER}{name}", kind=FORGER, headers=headers)
     for path, literals in world.plan.usage.claim_literals.items():
         if path[0] != "user_metadata":
             continue
@@ -417,6 +434,17 @@ def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:
             _choose(world, claims, path, parsed(literal))
             label = f"stranger with {'.'.join(path)} = {literal}"
             yield replace(stranger, label=label, kind=FORGER, claims=claims)
+
+
+def _names_group(plan: Plan, header: str) -> bool:
+    """Whether policies compare a header with the id of a group, which is no secret."""
+    for oid, column in plan.usage.headers.get(header, ()):
+        relation = plan.catalog.by_oid[oid]
+        targets = {key.target for key in relation.foreign_keys if key.columns == (column,)}
+        is_key = oid in plan.groups and relation.primary_key == (column,)
+        if is_key or not targets.isdisjoint(plan.groups):
+            return True
+    return False
 
 
 def _choose(world: World, claims: dict[str, Any], path: tuple[str, ...], value: object) -> None:

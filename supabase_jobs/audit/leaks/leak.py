@@ -18,6 +18,7 @@ from supabase_jobs.audit.callers import (
     OWNER,
     SERVICE,
     STRANGER,
+    WITH_HEADER,
 )
 from supabase_jobs.audit.leaks.facts import Actor, Tried
 from supabase_jobs.audit.policies.refusals import Refusal
@@ -229,6 +230,9 @@ def who(actor: Actor) -> str:
         return f"A {actor.label} can"
     if actor.kind == DECLARED:
         return f"The caller {actor.label} can"
+    if actor.label.startswith(WITH_HEADER):
+        name = actor.label.removeprefix(WITH_HEADER)
+        return f"A signed-in user who sends the {name} of another group can"
     if actor.role == "anon" and actor.kind == FORGER:
         return f"Anyone who sends {actor.label.removeprefix('anon with ')} can"
     if actor.role == "anon" and actor.kind == FORMER:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import STRANGER
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import ADD, FORGE, INSERT, OTHER, OWN, UPDATE
 from supabase_jobs.findings import Severity
@@ -35,4 +35,20 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
                     f"{who(tried.actor)} put another user's name on their own rows: UPDATE of"
                     f" {table.name}.{tried.column}"
                 )
+                others = [] if tried.column in table.updating else _others(facts, tried)
+                if others:
+                    message += f"; whoever does so also writes {', '.join(others)}"
                 yield shown(KIND, Severity.WARNING, tried, message)
+
+
+def _others(facts: Facts, given: Tried) -> list[str]:
+    """The other columns that the same caller changes in the row, none of a key: policies ask
+    somebody else than the user in it.
+    """
+    changed = {
+        t.column
+        for t in facts.of_actor(given.table.label, given.actor)
+        if t.action == UPDATE and t.row == given.row and t.reached and not t.failed
+    }
+    kept = {given.column, *given.table.key_columns, *given.table.users}
+    return [name for name in given.table.columns if name in changed - kept]

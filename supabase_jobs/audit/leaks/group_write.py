@@ -45,6 +45,13 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
                 yield from _of_colleague(facts, tried)
             elif tried.action in (UPDATE, DELETE) and not tried.failed:
                 yield from _below_unreadable(facts, tried)
+            if tried.column in tried.table.users and _hands_over(facts, tried):
+                label = tried.table.label
+                message = (
+                    f"{who(tried.actor)} change {{}} of rows in {label}, also of those of a"
+                    " colleague, although only other roles add and delete rows. May they?"
+                )
+                yield question(KIND, tried, f"{label}:{tried.column}", tried.column, message)
             if tried.action == DELETE and _only_deletes(facts, tried):
                 message = (
                     f"{who(tried.actor)} delete {tried.table.noun} of others in their group,"
@@ -132,21 +139,52 @@ def _only_deletes(facts: Facts, tried: Tried) -> bool:
     """Whether a role without power over others may add no such row, and another role of the same
     group may add and delete it.
     """
-    membership = tried.actor.membership
-    if membership is None or not membership.role or membership.in_both or facts.is_open(tried):
-        return False
-    is_weak = membership.role != membership.strongest
-    if not is_weak or facts.words.powerful_roles.matches(membership.role):
+    if not _is_weak(facts, tried) or facts.words.powerful_roles.matches(_role(tried)):
         return False
     group = facts.objects[tried.object]
     inserts = [t for t in group if t.actor is tried.actor and t.action == INSERT]
     in_own_name = [t for t in inserts if t.whose == OWN or t.name == JOIN]
     if any(t.reached for t in inserts) or (tried.table.users and not in_own_name):
         return False
-    reached = [t for t in group if t.reached and t.whose in (OWN, GROUP)]
-    adding = {_role_in(membership.table, t.actor) for t in reached if t.action == INSERT}
-    deleting = {_role_in(membership.table, t.actor) for t in reached if t.action == DELETE}
-    return bool((adding & deleting) - {"", membership.role})
+    return bool(_managing(facts, tried) - {"", _role(tried)})
+
+
+def _hands_over(facts: Facts, tried: Tried) -> bool:
+    """Whether a weaker role gives rows of colleagues to somebody else, which it can neither add nor
+    delete, and another role of the same group may.
+    """
+    table = tried.table
+    is_of_app = table.is_membership or table.is_group or table.per_user
+    if tried.action != UPDATE or is_of_app or tried.column in table.updating:
+        return False
+    group = facts.of_actor(table.label, tried.actor)
+    writes = [t for t in group if t.action in (INSERT, DELETE)]
+    is_kept = {t.action for t in writes} == {INSERT, DELETE} and not any(t.reached for t in writes)
+    if not is_kept or not _is_weak(facts, tried):
+        return False
+    return bool(_managing(facts, tried) - {"", _role(tried)})
+
+
+def _is_weak(facts: Facts, tried: Tried) -> bool:
+    """Whether a member of one group only has one of its weaker roles."""
+    membership = tried.actor.membership
+    if membership is None or not membership.role or membership.in_both or facts.is_open(tried):
+        return False
+    return membership.role != membership.strongest
+
+
+def _role(tried: Tried) -> str:
+    membership = tried.actor.membership
+    return "" if membership is None else membership.role or ""
+
+
+def _managing(facts: Facts, tried: Tried) -> set[str]:
+    """The roles of the same group that add and delete such rows."""
+    membership = tried.actor.membership
+    table = "" if membership is None else membership.table
+    reached = [t for t in facts.objects[tried.object] if t.reached and t.whose in (OWN, GROUP)]
+    adding = {_role_in(table, t.actor) for t in reached if t.action == INSERT}
+    return adding & {_role_in(table, t.actor) for t in reached if t.action == DELETE}
 
 
 def _dismisses(group: Sequence[Tried], tried: Tried) -> bool:

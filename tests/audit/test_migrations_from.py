@@ -105,6 +105,15 @@ def test_a_renamed_policy_changes_nothing(cli: Run, project: Path, tmp_path: Pat
     assert ran.out.startswith("ok: 0 cells wider, 0 new objects, 0 cells narrower; ")
 
 
+@embedded
+def test_what_a_rewritten_migration_changes_is_the_cause(cli: Run, project: Path) -> None:
+    write(project, FIRST + OPENED)
+    ran = cli("audit", "--migrations-from", "main", "--json", cwd=project)
+    assert [f"{c['severity']} {c['id']}" for c in ran.json["changes"]] == EXPECTED[:3]
+    [place] = {(c["cause"], c["location"]["line"]) for c in ran.json["changes"]}
+    assert place == ('policy "invoices: own"', f"{FIRST}{OPENED}".count("\n"))
+
+
 def test_a_database_is_compared_by_a_copy(cli: Run, project: Path, make_database: Make) -> None:
     """A policy that was changed in the dashboard."""
     database = make_database("services", DEFAULT_MAJOR)

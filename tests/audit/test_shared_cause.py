@@ -107,6 +107,54 @@ def test_policy_of_another_table_is_the_cause_without_a_change(connection: Conne
     assert len(group) == 3
 
 
+# a column goes before an argument with its name: who is in any club is in each
+CLUBS = """
+create table clubs (id uuid primary key default gen_random_uuid(), name text not null);
+create table players (club_id uuid references clubs, user_id uuid references auth.users, primary key (club_id, user_id));
+create table matches (id uuid primary key default gen_random_uuid(), club_id uuid not null references clubs, place text);
+create table fees (id uuid primary key default gen_random_uuid(), club_id uuid not null references clubs, amount int);
+alter table clubs enable row level security;
+alter table players enable row level security;
+alter table matches enable row level security;
+alter table fees enable row level security;
+create policy "own" on players for select to authenticated using (user_id = (select auth.uid()));
+"""
+CLUB_POLICIES = """
+create policy "players" on matches for all to authenticated using (plays_in(club_id));
+create policy "players" on fees for select to authenticated using (plays_in(club_id));
+"""
+CLUB_HELPER = """
+create function plays_in({argument} uuid) returns boolean language sql stable security definer set search_path = public
+as $$ select exists (select from players where {condition}) $$;
+"""
+
+
+@pytest.mark.parametrize(
+    ("argument", "condition", "added"),
+    [
+        ("club_id", "club_id = club_id and user_id = auth.uid()", '"club_id" = $1'),
+        ("club", "user_id = auth.uid()", '"club_id" = $1'),
+        ("club", "club_id = club", '"user_id" = (select auth.uid())'),
+    ],
+)
+def test_helper_that_asks_too_little_is_the_cause(
+    connection: Connection, argument: str, condition: str, added: str
+) -> None:
+    helper = CLUB_HELPER.format(argument=argument, condition=condition)
+    connection.execute(f"{CLUBS}{helper}{CLUB_POLICIES}".encode())
+    tables = {"public.matches", "public.fees"}
+    mended = [f for f in audit(connection, Options()).findings if f.object in tables and f.proven]
+    assert {f.object for f in mended} == tables
+    assert {(f.cause, f.origin) for f in mended} == {
+        ("function public.plays_in(uuid)", "public.plays_in")
+    }
+    [fix] = {f.fix for f in mended}
+    assert f"(select * from players where {added}) as players" in fix
+    connection.execute(fix.encode())
+    left = {f.id for f in audit(connection, Options()).findings if f.severity.is_problem}
+    assert left.isdisjoint(f.id for f in mended)
+
+
 def test_policy_that_members_need_is_no_cause(connection: Connection) -> None:
     connection.execute(
         b"""

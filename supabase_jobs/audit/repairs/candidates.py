@@ -18,6 +18,7 @@ from supabase_jobs.audit.repairs import ended as ended_rows
 from supabase_jobs.audit.repairs import writes
 from supabase_jobs.audit.repairs.causes import USER_METADATA, Caused, drop, trusting
 from supabase_jobs.audit.repairs.changes import Change
+from supabase_jobs.audit.repairs.helpers import Missing, missing
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Ended
 from supabase_jobs.findings import as_comment
@@ -62,7 +63,7 @@ class Demand:
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
     marks: Sequence[tuple[Relation, Policy, Ended]] = ()
-    functions: Sequence[tuple[Function, Ended]] = ()
+    functions: Sequence[tuple[Function, Ended | Missing]] = ()
     text: str = ""
     owner: str | None = None
     limited: tuple[Function, Relation, str] | None = None
@@ -101,6 +102,20 @@ class Demand:
     @property
     def _policies(self) -> frozenset[tuple[int, str]]:
         return frozenset((r.oid, policy.name) for r, policy, _ in (*self.edits, *self.marks))
+
+    @property
+    def mended(self) -> Function | None:
+        """The function that it defines again, if it changes nothing else: the cause of a leak."""
+        found = [*(function for function, _ in self.functions), *self.trusting]
+        is_only = not (self.edits or self.marks or self.text or self.columns or self.limited)
+        return found[0] if is_only and len({one.oid for one in found}) == 1 else None
+
+    @property
+    def asking(self) -> frozenset[str]:
+        """The signatures of the functions that it lets ask who is a member where nothing did: what
+        outsiders reach of others by that was meant for members, whatever it is.
+        """
+        return frozenset(f.signature for f, mark in self.functions if isinstance(mark, Missing))
 
     @property
     def changed_functions(self) -> frozenset[int]:
@@ -156,7 +171,7 @@ class Repairs:
         """The statements that close a leak; comments where no statement can be derived."""
         keys = {(r.oid, p.name) for r, p, _ in (*demand.edits, *demand.marks)}
         changes: dict[tuple[int, str], _Change] = {}
-        called: dict[int, list[Ended]] = {}
+        called: dict[int, list[Ended | Missing]] = {}
         known = [] if demand in self._demands else [demand]
         for other in (*self._demands, *known):
             for relation, policy, edit in other.edits:
@@ -165,8 +180,8 @@ class Repairs:
                 change.owner = other.owner or change.owner
             for relation, policy, mark in other.marks:
                 _change(changes, relation, policy).marks.append(mark)
-            for function, mark in other.functions:
-                called.setdefault(function.oid, []).append(mark)
+            for function, missing_one in other.functions:
+                called.setdefault(function.oid, []).append(missing_one)
         parts = [demand.text] if demand.text else []
         parts += [self._columns(*demand.columns)] if demand.columns is not None else []
         parts += [self._policy(change) for key, change in changes.items() if key in keys]
@@ -220,7 +235,7 @@ class Repairs:
             new = replace(new, checked=_with_readable_parent(self._plan, relation, accepted))
         return new
 
-    def _function(self, function: Function, marks: Sequence[Ended]) -> str:
+    def _function(self, function: Function, marks: Sequence[Ended | Missing]) -> str:
         """The statement that defines a function again, or what to add to it."""
         definition = self._definitions.get(function.oid)
         if definition is not None:
@@ -637,6 +652,8 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         if demand is not None:
             yield demand
             return  # any other condition leaves the claim to the user
+    for lacking in missing(plan, relation, policies):
+        yield Demand(functions=[lacking])
     is_extra = one.droppable and _remain(relation, policies, role)
     asked = any(_asks_elsewhere(policy) for policy in policies)
     if policies and (one.is_deviation or (is_extra and not asked)):

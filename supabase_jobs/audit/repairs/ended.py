@@ -13,6 +13,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.repairs.helpers import Missing
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Ended
 from supabase_jobs.database.parser import syntax
@@ -25,7 +26,7 @@ _QUALIFIED = re.compile(rf"{_NAME}(?:\s*\.\s*{_NAME})?")
 _Place = tuple[int, bool]
 
 
-def missing_condition(where: str, ended: Ended) -> str:
+def missing_condition(where: str, ended: Ended | Missing) -> str:
     """An SQL comment that says what to add to a policy or function, for which no statement can be
     derived.
     """
@@ -78,7 +79,7 @@ def with_condition(text: str, marks: Sequence[Ended]) -> str | None:
     return None if changed is None else changed.removeprefix(prefix)
 
 
-def redefined(function: Function, definition: str, marks: Sequence[Ended]) -> str | None:
+def redefined(function: Function, definition: str, marks: Sequence[Ended | Missing]) -> str | None:
     """The statement that makes a function leave out what has ended; None if its language is not
     SQL.
     """
@@ -88,7 +89,7 @@ def redefined(function: Function, definition: str, marks: Sequence[Ended]) -> st
     return f"{definition.replace(function.body, body).rstrip().rstrip(';')};"
 
 
-def _rewritten(text: str, marks: Sequence[Ended]) -> str | None:
+def _rewritten(text: str, marks: Sequence[Ended | Missing]) -> str | None:
     """A text of SQL with a subquery in each place that reads one of the tables."""
     if (trees := syntax.parse(text)) is None:
         return None

@@ -103,6 +103,15 @@ def of_shown(
             proven=proven,
             origin=change.origin,
         )
+    mended = None if proven.demand is None else proven.demand.mended
+    if mended is not None:
+        return Repaired(
+            leak=one.leak,
+            cause=f"function {mended.signature}",
+            policies=(),
+            proven=proven,
+            origin=f"{mended.schema}.{mended.name}",
+        )
     policies = tuple(policy.name for policy in one.policies)
     return Repaired(leak=one.leak, cause=one.named(plan), policies=policies, proven=proven)
 

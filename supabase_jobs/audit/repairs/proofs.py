@@ -195,14 +195,27 @@ class Judge:
         self.gives = bool(refused)
 
     def verdict(
-        self, before: Seen, after: Seen, is_open: bool, leak: AnyLeak | None = None
+        self,
+        before: Seen,
+        after: Seen,
+        is_open: bool,
+        leak: AnyLeak | None = None,
+        *,
+        asking: Collection[str] = (),
     ) -> Verdict:
-        """The effects of a change for a leak; both are of the same objects."""
+        """The effects of a change for a leak; both are of the same objects. If functions are now
+        `asking` who is a member, what outsiders reach of others may end, and they answer otherwise.
+        """
         lost = [one for key, one in before.cells.items() if key not in after.cells]
         new = [one for one in after.cells.values() if place_of(one) not in before.places]
         given = [one for one in new if self._is_restored(one)]
         won = [one for one in new if one not in given]
-        takes = [_named(one) for one in lost if not self.may_end(one) or self._stays(one, leak)]
+        takes = [
+            _named(one)
+            for one in lost
+            if not (self.may_end(one) or (asking and _is_of_outsider(one)))
+            or self._stays(one, leak)
+        ]
         takes += self._end_of_joining(lost, after)
         takes += [_of_cell(cell) for cell in self._taken(before, after)]
         takes += [
@@ -231,6 +244,7 @@ class Judge:
             alters=_in_order(
                 NamedCell(one.caller.label, f"the same answer of {one.label}")
                 for one in self._made_wrong(before, after)
+                if one.label not in asking
             ),
         )
 
@@ -356,6 +370,11 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return False
     is_like = caller.is_outsider or caller.label == tried.actor.label
     return is_like and (one.whose != OWN or bool(one.name))
+
+
+def _is_of_outsider(one: Attempt | Bypass) -> bool:
+    """Whether an outsider reaches a row that is not theirs, or a view or function."""
+    return one.caller.is_outsider and one.whose != OWN
 
 
 def _is_only_read(one: Attempt | Bypass, leak: AnyLeak) -> bool:
@@ -562,7 +581,9 @@ class Proofs:
         after = self._trials.run("\n".join(texts), scope, writes=self._opening(()))
         if after is None:
             return None
-        verdict = self._judge.verdict(self._trials.seen_before(scope), after, is_open=False)
+        asking = frozenset[str]().union(*(demand.asking for demand in demands))
+        known = self._trials.seen_before(scope)
+        verdict = self._judge.verdict(known, after, is_open=False, asking=asking)
         if verdict.takes or verdict.opens or verdict.alters:
             return None
         made = tuple(Repair(tuple(names), text) for text, names in texts.items())
@@ -609,7 +630,7 @@ class Proofs:
         if after is None:
             return None
         known = self._trials.seen_before(scope)
-        verdict = self._judge.verdict(known, after, is_open=False, leak=leak)
+        verdict = self._judge.verdict(known, after, is_open=False, leak=leak, asking=demand.asking)
         decided = leak.severity is not Severity.WARNING or self._judge.has_baseline
         if decided or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not

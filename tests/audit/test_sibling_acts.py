@@ -93,6 +93,22 @@ grant select on guest_list to authenticated;
 READ_BY_TRAINERS = """
 create policy "trainers" on guests for select to authenticated using (post() = 'head');
 """
+# OR binds weaker than AND: whoever has a deck changes all cards, and those of public decks are read
+DECKS = """
+create table decks (
+  id uuid primary key default gen_random_uuid(), owner_id uuid not null references auth.users, title text,
+  visibility text not null default 'private' check (visibility in ('private', 'shared', 'public'))
+);
+create table cards (id uuid primary key default gen_random_uuid(), deck_id uuid not null references decks, face text);
+alter table decks enable row level security;
+alter table cards enable row level security;
+create policy "seen" on decks for select using (visibility = 'public' or owner_id = auth.uid());
+create policy "own" on decks for all to authenticated using (owner_id = auth.uid());
+create policy "seen" on cards for select using (
+  exists (select from decks d where d.id = deck_id and (d.visibility = 'public' or d.owner_id = auth.uid())));
+create policy "own" on cards for all to authenticated using (
+  exists (select from decks d where d.id = deck_id and d.visibility <> 'shared' or d.owner_id = auth.uid()));
+"""
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +156,9 @@ def test_view_by_which_only_staff_may_read(connection: Connection) -> None:
 
 def test_view_that_staff_need_not_have(connection: Connection) -> None:
     assert found(connection, STAFF + READ_BY_TRAINERS, "view-ids:public.guest_list").proven
+
+
+def test_rows_in_another_state_stay_open(connection: Connection) -> None:
+    changed = found(connection, DECKS, "write:public.cards:update")
+    assert changed.proven
+    assert '"parent"."owner_id" = (select auth.uid())' in changed.fix

@@ -104,7 +104,9 @@ def of_shown(
             origin=change.origin,
         )
     mended = None if proven.demand is None else proven.demand.mended
-    if mended is not None:
+    called = plan.usage.policy_functions
+    names = [name for p in one.policies for name in called.get((one.relation.oid, p.name), ())]
+    if mended is not None and mended.signature in names:
         return Repaired(
             leak=one.leak,
             cause=f"function {mended.signature}",

@@ -857,7 +857,11 @@ class Proofs:
     def _is_open(self, leak: AnyLeak, after: Seen, cells: Collection[Cell]) -> bool:
         """Whether the leak, or one of the cells, is still there."""
         if not cells:
-            is_found = any(found.id == leak.id for found in after.leaks)
+            known = {one.id for one in self._trials.before.leaks}
+            is_found = any(
+                found.id == leak.id or (found.id not in known and _is_part_of(found, leak))
+                for found in after.leaks
+            )
             return is_found or _is_kept(leak, after)
         now = dict.fromkeys(wider(after.granted, self._accepted))
         return any(cell in now for cell in cells)
@@ -893,6 +897,14 @@ def _new_questions(before: Seen, after: Seen) -> tuple[str, ...]:
     known = {leak.id for leak in before.leaks}
     found = [one for one in after.leaks if isinstance(one, Question) and one.id not in known]
     return tuple(one.finding.message for one in found)
+
+
+def _is_part_of(one: AnyLeak, leak: AnyLeak) -> bool:
+    """Whether a leak is another one for rows of the same table in some state only."""
+    if not (isinstance(one, ShownLeak) and isinstance(leak, ShownLeak)):
+        return False
+    is_same = one.kind is leak.kind and one.tried.action == leak.tried.action
+    return is_same and one.tried.table.label == leak.tried.table.label
 
 
 def _is_kept(leak: AnyLeak, after: Seen) -> bool:

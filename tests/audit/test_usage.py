@@ -477,3 +477,13 @@ def test_function_finds_rows_without_a_value_by_null() -> None:
     found = read(catalog(table("notes", "owner", "team", "state"), functions=[called]))
     assert [*found.null_arguments.values()] == [(1, "team")]
     assert [name for _, name in found.null_arguments] == ["code"]
+
+
+def test_function_compares_in_the_parts_of_a_union() -> None:
+    body = """
+    select n.id from notes n where n.team = which and n.state = 'open'
+    union all select m.id from notes m where m.owner = which"""
+    called = function("f", body, arguments=("which",))
+    found = read(catalog(table("notes", "id", "owner", "team", "state"), functions=[called]))
+    assert found.arguments == {(100, "which"): [(1, "team"), (1, "owner")]}
+    assert found.demands == {100: {(1, "state"): "open"}}

@@ -442,8 +442,8 @@ def comparisons(
         return
     if not isinstance(tree, dict):
         return
-    if "SelectStmt" in tree:
-        scopes = {**scopes, **_tables(tree["SelectStmt"].get("fromClause"))}
+    if "fromClause" in tree:  # of a SELECT, which may be an operand of UNION
+        scopes = {**scopes, **_tables(tree["fromClause"])}
     for kind in ("UpdateStmt", "DeleteStmt"):
         if kind in tree:
             scopes = {**scopes, **tables_of(tree[kind])}
@@ -572,6 +572,15 @@ def references(tree: Any) -> Iterator[Reference]:
             yield named
 
 
+def recursions(tree: Any) -> Iterator[tuple[Node, Node]]:
+    """The two parts of each recursive query: where it begins, and how it goes on."""
+    for query in nodes(tree, "CommonTableExpr"):
+        select = query["ctequery"].get("SelectStmt", {})
+        parts = select.get("larg"), select.get("rarg")
+        if all(parts) and query["ctename"] in tables(parts[1]):
+            yield parts
+
+
 def denying(tree: Any) -> set[str]:
     """The tables of queries whose rows an expression demands to be absent: NOT EXISTS, NOT IN."""
     found = set[str]()
@@ -670,7 +679,16 @@ def conditions(tree: Any) -> Iterator[Node]:
     kept = ("fromClause", "usingClause", "relation", "whereClause")
     for kind in ("SelectStmt", "UpdateStmt", "DeleteStmt"):
         for statement in nodes(tree, kind):
-            yield {kind: {name: statement[name] for name in kept if name in statement}}
+            for part in _operands(statement):
+                yield {kind: {name: part[name] for name in kept if name in part}}
+
+
+def _operands(statement: Node) -> Iterator[Node]:
+    """The queries that UNION, INTERSECT or EXCEPT combines; otherwise the statement itself."""
+    if "larg" not in statement:
+        yield statement
+    for name in ("larg", "rarg"):
+        yield from _operands(statement[name]) if name in statement else ()
 
 
 def without_tables(tree: Any) -> Iterator[Node]:

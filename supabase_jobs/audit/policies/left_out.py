@@ -15,7 +15,8 @@ _CALLERS = {"anon", "authenticated"}
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A column that a `policy` tests and a function does not. `is_below`: of rows below the one
+    """A column that a `policy` tests and a function does not, or, without a policy, that a
+    recursive query tests of the rows with which it begins only. `is_below`: of rows below the one
     whose secret it gets.
     """
 
@@ -53,6 +54,7 @@ def find(catalog: Catalog, usage: Usage, secrets: Mapping[int, Sequence[int]]) -
         labels = expressions.tables(trees)
         relations = [r for r in catalog.tables if {r.label, r.name} & labels]
         yield from _of_callers(catalog, usage, function, trees, relations, read)
+        yield from _of_recursion(usage, function, trees, relations)
         yield from _of_secret(catalog, usage, function, relations, secrets.get(function.oid, ()))
 
 
@@ -85,6 +87,31 @@ def _of_callers(
         tested = frozenset.intersection(*(one.columns for one in same)) if same else frozenset()
         for column in sorted(tested - usage.tested[function.oid]):
             yield LeftOut(function.signature, f"{relation.label}.{column}", same[0].policy)
+
+
+def _of_recursion(
+    usage: Usage, function: Function, trees: Any, relations: Sequence[Relation]
+) -> Iterator[LeftOut]:
+    """The columns on which policies depend that a recursive query tests of the first rows only."""
+    for first, then in expressions.recursions(trees):
+        for relation in relations:
+            begins, goes_on = _tested(first, relation), _tested(then, relation)
+            if goes_on is None:
+                continue
+            keys = {name for key in relation.foreign_keys for name in key.columns}
+            for column in sorted((begins or set()) - goes_on - {*relation.primary_key, *keys}):
+                if (relation.oid, column) in usage.mentioned:
+                    yield LeftOut(function.signature, f"{relation.label}.{column}", "")
+
+
+def _tested(select: Any, relation: Relation) -> set[str] | None:
+    """The columns of a table in the conditions of a query; None if it does not read the table."""
+    scopes = expressions.tables_of(select)
+    own = {alias for alias, name in scopes.items() if name in (relation.name, relation.label)}
+    if not own:
+        return None
+    named = expressions.references([select.get("whereClause"), select.get("fromClause")])
+    return {r.column for r in named if r.table in own or (r.table is None and len(scopes) == 1)}
 
 
 def _of_secret(

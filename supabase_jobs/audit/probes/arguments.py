@@ -464,7 +464,9 @@ class Arguments:
         relation = self._plan.catalog.by_oid.get(oid)
         if relation is None:
             return True
-        if self._knows_secrets or _is_id(relation, column):
+        if self._knows_secrets:
+            return False
+        if _is_id(relation, column) and not self._is_secret_key(relation, column):
             return False
         is_random = relation.by_name[column].differs_in_each_run
         is_reference = relation.by_name[column].base in ("text", "varchar") and column.endswith(
@@ -472,6 +474,12 @@ class Arguments:
         )
         is_person = (oid, column) in self._plan.usage.users
         return is_random or self._is_secret(column) or (is_reference and not is_person)
+
+    def _is_secret_key(self, relation: Relation, column: str) -> bool:
+        """Whether the key of a table is a secret that the server draws, such as that of a link."""
+        known = relation.by_name[column]
+        is_text = known.base in ("text", "varchar") and known.differs_in_each_run
+        return is_text and relation.primary_key == (column,) and self._is_secret(column)
 
     def _is_secret(self, name: str) -> bool:
         """Whether an argument or a column holds a secret, by its name: a share link or an

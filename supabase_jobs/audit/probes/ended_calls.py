@@ -102,10 +102,11 @@ def find(
     impersonation: Impersonation,
     functions: Sequence[Function],
     callers: Sequence[Persona],
+    answered: set[int],
     runner: Runner,
 ) -> list[Bypass]:
     """The calls with the secret of a row that has ended which do the same as before, and those with
-    a valid one that is not for the caller.
+    a valid one that is not for the caller. `answered` gets the functions that do something.
     """
     if not worlds.is_possible:
         return []
@@ -140,6 +141,8 @@ def find(
     runner.run([*probes_of(valid, LIMITS.calls_in_batch)])
     working: dict[int, EndedCall] = {}
     for one in valid:
+        if one.did:
+            answered.add(one.object.oid)
         if one.written or (one.did and not one.is_own):
             working.setdefault(one.object.oid, one)
     ended = [

@@ -135,6 +135,7 @@ class Bypasses:
         self._arguments = Arguments(world)
         self._copied: dict[tuple[int, tuple[str, ...]], Copies] = {}
         self._found = found
+        self._answered = set[int]()  # functions that a call with a valid secret has got through
         self.writes_to_users: list[ViewWrite] = []
 
     def run(self, views: Sequence[Relation], functions: Sequence[Function]) -> None:
@@ -235,6 +236,7 @@ class Bypasses:
             self._impersonation,
             functions,
             self._everyone,
+            self._answered,
             self._prober,
         )
 
@@ -267,6 +269,7 @@ class Bypasses:
     def not_tested(self, functions: Sequence[Function]) -> list[NotTested]:
         """Why some answers were not compared, and the functions that nobody got through."""
         arguments = Arguments(self._world, knows_secrets=True)
+        functions = [one for one in functions if one.oid not in self._answered]
         usage = self._plan.usage
         writing = {f.oid for f in functions if usage.adds[f.oid] or usage.sets[f.oid]}
         found = control_calls.not_tested(

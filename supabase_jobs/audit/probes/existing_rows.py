@@ -72,14 +72,16 @@ class ExistingRows:
     def other_columns(self) -> Iterator[Attempt]:
         """Each other column, of rows of one's own and of the group, if the policies let one column
         pass; of any row, if only a trigger has refused the one; and each state of a row of others,
-        if WITH CHECK has refused the one: it may ask for a state.
+        or of one in another state, if WITH CHECK has refused the one: it may ask for a state.
         """
         tried = [a for a in self._record.attempts if a.action == UPDATE and a.sent is not None]
         for attempt in tried:
             is_let = self._by_column(attempt) and attempt.outcome not in (HIDDEN, DENIED)
             is_let |= self._is_refused_by_a_trigger(attempt)
-            is_limited = attempt.whose == OTHER and attempt.outcome == VIOLATES
-            if attempt.is_state or not (is_let or is_limited):
+            is_let &= not attempt.is_state
+            is_limited = attempt.is_state or attempt.whose == OTHER
+            is_limited &= attempt.outcome == VIOLATES
+            if not (is_let or is_limited):
                 continue
             row = attempt.row
             for column in writable(attempt.relation, attempt.caller.role, UPDATE):

@@ -236,4 +236,28 @@ COUNTEREXAMPLES = {
             ),
         )
     ),
+    # the owner publishes public rows: one column of rows in another state was tried, "none"
+    "two labels limit an update": Schema(
+        (
+            Table(
+                "t0",
+                owner="user_id",
+                columns=(
+                    ("is_public", "boolean not null default false", "false"),
+                    ("status", "text not null default 'draft'", "draft"),
+                    ("title", "text not null", None),
+                ),
+                constraints=("check (status in ('draft', 'published', 'archived'))",),
+                policies=(
+                    Policy(SELECT, _SIGNED_IN, Owner(), None),
+                    Policy(
+                        UPDATE,
+                        _SIGNED_IN,
+                        Both(Owner(), Equals("is_public", "true")),
+                        Equals("status", "published"),
+                    ),
+                ),
+            ),
+        )
+    ),
 }

@@ -176,8 +176,11 @@ class Truth:
 
     def has_content(self, role: str, table: Table) -> bool:
         """Whether a role may update a column that says nothing about whose a row is, or none."""
-        may = [name for name in table.names if self._may(Person(role), UPDATE, table, [name])]
-        return not may or bool(set(may) & set(table.plain))
+        may = {name for name in table.names if self._may(Person(role), UPDATE, table, [name])}
+        content = may & set(table.plain)
+        if any((role, UPDATE) == granted[:2] for granted in table.granted) and may - content:
+            content -= LABELS.keys()  # a policy may fix them, and the owner is changed instead
+        return not may or bool(content)
 
     def _may(
         self, person: Person, privilege: str, table: Table, columns: Sequence[str] | Row

@@ -283,7 +283,8 @@ def _same_name(*, as_auth: bool) -> _Trial:
         if _needs_metadata(error):
             return _without_metadata(error)
         is_taken = isinstance(error, psycopg.errors.UniqueViolation)
-        if not is_taken or error.diag.schema_name == "auth" or error.diag.context is None:
+        # an error that a trigger raises itself names no table
+        if not is_taken or error.diag.schema_name in (None, "auth") or error.diag.context is None:
             return None
         return _Problem(
             "whoever has the same name before the @ as another user, or signs up after another one"

@@ -1,7 +1,8 @@
 """Requests with values that triggers and indexes of the project look at: none fails by accident.
 
-A constraint, or a trigger that raises an error, decides what clients may send. A cast that fails,
-or a trigger function that ends without RETURN, decides nothing.
+A constraint, a type with a list of values or a length, or a trigger that raises an error decides
+what clients may send. Another cast that fails, or a trigger function that ends without RETURN,
+decides nothing.
 """
 
 import json
@@ -31,6 +32,10 @@ _MOST = 12
 _PER_PROBE = 20
 # of PL/pgSQL: raised, asserted, or a row that has to be there
 _ON_PURPOSE = "P0"
+# the function of the server that reads a value of an enum
+_ENUM = "enum_in"
+# what a constraint refuses, or a length
+_BY_DECISION = (psycopg.IntegrityError, psycopg.errors.StringDataRightTruncation)
 
 
 @dataclass(eq=False)
@@ -107,7 +112,9 @@ def _conflict(
     runner: Runner, request: _Request, managed: Collection[str]
 ) -> UserObjectConflict | None:
     error = request.error
-    if error is None or isinstance(error, (psycopg.IntegrityError, *INCONCLUSIVE_ERRORS)):
+    if error is None or isinstance(error, (*_BY_DECISION, *INCONCLUSIVE_ERRORS)):
+        return None
+    if error.diag.source_function == _ENUM:
         return None
     raised = (error.diag.context or "").partition("\n")[0].endswith("at RAISE")
     if raised or isinstance(error, psycopg.errors.InsufficientPrivilege):

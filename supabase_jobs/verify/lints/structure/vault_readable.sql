@@ -1,6 +1,6 @@
 -- No request, and no login of the project, can read the secrets of Vault in plain text.
 -- A role reads the view if it has SELECT on it, by a grant or as a member of pg_read_all_data, and may execute every function
--- that the view calls: a view calls them as its reader.
+-- that the view calls: a view calls them as its reader. A login that has the grant itself is a warning: it may need a key.
 with reader as (
   select
     r.oid,
@@ -36,7 +36,10 @@ select
         then format('revoke all on table %I.%I from %I;', n.nspname, c.relname, r.rolname)
     end
   ) as fix,
-  'error' as severity,
+  case
+    when r.rolname in ('anon', 'authenticated') or pg_has_role(r.oid, 'pg_read_all_data', 'usage') then 'error'
+    else 'warning'
+  end as severity,
   '{}'::text[] as facts
 from reader as r
 cross join pg_class as c

@@ -77,6 +77,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         computed=own.computed,
         loose=own.loose,
         policy_functions=own.policy_functions,
+        callees=own.callees,
         write_words=own.write_words,
         proofs=own.proofs,
         masked=own.masked,

@@ -1,4 +1,4 @@
-"""Which repairs are written together, if some of them conflict; without a database."""
+"""Which repairs are written together, and which of several takes less; without a database."""
 
 from collections.abc import Collection
 from typing import Any
@@ -70,3 +70,21 @@ def test_the_largest_set_without_a_conflict_is_kept(
     made = proofs.together(found, Deadline(0))
     assert "".join(repair.sql for repair in made.repairs) == kept
     assert made.closes == len(kept)
+
+
+LOST = NamedCell("owner", "select of public.notes")
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        (Verdict(closes=1), Verdict(closes=9, unseen=("a policy",))),
+        (Verdict(closes=1, leaves=("May they?",)), Verdict(closes=1, unseen=("a policy",))),
+        (Verdict(closes=1, alters=(LOST,)), Verdict(closes=1, takes=(LOST,))),
+        # a view that is revoked from everybody
+        (Verdict(closes=1, unseen=("a policy",)), Verdict(closes=1, ends=("select of public.v",))),
+        (Verdict(closes=1, takes=(LOST,)), Verdict(closes=1, ends=("select of public.v",))),
+    ],
+)
+def test_what_takes_less_is_printed(less: Verdict, more: Verdict) -> None:
+    assert less.loss < more.loss

@@ -110,6 +110,49 @@ create policy "own" on cards for all to authenticated using (
   exists (select from decks d where d.id = deck_id and d.visibility <> 'shared' or d.owner_id = auth.uid()));
 """
 
+# what outsiders call is also what a policy, a view, a trigger or an owner calls, each as the caller
+CALLED = """
+create schema hidden;
+grant usage on schema hidden to anon, authenticated;
+create table choirs (id bigint primary key, name text not null);
+create table singers (
+  id bigint primary key, choir_id bigint not null references choirs, user_id uuid not null references auth.users,
+  remark text not null, unique (choir_id, user_id)
+);
+create table fees (id bigint primary key, choir_id bigint not null references choirs, cents int not null, note text not null);
+create table letters (id bigint primary key, user_id uuid not null default auth.uid() references auth.users, text text not null);
+create table strikes (id bigint primary key, person uuid not null references auth.users, reason text not null);
+create table diaries (id bigint primary key, person uuid not null references auth.users, text text not null);
+alter table choirs enable row level security;
+alter table singers enable row level security;
+alter table fees enable row level security;
+alter table letters enable row level security;
+alter table strikes enable row level security;
+alter table diaries enable row level security;
+create function hidden.singers_of(c bigint) returns setof singers language sql stable security definer
+  set search_path = public as $$ select * from singers where choir_id = c $$;
+create function hidden.fees_of(c bigint) returns setof fees language sql stable security definer
+  set search_path = public as $$ select * from fees where choir_id = c $$;
+create function hidden.strikes_of(who uuid) returns setof strikes language sql stable security definer
+  set search_path = public as $$ select * from strikes where person = who $$;
+create function hidden.diaries_of(who uuid) returns setof diaries language sql stable security definer
+  set search_path = public as $$ select * from diaries where person = who $$;
+create function singers_of(c bigint) returns setof singers language sql stable as $$ select * from hidden.singers_of(c) $$;
+create function fees_of(c bigint) returns setof fees language sql stable as $$ select * from hidden.fees_of(c) $$;
+create function strikes_of(who uuid) returns setof strikes language sql stable as $$ select * from hidden.strikes_of(who) $$;
+create function diaries_of(who uuid) returns setof diaries language sql stable as $$ select * from hidden.diaries_of(who) $$;
+create policy "choir" on choirs for select to authenticated
+  using (exists (select from singers_of(id) s where s.user_id = auth.uid()));
+create policy "own" on letters for all to authenticated using (user_id = auth.uid());
+create view budgets with (security_invoker = true) as
+  select c.id, c.name, (select sum(cents) from fees_of(c.id)) as cents from choirs c;
+create function count_strikes() returns trigger language plpgsql as $$ begin
+  if (select count(*) from strikes_of(new.user_id)) > 1000 then raise exception 'too many'; end if;
+  return new;
+end $$;
+create trigger count_strikes before insert on letters for each row execute function count_strikes();
+"""
+
 
 @pytest.fixture(scope="module")
 def url(request: pytest.FixtureRequest) -> str:
@@ -162,3 +205,18 @@ def test_rows_in_another_state_stay_open(connection: Connection) -> None:
     changed = found(connection, DECKS, "write:public.cards:update")
     assert changed.proven
     assert '"parent"."owner_id" = (select auth.uid())' in changed.fix
+
+
+def test_functions_that_something_else_calls(connection: Connection) -> None:
+    connection.execute(CALLED.encode())
+    fixes = {one.object: one for one in run_audit(connection).findings}
+    for name, needed in (
+        ("singers_of(bigint)", "select of rows of the group of public.choirs"),
+        ("fees_of(bigint)", "select of public.budgets"),
+        ("strikes_of(uuid)", "owner: insert of own rows of public.letters"),
+        ("diaries_of(uuid)", "owner: call of public.diaries_of(uuid)"),
+    ):
+        one = fixes[f"public.{name}"]
+        assert not one.proven
+        assert f"-- revoke execute on function {one.object}" in one.fix
+        assert needed in one.fix.replace("\n-- ", " ")

@@ -90,8 +90,9 @@ class Usage:
     and `tested` to the names of all columns in its conditions. `user_functions` are the functions
     that name auth.users, directly or by other functions, `asking` those that name their caller.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that
-    it calls. `words` are all words of policies and functions, so a column that is not among them
-    cannot change an access. `mentioned` are the columns whose names policies contain that read
+    it calls, `callees` each view and function to the oids of those that it calls, directly or by
+    other functions. `words` are all words of policies and functions, so a column that is not among
+    them cannot change an access. `mentioned` are the columns whose names policies contain that read
     their table, or functions that these call. `together` maps each of them to those that a policy
     mentions with it. `nulls` are the columns that a policy or function tests with IS NULL, such as
     `accepted_at` of an invitation, and `presences` those that one tests with IS NOT NULL, such as
@@ -148,6 +149,7 @@ class Usage:
     user_functions: set[int] = field(default_factory=set)
     asking: set[int] = field(default_factory=set)
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+    callees: dict[int, set[int]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
     mentioned: set[ColumnKey] = field(default_factory=set)
     together: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
@@ -357,6 +359,8 @@ class _Reader:
         for relation in self._catalog.relations:
             direct[relation.oid] = {relation.oid, *relation.reads}
             self._usage.selecting[relation.oid] = list(self._conditions(relation))
+            if relation.definition:
+                self._note_callees(relation.oid, syntax.parse(relation.definition) or [])
             for policy in relation.policies:
                 for text in (policy.visible, policy.checked):
                     if text is not None:
@@ -467,6 +471,7 @@ class _Reader:
         self._note_demands(function, conditions, queried)
         self._note_caller_and_time(function, queried)
         self._note_refusing(function)
+        self._note_callees(function.oid, body)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
         self._usage.function_reads[function.oid] = tables
         if self._names(function, _AUTH_USERS, {function.oid}):
@@ -1041,6 +1046,12 @@ class _Reader:
                         function
                     )
         return found
+
+    def _note_callees(self, oid: int, tree: Any) -> None:
+        """Note the functions that a view or function calls."""
+        called = list[str]()
+        self._add_functions(tree, called)
+        self._usage.callees[oid] = {f.oid for f in self._catalog.functions if f.signature in called}
 
     def _add_functions(self, tree: Any, found: list[str]) -> None:
         """Add the signatures of the functions that an expression calls, directly or by other

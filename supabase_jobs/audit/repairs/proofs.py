@@ -98,6 +98,12 @@ class Verdict:
         lost = self.takes or self.ends or self.alters or self.unseen or self.leaves
         return not (lost or self.opens or self.is_open)
 
+    @property
+    def loss(self) -> tuple[int, ...]:
+        """How much it takes: what nobody is left with counts most, then what somebody loses."""
+        lost = self.ends, self.takes, self.alters, self.unseen, self.leaves
+        return tuple(map(len, lost))
+
 
 @dataclass(frozen=True)
 class Proven:
@@ -489,7 +495,7 @@ class Proofs:
                         return self._choose(leak, demand, verdict, cells)
                     best = _better(best, text, verdict)
             for demand, text, limits in limiting:
-                if best is not None and _lost_by(best[1]) <= _lost_by(limits):
+                if best is not None and best[1].loss <= limits.loss:
                     continue
                 if verdict := self._verdict(leak, demand, text, cells, best):
                     takes = _in_order([*verdict.takes, *limits.takes])
@@ -884,12 +890,8 @@ def _better(
     """The one that takes less, of those that close the leak and open nothing."""
     if verdict.is_open or verdict.opens:
         return best
-    takes_less = best is None or _lost_by(verdict) < _lost_by(best[1])
+    takes_less = best is None or verdict.loss < best[1].loss
     return (text, verdict) if takes_less else best
-
-
-def _lost_by(verdict: Verdict) -> tuple[int, ...]:
-    return len(verdict.takes), len(verdict.alters), len(verdict.unseen), len(verdict.leaves)
 
 
 def _new_questions(before: Seen, after: Seen) -> tuple[str, ...]:

@@ -257,13 +257,15 @@ class Trials:
         for (oid, _), called in usage.policy_functions.items():
             if signatures.intersection(called):
                 changed.add(oid)
+        calling = {oid for oid, called in usage.callees.items() if called.intersection(functions)}
+        calling.update(functions)
 
         def is_touched(relation: Relation) -> bool:
             reads = {relation.oid} | usage.reads.get(relation.oid, set())
-            if reads & (changed | written):
+            if relation.oid in calling or reads & (changed | written):
                 return True
             return any(
-                oid in functions or usage.function_reads.get(oid, set()) & changed
+                oid in calling or usage.function_reads.get(oid, set()) & changed
                 for oid in relation.triggers
             )
 
@@ -272,7 +274,7 @@ class Trials:
             [
                 f
                 for f in self.all.functions
-                if f.oid in functions
+                if f.oid in calling
                 or (
                     usage.function_reads.get(f.oid, set()) & changed
                     and not (is_by_policy and f.definer)

@@ -68,6 +68,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         adds=own.adds,
         sets=own.sets,
         own=own.own,
+        through=own.through,
         later=own.later,
         earlier=own.earlier,
         tested=own.tested,

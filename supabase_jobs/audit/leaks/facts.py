@@ -151,6 +151,9 @@ class Table(Named):
     for writes of other tables name which read this one. `logged_by` are the tables whose triggers
     note their changes in this one, which nothing else writes, and `for_all` the permissive policies
     for all commands. `listed` maps the privileges of each GRANT that names columns to these.
+    `stand_ins` maps the column, never null, that refers to a membership or to the row of a guest to
+    its table, if it is the only person in a row; `compared_stand_ins` has it if policies compare it
+    with the caller.
     """
 
     schema: str
@@ -215,6 +218,8 @@ class Table(Named):
     logged_by: Sequence[str]
     for_all: Sequence[str]
     listed: Mapping[str, Sequence[str]]
+    stand_ins: Mapping[str, str]
+    compared_stand_ins: Collection[str]
     uncompared: Mapping[str, Collection[str]]
     crossing: Mapping[str, str]
     following: Collection[str]

@@ -36,6 +36,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     for group in facts.objects.values():
         inserts = inserts_of_outsiders(group)
         yield from _in_the_name_of_another(group, inserts)
+        yield from _in_the_name_of_a_colleague(facts, group)
         yield from _of_another(facts, inserts)
         for tried in writes_of_other_tenants(facts, group):
             if tried.action == INSERT:
@@ -122,6 +123,11 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
         if tried.whose != OTHER or tried.name or tried.table.is_storage or tried.names_nobody:
             continue
         is_named = _identifies(tried.table)
+        stands_in = [
+            f"{column} is another's row of {parent}"
+            for column, parent in tried.table.stand_ins.items()
+            if column in tried.table.compared_stand_ins and _refers(facts, tried, parent, OTHER)
+        ]
         parents = [] if is_named else facts.unreadable_parents(tried)
         if (is_named or parents) and facts.is_form(tried.table):
             if facts.is_received(tried.table):
@@ -137,8 +143,59 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
                 f"{who_outside(tried.actor)} add rows below {parents[0]} rows of others that they"
                 " cannot read"
             )
+            message += f", in another's name: {stands_in[0]}" if stands_in else ""
             yield shown(KIND, Severity.ERROR, tried, message)
+        elif stands_in and not tried.failed:
+            message = f"{who_outside(tried.actor)} add rows in another's name: {stands_in[0]}"
+            yield shown(KIND, Severity.WARNING, tried, message)
         return
+
+
+def _in_the_name_of_a_colleague(
+    facts: Facts, group: Sequence[Tried]
+) -> Iterator[ShownLeak | Question]:
+    """A row that names the membership of a colleague, which members of all roles add that the
+    project knows: of at least two.
+    """
+    table = group[0].table
+    if table.is_membership or table.is_group:
+        return
+    for column, parent in table.stand_ins.items():
+        added = {t.actor: t for t in group if _adds_for(facts, t, parent)}
+        members = {t.actor for t in facts.of_table(table.label) if _is_member_of(t.actor, parent)}
+        roles = {"" if a.membership is None else a.membership.role for a in added}
+        if not added or added.keys() != members or (len(roles) == 1 and None not in roles):
+            continue
+        first, callers = next(iter(added.values())), ", ".join(a.label for a in added)
+        if column in table.compared_stand_ins:
+            message = f"Members ({callers}) can add rows in a colleague's name, by {column}"
+            yield shown(KIND, Severity.WARNING, first, message)
+        else:
+            message = f"Members ({callers}) can name any colleague in {{}} of new rows. May they?"
+            yield question(KIND, first, f"{parent}, colleagues", f"{table.label}.{column}", message)
+
+
+def _adds_for(facts: Facts, tried: Tried, parent: str) -> bool:
+    """Whether a member adds a row that refers to a colleague's membership."""
+    is_added = tried.action == INSERT and tried.reached and not (tried.failed or tried.name)
+    is_added &= tried.whose == GROUP and _is_member_of(tried.actor, parent)
+    return is_added and _refers(facts, tried, parent, GROUP)
+
+
+def _is_member_of(actor: Actor, label: str) -> bool:
+    """Whether a caller has an active membership of a table, in one group."""
+    membership = actor.membership
+    if membership is None or actor.kind != MEMBER or actor.is_elsewhere:
+        return False
+    return membership.table == label and not membership.in_both
+
+
+def _refers(facts: Facts, tried: Tried, parent: str, whose: str) -> bool:
+    """Whether a new row refers to a row of a table that is not the caller's."""
+    reads = [t for row in tried.refers_to for t in facts.reads_of(row)]
+    return any(
+        t.actor is tried.actor and t.table.label == parent and t.whose == whose for t in reads
+    )
 
 
 def _identifies(table: Table) -> bool:

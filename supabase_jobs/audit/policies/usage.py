@@ -67,8 +67,10 @@ class Usage:
     `users` are columns that hold a user's id, `checked` those that a policy for INSERT compares
     with the caller, `updating` those that one for UPDATE compares in the old row. `owners` are
     those that any policy of their own table compares with the caller, `compared` those that any
-    policy or function does. `claims` and `headers` map each claim and header to the columns that it
-    is compared with, `claim_literals` and `header_literals` to the constants. `preferred` maps
+    policy or function does. `through` maps those that a policy of their table compares with the
+    caller's own row of the table to which they refer to the commands of such policies.
+    `claims` and `headers` map each claim and header to the columns that it is compared with,
+    `claim_literals` and `header_literals` to the constants. `preferred` maps
     each claim to those that COALESCE takes before it. `literals` maps
     columns to constants, `selected` to those that only the result of a function is compared with,
     `equal` to those that a condition demands, and `inserted` to those that functions insert, such
@@ -119,6 +121,7 @@ class Usage:
     updating: set[ColumnKey] = field(default_factory=set)
     owners: set[ColumnKey] = field(default_factory=set)
     compared: set[ColumnKey] = field(default_factory=set)
+    through: dict[ColumnKey, set[str]] = field(default_factory=dict)
     claims: dict[tuple[str, ...], set[ColumnKey]] = field(default_factory=dict)
     preferred: dict[tuple[str, ...], set[tuple[str, ...]]] = field(default_factory=dict)
     claim_literals: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
@@ -404,6 +407,8 @@ class _Reader:
             words.update(_words(text), *(self._words[signature] for signature in called))
         owners = self._compared_with_caller(compared, relation)
         self._usage.owners |= owners
+        for key in self._compared_with_own_row(compared, relation, called):
+            self._usage.through.setdefault(key, set()).add(policy.command)
         if policy.command in ("a", "*") and text is (policy.checked or policy.visible):
             self._usage.checked |= owners
         if policy.command in ("w", "*") and text is policy.visible:
@@ -899,6 +904,49 @@ class _Reader:
                         found.add(key)
         return found
 
+    def _compared_with_own_row(
+        self, compared: Sequence[Comparison], relation: Relation, called: Sequence[str]
+    ) -> Iterator[ColumnKey]:
+        """The columns of the relation that an expression compares with a row above that it compares
+        with the caller, in the same query or by a function that returns its key.
+        """
+        own = list(self._caller_tables(compared, relation))
+        for comparison in compared:
+            for left, right in _both_ways(comparison):
+                is_key = comparison.operator == "=" and isinstance(left, Reference)
+                column = self._named_column(left, comparison, relation) if is_key else None
+                other = self._named_column(right, comparison, relation)
+                if column is None or other is None or column[0] != relation.oid:
+                    continue
+                if isinstance(right, Selected):
+                    is_own = self._is_of_caller(right, other[0], called)
+                else:
+                    is_own = (other[0], id(comparison.scopes)) in own
+                if is_own and _refers(relation, column[1], other[0]):
+                    yield column
+
+    def _caller_tables(
+        self, compared: Iterable[Comparison], relation: Relation | None
+    ) -> Iterator[tuple[int, int]]:
+        """The tables of which a query compares the only row with the caller, with its scopes."""
+        for comparison in compared:
+            for left, right in _both_ways(comparison):
+                is_asked = right == USER_ID or isinstance(right, Claim | Header)
+                if is_asked and isinstance(left, Reference):
+                    key = self._column(left, comparison.scopes, relation)
+                    names = [self._by_name.get(name) for name in comparison.scopes.values()]
+                    if key is not None and [n.oid for n in names if n].count(key[0]) == 1:
+                        yield key[0], id(comparison.scopes)
+
+    def _is_of_caller(self, value: Selected, oid: int, called: Sequence[str]) -> bool:
+        """Whether a function that is called selects a column of the caller's own row."""
+        for function in self._catalog.functions:
+            if function.signature in called and self._selected(function) == value:
+                compared = expressions.comparisons(self._bodies[function.oid], self._lookup)
+                if any(table == oid for table, _ in self._caller_tables(compared, None)):
+                    return True
+        return False
+
     def _note_pair(
         self, comparison: Comparison, left: Value, right: Value, relation: Relation | None
     ) -> None:
@@ -1105,6 +1153,11 @@ def _proofs(relation: Relation, compared: set[str]) -> Iterator[str]:
 def _both_ways(comparison: Comparison) -> Iterator[tuple[Value, Value]]:
     yield comparison.left, comparison.right
     yield comparison.right, comparison.left
+
+
+def _refers(relation: Relation, column: str, oid: int) -> bool:
+    """Whether a column alone refers to a table."""
+    return any(key.columns == (column,) and key.target == oid for key in relation.foreign_keys)
 
 
 def _words(text: str) -> list[str]:

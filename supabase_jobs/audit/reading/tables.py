@@ -146,6 +146,8 @@ class Tables:
             logged_by=self._logged_by(relation),
             for_all=[p.name for p in relation.policies if p.permissive and p.command == "*"],
             listed=_listed(relation),
+            stand_ins=dict(self._stand_ins(relation)),
+            compared_stand_ins=self._compared_stand_ins(relation),
             uncompared=dict(self._uncompared(relation)),
             crossing=dict(self._crossing(relation)),
             following=list(self._following(relation)),
@@ -268,6 +270,36 @@ class Tables:
             parent = self._catalog.by_oid.get(key.target or 0)
             if parent is not None and parent is not relation:
                 yield key, parent, parent.name in words
+
+    def _stand_ins(self, relation: Relation) -> Iterator[tuple[str, str]]:
+        """The only column that stands for a person, with the table to which it refers; a table of
+        guests is one whose rows a header tells apart.
+        """
+        plan, usage = self._plan, self._plan.usage
+        if user_columns(relation, usage, plan.per_user):
+            return
+        found = {}
+        for key, parent, _ in self._above_by_policies(relation):
+            name = key.columns[0]
+            is_guest = any((parent.oid, c) in usage.header_columns for c in parent.by_name)
+            is_guest &= (relation.oid, name) in usage.through
+            is_alone = len(key.columns) == 1 and relation.by_name[name].not_null
+            if is_alone and (is_guest or parent.oid in plan.memberships):
+                found[name] = parent.label
+        if len(found) == 1:
+            yield from found.items()
+
+    def _compared_stand_ins(self, relation: Relation) -> list[str]:
+        """That column, if a policy compares it with the caller; of a membership, one for writes:
+        who is named may read the row as its receiver.
+        """
+        found = []
+        for name, label in self._stand_ins(relation):
+            commands = self._plan.usage.through.get((relation.oid, name), set())
+            is_member = any(m.relation.label == label for m in self._plan.memberships.values())
+            if commands - {"r"} if is_member else commands:
+                found.append(name)
+        return found
 
     def _uncompared(self, relation: Relation) -> Iterator[tuple[str, list[str]]]:
         plan = self._plan

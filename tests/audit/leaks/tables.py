@@ -124,6 +124,8 @@ _TABLE: Mapping[str, Any] = {
     "required": [],
     "read_by_triggers": [],
     "listed": {},
+    "stand_ins": {},
+    "compared_stand_ins": [],
     "uncompared": {},
     "crossing": {},
     "following": [],

@@ -682,13 +682,17 @@ class _Trial:
             deleted = Statement(text, self._impersonation.ids)
             yield [before, own_role(self._impersonation), deleted]
 
-    def _rows(self, table: Candidate) -> Iterator[dict[str, sql.Composable]]:
+    def _rows(
+        self, table: Candidate, named_columns: Sequence[str] | None = None
+    ) -> Iterator[dict[str, sql.Composable]]:
         """Rows with only the columns that have to have a value, and for each id those that may name
-        it.
+        it: all of type uuid, or the given ones.
         """
         columns = table.columns
+        if named_columns is None:
+            named_columns = [column for column, type, _ in columns if type == "uuid"]
         for id in self._ids:
-            for named in [column for column, type, _ in columns if type == "uuid"]:
+            for named in named_columns:
                 yield {
                     column: value_of(
                         type,
@@ -752,7 +756,13 @@ class _Trial:
         read = Statement((query + condition).as_string(None))
         yield _Act([read])
         become = caller_statement(self._caller(relation, role))
-        for values in self._rows(relation):
+        # a key of its own that equals an id shows nothing of others
+        referring = [
+            column
+            for (column, type, _), table in zip(relation.columns, relation.refers, strict=True)
+            if table and type == "uuid"
+        ]
+        for values in self._rows(relation, referring):
             insert = self._insert(relation.name, values)
             before = [own_role(self._impersonation), insert, become]
             yield _Act(before, is_control=True)

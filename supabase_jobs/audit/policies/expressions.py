@@ -729,6 +729,19 @@ def name_of(call: Node) -> tuple[str, ...]:
     return tuple(part["String"]["sval"] for part in call["funcname"])
 
 
+def returned(body: Any) -> Node | None:
+    """The expression that the last SELECT of a body returns without a table; None if there is
+    none.
+    """
+    found = None
+    for tree in body:
+        select = tree.get("SelectStmt", {})
+        targets = select.get("targetList", [])
+        if len(targets) == 1 and "fromClause" not in select:
+            found = targets[0].get("ResTarget", {}).get("val")
+    return found
+
+
 def applied(tree: Any, arguments: Mapping[str, Node], function: str) -> Any:
     """The body of a function with expressions in place of its arguments, by their names and by
     positions such as $1.

@@ -395,7 +395,7 @@ class _Reader:
         """Note what an expression of a policy reveals; the tables that it reads."""
         expression = expressions.expression_tree(text)
         tree = Trees([expression, *self._applied(expression, relation)])
-        compared = list(expressions.comparisons(tree, self._lookup))
+        compared = list(expressions.comparisons(self._expanded(tree), self._lookup))
         self._note(compared, relation)
         self._note_absent(relation, expressions.denying(expression))
         called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])
@@ -461,7 +461,7 @@ class _Reader:
         """Note what the body of a function reveals."""
         body = self._bodies[function.oid]
         self._usage.words |= self._words[function.signature]
-        compared = list(expressions.comparisons(body, self._lookup))
+        compared = list(expressions.comparisons(self._expanded(body), self._lookup))
         self._note(compared, None)
         self._note_inserted(function)
         self._note_updated(function)
@@ -572,7 +572,7 @@ class _Reader:
         """Note the values of user_metadata that are conditions by themselves: flags."""
         policies = [policy for relation in self._catalog.relations for policy in relation.policies]
         texts = [text for p in policies for text in (p.visible, p.checked) if text is not None]
-        trees = [*map(expressions.expression_tree, texts), *self._bodies.values()]
+        trees = self._expanded([*map(expressions.expression_tree, texts), *self._bodies.values()])
         claims = [v for v in expressions.request_values(trees) if isinstance(v, Claim)]
         for path in sorted(path for claim in claims for path in claim.paths):
             is_of_user = path[0] == expressions.CHOSEN and len(path) > 1
@@ -1042,11 +1042,12 @@ class _Reader:
         if key not in self._values:
             self._values[key] = None  # ends a recursion
             for function in self._named(name):
-                value = self._returned(self._bodies[function.oid])
+                body = self._expanded(self._bodies[function.oid])
+                value = self._returned(body)
                 if value is not None:
                     self._values[key] = value
                 elif self._values[key] is None:
-                    self._values[key] = self._only_value(self._bodies[function.oid])
+                    self._values[key] = self._only_value(body)
                 if self._values[key] is None:
                     self._values[key] = self._selected(function)
         return self._values[key]
@@ -1058,16 +1059,8 @@ class _Reader:
 
     def _returned(self, body: Any) -> Value | None:
         """The claim or header that a body selects, without a table."""
-        found = None
-        for tree in body:
-            select = tree.get("SelectStmt", {})
-            targets = select.get("targetList", [])
-            if len(targets) != 1 or "fromClause" in select:
-                continue
-            value = expressions.value(targets[0].get("ResTarget", {}).get("val"), self._lookup)
-            if isinstance(value, Claim | Header):
-                found = value
-        return found
+        value = expressions.value(expressions.returned(body), self._lookup)
+        return value if isinstance(value, Claim | Header) else None
 
     def _only_value(self, body: Any) -> Value | None:
         """The only claim or header that a body mentions, if it reads no table."""
@@ -1076,6 +1069,34 @@ class _Reader:
             return None
         [value] = read
         return value
+
+    def _expanded(self, tree: Any, within: frozenset[int] = frozenset()) -> Any:
+        """A tree with the bodies of functions in place of their calls with constants, such as
+        claim('role'), as far as a body is one expression.
+        """
+        if isinstance(tree, list):
+            return [self._expanded(part, within) for part in tree]
+        if not isinstance(tree, dict):
+            return tree
+        if "FuncCall" in tree:
+            for function in self._named(expressions.name_of(tree["FuncCall"])):
+                body = self._with_constants(function, tree["FuncCall"])
+                if body is not None and function.oid not in within:
+                    return self._expanded(body, within | {function.oid})
+        return {name: self._expanded(part, within) for name, part in tree.items()}
+
+    def _with_constants(self, function: Function, call: Node) -> Node | None:
+        """The expression of a function with the constants of a call; None if it is none."""
+        passed = list(self._passed(function, call))
+        if not all(isinstance(expressions.value(node), Literal) for _, node in passed):
+            return None
+        returned = expressions.returned(self._bodies[function.oid])
+        if returned is None or not passed:
+            return None
+        names = function.argument_names
+        places = {f"${names.index(name) + 1}": node for name, node in passed if name in names}
+        found: Node = expressions.applied(returned, {**dict(passed), **places}, function.name)
+        return found
 
     def _named(self, name: tuple[str, ...]) -> list[Function]:
         found = self._functions.get(name[-1], [])

@@ -132,6 +132,14 @@ _PAGES = """
 select idx_blks_hit + idx_blks_read from pg_statio_user_indexes where indexrelname = 'idx_async_jobs_active'
 """
 
+# the last claim was a moment ago: a session remembers its position for a second, and a busy machine
+# may need longer for eight claims
+_JUST_NOW = """
+select set_config('supabase_jobs.last_claim', array[
+  clock_timestamp(), (current_setting('supabase_jobs.last_claim')::timestamptz[])[2]
+]::text, false)
+"""
+
 
 @pytest.mark.parametrize("full", [("queued", True)], ids=["analyzed since"], indirect=True)
 def test_a_claim_skips_the_entries_of_claimed_jobs(full: str) -> None:
@@ -147,6 +155,7 @@ def test_a_claim_skips_the_entries_of_claimed_jobs(full: str) -> None:
         claim(connection)
         before = pages_read()
         for _ in range(8):
+            connection.execute(_JUST_NOW)
             assert len(claim(connection)) == 1
         # a descent and a leaf for the query, and a descent for the new entry
         assert pages_read() - before <= 8 * 8

@@ -23,7 +23,6 @@ from supabase_jobs.outcomes import DENIED, VIOLATES, is_constraint_violation
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline
 from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import (
-    CHECK_DEFERRED,
     NULL,
     Impersonation,
     caller_statement,
@@ -35,7 +34,7 @@ from supabase_jobs.session.runner import Runner
 from supabase_jobs.session.savepoint import kept, results_of_kept
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify import other_values, ownership, row_by_row
-from supabase_jobs.verify.fixture import SEARCH_PATH
+from supabase_jobs.verify.fixture import SEARCH_PATH, committed
 from supabase_jobs.verify.functions.columns import TABLE, ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (
     ALL_IDS,
@@ -225,9 +224,9 @@ class ScenarioRunner(Runner):
     def _step(self, step: ScenarioStep) -> list[Statement]:
         caller = step.identity and step.identity.filled(self.impersonation.texts)
         become = [caller_statement(caller)] if caller else []
-        commit = [CHECK_DEFERRED] if self.impersonation.deferred else []
         reset = reset_statement(self.impersonation, caller)
-        return [*become, Statement(step.call, self._params), *commit, reset]
+        call = Statement(step.call, self._params)
+        return [*become, call, *committed(self.impersonation), reset]
 
     def deviations(self, scenario: Scenario, groups: Sequence[GroupResult]) -> Iterator[Deviation]:
         """How the results of a scenario differ from the declaration.

@@ -149,7 +149,7 @@ def test_fixes_for_former_members_leave_members_their_access(project: Connection
     for name in ("posts", "replies", "files"):
         assert after[f"public.{name}"] == {**before[name], FORMER: "none"}
     assert found["function-reads:public.letters_of(uuid)"].fix == (
-        "-- Tried: it closes 2 cells and takes none.\n"
+        "-- Tried: it closes 3 cells and takes none.\n"
         "alter function public.letters_of(uuid) security invoker;"
     )
     for id_, function in (

@@ -15,7 +15,7 @@ uri = "pg-functions://postgres/public/add_role"
 # the hook copies {value} into the claim that the policy compares
 SHOP = """
 create table public.orders (
-  id uuid primary key default gen_random_uuid(), owner uuid not null references auth.users, note text
+  id uuid primary key default gen_random_uuid(), owner uuid not null references auth.users on delete cascade, note text
 );
 alter table public.orders enable row level security;
 create policy "own orders" on public.orders using (owner = (select auth.uid()));

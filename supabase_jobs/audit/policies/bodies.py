@@ -21,7 +21,8 @@ _REFUSING = re.compile(
 # variables with a row of a table, or with some of its columns
 _DECLARED = re.compile(r"\b(\w+)\s+([\w.]+)(?:%rowtype)?\s*;", re.IGNORECASE)
 _SELECTED = re.compile(
-    r"\bselect\b((?:(?!\bselect\b|;).)*?)\binto\s+(?:strict\s+)?(\w+(?:\s*,\s*\w+)*)\s+from\s+([\w.]+)",
+    r"\bselect\b((?:(?!\bselect\b|;).)*?)\binto\s+(?:strict\s+)?"
+    r"(\w+(?:\s*,\s*\w+)*)\s+from\s+([\w.]+)",
     re.IGNORECASE | re.DOTALL,
 )
 _IF = re.compile(r"\b(?:els)?if\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)

@@ -138,6 +138,44 @@ create policy "heads" on people for update to authenticated using (own_role() = 
 create policy "helpers" on rosters for select to authenticated using (own_role() in ('helper', 'head'));
 """
 
+# a customer edits the own return, and so does who works at the shop: a key names the worker
+RETURNS = """
+create table shops (id uuid primary key default gen_random_uuid(), name text not null);
+create table workers (
+  shop_id uuid not null references shops, person uuid not null references auth.users,
+  primary key (shop_id, person)
+);
+create table purchases (
+  id uuid primary key default gen_random_uuid(), shop_id uuid not null references shops,
+  buyer uuid not null references auth.users, total integer not null
+);
+create table returns (
+  id uuid primary key default gen_random_uuid(), purchase_id uuid not null references purchases,
+  person uuid not null references auth.users, reason text
+);
+alter table shops enable row level security;
+alter table workers enable row level security;
+alter table purchases enable row level security;
+alter table returns enable row level security;
+create function works_at(shop uuid) returns boolean language sql stable security definer set search_path = public
+as $$ select exists (select from workers where shop_id = shop and person = auth.uid()) $$;
+create policy "own" on workers for select to authenticated using (person = auth.uid());
+create policy "both" on purchases for select to authenticated using (buyer = auth.uid() or works_at(shop_id));
+create policy "own" on returns for select to authenticated using (person = auth.uid());
+create policy "edit" on returns for update to authenticated
+  using (person = auth.uid()) with check (person = auth.uid());
+create policy "of the shop" on returns to authenticated using (
+  exists (select from purchases p where p.id = purchase_id and works_at(p.shop_id))
+);
+"""
+
+# numbers without a name: guests see which places of a kennel are taken
+CALENDAR = """
+create function taken_places(kennel uuid) returns table (place bigint) language sql stable security definer
+set search_path = public
+as $$ select row_number() over (order by s.id) from stays s where s.kennel_id = kennel $$;
+"""
+
 
 @pytest.fixture(scope="module")
 def url(request: pytest.FixtureRequest) -> str:
@@ -177,6 +215,20 @@ def test_column_that_one_person_may_change(connection: Connection) -> None:
     connection.execute(UPDATE.replace(" or keeps(kennel_id)", "").encode())
     one = finding(connection, "escalation:public.stays:update:state")
     assert one.proven
+
+
+def test_policy_that_somebody_needs_whom_a_key_names_elsewhere(connection: Connection) -> None:
+    connection.execute(RETURNS.encode())
+    one = finding(connection, "unreadable-parent:public.returns:update")
+    assert not one.proven
+    assert "as person of public.returns only" in one.fix.replace("\n-- ", " ")
+
+
+def test_numbers_that_only_a_function_shows_to_guests(connection: Connection) -> None:
+    connection.execute(CALENDAR.encode())
+    one = finding(connection, "function-exists:public.taken_places(uuid)")
+    assert not one.proven
+    assert "nobody is left with: answer of public.taken_places(uuid) as anon" in one.fix
 
 
 def test_what_another_part_of_a_policy_permits_stays(connection: Connection) -> None:

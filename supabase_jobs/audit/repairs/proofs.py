@@ -412,13 +412,25 @@ def _may_not_insert(one: Attempt, leak: ShownLeak) -> bool:
 
 def _ended(lost: Iterable[Attempt | Bypass], before: Seen, after: Seen) -> Iterator[str]:
     """The uses of objects that end, and that nobody but the service is left with: neither with a
-    row of a view in the same role, nor with the same answer of a function.
+    row of a view in the same role, nor with the same answer of a function, nor with any in the same
+    role.
     """
     kept = {_use_of(one) for one in after.cells.values() if one.caller.kind != SERVICE}
     kept |= {_use_of(one) for one in after.bypasses if isinstance(one, ViewRead) and one.has_rows}
     same = before.uses & after.uses
     kept |= {f"call of {use.function}" for use in same if use.given}
-    yield from sorted(set(map(_use_of, lost)) - kept)
+    ended = set(map(_use_of, lost)) - kept
+    yield from sorted(ended | (_answers_of(before) - _answers_of(after)))
+
+
+def _answers_of(seen: Seen) -> set[str]:
+    """The functions that answer anything to users of a role."""
+    return {
+        f"answer of {one.label} as {one.caller.role}"
+        for one in seen.bypasses
+        if isinstance(one, Inquiry) and isinstance(one.object, Function) and one.answer.text
+        if one.caller.kind != SERVICE
+    }
 
 
 def _use_of(one: Attempt | Bypass) -> str:

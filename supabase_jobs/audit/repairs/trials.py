@@ -326,8 +326,10 @@ class Trials:
         for way in ways.of_tables(self._world, tables):
             self._deadline.check()
             with undone(self._impersonation.connection, Statement("close all")):
-                made = run_kept(self._impersonation.connection, [[one] for one in way.alone])
+                connection = self._impersonation.connection
+                made = run_kept(connection, [[one] for one in way.alone])
                 if all(result.error is None for result in made):
+                    run_kept(connection, [[one] for one in way.keys])
                     for one in self._lost(text, functions, attempts, owner, others):
                         yield way, one
 

@@ -19,11 +19,14 @@ from supabase_jobs.database.batch import Statement
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """A column in which a row names the owner. After the statements `alone`, no other one does."""
+    """A column in which a row names the owner. After the statements `alone`, no other one does, nor
+    after those for `keys`, as far as other rows do not refer to these.
+    """
 
     row: Row
     column: str
     alone: tuple[Statement, ...]
+    keys: tuple[Statement, ...] = ()
 
     def __str__(self) -> str:
         return f"as {self.column} of {self.row.relation.label} only"
@@ -32,33 +35,37 @@ class Way:
 def of_tables(world: World, tables: Collection[int]) -> list[Way]:
     """The ways by which the owner has to do with the rows of some tables; none if there is one."""
     places = list(_places(world, tables))
-    if not 1 < len(places) <= LIMITS.ways:
+    if len(places) < 2:
         return []
     found = []
-    for row, column, _ in places:
-        others = tuple(
-            _named(other, name, value)
-            for other, name, value in places
-            if (other, name) != (row, column)
+    for row, column, _ in places[: LIMITS.ways]:
+        others = [one for one in places if one[:2] != (row, column)]
+        found.append(
+            Way(
+                row=row,
+                column=column,
+                alone=tuple(_named(*one) for one in others if one[1] not in one[0].key),
+                keys=tuple(_named(*one) for one in others if one[1] in one[0].key),
+            )
         )
-        found.append(Way(row=row, column=column, alone=others))
     return found
 
 
 def _places(world: World, tables: Collection[int]) -> Iterator[tuple[Row, str, str]]:
-    """The columns of rows that name the owner, each with the value that names a colleague.
-
-    A key is none: the row would be another one.
+    """The columns of rows that name the owner, each with the value that names somebody else: a
+    colleague, and of a membership, which they may have too, that of the stranger.
     """
     plan, owner, colleague = world.plan, *world.a.users[:2]
+    _, colleague_of_stranger = world.b.users[:2]
     for oid in sorted(set(tables) - plan.per_user):
         row = world.a.rows.get(oid)
         if row is None:
             continue
+        other = colleague_of_stranger if oid in plan.memberships else colleague
         for name in user_columns(row.relation, plan.usage, plan.per_user):
-            value = identity(row.relation, name, colleague)
+            value = identity(row.relation, name, other)
             is_owner = row.values.get(name) == identity(row.relation, name, owner)
-            if is_owner and value is not None and name not in row.key:
+            if is_owner and value is not None:
                 yield row, name, value
 
 

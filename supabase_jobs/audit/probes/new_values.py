@@ -145,11 +145,21 @@ class NewValues:
     def condition_of_new(
         self, caller: Persona, relation: Relation, copy: Mapping[str, str | None]
     ) -> dict[str, str | None]:
-        """The values that name the caller in a new row, or else the rows above it."""
+        """The values that name the caller in a new row, or else the rows above it. A column that
+        the caller may not assign names them only if a default or a trigger fills it.
+        """
         persons = user_columns(relation, self._plan.usage, self._plan.per_user)
         user = None if caller.user is None else caller.user.id
-        own = {name: user for name in persons if copy.get(name) == user}
-        return own or {name: copy[name] for name in self._above(relation) if copy.get(name)}
+        filled = [
+            name
+            for name in copy
+            if relation.may(caller.role, "INSERT", name)
+            or relation.by_name[name].default
+            or relation.triggers
+        ]
+        own = {name: user for name in persons if name in filled and copy[name] == user}
+        above = [name for name in self._above(relation) if name in filled]
+        return own or {name: copy[name] for name in above if copy[name]}
 
     def _above(self, relation: Relation) -> list[str]:
         """The columns that name the rows above a row, which belong to somebody."""

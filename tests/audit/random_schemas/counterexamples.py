@@ -260,4 +260,23 @@ COUNTEREXAMPLES = {
             ),
         )
     ),
+    # the new row was looked for by a column that its writer may not assign
+    "a grant for INSERT leaves out the owner": Schema(
+        (
+            Table("t0", owner="user_id", owner_required=False),
+            Table(
+                "t1",
+                owner="user_id",
+                owner_required=False,
+                parent=Table("t0", owner="user_id", owner_required=False),
+                composite=True,
+                columns=(
+                    ("status", "text not null default 'draft'", "draft"),
+                    ("title", "public.short_text not null", None),
+                ),
+                rls=False,
+                granted=(("authenticated", INSERT, ("title", "status", "parent_id")),),
+            ),
+        )
+    ),
 }

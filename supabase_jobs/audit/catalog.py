@@ -182,7 +182,7 @@ class Relation(Named):
     view reads, and `calls`: it calls a function that may read what its caller cannot.
 
     `partitions` are the schemas and names of all partitions, also of those of partitions;
-    `definition` is the query of a view.
+    `definition` is the query of a view, `partial` the conditions of a table's indexes of some rows.
     `triggers` are the functions of all triggers, `insert_triggers` those that run for new rows.
     `statement_triggers`: some trigger runs once for each statement, also if a policy leaves it no
     row.
@@ -210,6 +210,7 @@ class Relation(Named):
     partitions: frozenset[tuple[str, str]] = frozenset()
     calls: bool = False
     definition: str | None = None
+    partial: tuple[str, ...] = ()
 
     @property
     def is_table(self) -> bool:
@@ -453,6 +454,7 @@ def _relations(
             reads,
             calls,
             definition,
+            partial,
         ) = row
         yield Relation(
             oid=oid,
@@ -477,6 +479,7 @@ def _relations(
             partitions=frozenset(partitions.get(oid, ())),
             calls=calls,
             definition=definition,
+            partial=tuple(partial),
         )
 
 

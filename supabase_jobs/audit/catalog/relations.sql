@@ -1,6 +1,7 @@
 -- $1 schemas
 -- Tables and views of these schemas, with the privileges of the API roles; objects of extensions are left out.
 -- `kind`: r table, p partitioned table, v view, m materialized view, f foreign table. `granted`: "role privilege".
+-- `partial` are the conditions of indexes of some rows.
 -- `calls`: a view calls a function that may read what its caller cannot, other than those of Supabase.
 -- Whether a foreign table, or a view that reads one, can be updated, only its wrapper knows.
 with recursive outside as (
@@ -66,7 +67,13 @@ where i.inhrelid = c.oid and c.relispartition) as partition_of,
       and d.refclassid = 'pg_proc'::regclass
       and (f.prosecdef or f.pronamespace::regnamespace::text <> 'auth')
   ) as calls,
-  case when c.relkind = 'v' then pg_get_viewdef(c.oid) end as definition
+  case when c.relkind = 'v' then pg_get_viewdef(c.oid) end as definition,
+  array(
+    select pg_get_expr(i.indpred, i.indrelid)
+    from pg_index as i
+    where i.indrelid = c.oid and i.indpred is not null
+    order by i.indexrelid
+  ) as partial
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where n.nspname = any($1)

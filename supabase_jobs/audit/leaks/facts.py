@@ -23,6 +23,7 @@ from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Refusal
+from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -544,6 +545,7 @@ class Facts:
     link_states: Sequence[LinkState] = ()
     left_out: Sequence[LeftOut] = ()
     loose_states: Sequence[LooseState] = ()
+    shown_states: Sequence[ShownState] = ()
     topmost: Collection[str] = ()
 
     @cached_property

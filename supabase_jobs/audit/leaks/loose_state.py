@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question
+from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.policies.loose_states import Gap, LooseState
 from supabase_jobs.findings import Severity
 
@@ -15,7 +16,7 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for each column and what leaves it out."""
+    """One question for each column and what leaves it out, and each policy that hides nothing."""
     for one in facts.loose_states:
         yield Question(
             kind=KIND,
@@ -24,6 +25,19 @@ def find(facts: Facts) -> Iterator[Question]:
             message=_message(one),
             decides=f"{one.table}.{one.column}:{one.gap}",
             topics=(one.column,),
+        )
+    for state in facts.shown_states:
+        places = some(state.places)
+        yield Question(
+            kind=KIND,
+            severity=Severity.QUESTION,
+            object=state.table,
+            message=(
+                f'Policy "{state.policy}" shows rows of {state.table} whatever {{}} says, by which'
+                f" {places} selects them. Is that intended?"
+            ),
+            decides=f"{state.table}:shown:{state.policy}",
+            topics=tuple(state.columns),
         )
 
 

@@ -38,6 +38,7 @@ from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
+from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates
 from supabase_jobs.audit.probes.attempt import SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.escalation import Gain
@@ -136,6 +137,7 @@ class _Reader:
             link_states=list(self._link_states()),
             left_out=list(self._left_out()),
             loose_states=list(self._loose_states()),
+            shown_states=list(self._shown_states()),
         )
 
     def _link_states(self) -> Iterator[LinkState]:
@@ -186,6 +188,13 @@ class _Reader:
                     plan.closed(relation),
                     is_membership=relation.oid in plan.memberships,
                 )
+
+    def _shown_states(self) -> Iterator[ShownState]:
+        """The states of the tables by which the project selects rows, and no policy."""
+        states = ShownStates(self._catalog, self._plan.usage)
+        for relation in self._catalog.tables:
+            if relation.oid in self._selected and relation.rls:
+                yield from states.of_table(relation, self._plan.closed(relation))
 
     def _topmost(self, oid: int, column: str) -> str:
         relation = self._catalog.by_oid[oid]

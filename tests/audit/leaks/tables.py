@@ -51,6 +51,7 @@ from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.loose_states import Gap, LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
+from supabase_jobs.audit.policies.shown_states import ShownState
 
 FOLDER = Path(__file__).parent
 _GRANTED = [
@@ -237,6 +238,7 @@ class _Builder:
                 LooseState(**{**one, "gap": Gap[one["gap"]]})
                 for one in case.get("loose_states", [])
             ],
+            shown_states=[ShownState(**one) for one in case.get("shown_states", [])],
         )
 
     def _actor(self, label: str) -> Actor:

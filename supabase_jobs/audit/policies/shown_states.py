@@ -1,0 +1,322 @@
+"""Flags, states and times by which a project selects rows of a table, and at which no policy looks
+that shows them to others: a draft that a function leaves out, and the whole group reads.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
+from supabase_jobs.audit.policies import bodies, expressions
+from supabase_jobs.audit.policies.expressions import NOW, Comparison, Literal, Node, Reference
+from supabase_jobs.audit.policies.tested import Closed, naming, tests
+from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.database.parser import syntax
+
+_USER, _CALLERS = "authenticated", {"anon", "authenticated"}
+_TIMES = ("date", "timestamp", "timestamptz")
+_SELECT, _INSERT, _UPDATE = "select", "insert", "update"
+# more alternatives of one policy than these are one
+_ALTERNATIVES = 12
+# what a condition demands of a column, besides a value
+_NULL, _SET, _OTHER = "is null", "is set", "is not "
+_NULL_TESTS = {expressions.IS_NULL: _NULL, expressions.IS_NOT_NULL: _SET}
+_WRITES = ("InsertStmt", "UpdateStmt", "DeleteStmt")
+
+
+@dataclass(frozen=True)
+class ShownState:
+    """The columns of a table by which `places` select rows, and at which the `policy` does not look
+    that shows them.
+    """
+
+    table: str
+    columns: Sequence[str]
+    policy: str
+    places: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """A view, function or index, and what it demands of the columns of a table."""
+
+    place: str
+    demands: Mapping[str, Collection[str]]
+    is_index: bool = False
+
+
+@dataclass(frozen=True)
+class _Alternative:
+    """A condition that suffices for a row: `asking` are its parts about the caller, `named` the
+    columns of the row in them, `tested` those in its other parts, `persons` those that it compares
+    with the caller, and `words` all words of the condition and of the functions that it calls.
+    """
+
+    policy: str
+    asking: frozenset[str]
+    named: Collection[str]
+    tested: Collection[str]
+    persons: Collection[str]
+    words: Collection[str]
+
+
+class ShownStates:
+    """The columns that the policies of a project for reading leave out."""
+
+    def __init__(self, catalog: Catalog, usage: Usage) -> None:
+        self._catalog, self._usage = catalog, usage
+        self._functions: dict[str, list[Function]] = {}
+        for function in catalog.functions:
+            self._functions.setdefault(function.name, []).append(function)
+
+    def of_table(self, relation: Relation, closed: Mapping[str, Closed]) -> Iterator[ShownState]:
+        """One for each policy that shows rows to others whatever the columns say. `closed` has the
+        columns with few values.
+        """
+        acts = {act: list(self._alternatives(relation, act)) for act in (_SELECT, _INSERT, _UPDATE)}
+        found: dict[str, dict[str, Collection[str]]] = {}
+        for column in relation.columns if acts[_SELECT] else ():
+            first = _first(column, closed.get(column.name))
+            if not first or column.name in _keys(relation):
+                continue
+            others = [
+                one
+                for one in acts[_SELECT]
+                if _is_of_others(relation, column, one, acts[_INSERT], acts[_UPDATE])
+            ]
+            for policy, places in self._shown(relation, column, first, acts[_SELECT], others):
+                found.setdefault(policy, {})[column.name] = places
+        for policy, columns in found.items():
+            all_ = dict.fromkeys(place for those in columns.values() for place in those)
+            yield ShownState(relation.label, [*columns], policy, [*all_])
+
+    def _shown(
+        self,
+        relation: Relation,
+        column: Column,
+        first: Collection[str],
+        readers: Sequence[_Alternative],
+        others: Sequence[_Alternative],
+    ) -> Iterator[tuple[str, Sequence[str]]]:
+        """The policies that show a row whatever a column says, with what looks at it: the
+        alternative for a person of the row, or what selects rows.
+        """
+        name = column.name
+        persons = {person for one in readers for person in one.persons}
+        ignoring = [one for one in others if name not in one.words]
+        looking = [one for one in readers if name in one.words]
+        if looking:
+            by = [one for one in looking if one.asking and name in one.tested]
+            hiding = [
+                *dict.fromkeys(f'policy "{one.policy}"' for one in by if persons & {*one.named})
+            ]
+            yield from ((one.policy, hiding) for one in ignoring if hiding and one.persons)
+            return
+        selecting = _selecting(name, self._selections.get(relation.oid, ()))
+        demands = {demand for one in selecting for demand in one.demands[name]}
+        is_hidden = not any(_accepts(demand, value) for demand in demands for value in first)
+        is_ended = bool({"false", _NULL} & demands)
+        for one in ignoring if selecting else ():
+            if is_hidden or (is_ended and not one.persons):
+                yield one.policy, [each.place for each in selecting]
+
+    def _alternatives(self, relation: Relation, action: str) -> Iterator[_Alternative]:
+        """The alternatives of the permissive policies for an action; each has the words of those
+        that restrict it.
+        """
+        owners = [name for name in relation.by_name if (relation.oid, name) in self._usage.owners]
+        governing = [p for p in relation.policies if p.governs(action)]
+        restrictive = [p.visible or "" for p in governing if not p.permissive]
+        always = self._words(" ".join(restrictive))
+        for policy in (p for p in governing if p.permissive):
+            text = policy.checked or policy.visible if action == _INSERT else policy.visible
+            for one in expressions.alternatives(text or "true", _ALTERNATIVES):
+                parts = [*_conjuncts(one)]
+                asking = [part for part in parts if self._asks(part)]
+                others = [part for part in parts if part not in asking]
+                yield _Alternative(
+                    policy=policy.name,
+                    asking=frozenset(asking),
+                    named={name for part in asking for name in _named(relation, part)},
+                    tested={name for part in others for name in _named(relation, part)},
+                    persons=naming(relation, tests(relation, one), owners),
+                    words=always | self._words(one),
+                )
+
+    def _asks(self, text: str) -> bool:
+        """Whether a condition is about the caller: not if every signed-in user meets it."""
+        tree = expressions.expression_tree(text)
+        if expressions.always_true(tree, _USER):
+            return False
+        if expressions.request_values(tree) or expressions.tables(tree):
+            return True
+        return any(f.oid in self._usage.asking for f in self._called(text))
+
+    def _words(self, text: str) -> set[str]:
+        """The words of a condition, and of the functions that it calls."""
+        found = {*re.findall(r"\w+", text)}
+        for function in self._called(text):
+            found |= {*re.findall(r"\w+", function.body)}
+            for oid in self._usage.callees.get(function.oid, ()):
+                found |= {*re.findall(r"\w+", self._by_oid[oid].body)}
+        return found
+
+    def _called(self, text: str) -> list[Function]:
+        calls = expressions.calls(expressions.expression_tree(text)) if text else ()
+        return [f for name in calls for f in self._functions.get(name[-1], ())]
+
+    @cached_property
+    def _by_oid(self) -> Mapping[int, Function]:
+        return {function.oid: function for function in self._catalog.functions}
+
+    @cached_property
+    def _selections(self) -> Mapping[int, Sequence[_Selection]]:
+        """Table → the views and functions for requests that show rows of it, and its indexes of
+        some rows.
+        """
+        named = {name: r for r in self._catalog.tables for name in (r.name, r.label)}
+        found: dict[int, list[_Selection]] = {}
+        for place, trees in self._queries():
+            for select in _selects(trees):
+                scopes = expressions.tables_of(select)
+                relation = named.get(next(iter(scopes.values()), ""))
+                if relation is not None:
+                    demands = _demands(relation, scopes, select)
+                    found.setdefault(relation.oid, []).append(_Selection(place, demands))
+        for relation in self._catalog.tables:
+            for text in relation.partial:
+                where = {"whereClause": expressions.expression_tree(text)}
+                one = _Selection("an index", _demands(relation, {}, where), is_index=True)
+                found.setdefault(relation.oid, []).append(one)
+        return found
+
+    def _queries(self) -> Iterator[tuple[str, Any]]:
+        """The queries of views, and of functions that return rows, which requests reach."""
+        for view in self._catalog.relations:
+            if view.definition and any(view.may(role, "SELECT") for role in _CALLERS):
+                yield f"view {view.label}", syntax.parse(view.definition) or []
+        helpers = {name for called in self._usage.policy_functions.values() for name in called}
+        for function in self._catalog.functions:
+            is_for_users = not _CALLERS.isdisjoint(function.callers)
+            if not is_for_users or function.signature in helpers or bodies.counts_only(function):
+                continue
+            trees = expressions.body_trees(function.language, function.body)
+            writes = any(any(expressions.nodes(trees, kind)) for kind in _WRITES)
+            if function.result not in ("trigger", "void", "boolean") and not writes:
+                yield f"function {function.signature}", trees
+
+
+def _is_of_others(
+    relation: Relation,
+    column: Column,
+    reader: _Alternative,
+    adding: Iterable[_Alternative],
+    changing: Iterable[_Alternative],
+) -> bool:
+    """Whether an alternative shows rows to more than those who write the column; not if a role
+    reads all rows by it.
+    """
+    if reader.asking and not reader.named:
+        return False
+    may_change = relation.may(_USER, "UPDATE", column.name)
+    if may_change and any(one.asking <= reader.asking for one in changing):
+        return False
+    return not any({*one.persons} & {*reader.persons} for one in adding)
+
+
+def _selecting(column: str, selections: Sequence[_Selection]) -> list[_Selection]:
+    """Those that select rows by a column, if fewer do not, and none selects what another one leaves
+    out: both sides of a state are shown then.
+    """
+    found = [one for one in selections if column in one.demands]
+    without = [one for one in selections if column not in one.demands and not one.is_index]
+    if len(found) <= len(without):
+        return []
+    is_one_side = all({*a.demands[column]} & {*b.demands[column]} for a in found for b in found)
+    return found if is_one_side else []
+
+
+def _first(column: Column, closed: Closed | None) -> Collection[str]:
+    """The values of a column that a row has at first; none if it holds no state."""
+    if column.base in _TIMES:
+        return () if column.not_null or column.default is not None else [_NULL]
+    if closed is not None:
+        return closed.first
+    default = expressions.value(expressions.expression_tree(column.default or "null"))
+    return [default.text] if isinstance(default, Literal) and column.starts_constant else ()
+
+
+def _accepts(demand: str, value: str) -> bool:
+    """Whether a demand accepts a value."""
+    if demand.startswith(_OTHER):
+        return demand.removeprefix(_OTHER) != value
+    return demand == value
+
+
+def _keys(relation: Relation) -> set[str]:
+    """The columns of keys."""
+    columns = [*relation.unique_keys, *(key.columns for key in relation.foreign_keys)]
+    return {name for names in columns for name in names}
+
+
+def _conjuncts(text: str) -> Iterator[str]:
+    """The operands of AND, without their parentheses."""
+    operands = expressions.operands(text, "AND")
+    for operand in operands:
+        yield from [operand] if operands == [operand] else _conjuncts(operand)
+
+
+def _named(relation: Relation, text: str) -> Iterator[str]:
+    """The columns of its table that a condition of a policy names."""
+    for one in expressions.references(expressions.expression_tree(text)):
+        if one.table in (None, relation.name) and one.column in relation.by_name:
+            yield one.column
+
+
+def _selects(trees: Any) -> Iterator[Node]:
+    """The queries of a text that are in none, and the operands of UNION."""
+    for tree in trees:
+        left = [tree.get("SelectStmt", {})]
+        while left:
+            select = left.pop()
+            left += [select[side] for side in ("larg", "rarg") if side in select]
+            if "fromClause" in select:
+                yield select
+
+
+def _demands(
+    relation: Relation, scopes: Mapping[str, str], select: Node
+) -> Mapping[str, Collection[str]]:
+    """The columns of a table with what a query demands of each."""
+    found: dict[str, set[str]] = {}
+    labels = (relation.name, relation.label)
+    aliases = [None, *(alias for alias, name in scopes.items() if name in labels)]
+    kept: Node = {n: select[n] for n in ("fromClause", "whereClause") if n in select}
+    for one in expressions.comparisons(kept):
+        for side, demand in _sides(one):
+            if side.table in aliases and side.column in relation.by_name:
+                found.setdefault(side.column, set()).add(demand)
+    for flag, is_wanted in expressions.flags(kept):
+        if flag.table in aliases and flag.column in relation.by_name:
+            found.setdefault(flag.column, set()).add("true" if is_wanted else "false")
+    return found
+
+
+def _sides(one: Comparison) -> Iterator[tuple[Reference, str]]:
+    """The column of a comparison, with what it demands; a time that is over is set."""
+    left, right, operator = one.left, one.right, one.operator
+    if isinstance(right, Reference) and not isinstance(left, Reference):
+        left, right = right, left
+        operator = operator.translate({ord("<"): ">", ord(">"): "<"})
+    if not isinstance(left, Reference):
+        return
+    if operator in _NULL_TESTS:
+        yield left, _NULL_TESTS[operator]
+    elif isinstance(right, Literal) and operator == "=":
+        yield left, right.text
+    elif isinstance(right, Literal) and operator == "<>":
+        yield left, f"{_OTHER}{right.text}"
+    elif right == NOW and operator.startswith("<"):
+        yield left, _SET

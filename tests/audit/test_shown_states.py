@@ -1,0 +1,115 @@
+"""Flags and times by which a project selects rows and no policy does, without a database."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from supabase_jobs.audit import words
+from supabase_jobs.audit.catalog import Column, Function, Policy
+from supabase_jobs.audit.policies import usage
+from supabase_jobs.audit.policies.shown_states import ShownStates
+from supabase_jobs.audit.policies.tested import Closed
+from tests.audit.catalogs import ALL, INSERT, UPDATE, catalog, column, function, policy, table
+
+CLOSED = {
+    "sealed": Closed(["true", "false"], ["false"]),
+    "phase": Closed(["draft", "out"], ["draft"]),
+}
+IN_GUILD = policy("in_guild(guild)")
+HEADS = policy("heads(guild)", UPDATE)
+ASKS = function("in_guild", "select exists (select 1 from seats where id = auth.uid())", oid=90)
+HEAD = function(
+    "heads", "select exists (select 1 from seats where id = auth.uid() and top)", oid=91
+)
+
+
+def _flag() -> Column:
+    return replace(column("sealed", "bool"), default="false")
+
+
+def shown(
+    *policies: Policy, functions: Sequence[Function] = (), partial: Sequence[str] = ()
+) -> list[str]:
+    """The columns that policies of letters leave out, with what selects rows by them."""
+    letters = table(
+        "letters",
+        "id",
+        "guild",
+        "writer",
+        "reader",
+        "phase",
+        _flag(),
+        column("gone_at", "timestamptz", not_null=False),
+        column("rings_at", "timestamptz", not_null=False),
+        policies=policies,
+    )
+    granted = frozenset({"authenticated INSERT", "authenticated UPDATE", "authenticated SELECT"})
+    letters = replace(letters, granted=granted, partial=tuple(partial))
+    seats = table("seats", "id", "top", oid=2)
+    project = catalog(letters, seats, functions=[ASKS, HEAD, *functions])
+    states = ShownStates(project, usage.usage(project, words.load()))
+    return [
+        f"{name}: {', '.join(one.places)}"
+        for one in states.of_table(letters, CLOSED)
+        for name in one.columns
+    ]
+
+
+def _list(where: str, name: str = "list", oid: int = 100) -> Function:
+    return function(name, f"select id from letters l where {where}", oid=oid)
+
+
+@pytest.mark.parametrize(
+    ("where", "columns"),
+    [
+        ("not l.sealed", ["sealed"]),
+        ("l.phase = 'out'", ["phase"]),
+        ("l.phase <> 'draft'", ["phase"]),
+        ("gone_at is null", ["gone_at"]),
+        ("now() >= rings_at", ["rings_at"]),
+        ("rings_at is null or rings_at <= now()", ["rings_at"]),
+        # a state in which a row starts hides nothing by itself
+        ("l.phase = 'draft'", []),
+        ("writer = 'x'", []),
+    ],
+)
+def test_function_that_selects_rows(where: str, columns: list[str]) -> None:
+    expected = [f"{name}: function public.list()" for name in columns]
+    assert shown(IN_GUILD, HEADS, functions=[_list(where)]) == expected
+
+
+def test_index_of_some_rows() -> None:
+    assert shown(IN_GUILD, HEADS, partial=["(gone_at IS NULL)"]) == ["gone_at: an index"]
+
+
+def test_function_for_everything_and_the_other_side() -> None:
+    open_, all_ = _list("not sealed"), _list("true", "all", 101)
+    assert shown(IN_GUILD, HEADS, functions=[open_, all_]) == []
+    assert shown(IN_GUILD, HEADS, functions=[open_, _list("sealed", "vault", 102)]) == []
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        # who reads changes the flag, reads rows of their own, looks at it, or is the staff
+        [policy("in_guild(guild)", ALL)],
+        [policy("(writer = auth.uid())"), policy("(writer = auth.uid())", INSERT)],
+        [policy("(in_guild(guild) AND (NOT sealed))")],
+        [policy("heads('x')")],
+        [policy("((NOT sealed) OR in_guild(guild))")],
+    ],
+)
+def test_nobody_else_reads(policies: list[Policy]) -> None:
+    assert shown(*policies, functions=[_list("not sealed")]) == []
+
+
+def test_another_alternative_hides_the_row() -> None:
+    others = policy("(in_guild(reader) AND (NOT sealed))")
+    assert shown(others, policy("(reader = auth.uid())"), HEADS) == ['sealed: policy "policy r"']
+    wrote = policy("(reader = auth.uid())", INSERT)
+    assert shown(others, policy("(reader = auth.uid())"), HEADS, wrote) == []
+    group = policy("(in_guild(guild) AND (NOT sealed))")
+    assert shown(group, policy("(reader = auth.uid())"), HEADS) == []
+    public = policy("(NOT sealed)")
+    assert shown(public, policy("(reader = auth.uid())"), HEADS) == []

@@ -81,6 +81,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         callees=own.callees,
         write_words=own.write_words,
         proofs=own.proofs,
+        bearers=own.bearers,
         masked=own.masked,
         absent=own.absent,
     )

@@ -415,6 +415,42 @@ def test_function_demands_a_proof_besides_the_key() -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "bearers"),
+    [
+        ("l.jeton = $1 and l.ends > now()", {(1, "jeton")}),
+        ("l.jeton = $1 and now() < l.ends", {(1, "jeton")}),
+        ("l.jeton = $1 and l.ends < now()", set()),  # what was published
+        ("l.jeton = $1 and l.ends is null", set()),  # a name, until the row is deleted
+        ("l.email = $1 and l.ends > now()", set()),  # others know an address
+        ("l.title = $1 and l.ends > now()", set()),  # finds several
+    ],
+)
+def test_text_that_finds_a_row_until_a_time_is_its_bearers(
+    condition: str, bearers: set[tuple[int, str]]
+) -> None:
+    texts = [replace(column(name), category="S") for name in ("jeton", "email", "title")]
+    ends = replace(column("ends", "timestamptz"), category="D")
+    links = table("links", *texts, ends)
+    links = replace(links, constraints=tuple(map(unique, ("jeton", "email"))))
+    body = f"select true from links as l where {condition}"
+    found = read(catalog(links, functions=[function("opens", body, arguments=("a",))]))
+    assert found.bearers == bearers
+
+
+def unique(name: str) -> Constraint:
+    return Constraint(
+        name=f"links_{name}_key",
+        kind="u",
+        columns=(name,),
+        target=None,
+        target_name=None,
+        target_columns=(),
+        definition=None,
+        deferrable=False,
+    )
+
+
+@pytest.mark.parametrize(
     ("shown", "masked"),
     [
         ("case when n.state = 'open' then n.owner end", {"owner"}),

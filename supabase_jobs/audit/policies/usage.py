@@ -102,6 +102,8 @@ class Usage:
     `proofs` are the columns whose value the caller of a function has to know, besides the key of
     the row, such as the PIN of a person; `masked` those that a function shows on a condition only,
     or to fewer persons than the table, and those that refer to a row of which it does so.
+    `bearers` are the texts, unique in their table, by which a function finds a row until a time:
+    whoever has the text of a link or an invitation may use it.
     `absent` maps each relation to the tables in which its policies, or its triggers with the rights
     of the caller, look for a row that refuses.
     `write_words` maps each relation to the words of its policies for writes, and of the functions
@@ -162,6 +164,7 @@ class Usage:
     without_value: set[ColumnKey] = field(default_factory=set)
     write_words: dict[int, set[str]] = field(default_factory=dict)
     proofs: set[ColumnKey] = field(default_factory=set)
+    bearers: set[ColumnKey] = field(default_factory=set)
     masked: set[ColumnKey] = field(default_factory=set)
     absent: dict[int, set[int]] = field(default_factory=dict)
     equated: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
@@ -335,6 +338,7 @@ def _extend(texts: list[_Item], more: Iterable[_Item]) -> None:
 class _Reader:
     def __init__(self, catalog: Catalog, words: Words) -> None:
         self._catalog, self._user_columns = catalog, words.user_columns
+        self._addresses = words.sensitive_columns
         self._usage = Usage()
         self._by_name: dict[str, Relation] = {}
         for relation in reversed(catalog.relations):
@@ -471,6 +475,7 @@ class _Reader:
         named = expressions.references([*conditions, *expressions.without_tables(body)])
         self._usage.tested[function.oid] = {reference.column for reference in named}
         self._note_proofs(function, queries)
+        self._note_bearers(function, queries)
         self._note_masked(function)
         queried = [comparison for query in queries for comparison in query]
         self._note_demands(function, conditions, queried)
@@ -656,6 +661,41 @@ class _Reader:
             for oid, names in compared.items():
                 relation = self._catalog.by_oid[oid]
                 self._usage.proofs |= {(oid, name) for name in _proofs(relation, names)}
+
+    def _note_bearers(self, function: Function, queries: Iterable[Iterable[Comparison]]) -> None:
+        """Note the texts by which a query finds a row only until a time of that row. The text of a
+        name or of a document finds its row for ever.
+        """
+        for query in queries:
+            given: set[ColumnKey] = set()
+            lasting: set[int] = set()
+            for comparison in query:
+                for left, right in _both_ways(comparison):
+                    if comparison.operator == "=":
+                        key = self._compared_with_argument(function, comparison, left, right)
+                        given |= {key} if key is not None else set()
+                    lasting |= self._lasts(comparison, left, right)
+            self._usage.bearers |= {key for key in given if key[0] in lasting and self._finds(key)}
+
+    def _lasts(self, comparison: Comparison, column: Value, other: Value) -> set[int]:
+        """The table of a column that a condition demands to be later than now."""
+        is_order = isinstance(other, Now) and comparison.operator in _ORDERING
+        if not is_order or not isinstance(column, Reference):
+            return set()
+        is_less = (column is comparison.left) == comparison.operator.startswith("<")
+        key = None if is_less else self._column(column, comparison.scopes, None)
+        return set() if key is None else {key[0]}
+
+    def _finds(self, key: ColumnKey) -> bool:
+        """Whether a column is a text, no address, that is unique in its table and refers to no
+        other row.
+        """
+        relation, name = self._catalog.by_oid[key[0]], key[1]
+        column = relation.by_name[name]
+        is_text = column.category == "S" and column.typtype != "e"
+        refers = any(name in foreign.columns for foreign in relation.foreign_keys)
+        is_address = self._addresses.matches(name)
+        return is_text and not refers and not is_address and (name,) in relation.unique_keys
 
     def _compared_with_argument(
         self, function: Function, comparison: Comparison, left: Value, right: Value

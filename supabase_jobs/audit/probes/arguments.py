@@ -442,6 +442,7 @@ class Arguments:
             known = relation.by_name[column]
             refers = any(column in key.columns for key in relation.foreign_keys)
             is_secret = self._plan.words.unknown_values.matches(column)
+            is_secret |= (oid, column) in self._plan.usage.bearers
             is_secret &= known.base in ("text", "varchar")  # also as a key
             is_random = known.differs_in_each_run and not _is_id(relation, column)
             if not refers and (is_secret or is_random):
@@ -473,7 +474,8 @@ class Arguments:
             "_id"
         )
         is_person = (oid, column) in self._plan.usage.users
-        return is_random or self._is_secret(column) or (is_reference and not is_person)
+        is_secret = self._is_secret(column) or (oid, column) in self._plan.usage.bearers
+        return is_random or is_secret or (is_reference and not is_person)
 
     def _is_secret_key(self, relation: Relation, column: str) -> bool:
         """Whether the key of a table is a secret that the server draws, such as that of a link."""

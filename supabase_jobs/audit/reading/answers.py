@@ -124,7 +124,7 @@ class Answers:
 
     def takes_secret(self, function: Function, name: str) -> bool:
         """Whether an argument is a secret by its name, or one that a column holds which the body
-        compares with it.
+        compares with it: by its name, or as only its bearer finds the row.
         """
         secrets = self._plan.words.unknown_values
         if secrets.matches(name) and not name.endswith("id"):
@@ -133,7 +133,8 @@ class Answers:
             relation = self._catalog.by_oid[oid]
             keys = {*relation.primary_key, *(n for k in relation.foreign_keys for n in k.columns)}
             is_random = relation.by_name[column].differs_in_each_run
-            if column not in keys and (is_random or secrets.matches(column)):
+            is_secret = secrets.matches(column) or (oid, column) in self._plan.usage.bearers
+            if column not in keys and (is_random or is_secret):
                 return True
         return False
 

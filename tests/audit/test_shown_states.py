@@ -113,3 +113,21 @@ def test_another_alternative_hides_the_row() -> None:
     assert shown(group, policy("(reader = auth.uid())"), HEADS) == []
     public = policy("(NOT sealed)")
     assert shown(public, policy("(reader = auth.uid())"), HEADS) == []
+
+
+def _unread(*policies: Policy, functions: Sequence[Function] = ()) -> list[str]:
+    """The flags of letters at which nothing looks."""
+    granted = frozenset({"authenticated INSERT", "authenticated UPDATE", "authenticated SELECT"})
+    letters = table("letters", "id", "guild", "reader", _flag(), policies=policies)
+    letters = replace(letters, granted=granted)
+    seats = table("seats", "id", "top", oid=2)
+    project = catalog(letters, seats, functions=[ASKS, HEAD, *functions])
+    return [*ShownStates(project, usage.usage(project, words.load())).unread(letters)]
+
+
+def test_flag_at_which_nothing_looks() -> None:
+    assert _unread(IN_GUILD, HEADS) == ["sealed"]
+    assert _unread(IN_GUILD, HEADS, functions=[_list("not sealed")]) == []
+    assert _unread(policy("in_guild(guild)", ALL)) == []
+    assert _unread(policy("true")) == []
+    assert _unread(policy("(reader = auth.uid())")) == []

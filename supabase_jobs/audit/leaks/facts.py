@@ -24,6 +24,7 @@ from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
+from supabase_jobs.audit.policies.uneven_writes import UnevenWrite
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -520,10 +521,11 @@ class Sequenced:
 @dataclass(frozen=True)
 class Facts:
     """All facts of an audit. Anyone can read the files of `public_buckets` by a URL.
-    `topmost` are the roles with the rights of all others, by the order of their type, as
-    `decided_by` names them. `calls_of_staff` are those of users whose rights follow from a claim
-    or a row of their own, such as one of `staff`, or who are named in the row that a call is about;
-    members call among the others.
+    `unread_flags` are the columns, with their table, at which nothing of the project looks, of rows
+    that a group reads and does not write. `topmost` are the roles with the rights of all others, by
+    the order of their type, as `decided_by` names them. `calls_of_staff` are those of users whose
+    rights follow from a claim or a row of their own, such as one of `staff`, or who are named in
+    the row that a call is about; members call among the others.
     """
 
     words: Words
@@ -546,6 +548,8 @@ class Facts:
     left_out: Sequence[LeftOut] = ()
     loose_states: Sequence[LooseState] = ()
     shown_states: Sequence[ShownState] = ()
+    uneven_writes: Sequence[UnevenWrite] = ()
+    unread_flags: Sequence[str] = ()
     topmost: Collection[str] = ()
 
     @cached_property

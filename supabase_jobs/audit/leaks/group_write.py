@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, STRANGER
 from supabase_jobs.audit.leaks.facts import Actor, Facts, Tried
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
+from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     GROUP,
@@ -29,6 +30,8 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """A leak for each object that a weaker role deletes; a question about rows in a colleague's
     name, and one for each table above the rows.
     """
+    for one in facts.uneven_writes:
+        yield from _of_weaker_role(one)
     for label in facts.objects:
         yield from _unguarded(facts, label)
         yield from _below_unchanged(facts, label)
@@ -58,6 +61,30 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
                     " although only other roles add them"
                 )
                 yield shown(KIND, Severity.WARNING, tried, message)
+
+
+def _of_weaker_role(one: UnevenWrite) -> Iterator[Question]:
+    """Rows that more roles change than add, or that are moved to a group where a role lacks."""
+    if one.what is Uneven.ROLE:
+        message = (
+            f'Policy "{one.policy}" lets more roles change rows of {{}} than policy "{one.other}"'
+            " lets add them. May they?"
+        )
+    elif one.what is Uneven.ROLE_AFTER:
+        message = (
+            f'Policy "{one.policy}" asks for less after a change of rows in {{}} than before it,'
+            f" so that {', '.join(one.columns)} may be one for which the role is missing. May it?"
+        )
+    else:
+        return
+    yield Question(
+        kind=KIND,
+        severity=Severity.QUESTION,
+        object=one.table,
+        message=message,
+        decides=f"{one.table}:{one.policy}:{one.what}",
+        topics=(one.table,),
+    )
 
 
 def _unguarded(facts: Facts, label: str) -> Iterator[Question]:

@@ -21,6 +21,7 @@ from supabase_jobs.audit.leaks.leak import (
     shown,
     who,
 )
+from supabase_jobs.audit.policies.uneven_writes import Uneven
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     GROUP,
@@ -89,6 +90,35 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
                 yield _leak(table, found, is_certain=not others_write)
                 break
             others_write |= any(row.reached for row in rows)
+        else:
+            yield from _of_policies(facts, label)
+
+
+def _of_policies(facts: Facts, label: str) -> Iterator[Question]:
+    """A question about each policy that asks for no state of the row above, where another one does
+    of the same person: who has several roles at once, as the owner of the generated rows, passes by
+    another policy.
+    """
+    for one in facts.uneven_writes:
+        does = {
+            Uneven.STATE_OF_NEW: ("adds", "changed"),
+            Uneven.STATE_OF_CHANGED: ("changes", "new"),
+        }
+        if one.table != label or one.what not in does:
+            continue
+        verb, rows = does[one.what]
+        message = (
+            f'Policy "{one.policy}" {verb} rows of {label} whatever {{}} says, for which policy'
+            f' "{one.other}" asks of {rows} rows. May it?'
+        )
+        yield Question(
+            kind=KIND,
+            severity=Severity.QUESTION,
+            object=label,
+            message=message,
+            decides=f"{label}:{one.what}",
+            topics=one.columns,
+        )
 
 
 def _leak(table: Table, found: Sequence[_Found], *, is_certain: bool) -> ShownLeak | Question:

@@ -20,11 +20,23 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for each column."""
+    """One question for each column, and one for all flags of other rows."""
     for column in facts.unread_columns:
         yield from _of_time(facts, column) if column.is_time else _of_right(facts, column)
     for one in facts.of_one_table:
         yield from _elsewhere(facts, one)
+    if facts.unread_flags:
+        yield Question(
+            kind=KIND,
+            severity=Severity.QUESTION,
+            object=facts.unread_flags[0].rpartition(".")[0],
+            message=(
+                "Members read rows that they do not write, and no policy, function or view looks at"
+                " their flags {}. Is none of them to hide or to limit something?"
+            ),
+            decides="flags",
+            topics=tuple(facts.unread_flags),
+        )
 
 
 def _of_time(facts: Facts, time: UnreadColumn) -> Iterator[Question]:

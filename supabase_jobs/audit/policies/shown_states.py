@@ -11,7 +11,7 @@ from typing import Any
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
 from supabase_jobs.audit.policies import bodies, expressions
 from supabase_jobs.audit.policies.expressions import NOW, Comparison, Literal, Node, Reference
-from supabase_jobs.audit.policies.tested import Closed, naming, tests
+from supabase_jobs.audit.policies.tested import Closed, conjuncts, naming, tests
 from supabase_jobs.audit.policies.usage import Usage
 from supabase_jobs.database.parser import syntax
 
@@ -92,6 +92,31 @@ class ShownStates:
             all_ = dict.fromkeys(place for those in columns.values() for place in those)
             yield ShownState(relation.label, [*columns], policy, [*all_])
 
+    def unread(self, relation: Relation) -> Iterator[str]:
+        """The flags at which nothing of the project looks, of rows that users in a group read and
+        do not write: each may be one that the app is to ask.
+        """
+        acts = {act: list(self._alternatives(relation, act)) for act in (_SELECT, _INSERT, _UPDATE)}
+        persons = {name for one in acts[_SELECT] for name in one.persons}
+        for column in relation.columns:
+            if column.base != "bool" or column.name in self._project_words:
+                continue
+            for one in acts[_SELECT]:
+                is_of_group = bool(one.asking) and persons.isdisjoint(one.named)
+                if is_of_group and _is_of_others(
+                    relation, column, one, acts[_INSERT], acts[_UPDATE]
+                ):
+                    yield column.name
+                    break
+
+    @cached_property
+    def _project_words(self) -> set[str]:
+        """The words of policies, functions, views and conditions of indexes."""
+        relations = self._catalog.relations
+        texts = [text for relation in relations for text in relation.partial]
+        texts += [relation.definition or "" for relation in relations]
+        return self._usage.words.union(*(re.findall(r"\w+", text) for text in texts))
+
     def _shown(
         self,
         relation: Relation,
@@ -133,7 +158,7 @@ class ShownStates:
         for policy in (p for p in governing if p.permissive):
             text = policy.checked or policy.visible if action == _INSERT else policy.visible
             for one in expressions.alternatives(text or "true", _ALTERNATIVES):
-                parts = [*_conjuncts(one)]
+                parts = [*conjuncts(one)]
                 asking = [part for part in parts if self._asks(part)]
                 others = [part for part in parts if part not in asking]
                 yield _Alternative(
@@ -259,13 +284,6 @@ def _keys(relation: Relation) -> set[str]:
     """The columns of keys."""
     columns = [*relation.unique_keys, *(key.columns for key in relation.foreign_keys)]
     return {name for names in columns for name in names}
-
-
-def _conjuncts(text: str) -> Iterator[str]:
-    """The operands of AND, without their parentheses."""
-    operands = expressions.operands(text, "AND")
-    for operand in operands:
-        yield from [operand] if operands == [operand] else _conjuncts(operand)
 
 
 def _named(relation: Relation, text: str) -> Iterator[str]:

@@ -194,7 +194,7 @@ def written(relation: Relation, policy: Policy) -> Tests:
 def tests(relation: Relation, text: str | None) -> Tests:
     """The conditions of an expression; None is one that is true."""
     demands, others = dict[str, _Demand](), list[str]()
-    for condition in _conditions(text or "true"):
+    for condition in conjuncts(text or "true"):
         demand = _demand(relation, expressions.expression_tree(condition))
         if demand is None:
             others += [] if condition == "true" else [condition]
@@ -203,11 +203,11 @@ def tests(relation: Relation, text: str | None) -> Tests:
     return Tests(demands, others, {*demands, *_named(relation, others)})
 
 
-def _conditions(text: str) -> Iterator[str]:
+def conjuncts(text: str) -> Iterator[str]:
     """The operands of AND, without their parentheses."""
     operands = expressions.operands(text, "AND")
     for operand in operands:
-        yield from [operand] if operands == [operand] else _conditions(operand)
+        yield from [operand] if operands == [operand] else conjuncts(operand)
 
 
 def _in_each(policies: Sequence[Tests]) -> dict[str, _Demand]:

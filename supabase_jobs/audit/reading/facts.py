@@ -39,6 +39,7 @@ from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates
+from supabase_jobs.audit.policies.uneven_writes import UnevenWrite, UnevenWrites
 from supabase_jobs.audit.probes.attempt import SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.escalation import Gain
@@ -138,6 +139,8 @@ class _Reader:
             left_out=list(self._left_out()),
             loose_states=list(self._loose_states()),
             shown_states=list(self._shown_states()),
+            unread_flags=list(self._unread_flags()),
+            uneven_writes=list(self._uneven_writes()),
         )
 
     def _link_states(self) -> Iterator[LinkState]:
@@ -195,6 +198,21 @@ class _Reader:
         for relation in self._catalog.tables:
             if relation.oid in self._selected and relation.rls:
                 yield from states.of_table(relation, self._plan.closed(relation))
+
+    def _unread_flags(self) -> Iterator[str]:
+        """Those of tables that give no role: a flag of a membership has a question of its own."""
+        states, plan = ShownStates(self._catalog, self._plan.usage), self._plan
+        for relation in self._catalog.tables:
+            is_giving = relation.oid in plan.memberships or relation.oid in plan.per_user
+            if relation.oid in self._selected and relation.rls and not is_giving:
+                yield from (f"{relation.label}.{name}" for name in states.unread(relation))
+
+    def _uneven_writes(self) -> Iterator[UnevenWrite]:
+        """The policies for writes of the tables that ask for less than others."""
+        writes = UnevenWrites(self._catalog, self._plan.usage)
+        for relation in self._catalog.tables:
+            if relation.oid in self._selected and relation.rls:
+                yield from writes.of_table(relation)
 
     def _topmost(self, oid: int, column: str) -> str:
         relation = self._catalog.by_oid[oid]

@@ -52,6 +52,7 @@ from supabase_jobs.audit.policies.loose_states import Gap, LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
+from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 
 FOLDER = Path(__file__).parent
 _GRANTED = [
@@ -237,6 +238,13 @@ class _Builder:
             loose_states=[
                 LooseState(**{**one, "gap": Gap[one["gap"]]})
                 for one in case.get("loose_states", [])
+            ],
+            unread_flags=case.get("unread_flags", []),
+            uneven_writes=[
+                UnevenWrite(
+                    **{**one, "what": Uneven[one["what"]], "columns": tuple(one["columns"])}
+                )
+                for one in case.get("uneven_writes", [])
             ],
             shown_states=[ShownState(**one) for one in case.get("shown_states", [])],
         )

@@ -1,0 +1,259 @@
+"""Policies of one table for writes that ask for less than another one asks of the same person: for
+a state of the row above, or for a role.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.expressions import NOW, Literal, Reference
+from supabase_jobs.audit.policies.tested import conjuncts, naming, tests
+from supabase_jobs.audit.policies.usage import Usage
+
+_USER = "authenticated"
+_INSERT, _UPDATE = "insert", "update"
+# more alternatives of one policy than these are one
+_ALTERNATIVES = 12
+# what a condition demands of a column, besides a constant: no value, or a time to come
+_NULL, _LATER = "null", "later"
+
+
+class Uneven(StrEnum):
+    """The thing for which one policy asks, and another one does not."""
+
+    STATE_OF_NEW = "new"  # the state of the row above: of changed rows, and not of new ones
+    STATE_OF_CHANGED = "changed"  # the reverse
+    ROLE = "role"  # a role: of who adds rows, and not of who changes them
+    ROLE_AFTER = "role-after"  # of who changes a row, before the change, and not after it
+
+
+@dataclass(frozen=True)
+class UnevenWrite:
+    """The `policy` of a table that asks for less than an`other` one, about these columns: of the
+    table, or of one above it.
+    """
+
+    what: Uneven
+    table: str
+    columns: tuple[str, ...]
+    policy: str
+    other: str
+
+
+@dataclass(frozen=True)
+class _Role:
+    """A condition about the caller's role: `about` are the columns of the row and the tables that
+    it reads, `function` is the helper, `values` are the constants that it demands.
+    """
+
+    about: tuple[frozenset[str], frozenset[str]]
+    function: str
+    values: frozenset[str]
+
+    def is_weaker(self, other: "_Role") -> bool:
+        """Whether more roles than those of another condition meet this one."""
+        if self.about != other.about or not other.values:
+            return False
+        return not self.values or (self.function == other.function and self.values > other.values)
+
+
+@dataclass(frozen=True)
+class _Alternative:
+    """A condition that suffices for a row: the columns that it compares with the caller, the
+    columns of rows above whose state it tests, those of them that the row above meets at first, and
+    the roles that it demands.
+    """
+
+    policy: str
+    persons: frozenset[str]
+    states: frozenset[str]
+    closing: frozenset[str]
+    roles: tuple[_Role, ...]
+
+
+class UnevenWrites:
+    """The policies of a project that ask for less than others of their table."""
+
+    def __init__(self, catalog: Catalog, usage: Usage) -> None:
+        self._catalog, self._usage = catalog, usage
+        self._functions: dict[str, list[Function]] = {}
+        for function in catalog.functions:
+            self._functions.setdefault(function.name, []).append(function)
+
+    def of_table(self, relation: Relation) -> Iterator[UnevenWrite]:
+        """The differences between new and changed rows, and before and after a change."""
+        adding, before, after = list[_Alternative](), list[_Alternative](), list[_Alternative]()
+        for policy in relation.policies:
+            if not policy.permissive or not policy.applies_to(_USER):
+                continue
+            new = policy.checked or policy.visible
+            if policy.governs(_INSERT) and new is not None and relation.may(_USER, "INSERT"):
+                adding += self._alternatives(relation, policy.name, new)
+            if policy.governs(_UPDATE) and policy.visible and relation.may(_USER, "UPDATE"):
+                before += self._alternatives(relation, policy.name, policy.visible)
+                if policy.checked is not None:
+                    after += self._alternatives(relation, policy.name, policy.checked)
+        yield from self._of_states(relation, Uneven.STATE_OF_NEW, adding, before)
+        yield from self._of_states(relation, Uneven.STATE_OF_CHANGED, before, adding)
+        yield from _of_roles(relation, Uneven.ROLE, before, adding)
+        for name in dict.fromkeys(one.policy for one in after):
+            old_rows = [one for one in before if one.policy == name]
+            new_rows = [one for one in after if one.policy == name]
+            yield from _of_roles(relation, Uneven.ROLE_AFTER, new_rows, old_rows)
+
+    def _of_states(
+        self,
+        relation: Relation,
+        what: Uneven,
+        asking_less: Iterable[_Alternative],
+        asking_more: Iterable[_Alternative],
+    ) -> Iterator[UnevenWrite]:
+        """The states of rows above for which each condition of the same person asks, of one kind of
+        write, and none of the other kind. Who changes a row passes by a state with which a row
+        begins, such as a visit that is over.
+        """
+        guarded = self._guarded(relation)
+        for less in asking_less:
+            same = [one for one in asking_more if one.persons & less.persons]
+            is_new = what is Uneven.STATE_OF_NEW
+            states = [one.states if is_new else one.closing for one in same]
+            asked = frozenset.intersection(*states) if same else frozenset()
+            left_out = sorted(asked - less.states - guarded)
+            if left_out:
+                yield UnevenWrite(
+                    what=what,
+                    table=relation.label,
+                    columns=tuple(left_out),
+                    policy=less.policy,
+                    other=same[0].policy,
+                )
+
+    def _guarded(self, relation: Relation) -> set[str]:
+        """The columns of tables above that triggers or restrictive policies name."""
+        bodies = [f.body for f in self._catalog.functions if f.oid in relation.triggers]
+        policies = [p for p in relation.policies if not p.permissive]
+        bodies += [text for p in policies for text in (p.visible, p.checked) if text]
+        words = {*re.findall(r"\w+", " ".join(bodies))}
+        targets = {key.target for key in relation.foreign_keys}
+        parents = [r for r in self._catalog.relations if r.oid in targets]
+        return {f"{r.label}.{name}" for r in parents for name in {*r.by_name} & words}
+
+    def _alternatives(self, relation: Relation, policy: str, text: str) -> Iterator[_Alternative]:
+        owners = [name for name in relation.by_name if (relation.oid, name) in self._usage.owners]
+        for one in expressions.alternatives(text, _ALTERNATIVES):
+            parts = [expressions.expression_tree(part) for part in conjuncts(one)]
+            states = [one for part in parts for one in self._states(relation, part, owners)]
+            roles = (self._role(relation, part) for part in parts)
+            yield _Alternative(
+                policy=policy,
+                persons=frozenset(naming(relation, tests(relation, one), owners)),
+                states=frozenset(name for name, _ in states),
+                closing=frozenset(name for name, is_closing in states if is_closing),
+                roles=tuple(role for role in roles if role is not None),
+            )
+
+    def _states(
+        self, relation: Relation, part: Any, owners: Collection[str]
+    ) -> Iterator[tuple[str, bool]]:
+        """The columns of rows above that a condition compares with constants or with now, and
+        whether a row above meets it at first.
+        """
+        keys = [key for key in relation.foreign_keys if not {*key.columns} & {*owners}]
+        above = {key.target for key in keys}
+        parents = [r for r in self._catalog.tables if r.oid in above]
+        bodies = [expressions.body_trees(f.language, f.body) for f in self._called(part)]
+        for query in expressions.conditions([part, *bodies]):
+            [statement] = query.values()
+            scopes = expressions.tables_of(statement)
+            for parent in parents:
+                own = [a for a, name in scopes.items() if name in (parent.name, parent.label)]
+                for name, demand in _tested(query, own, len(scopes) == 1) if own else ():
+                    if name in parent.by_name:
+                        column = parent.by_name[name]
+                        yield f"{parent.label}.{name}", demand in (_LATER, _first(column))
+
+    def _role(self, relation: Relation, part: Any) -> _Role | None:
+        """The role that a condition demands by a helper, of the row that it names."""
+        named = {
+            one.column
+            for one in expressions.references(part)
+            if one.table in (None, relation.name) and one.column in relation.by_name
+        }
+        called = self._called(part)
+        if len(called) != 1 or not named or called[0].oid not in self._usage.asking:
+            return None
+        [helper] = called
+        read = frozenset(map(str, self._usage.function_reads.get(helper.oid, ())))
+        body = expressions.body_trees(helper.language, helper.body)
+        inner = {text for query in expressions.conditions(body) for text in _constants(query)}
+        values = {one for text in expressions.literals(part) for one in text.strip("{}").split(",")}
+        return _Role((frozenset(named), read), helper.name, frozenset(values | inner))
+
+    def _called(self, tree: Any) -> list[Function]:
+        return [f for name in expressions.calls(tree) for f in self._functions.get(name[-1], ())]
+
+
+def _of_roles(
+    relation: Relation,
+    what: Uneven,
+    asking_less: Iterable[_Alternative],
+    asking_more: Iterable[_Alternative],
+) -> Iterator[UnevenWrite]:
+    """The conditions about a role that are weaker than each one of the other kind about the same
+    columns.
+    """
+    stronger = [(one.policy, role) for one in asking_more for role in one.roles]
+    for less in asking_less:
+        for role in less.roles:
+            same = [(name, one) for name, one in stronger if one.about == role.about]
+            if same and all(role.is_weaker(one) for _, one in same):
+                yield UnevenWrite(
+                    what=what,
+                    table=relation.label,
+                    columns=tuple(sorted(role.about[0])),
+                    policy=less.policy,
+                    other=same[0][0],
+                )
+
+
+def _tested(query: Any, aliases: Collection[str], is_alone: bool) -> Iterator[tuple[str, str]]:
+    """The columns of a table that a query compares with constants or with now, or that are
+    conditions by themselves, each with what it demands.
+    """
+    for one in expressions.comparisons(query):
+        for side, other in ((one.left, one.right), (one.right, one.left)):
+            if not isinstance(side, Reference) or not _is_of(side, aliases, is_alone):
+                continue
+            if other == NOW:
+                is_later = one.operator.startswith(">" if side is one.left else "<")
+                yield side.column, _LATER if is_later else ""
+            elif isinstance(other, Literal):
+                is_equal = one.operator in ("=", expressions.IS_NULL)
+                yield side.column, other.text or _NULL if is_equal else ""
+    [statement] = query.values()
+    for flag, is_wanted in expressions.flags(statement):
+        if _is_of(flag, aliases, is_alone):
+            yield flag.column, "true" if is_wanted else "false"
+
+
+def _first(column: Column) -> str:
+    """The value that a column has at first."""
+    if column.default is None:
+        return _NULL
+    default = expressions.value(expressions.expression_tree(column.default))
+    return default.text if isinstance(default, Literal) else "?"
+
+
+def _is_of(column: Reference, aliases: Collection[str], is_alone: bool) -> bool:
+    return column.table in aliases or (column.table is None and is_alone)
+
+
+def _constants(query: Mapping[str, Any]) -> Iterator[str]:
+    """The constants with which a query compares columns."""
+    for one in expressions.comparisons(query):
+        if isinstance(one.right, Literal) and one.right.text:
+            yield one.right.text

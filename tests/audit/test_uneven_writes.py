@@ -1,0 +1,124 @@
+"""Policies for writes that ask for less than others of their table, without a database."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from supabase_jobs.audit import words
+from supabase_jobs.audit.catalog import Function, Policy
+from supabase_jobs.audit.policies import usage
+from supabase_jobs.audit.policies.uneven_writes import UnevenWrites
+from tests.audit.catalogs import (
+    INSERT,
+    UPDATE,
+    catalog,
+    column,
+    foreign_key,
+    function,
+    policy,
+    table,
+)
+
+OWN = "(diver = auth.uid())"
+OPEN = "(EXISTS ( SELECT 1 FROM trips t WHERE ((t.id = dives.trip) AND (t.phase = 'open'::text))))"
+SAILED = (
+    "(EXISTS ( SELECT 1 FROM trips t WHERE ((t.id = dives.trip) AND (t.phase = 'done'::text))))"
+)
+TO_COME = "(EXISTS ( SELECT 1 FROM trips t WHERE ((t.id = dives.trip) AND (t.sails_at > now()))))"
+RANK = function(
+    "rank_in",
+    "select rank from crew where id = auth.uid() and club = p_club",
+    oid=90,
+    arguments=["p_club"],
+)
+IN_CREW = function(
+    "in_crew",
+    "select exists (select 1 from crew where id = auth.uid() and club = p_club)",
+    oid=91,
+    arguments=["p_club"],
+)
+ANY, GUIDES = (
+    "(rank_in(club) IS NOT NULL)",
+    "(rank_in(club) = ANY (ARRAY['head'::text, 'guide'::text]))",
+)
+HEAD = "(rank_in(club) = 'head'::text)"
+
+
+def uneven(
+    new: str,
+    changed: str,
+    checked: str | None = None,
+    *,
+    functions: Sequence[Function] = (),
+    trigger: str = "",
+) -> list[str]:
+    """The differences between a policy for new dives, and one for changed ones."""
+    trips = table(
+        "trips",
+        "id",
+        replace(column("phase"), default="'open'::text"),
+        column("sails_at", "timestamptz"),
+        oid=2,
+    )
+    crew = table("crew", "id", "club", "rank", oid=3)
+    policies: list[Policy] = [policy(new, INSERT), policy(changed, UPDATE, checked=checked)]
+    dives = table(
+        "dives",
+        "id",
+        "diver",
+        "trip",
+        "club",
+        policies=policies,
+        constraints=[foreign_key("trip", trips)],
+    )
+    granted = frozenset({"authenticated INSERT", "authenticated UPDATE"})
+    dives = replace(dives, granted=granted, triggers=(99,) if trigger else ())
+    guard = replace(function("guard", trigger, oid=99), result="trigger")
+    project = catalog(dives, trips, crew, functions=[RANK, IN_CREW, guard, *functions])
+    writes = UnevenWrites(project, usage.usage(project, words.load()))
+    return [f"{one.what}: {', '.join(one.columns)}" for one in writes.of_table(dives)]
+
+
+@pytest.mark.parametrize(
+    ("new", "changed", "found"),
+    [
+        (OWN, f"({OWN} AND {OPEN})", ["new: public.trips.phase"]),
+        (OWN, f"({OWN} AND {SAILED})", ["new: public.trips.phase"]),
+        (f"({OWN} AND {OPEN})", f"({OWN} AND {OPEN})", []),
+        (f"({OWN} AND {OPEN})", OWN, ["changed: public.trips.phase"]),
+        (f"({OWN} AND {TO_COME})", OWN, ["changed: public.trips.sails_at"]),
+        # a state in which no row begins lasts
+        (f"({OWN} AND {SAILED})", OWN, []),
+        # another person changes the row
+        (OWN, OPEN, []),
+    ],
+)
+def test_state_of_the_row_above(new: str, changed: str, found: list[str]) -> None:
+    assert uneven(new, changed) == found
+
+
+def test_helper_that_asks_for_the_state() -> None:
+    body = "select exists (select 1 from trips where id = p_trip and phase = 'open')"
+    helper = function("is_open", body, oid=95, arguments=["p_trip"])
+    changed = f"({OWN} AND is_open(trip))"
+    assert uneven(OWN, changed, functions=[helper]) == ["new: public.trips.phase"]
+    guard = "begin if (select phase from trips where id = new.trip) <> 'open' then raise 'no'; end if; end"
+    assert uneven(OWN, changed, functions=[helper], trigger=guard) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "changed", "checked", "found"),
+    [
+        (GUIDES, ANY, None, ["role: club"]),
+        (HEAD, GUIDES, None, ["role: club"]),
+        (ANY, GUIDES, None, []),
+        (GUIDES, GUIDES, ANY, ["role-after: club"]),
+        (GUIDES, GUIDES, GUIDES, []),
+        (GUIDES, GUIDES, "in_crew(club)", ["role-after: club"]),
+        # the writer of the row, and another helper
+        (OWN, ANY, None, []),
+    ],
+)
+def test_role(new: str, changed: str, checked: str | None, found: list[str]) -> None:
+    assert uneven(new, changed, checked) == found

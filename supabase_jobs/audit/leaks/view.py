@@ -6,15 +6,16 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.catalog import USERS
+from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.facts import Facts, ViewTried
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who
+from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, Kind, who
 from supabase_jobs.audit.leaks.views import explanation
-from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind(
     code="view",
-    severities=(Severity.ERROR, Severity.WARNING),
+    severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence="A view shows or changes rows that its tables refuse.",
 )
 # columns of auth.users that users may change, and those that the server keeps
@@ -24,12 +25,31 @@ _REVOKE_ALL = sql.SQL("revoke all on {} from public, anon, authenticated;")
 _REVOKE_WRITES = sql.SQL("revoke insert, update, delete on {} from public, anon, authenticated;")
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each view and action, by the most general caller."""
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each view and action, by the most general caller; a question about views by
+    which members read.
+    """
     for tried in sorted(facts.views, key=lambda t: t.actor.rank):
         tables = tables_of(tried)
-        if tables:
-            yield _of_own_user(tried) if tried.is_own else _of_others(facts, tried, tables)
+        if tables and tried.is_own:
+            yield _of_own_user(tried)
+        elif tables and _is_for_members(facts, tried, tables):
+            yield question(KIND, tried, "read rows of others by")
+        elif tables:
+            yield _of_others(facts, tried, tables)
+
+
+def _is_for_members(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> bool:
+    """Whether a view is how members read: it shows no rows of the tables to others, and nobody of
+    the group reads them directly.
+    """
+    if tried.actor.kind != MEMBER or tried.action != SELECT or USERS in tables:
+        return False
+    others = [one for one in facts.views if one.object == tried.object and one.action == SELECT]
+    if any(one.actor.is_outsider and one.shown for one in others):
+        return False
+    direct = [one for label in tables for one in facts.of_table(label)]
+    return not any(t.reached and t.action == SELECT and t.whose in (OWN, GROUP) for t in direct)
 
 
 def tables_of(tried: ViewTried) -> Sequence[str]:

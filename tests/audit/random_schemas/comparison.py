@@ -121,12 +121,13 @@ def _compare_attempt(found: Comparison, truth: Truth, table: Table, attempt: Att
 def _may(truth: Truth, table: Table, person: Person, attempt: Attempt) -> bool:
     row = attempt.row.values
     if attempt.name == START:  # counts only if the writer cannot change the value afterwards
-        new = {attempt.column: attempt.written[attempt.column]}
+        change = {attempt.column: attempt.written[attempt.column]}
         if not truth.may_insert(person, table, attempt.written):
             return False
         after = truth.after_insert(person, table, attempt.written)
-        is_seen = after.may_read(person, table, attempt.written)  # the change has a condition
-        return not (is_seen and after.may_update(person, table, attempt.written, new))
+        new = truth.new_row(person, table, attempt.written)
+        is_seen = after.may_read(person, table, new)  # the change has a condition
+        return not (is_seen and after.may_update(person, table, new, change))
     if attempt.action == INSERT:
         return truth.may_insert(person, table, attempt.written)
     if attempt.action == SELECT:

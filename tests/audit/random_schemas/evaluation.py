@@ -59,14 +59,18 @@ class Truth:
 
     def may_insert(self, person: Person, table: Table, assigned: Row) -> bool:
         """Whether a new row with these columns is accepted, constraints aside."""
-        new = {**self._defaults(person, table), **assigned}
+        new = self.new_row(person, table, assigned)
         return self._may(person, INSERT, table, assigned) and self._passes(
             person, table, INSERT, new, is_new=True
         )
 
+    def new_row(self, person: Person, table: Table, assigned: Row) -> Row:
+        """The row that an INSERT of these columns makes."""
+        return {**self._defaults(person, table), **assigned}
+
     def after_insert(self, person: Person, table: Table, assigned: Row) -> "Truth":
         """The access once a row with these columns is there: it may make its writer a member."""
-        new = {**self._defaults(person, table), **assigned}
+        new = self.new_row(person, table, assigned)
         rows = {**self._rows, table.name: [*self._rows[table.name], new]}
         return Truth(self._schema, rows)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from supabase_jobs.audit.catalog import Catalog, Column, Constraint, Function, Policy, Relation
 
-SELECT, INSERT, UPDATE, ALL = "r", "a", "w", "*"
+SELECT, INSERT, UPDATE, DELETE, ALL = "r", "a", "w", "d", "*"
 
 
 def column(name: str, type_: str = "text", *, not_null: bool = True) -> Column:

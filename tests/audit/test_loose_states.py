@@ -57,6 +57,7 @@ def found(
         ("((rings_at IS NOT NULL) AND (rings_at <= now()))", []),
         ("(title IS NOT NULL)", []),
         ("((rings_at IS NOT NULL) AND (choir = (auth.uid())::text))", []),
+        ("((rings_at IS NOT NULL) AND conducts(choir))", ["FUTURE rings_at"]),
         ("(phase <> 'draft'::text)", ["OTHER_STATE phase"]),
         ("(phase <> ALL (ARRAY['draft'::text, 'planned'::text]))", []),
         ("(phase <> 'sung'::text)", []),

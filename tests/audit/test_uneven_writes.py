@@ -10,6 +10,7 @@ from supabase_jobs.audit.catalog import Function, Policy
 from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.policies.uneven_writes import UnevenWrites
 from tests.audit.catalogs import (
+    DELETE,
     INSERT,
     UPDATE,
     catalog,
@@ -52,6 +53,7 @@ def uneven(
     *,
     functions: Sequence[Function] = (),
     trigger: str = "",
+    deleted: str = "false",
 ) -> list[str]:
     """The differences between a policy for new dives, and one for changed ones."""
     trips = table(
@@ -62,7 +64,11 @@ def uneven(
         oid=2,
     )
     crew = table("crew", "id", "club", "rank", oid=3)
-    policies: list[Policy] = [policy(new, INSERT), policy(changed, UPDATE, checked=checked)]
+    policies: list[Policy] = [
+        policy(new, INSERT),
+        policy(changed, UPDATE, checked=checked),
+        policy(deleted, DELETE),
+    ]
     dives = table(
         "dives",
         "id",
@@ -72,7 +78,7 @@ def uneven(
         policies=policies,
         constraints=[foreign_key("trip", trips)],
     )
-    granted = frozenset({"authenticated INSERT", "authenticated UPDATE"})
+    granted = frozenset({f"authenticated {one}" for one in ("INSERT", "UPDATE", "DELETE")})
     dives = replace(dives, granted=granted, triggers=(99,) if trigger else ())
     guard = replace(function("guard", trigger, oid=99), result="trigger")
     project = catalog(dives, trips, crew, functions=[RANK, IN_CREW, guard, *functions])
@@ -122,3 +128,34 @@ def test_helper_that_asks_for_the_state() -> None:
 )
 def test_role(new: str, changed: str, checked: str | None, found: list[str]) -> None:
     assert uneven(new, changed, checked) == found
+
+
+@pytest.mark.parametrize(
+    ("changed", "deleted", "found"),
+    [
+        (GUIDES, ANY, ["role-of-delete: club"]),
+        (GUIDES, "in_crew(club)", ["role-of-delete: club"]),
+        (GUIDES, HEAD, []),
+        (ANY, GUIDES, []),
+        (GUIDES, OWN, []),
+    ],
+)
+def test_role_of_who_deletes(changed: str, deleted: str, found: list[str]) -> None:
+    assert uneven(OWN, changed, deleted=deleted) == found
+
+
+def test_helper_that_is_asked_for_a_role_elsewhere() -> None:
+    granted = frozenset({"authenticated INSERT"})
+    texts = {"dives": GUIDES, "logs": HEAD, "photos": ANY, "tips": "in_crew(club)"}
+    tables = [
+        replace(
+            table(name, "id", "club", oid=oid, policies=[policy(text, INSERT)]), granted=granted
+        )
+        for oid, (name, text) in enumerate(texts.items(), 1)
+    ]
+    crew = table("crew", "id", "club", "rank", oid=9)
+    project = catalog(*tables, crew, functions=[RANK, IN_CREW])
+    writes = UnevenWrites(project, usage.usage(project, words.load()))
+    found = [(one.table, one.other) for one in writes.of_siblings(tables)]
+    assert found == [("public.photos", "public.dives, public.logs")]
+    assert [*writes.of_siblings(tables[1:])] == []

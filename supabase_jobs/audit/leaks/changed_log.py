@@ -1,10 +1,10 @@
 """Logs, whose rows only triggers of other tables add, and which a policy for all commands lets
-people change or delete.
+people change or delete, or to which anybody adds some.
 """
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.callers import CLAIM, MEMBER
+from supabase_jobs.audit.callers import ANON, CLAIM, MEMBER, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, question, who
 from supabase_jobs.audit.limits import some
@@ -14,14 +14,25 @@ from supabase_jobs.findings import Severity
 KIND = Kind(
     code="changed-log",
     severities=(Severity.QUESTION,),
-    sentence="Members or the staff change a log that only triggers write.",
+    sentence="Members or the staff change a log that only triggers write, or anybody adds to it.",
 )
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for each log, about the first caller who changes or deletes rows of it."""
+    """One question for each log: about anybody who adds rows, or about the first member who changes
+    or deletes some.
+    """
     for label, table in facts.tables.items():
-        if not table.logged_by or not table.for_all:
+        if not table.logged_by:
+            continue
+        added = [t for t in facts.of_table(label) if _is_added_by_anybody(t)]
+        for tried in added[:1]:
+            message = (
+                f"{who(tried.actor)} add rows of {{}}, although only triggers of"
+                f" {some(table.logged_by)} write it. May they?"
+            )
+            yield question(KIND, tried, label, label, message)
+        if added or not table.for_all:
             continue
         writes = [t for t in facts.of_table(label) if _is_write(t)]
         changes = [t for t in writes if t.action != INSERT]
@@ -35,6 +46,12 @@ def find(facts: Facts) -> Iterator[Question]:
                 f" commands, although only triggers of {some(table.logged_by)} write it. May they?"
             )
             yield question(KIND, tried, label, label, message)
+
+
+def _is_added_by_anybody(tried: Tried) -> bool:
+    """Whether somebody without rights in the project adds a row."""
+    is_added = tried.action == INSERT and tried.reached and not tried.failed
+    return is_added and tried.actor.kind in (ANON, NEWCOMER)
 
 
 def _is_write(tried: Tried) -> bool:

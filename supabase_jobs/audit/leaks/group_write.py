@@ -70,6 +70,16 @@ def _of_weaker_role(one: UnevenWrite) -> Iterator[Question]:
             f'Policy "{one.policy}" lets more roles change rows of {{}} than policy "{one.other}"'
             " lets add them. May they?"
         )
+    elif one.what is Uneven.ROLE_OF_DELETE:
+        message = (
+            f'Policy "{one.policy}" lets more roles delete rows of {{}} than policy "{one.other}"'
+            " lets change or add them. May they?"
+        )
+    elif one.what is Uneven.SIBLINGS:
+        message = (
+            f'Policy "{one.policy}" lets each role add rows of {{}}, although those of {one.other}'
+            " ask the same function for one. May they?"
+        )
     elif one.what is Uneven.ROLE_AFTER:
         message = (
             f'Policy "{one.policy}" asks for less after a change of rows in {{}} than before it,'

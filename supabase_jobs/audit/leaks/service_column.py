@@ -117,6 +117,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             yield from _of_later_guards(facts, table)
             yield from _of_new_rows(facts, table)
             yield from _of_given_rows(facts, table)
+            yield from _of_unguarded(facts, table)
 
 
 def _of_decided(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
@@ -178,6 +179,22 @@ def _of_given_rows(facts: Facts, table: Table) -> Iterator[Question]:
             message = f"{any_user(one)} change {{}} of their own rows in {table.label},"
             message += " which they cannot insert. May they?"
             yield question(KIND, one, table.label, one.column, message)
+
+
+def _of_unguarded(facts: Facts, table: Table) -> Iterator[Question]:
+    """The numbers that start with a constant, of a row that each user has and everybody reads, that
+    a trigger leaves free which guards other columns: a rating beside the credits.
+    """
+    if not table.per_user or not table.frozen or not _is_public(facts, table):
+        return
+    for one in facts.of_table(table.label):
+        is_free = one.column in table.started and one.column not in table.frozen
+        if is_free and changes_own(one) and not one.is_state:
+            message = (
+                f"{any_user(one)} change {{}} of their own rows in {table.label}, which everybody"
+                " reads; a trigger guards other columns of them. May they?"
+            )
+            yield question(KIND, one, f"{table.label}:unguarded", one.column, message)
 
 
 def _of_later_guards(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:

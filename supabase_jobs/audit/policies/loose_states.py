@@ -12,7 +12,7 @@ from typing import Any
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relation
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import Literal, Reference
-from supabase_jobs.audit.policies.tested import Closed, demanded, written
+from supabase_jobs.audit.policies.tested import Closed, demanded, naming, tests, written
 from supabase_jobs.audit.policies.usage import CONDITION, NEW, OLD, REFUSAL, Usage
 
 _TIMES = ("date", "timestamp", "timestamptz")
@@ -56,8 +56,9 @@ def find(
     """The gaps of one table. `closed` has its columns with few values."""
     for policy in relation.policies:
         is_shown = policy.permissive and policy.governs("select") and policy.visible is not None
-        for text in _open_alternatives(usage, catalog, policy) if is_shown else ():
+        for text in _for_others(usage, relation, policy) if is_shown else ():
             yield from _of_future(relation, policy, text)
+        for text in _open_alternatives(usage, catalog, policy) if is_shown else ():
             yield from _of_states(catalog, usage, relation, policy, text, closed)
     yield from _of_ends(catalog, usage, relation)
     functions = {f.oid: f for f in catalog.functions}
@@ -77,6 +78,18 @@ def _open_alternatives(usage: Usage, catalog: Catalog, policy: Policy) -> Iterat
         tree = expressions.expression_tree(text)
         called = {call[-1] for call in expressions.calls(tree)}
         if not (expressions.request_values(tree) or called & asking or expressions.tables(tree)):
+            yield text
+
+
+def _for_others(usage: Usage, relation: Relation, policy: Policy) -> Iterator[str]:
+    """The alternatives of a policy that show rows to others than the person in them; not those for
+    a trash, which another policy or function leaves out.
+    """
+    owners = [name for name in relation.by_name if (relation.oid, name) in usage.owners]
+    for text in expressions.operands(policy.visible or "", "OR"):
+        found = tests(relation, text)
+        is_trash = any((relation.oid, name) in usage.nulls for name in found.mentioned)
+        if not naming(relation, found, owners) and not (found.others and is_trash):
             yield text
 
 

@@ -15,7 +15,7 @@ from supabase_jobs.audit.policies.tested import conjuncts, naming, tests
 from supabase_jobs.audit.policies.usage import Usage
 
 _USER = "authenticated"
-_INSERT, _UPDATE = "insert", "update"
+_INSERT, _UPDATE, _DELETE = "insert", "update", "delete"
 # more alternatives of one policy than these are one
 _ALTERNATIVES = 12
 # what a condition demands of a column, besides a constant: no value, or a time to come
@@ -28,6 +28,8 @@ class Uneven(StrEnum):
     STATE_OF_NEW = "new"  # the state of the row above: of changed rows, and not of new ones
     STATE_OF_CHANGED = "changed"  # the reverse
     ROLE = "role"  # a role: of who adds rows, and not of who changes them
+    ROLE_OF_DELETE = "role-of-delete"  # of who changes or adds rows, and not of who deletes them
+    SIBLINGS = "siblings"  # of who adds rows of other tables
     ROLE_AFTER = "role-after"  # of who changes a row, before the change, and not after it
 
 
@@ -47,12 +49,14 @@ class UnevenWrite:
 @dataclass(frozen=True)
 class _Role:
     """A condition about the caller's role: `about` are the columns of the row and the tables that
-    it reads, `function` is the helper, `values` are the constants that it demands.
+    it reads, `function` is the helper, `values` are the constants that it demands, `given` those of
+    them that the condition itself has.
     """
 
     about: tuple[frozenset[str], frozenset[str]]
     function: str
     values: frozenset[str]
+    given: frozenset[str]
 
     def is_weaker(self, other: "_Role") -> bool:
         """Whether more roles than those of another condition meet this one."""
@@ -86,13 +90,13 @@ class UnevenWrites:
 
     def of_table(self, relation: Relation) -> Iterator[UnevenWrite]:
         """The differences between new and changed rows, and before and after a change."""
-        adding, before, after = list[_Alternative](), list[_Alternative](), list[_Alternative]()
+        adding, deleting = self._adding(relation), list[_Alternative]()
+        before, after = list[_Alternative](), list[_Alternative]()
         for policy in relation.policies:
             if not policy.permissive or not policy.applies_to(_USER):
                 continue
-            new = policy.checked or policy.visible
-            if policy.governs(_INSERT) and new is not None and relation.may(_USER, "INSERT"):
-                adding += self._alternatives(relation, policy.name, new)
+            if policy.governs(_DELETE) and policy.visible and relation.may(_USER, "DELETE"):
+                deleting += self._alternatives(relation, policy.name, policy.visible)
             if policy.governs(_UPDATE) and policy.visible and relation.may(_USER, "UPDATE"):
                 before += self._alternatives(relation, policy.name, policy.visible)
                 if policy.checked is not None:
@@ -100,10 +104,45 @@ class UnevenWrites:
         yield from self._of_states(relation, Uneven.STATE_OF_NEW, adding, before)
         yield from self._of_states(relation, Uneven.STATE_OF_CHANGED, before, adding)
         yield from _of_roles(relation, Uneven.ROLE, before, adding)
+        yield from _of_roles(relation, Uneven.ROLE_OF_DELETE, deleting, [*before, *adding])
         for name in dict.fromkeys(one.policy for one in after):
             old_rows = [one for one in before if one.policy == name]
             new_rows = [one for one in after if one.policy == name]
             yield from _of_roles(relation, Uneven.ROLE_AFTER, new_rows, old_rows)
+
+    def of_siblings(self, relations: Iterable[Relation]) -> Iterator[UnevenWrite]:
+        """The tables to which a helper admits everybody whom it knows, if it asks for a role where
+        rows are added to more of the other tables.
+        """
+        by_helper: dict[str, list[tuple[Relation, str, _Role]]] = {}
+        for relation in relations:
+            for one in self._adding(relation):
+                for role in one.roles:
+                    found = by_helper.setdefault(role.function, [])
+                    found.append((relation, one.policy, role))
+        for found in by_helper.values():
+            asking = {relation.label for relation, _, role in found if role.given}
+            others = [one for one in found if one[0].label not in asking]
+            if len(asking) <= max(1, len({relation.label for relation, _, _ in others})):
+                continue
+            for relation, policy, role in others:
+                yield UnevenWrite(
+                    what=Uneven.SIBLINGS,
+                    table=relation.label,
+                    columns=tuple(sorted(role.about[0])),
+                    policy=policy,
+                    other=", ".join(sorted(asking)),
+                )
+
+    def _adding(self, relation: Relation) -> list[_Alternative]:
+        """The alternatives of the policies for new rows."""
+        found = list[_Alternative]()
+        for policy in relation.policies:
+            new = policy.checked or policy.visible
+            is_adding = policy.permissive and policy.applies_to(_USER) and policy.governs(_INSERT)
+            if is_adding and new is not None and relation.may(_USER, "INSERT"):
+                found += self._alternatives(relation, policy.name, new)
+        return found
 
     def _of_states(
         self,
@@ -191,7 +230,12 @@ class UnevenWrites:
         body = expressions.body_trees(helper.language, helper.body)
         inner = {text for query in expressions.conditions(body) for text in _constants(query)}
         values = {one for text in expressions.literals(part) for one in text.strip("{}").split(",")}
-        return _Role((frozenset(named), read), helper.name, frozenset(values | inner))
+        return _Role(
+            about=(frozenset(named), read),
+            function=helper.name,
+            values=frozenset(values | inner),
+            given=frozenset(values),
+        )
 
     def _called(self, tree: Any) -> list[Function]:
         return [f for name in expressions.calls(tree) for f in self._functions.get(name[-1], ())]

@@ -210,9 +210,10 @@ class _Reader:
     def _uneven_writes(self) -> Iterator[UnevenWrite]:
         """The policies for writes of the tables that ask for less than others."""
         writes = UnevenWrites(self._catalog, self._plan.usage)
-        for relation in self._catalog.tables:
-            if relation.oid in self._selected and relation.rls:
-                yield from writes.of_table(relation)
+        tables = [r for r in self._catalog.tables if r.oid in self._selected and r.rls]
+        for relation in tables:
+            yield from writes.of_table(relation)
+        yield from writes.of_siblings(tables)
 
     def _topmost(self, oid: int, column: str) -> str:
         relation = self._catalog.by_oid[oid]

@@ -135,13 +135,23 @@ def test_role(new: str, changed: str, checked: str | None, found: list[str]) -> 
     [
         (GUIDES, ANY, ["role-of-delete: club"]),
         (GUIDES, "in_crew(club)", ["role-of-delete: club"]),
+        ("leads(club)", "in_crew(club)", ["role-of-delete: club"]),
+        ("in_crew(club)", "leads(club)", []),
+        ("dives_or_leads(club)", "leads(club)", []),
+        ("leads(club)", "dives_or_leads(club)", []),
         (GUIDES, HEAD, []),
         (ANY, GUIDES, []),
         (GUIDES, OWN, []),
     ],
 )
 def test_role_of_who_deletes(changed: str, deleted: str, found: list[str]) -> None:
-    assert uneven(OWN, changed, deleted=deleted) == found
+    body = "select exists (select 1 from crew where id = auth.uid() and club = p_club and {})"
+    helpers = {"leads": "rank = 'head'", "dives_or_leads": "rank in ('head', 'guide')"}
+    functions = [
+        function(name, body.format(condition), oid=oid, arguments=["p_club"])
+        for oid, (name, condition) in enumerate(helpers.items(), 95)
+    ]
+    assert uneven(OWN, changed, deleted=deleted, functions=functions) == found
 
 
 def test_helper_that_is_asked_for_a_role_elsewhere() -> None:

@@ -133,29 +133,28 @@ class Table(Named):
     `personal` are columns of persons to whom a policy shows the row, beside one that shows it to
     others. `absent` are the tables in which policies or triggers look, with the rights of the
     caller, for a row that refuses. `is_unconditional`: a policy lets anon insert every row, in the
-    state that it demands at most. `selecting` maps the API roles to their permissive policies for
-    SELECT; one of those of `shown_to` has no condition. `read_for_new` are the tables that a policy
-    for INSERT reads, and none for UPDATE. A request that lacks
-    what `without_value` are compared with matches null in them. `uncompared` maps each table above
-    that policies for writes read to its columns of persons, if they compare none of these;
-    `crossing` each one that they do not read to its column that refers to the same table as one of
-    theirs. `following` are the tables above of which a policy for UPDATE or DELETE only asks
+    state that it demands at most, `is_for_guests`: one for INSERT names anon. `names_rows`: its
+    only columns of users refer to a row of theirs, such as a shop. `selecting` maps the API roles
+    to their permissive policies for SELECT; one of those of `shown_to` has no condition.
+    `read_for_new` are the tables that a policy for INSERT reads, and none for UPDATE. A request
+    that lacks what `without_value` are compared with matches null in them. `uncompared` maps each
+    table above that policies for writes read to its columns of persons, if they compare none of
+    these; `crossing` each one that they do not read to its column that refers to the same table as
+    one of theirs. `following` are the tables above of which a policy for UPDATE or DELETE only asks
     whether the caller reads the row. `untested` maps the API roles to the columns that a policy
     tests in their new rows only, `later` to those that policies name for changed rows only, `kept`
     to those that one tests in changed rows, and `left` to the values of those that only others set
     and their owner ends, as in policies/tested.py; `chosen` maps the columns that the `persons` in
     a row choose to the commands by which they do, although others change the row by the policies
     `deciders`; `ends` are the times of an event that the project tests elsewhere, after which they
-    change the row; `required`
-    are the columns of which functions, or policies of other tables, demand a value that a row has
-    at first;
-    `read_by_triggers` are those that the table's own triggers name, `binding` those that policies
-    for writes of other tables name which read this one. `logged_by` are the tables whose triggers
-    note their changes in this one, which nothing else writes, and `for_all` the permissive policies
-    for all commands. `listed` maps the privileges of each GRANT that names columns to these.
-    `stand_ins` maps the column, never null, that refers to a membership or to the row of a guest to
-    its table, if it is the only person in a row; `compared_stand_ins` has it if policies compare it
-    with the caller.
+    change the row; `required` are the columns of which functions, or policies of other tables,
+    demand a value that a row has at first; `read_by_triggers` are those that the table's own
+    triggers name, `binding` those that policies for writes of other tables name which read this
+    one. `logged_by` are the tables whose triggers note their changes in this one, which nothing
+    else writes, and `for_all` the permissive policies for all commands. `listed` maps the
+    privileges of each GRANT that names columns to these. `stand_ins` maps the column, never null,
+    that refers to a membership or to the row of a guest to its table, if it is the only person in a
+    row; `compared_stand_ins` has it if policies compare it with the caller.
     """
 
     schema: str
@@ -202,6 +201,8 @@ class Table(Named):
     personal: Collection[str]
     absent: Sequence[str]
     is_unconditional: bool
+    is_for_guests: bool
+    names_rows: bool
     selecting: Mapping[str, Sequence[str]]
     shown_to: Collection[str]
     read_for_new: Sequence[str]

@@ -6,7 +6,7 @@ user towards those who read the row; a row that only the named user reads may be
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import MEMBER, NEWCOMER
+from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER
 from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import (
     DOES,
@@ -129,8 +129,9 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
             if column in tried.table.compared_stand_ins and _refers(facts, tried, parent, OTHER)
         ]
         parents = [] if is_named else facts.unreadable_parents(tried)
-        if (is_named or parents) and facts.is_form(tried.table):
-            if facts.is_received(tried.table):
+        is_form = facts.is_form(tried.table) or (is_named and _is_addressed(tried))
+        if (is_named or parents) and is_form:
+            if facts.is_received(tried.table) and tried.table.is_for_guests:
                 return
             message = "Anyone can add rows of others to {}, as by a form. Is that intended?"
             yield question(KIND, tried, "anyone", tried.table.label, message)
@@ -149,6 +150,14 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
             message = f"{who_outside(tried.actor)} add rows in another's name: {stands_in[0]}"
             yield shown(KIND, Severity.WARNING, tried, message)
         return
+
+
+def _is_addressed(tried: Tried) -> bool:
+    """Whether anybody, without signing in, adds a row that names a receiver by a row of theirs,
+    such as the shop of an inquiry, and nobody as its writer.
+    """
+    table = tried.table
+    return tried.actor.kind == ANON and table.is_unconditional and table.names_rows
 
 
 def _in_the_name_of_a_colleague(

@@ -49,20 +49,26 @@ class UnevenWrite:
 @dataclass(frozen=True)
 class _Role:
     """A condition about the caller's role: `about` are the columns of the row and the tables that
-    it reads, `function` is the helper, `values` are the constants that it demands, `given` those of
-    them that the condition itself has.
+    it reads, `function` is the helper, `given` are the constants of the condition, each of which
+    suffices, and `inner` the columns with the constants that the helper demands.
     """
 
     about: tuple[frozenset[str], frozenset[str]]
     function: str
-    values: frozenset[str]
     given: frozenset[str]
+    inner: frozenset[tuple[str, str]]
 
     def is_weaker(self, other: "_Role") -> bool:
         """Whether more roles than those of another condition meet this one."""
-        if self.about != other.about or not other.values:
+        if self.about != other.about:
             return False
-        return not self.values or (self.function == other.function and self.values > other.values)
+        if self.function == other.function:
+            return bool(other.given) and (not self.given or self.given > other.given)
+        more = other.inner - self.inner
+        columns = {column for column, _ in self.inner}
+        is_more = bool(other.given) or bool(more)
+        is_wider = self.inner <= other.inner and columns.isdisjoint(column for column, _ in more)
+        return is_wider and is_more and not self.given
 
 
 @dataclass(frozen=True)
@@ -228,13 +234,13 @@ class UnevenWrites:
         [helper] = called
         read = frozenset(map(str, self._usage.function_reads.get(helper.oid, ())))
         body = expressions.body_trees(helper.language, helper.body)
-        inner = {text for query in expressions.conditions(body) for text in _constants(query)}
+        inner = {found for query in expressions.conditions(body) for found in _constants(query)}
         values = {one for text in expressions.literals(part) for one in text.strip("{}").split(",")}
         return _Role(
             about=(frozenset(named), read),
             function=helper.name,
-            values=frozenset(values | inner),
             given=frozenset(values),
+            inner=frozenset(inner),
         )
 
     def _called(self, tree: Any) -> list[Function]:
@@ -296,8 +302,11 @@ def _is_of(column: Reference, aliases: Collection[str], is_alone: bool) -> bool:
     return column.table in aliases or (column.table is None and is_alone)
 
 
-def _constants(query: Mapping[str, Any]) -> Iterator[str]:
-    """The constants with which a query compares columns."""
+def _constants(query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The columns with the constants with which a query compares them."""
     for one in expressions.comparisons(query):
-        if isinstance(one.right, Literal) and one.right.text:
-            yield one.right.text
+        if isinstance(one.left, Reference) and isinstance(one.right, Literal):
+            yield one.left.column, f"{one.operator} {one.right.text}"
+    [statement] = query.values()
+    for flag, is_wanted in expressions.flags(statement):
+        yield flag.column, str(is_wanted)

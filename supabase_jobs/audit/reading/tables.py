@@ -152,6 +152,8 @@ class Tables:
             crossing=dict(self._crossing(relation)),
             following=list(self._following(relation)),
             is_unconditional=_takes_any(relation),
+            is_for_guests=any("anon" in p.roles for p in relation.policies if p.governs(INSERT)),
+            names_rows=self._names_rows(relation, users),
             personal=_personal(relation),
             absent=[
                 catalog.by_oid[oid].label for oid in sorted(usage.absent.get(relation.oid, ()))
@@ -163,6 +165,16 @@ class Tables:
                 or (c.name not in identifying and self._is_confidential(c))
             ],
         )
+
+    def _names_rows(self, relation: Relation, users: Collection[str]) -> bool:
+        """Whether each column of users refers to a row of theirs that has a key of its own."""
+        plan, rows = self._plan, set[str]()
+        for key in relation.foreign_keys:
+            above = self._catalog.by_oid.get(key.target or 0)
+            persons = user_columns(above, plan.usage, plan.per_user) if above is not None else ()
+            if above is not None and not {*persons} & {*key.target_columns}:
+                rows |= {*key.columns}
+        return bool(users) and rows.issuperset(users)
 
     def _free(self, relation: Relation, owners: Collection[str]) -> Free | None:
         """The columns that the persons in a row choose, although others change it."""

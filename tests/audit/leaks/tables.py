@@ -114,6 +114,8 @@ _TABLE: Mapping[str, Any] = {
     "personal": [],
     "absent": [],
     "is_unconditional": False,
+    "is_for_guests": True,
+    "names_rows": False,
     "without_value": [],
     "untested": {},
     "later": {},

@@ -34,6 +34,10 @@ def errors(connection: Connection) -> dict[str, Finding]:
         " public.my_urls to public",
         "create function public.other() returns int language sql security definer as"
         " 'select 1 as my_async_jobs -- async_jobs_count'",
+        # with this search_path, the name is that of a column
+        f"create view private.active with (security_invoker = on) as select * from {JOBS};"
+        "create function public.switch(active boolean) returns boolean language sql security definer"
+        " set search_path = public as 'select active'",
         "create schema shop; create table shop.async_jobs (x int);"
         "create function public.other() returns bigint language sql security definer as"
         " 'select count(*) from shop.async_jobs'",

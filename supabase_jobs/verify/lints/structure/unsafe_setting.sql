@@ -9,6 +9,7 @@ with setting as (
     lower(split_part(c.setting, '=', 1)) as name,
     substr(c.setting, strpos(c.setting, '=') + 1) as value,
     r.setrole = 0 or api.is_role as serves_requests,
+    coalesce(g.rolbypassrls or g.rolsuper, false) as bypasses,
     r.setrole in (0, to_regrole('authenticator')::oid) as configures_api,
     case
       when r.setrole = 0 and d.oid is null then 'alter role all'
@@ -32,6 +33,7 @@ with setting as (
     c.name,
     c.value,
     true,
+    false,
     false,
     'alter system'
   from (
@@ -105,6 +107,7 @@ cross join lateral (
     'error',
     'it turns row_security off: queries that a policy restricts fail'
   where s.name = 'row_security'
+    and not s.bypasses
     and not s.value::boolean
   union all
   select

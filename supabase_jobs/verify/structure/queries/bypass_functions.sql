@@ -39,6 +39,7 @@ body as materialized (
     p.prosecdef,
     p.prorettype,
     t.text,
+    c.schemas,
     l.lanname in ('sql', 'plpgsql') and t.text !~ '\$\w*\$|\\' as is_plain,
     -- other than the time of the last change in the row that NEW refers to
     regexp_replace(
@@ -63,20 +64,27 @@ body as materialized (
   inner join pg_namespace as s on p.pronamespace = s.oid
   inner join pg_language as l on p.prolang = l.oid
   cross join lateral (select coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as text) as t
+  -- the schemas in which it finds names without one: null if its caller chooses them, or its text makes names or statements
+  cross join lateral (
+    select max(string_to_array(regexp_replace(substr(u.setting, strpos(u.setting, '=') + 1), '[\s"]', '', 'g'), ',')) as schemas
+    from unnest(p.proconfig) as u (setting)
+    where u.setting like 'search\_path=%' and t.text !~* '\m(search_path|execute|reg\w+|\w+_to_xml\w*|dblink\w*)\M'
+  ) as c
   where s.nspname not in ('pg_catalog', 'information_schema')
     and p.prokind in ('f', 'p', 'w')
     and l.lanname not in ('c', 'internal')
     and p.oid not in (select x.oid from of_extension as x)
 ),
 
--- matches a name in a body: any case, quoted or not, alone, with its schema, or with its database and schema
-pattern (classid, oid, text) as materialized (
+-- matches a name in a body: any case, quoted or not, alone, with its schema, or with its database and schema; `qualified`
+-- not alone
+pattern (classid, oid, nspname, qualified, text) as materialized (
   select
     o.classid,
     o.oid,
-    '(?<![\w.$"])(("?' || regexp_replace(current_database(), '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?'
-    || regexp_replace(o.nspname, '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?' || regexp_replace(o.name, '(\W)', '\\\1', 'g')
-    || o.ends
+    o.nspname,
+    q.text || '"?' || q.name as qualified,
+    format('(?<![\w.$"])(%s)?"?%s', replace(q.text, '(?<![\w.$"])', ''), q.name) as text
   from (
     select
       'pg_class'::regclass as classid,
@@ -96,6 +104,12 @@ pattern (classid, oid, text) as materialized (
       '"?\s*\('
     from body as b
   ) as o
+  cross join lateral (
+    select
+      '(?<![\w.$"])("?' || regexp_replace(current_database(), '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?'
+      || regexp_replace(o.nspname, '(\W)', '\\\1', 'g') || '"?\s*\.\s*' as text,
+      regexp_replace(o.name, '(\W)', '\\\1', 'g') || o.ends as name
+  ) as q
 ),
 
 -- The subquery uses min() because the planner cannot turn an aggregate into a join. With wrong statistics it could
@@ -107,10 +121,15 @@ reaches (managed, oid, changes) as (
     b.changes
   from relation as r
   cross join lateral (
-    select min(p.text) as text from pattern as p
+    select
+      min(p.text) as text,
+      min(p.qualified) as qualified,
+      min(p.nspname) as nspname
+    from pattern as p
     where p.oid = r.oid and p.classid = 'pg_class'::regclass
   ) as m
-  inner join body as b on b.text ~* m.text
+  inner join body as b
+    on b.text ~* case when b.schemas is null or m.nspname = any(b.schemas) then m.text else m.qualified end
   -- not in a comment, nor in a literal of a body that does nothing with a text
   cross join lateral (
     select regexp_replace(
@@ -121,7 +140,8 @@ reaches (managed, oid, changes) as (
     select regexp_replace(w.text, '''(?:[^'']|'''')*''', '''''', 'g') as text
   ) as v
   where not b.is_plain
-    or case when v.text ~* '\(|::|\mexecute\M' then w.text else v.text end ~* m.text
+    or case when v.text ~* '\(|::|\mexecute\M' then w.text else v.text end
+    ~* case when b.schemas is null or m.nspname = any(b.schemas) then m.text else m.qualified end
   union
   select
     t.managed,

@@ -16,6 +16,10 @@ with policy as (
     pg_get_expr(p.polwithcheck, p.polrelid) as written_allowed,
     e.visible,
     coalesce(e.allowed, case when p.polcmd in ('w', '*') then e.visible end) as allowed,
+    e.bare_visible,
+    coalesce(e.bare_allowed, case when p.polcmd in ('w', '*') then e.bare_visible end) as bare_allowed,
+    e.swapped_visible,
+    coalesce(e.swapped_allowed, case when p.polcmd in ('w', '*') then e.swapped_visible end) as swapped_allowed,
     (
       select string_agg(case r.oid when 0 then 'public' else quote_ident(pg_get_userbyid(r.oid)) end, ', ' order by 1)
       from unnest(p.polroles) as r (oid)
@@ -26,7 +30,11 @@ with policy as (
   cross join lateral (
     select
       max(a.text) filter (where x.part = 1) as visible,
-      max(a.text) filter (where x.part = 2) as allowed
+      max(a.text) filter (where x.part = 2) as allowed,
+      max(b.bare) filter (where x.part = 1) as bare_visible,
+      max(b.bare) filter (where x.part = 2) as bare_allowed,
+      max(a.swapped) filter (where x.part = 1) as swapped_visible,
+      max(a.swapped) filter (where x.part = 2) as swapped_allowed
     from (
       values (1, pg_get_expr(p.polqual, p.polrelid)), (2, pg_get_expr(p.polwithcheck, p.polrelid))
     ) as x (part, text)
@@ -39,10 +47,50 @@ with policy as (
         case
           when s.sides is null or b.bare ~ '\m(AND|OR|NOT|ANY|ALL|CASE)\M' then b.bare
           else format('(%s = %s)', least(s.sides[1] collate "C", s.sides[2]), greatest(s.sides[1] collate "C", s.sides[2]))
-        end as text
+        end as text,
+        format('(%s = %s)', greatest(s.sides[1] collate "C", s.sides[2]), least(s.sides[1] collate "C", s.sides[2])) as swapped
     ) as a
   ) as e
   where format('%I.%I', n.nspname, c.relname) = any($1)
+),
+
+-- Permissive policies that allow no more than another one for the same roles and commands: with the same condition, or with
+-- an AND of which the condition of the other is a whole operand.
+included as (
+  select
+    p.object,
+    p.polname
+  from policy as p
+  inner join policy as o on p.object = o.object and p.polname <> o.polname
+  where o.polpermissive
+    and o.polcmd in (p.polcmd, '*')
+    and (o.polroles @> p.polroles or 0 = any(o.polroles))
+    -- of two with the same condition, one is not included
+    and (row(p.bare_visible, p.bare_allowed) is distinct from row(o.bare_visible, o.bare_allowed) or o.polname < p.polname)
+    and not exists (
+      select
+      from (
+        values (p.bare_visible, o.visible, o.swapped_visible), (p.bare_allowed, o.allowed, o.swapped_allowed)
+      ) as c (text, whole, swapped)
+      cross join lateral (
+        select case when position(c.whole in c.text) > 0 then c.whole else c.swapped end as operand
+      ) as w
+      cross join lateral (
+        select
+          left(c.text, position(w.operand in c.text) - 1) as before,
+          substr(c.text, position(w.operand in c.text) + length(w.operand)) as after
+      ) as r
+      cross join lateral (select regexp_replace(r.before, '''(?:[^'']|'''')*''|[^()]', '', 'g') as parens) as n
+      where c.text is not null
+        and not coalesce(
+          c.text = w.operand
+          or position(w.operand in c.text) > 0
+          and (r.before = '(' or r.before like '% AND ')
+          and (r.after = ')' or r.after like ' AND %')
+          and length(replace(n.parens, ')', '')) - length(replace(n.parens, '(', '')) = 1,
+          false
+        )
+    )
 ),
 
 effect as (
@@ -76,14 +124,19 @@ select
   concat_ws(' ', format('create policy %I on %s as %s', p.polname, p.object, s.spec),
     'using (' || p.written_visible || ')', 'with check (' || p.written_allowed || ')') || ';' as create_sql,
   format('drop policy %I on %s;', p.polname, p.object) as drop_sql,
-  -- a warning if it is restrictive or if no request can act as its roles
+  -- a warning if it is restrictive, if no request can act as its roles, or if another one allows as much
   case
     when
-      p.polpermissive and exists (
+      p.polpermissive
+      and exists (
         select 1 from unnest(p.polroles) as r (oid)
         where r.oid = 0
           or pg_has_role(to_regrole('authenticator')::oid, r.oid, 'member')
           or pg_get_userbyid(r.oid) in ('anon', 'authenticated', 'service_role', 'authenticator')
+      )
+      and not exists (
+        select 1 from included as i
+        where i.object = p.object and i.polname = p.polname
       )
       then 'error'
     else 'warning'

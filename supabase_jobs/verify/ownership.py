@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -20,6 +21,8 @@ _USER_OBJECT = Path(__file__).with_name("user_object.sql")
 _REFUSING = ("constraint", "index", "trigger", "column")
 # in the context of an error
 _FUNCTION = re.compile(r'function (?:"?\w+"?\.)?"?(\w+)"?\(')
+# "Partition key of the failing row contains (at) = (2026-11-30 …)."
+_TIME_OF_KEY = re.compile(r"\) = \((\d{4}-\d\d-\d\d)\b")
 _KEY_ACTION = re.compile(r'^SQL statement "(?:UPDATE|DELETE FROM) ONLY ', flags=re.MULTILINE)
 
 
@@ -91,7 +94,8 @@ class UserObjectConflict:
     key, from a table of the project or from a column of ids, asks for rows that only the project
     makes or deletes. One from a column of other values, such as the states of jobs, refuses all.
     `checked`: the managed columns of a check constraint that has no others. `of_all_inserts`: a
-    column of the project that must not be null, and that nothing fills.
+    column of the project that must not be null, and that nothing fills. `of_now`: a partitioned
+    table that has no partition for the present time.
     """
 
     why: str
@@ -102,9 +106,14 @@ class UserObjectConflict:
     of_rows: bool = False
     checked: tuple[str, ...] = ()
     of_all_inserts: bool = False
+    of_now: bool = False
 
     def refuses_every(self, insert: str) -> bool:
-        """Whether it looks only at columns that an insert leaves to their defaults."""
+        """Whether it looks only at columns that an insert leaves to their defaults, or at the
+        time.
+        """
+        if self.of_now:
+            return True
         names = [re.escape(column.rpartition(":")[2]) for column in self.checked]
         return bool(names) and not re.search(rf"\b({'|'.join(names)})\b", insert)
 
@@ -162,9 +171,22 @@ def user_object_conflict(
         return UserObjectConflict(why=why, fix=nullable, of_all_inserts=True)
     if not _is_written_by_managed(error, managed):
         fix = f"Production writes hit {constraint} too."
-        return UserObjectConflict(why=why, fix=fix, texts=texts, checked=checked)
+        return UserObjectConflict(
+            why=why, fix=fix, texts=texts, checked=checked, of_now=_misses_partition_of_now(error)
+        )
     fix = f"It fails in production too. Drop {constraint}, or let it accept these rows."
     return UserObjectConflict(why=why, fix=fix, texts=texts, of_managed=True)
+
+
+def _misses_partition_of_now(error: psycopg.Error) -> bool:
+    """Whether a partitioned table has no partition for the present time."""
+    if not isinstance(error, psycopg.errors.CheckViolation) or error.diag.constraint_name:
+        return False
+    key = _TIME_OF_KEY.search(error.diag.message_detail or "")
+    if key is None:
+        return False
+    distance = date.fromisoformat(key[1]) - datetime.now(UTC).date()
+    return abs(distance) <= timedelta(days=1)  # the time zone of the server is another one
 
 
 def _is_written_by_managed(error: psycopg.Error, managed: Collection[str]) -> bool:

@@ -424,7 +424,8 @@ def _add_conflict(
     action = cell.action
     refuses_every = action.command == "insert" and conflict.refuses_every(action.sql)
     if refuses_every:
-        message = f"{message}, which refuses every insert: it looks at no column that requests send"
+        why = "no row of today has a place" if conflict.of_now else "no column of a request decides"
+        message = f"{message}, which refuses every insert: {why}"
     if conflict.severity is not Severity.ERROR and not refuses_every:
         context.mark_unchecked(
             AREA,

@@ -37,8 +37,8 @@ from supabase_jobs.verify.structure import catalog
 QUERY = Path(__file__).with_name("platform.sql")
 
 _SIGN_IN = Path(__file__).with_name("sign_in")
-_SESSION, _TOKEN, _LAST = (
-    sql_file(_SIGN_IN / f"{name}.sql") for name in ("session", "token", "last")
+_SESSION, _TOKEN, _LAST, _OTHER, _OTHER_ALONE = (
+    sql_file(_SIGN_IN / f"{name}.sql") for name in ("session", "token", "last", "other", "account")
 )
 _AUTH = "supabase_auth_admin"
 _LOGINS = ("authenticator", _AUTH)
@@ -142,6 +142,7 @@ def check(
         _anonymously(as_auth=as_auth),
         *_deletions(sources, as_auth=as_auth),
         *_hooks(found.get("token hook", ()), sources, as_auth=as_auth),
+        *(_others_stay(tables, as_auth=as_auth) if "trigger of Auth" in found else ()),
         *_identities(found.get("identity", ()), sources, as_auth=as_auth),
         *_before_requests(found.get("function before requests", ())),
         *_logins(found.get("event trigger of logins", ()), as_auth=as_auth),
@@ -332,6 +333,42 @@ def _sign_ups(
     return _Trial(
         f"{AREA}:auth.users:{what}", "auth.users", [role, *created, CHECK_DEFERRED], judge_result
     )
+
+
+def _others_stay(tables: Sequence[str], *, as_auth: bool) -> Iterator[_Trial]:
+    """A user signs up and in, and out again, and is deleted, while another one is signed in."""
+    other, others = _signed_up(as_auth, {})
+    user, created = _signed_up(as_auth, {})
+    has_sessions = "auth.sessions" in tables
+    session = [_SESSION.statement(user)] if has_sessions else []
+    last = [CHECK_DEFERRED, _LAST.statement(user), CHECK_DEFERRED]
+    signed_out = Statement("delete from auth.sessions as s where s.user_id = %s", (user,))
+    deleted = Statement("delete from auth.users as u where u.id = %s", (user,))
+    became = [*created, *session, *last]
+    for what, statements in {
+        "sign-in": became,
+        "sign-out": [*became, *([signed_out] if has_sessions else []), CHECK_DEFERRED],
+        "deletion": [*became, deleted, CHECK_DEFERRED],
+    }.items():
+        before = [*others, *([_SESSION.statement(other)] if has_sessions else [])]
+        look = _OTHER.statement(other) if has_sessions else _OTHER_ALONE.statement(other)
+        yield _changing(what, before, look, statements)
+
+
+def _changing(
+    what: str, before: Sequence[Statement], look: Statement, statements: Sequence[Statement]
+) -> _Trial:
+    def judge(result: GroupResult) -> _Problem | None:
+        if result.error is not None or result.answers[len(before)].rows == result.answer().rows:
+            return None
+        return _Problem(
+            f"the {what} of one user changes or ends the account or the sessions of another one",
+            "Let the triggers on the tables of Auth change only rows of the user of NEW or OLD.",
+            cause="triggers of Auth",
+        )
+
+    id = f"{AREA}:auth.users:{what} beside others"
+    return _Trial(id, "auth.users", [*before, look, *statements, look], judge)
 
 
 # -------------------------------------------------------------------------------------------------

@@ -33,6 +33,18 @@ select
 from (values ('sessions'), ('refresh_tokens')) as t (name)
 where has_table_privilege(to_regclass('auth.' || t.name), 'insert')
 union all
+-- what runs when somebody signs up, in or out
+select distinct
+  'trigger of Auth',
+  format('auth.%I', c.relname),
+  '',
+  '{}'::text[]
+from pg_trigger as t
+inner join pg_class as c on t.tgrelid = c.oid
+where c.relnamespace = to_regnamespace('auth')
+  and not t.tgisinternal
+  and t.tgenabled <> 'D'
+union all
 -- who a request is, with what that calls
 select
   'identity',

@@ -109,6 +109,8 @@ _WRITTEN = sql.SQL("current_setting('verify.row', true)")
 _TABLE, _STORED = "table", "materialized view"
 # a table whose rows users change, but into which they insert none
 _CHANGED = "changed"
+# what Realtime sends to everybody who knows the topic
+_MESSAGES = "messages"
 # Storage and Realtime read their tables as the caller
 _SERVED = ("storage", "realtime")
 _OF_BACKEND = {
@@ -119,6 +121,10 @@ _OF_BACKEND = {
 }
 _SEGMENT = r"[\w+/-]+=*"
 _TOKEN = re.compile(rf"{_SEGMENT}\.({_SEGMENT})\.{_SEGMENT}")
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-"
+_CLAIMS = re.compile(r"\{[^{}]*\}")
+# at least 20 bytes as base64 or hexadecimal digits
+_SIGNATURE = re.compile(r"(?<![\w-])[\w+/]{27,}=*(?![\w-])")
 _ROLES_OF_SERVICE = ("service_role", "supabase_admin", "postgres")
 # the row is written, and the own role is back
 _BEFORE_DELETE = 2
@@ -283,7 +289,11 @@ def check(
         one
         for one in found
         if one.kind not in ("source", _CHANGED)
-        and (one.schema in exposed or (one.kind == "relation" and one.schema in _SERVED))
+        and (
+            one.schema in exposed
+            or one.kind == _MESSAGES
+            or (one.kind == "relation" and one.schema in _SERVED)
+        )
         and one.is_tried
     ][:_MOST]
     scheduled = any(one.kind == "schedule" for one in found)
@@ -528,7 +538,7 @@ class _Trial:
             caller=self._caller(candidate, role),
             statements=[*own, *after],
             own=len(own),
-            names_values=kind != "relation",
+            names_values=kind not in ("relation", _MESSAGES),
             deletes=kind == "table" and own_role(self._impersonation) in statements[1:],
         )
 
@@ -556,6 +566,7 @@ class _Trial:
             "parent": self._ends,
             "job": self._runs,
             "computed": self._computes,
+            _MESSAGES: self._public,
         }
         yield from self._used(candidate, candidate.callers[0], uses[candidate.kind](candidate))
 
@@ -619,6 +630,15 @@ class _Trial:
             )
             yield Statement(update.as_string(None))
 
+    def _public(self, messages: Candidate) -> Iterator[_Act]:
+        """The messages of topics that anybody can join, because their names have no random id."""
+        shown = sql.Literal("|".join(map(re.escape, self._shown)))
+        query = sql.SQL(
+            "select left(to_jsonb(r)::text, 2000) from {} as r"
+            " where not r.private and to_jsonb(r)::text ~ {} and r.topic !~ {} limit {}"
+        ).format(qualified(messages.name), shown, sql.Literal(_UUID), sql.Literal(_ROWS))
+        yield _Act([own_role(self._impersonation), Statement(query.as_string(None))])
+
     def _computes(self, function: Candidate) -> Iterator[_Act]:
         """The computed column of the rows that the caller sees: one names the other user."""
         query = sql.SQL("select left({}(r)::text, 2000) from {} as r limit {}").format(
@@ -655,12 +675,38 @@ class _Trial:
                 yield _Act([written, change])
             if any(table.refers):
                 yield from map(_Act, self._deletes(written))
+        yield from self._moves(table)
         become = caller_statement(self._caller(table, table.callers[0]))
         for values in self._rows(table):
             of_others = [own_role(self._impersonation), self._insert(table.name, values), become]
             yield _Act(of_others, is_control=True)
             for change in self._changes(table, values):
                 yield _Act([*of_others, change])
+
+    def _moves(self, table: Candidate) -> Iterator[_Act]:
+        """Updates by which the caller gives a row that it has to another user, with other texts."""
+        become = caller_statement(self._caller(table, table.callers[0]))
+        chosen = sql.Literal(f"{self._secret}@verify.invalid")
+        texts = [column for column, type, _ in table.columns if is_text(type)]
+        for moved, type, _ in table.columns:
+            if type != "uuid" or "update" not in table.events:
+                continue
+            values = {
+                column: value_of(type, iter([sql.Literal("verify")]), sql.Literal(1), self._own)
+                for column, type, required in table.columns
+                if required or column == moved
+            }
+            before = [own_role(self._impersonation), self._insert(table.name, values), become]
+            changes = [
+                *(sql.SQL("{} = {}").format(qualified(text), chosen) for text in texts),
+                sql.SQL("{} = {}").format(qualified(moved), sql.Literal(str(self._other))),
+            ]
+            # a condition that reads columns would ask the policies for SELECT too
+            update = sql.SQL("update {} set {} where true").format(
+                qualified(table.name), sql.SQL(", ").join(changes)
+            )
+            yield _Act(before, is_control=True)
+            yield _Act([*before, Statement(update.as_string(None))])
 
     def _changes(
         self, table: Candidate, values: Mapping[str, sql.Composable]
@@ -910,17 +956,29 @@ class _Trial:
     def _is_token(self, answer: str) -> bool:
         """Whether an answer contains a JSON Web Token of the other user or of the service."""
         # PostgreSQL breaks the lines of base64
-        for payload in _TOKEN.findall(re.sub(r"\s|\\n", "", answer)):
+        joined = re.sub(r"\s|\\n", "", answer)
+        for payload in _TOKEN.findall(joined):
             try:
                 text = base64.b64decode(payload.rstrip("=") + "===", altchars=b"-_")
-                claims = json.loads(text)
             except ValueError:
                 continue
-            if isinstance(claims, dict) and (
-                claims.get("sub") == str(self._other) or claims.get("role") in _ROLES_OF_SERVICE
-            ):
+            if self._is_claim(text):
                 return True
-        return False
+        # another format: the claims as they are, beside a signature
+        return any(
+            self._is_claim(claims) and _SIGNATURE.search(joined.replace(claims, ""))
+            for claims in _CLAIMS.findall(joined)
+        )
+
+    def _is_claim(self, text: str | bytes) -> bool:
+        """Whether a text is a JSON object that says who the other user or the service is."""
+        try:
+            claims = json.loads(text)
+        except ValueError:
+            return False
+        return isinstance(claims, dict) and (
+            claims.get("sub") == str(self._other) or claims.get("role") in _ROLES_OF_SERVICE
+        )
 
     def _report(self, candidate: Candidate, problem: _Problem | None) -> None:
         id = f"{AREA}:{candidate.object}:reach"
@@ -942,6 +1000,9 @@ class _Trial:
         elif candidate.kind in ("function", "computed"):
             message = f"{who} can call it, and it {problem.message}"
             fix = f"revoke execute on function {candidate.object} from public, anon, authenticated;"
+        elif candidate.kind == _MESSAGES:
+            message = f"on public topics, which everybody can join, Realtime {problem.message}"
+            fix = "Send to a private topic (the fourth argument of realtime.send), with a policy."
         elif candidate.kind == "parent":
             message = f"{who} can delete its rows of others, and that {problem.message}"
             fix = f"revoke delete on table {candidate.object} from anon, authenticated;"

@@ -332,6 +332,27 @@ where c.relkind in ('r', 'p', 'v', 'm')
   )
 union all
 select
+  'messages',
+  'realtime',
+  'realtime.messages',
+  'realtime.messages',
+  array['anon'],
+  '{}',
+  '{}',
+  '',
+  '{}',
+  '{}',
+  '',
+  '',
+  '{}',
+  '{}'
+where has_table_privilege(to_regclass('realtime.messages'), 'select')
+  and exists (
+    select from user_function as f
+    where f.nspname not in ('realtime', 'auth') and position('realtime.' in f.text) > 0
+  )
+union all
+select
   'schedule',
   '',
   'cron.job',

@@ -23,9 +23,19 @@ begin
   where o.value <> '';
   perform set_config('verify.canary', secret || ' setting', true);
   begin
-    update auth.users as u
-    set recovery_token = secret || ' token', encrypted_password = secret || ' token', last_sign_in_at = now() - interval '1 hour'
-    where u.id = victim;
+    -- each kind of token that this version of Auth keeps in the row
+    execute (
+      select format(
+        'update auth.users set encrypted_password = $1, last_sign_in_at = now() - interval ''1 hour'', %s where id = $2',
+        string_agg(format('%I = $1', a.attname), ', ')
+      )
+      from pg_attribute as a
+      where a.attrelid = 'auth.users'::regclass
+        and a.attname ~ 'token'
+        and a.atttypid in ('text'::regtype, 'varchar'::regtype)
+        and a.attgenerated = ''
+        and not a.attisdropped
+    ) using secret || ' token', victim;
   exception when others then
     null;
   end;

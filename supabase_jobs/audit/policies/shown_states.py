@@ -3,7 +3,7 @@ that shows them to others: a draft that a function leaves out, and the whole gro
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -67,6 +67,7 @@ class ShownStates:
 
     def __init__(self, catalog: Catalog, usage: Usage) -> None:
         self._catalog, self._usage = catalog, usage
+        self._known: dict[tuple[int, str], Sequence[_Alternative]] = {}
         self._functions: dict[str, list[Function]] = {}
         for function in catalog.functions:
             self._functions.setdefault(function.name, []).append(function)
@@ -75,18 +76,16 @@ class ShownStates:
         """One for each policy that shows rows to others whatever the columns say. `closed` has the
         columns with few values.
         """
-        acts = {act: list(self._alternatives(relation, act)) for act in (_SELECT, _INSERT, _UPDATE)}
+        firsts = {one.name: _first(one, closed.get(one.name)) for one in relation.columns}
+        demanded = {n for one in self._selections.get(relation.oid, ()) for n in one.demands}
+        demanded |= self._words(" ".join(p.visible or "" for p in relation.policies))
+        states = [c for c in relation.columns if firsts[c.name] and c.name in demanded]
+        states = [c for c in states if c.name not in _keys(relation)]
+        readers = self._alternatives(relation, _SELECT) if states else ()
         found: dict[str, dict[str, Collection[str]]] = {}
-        for column in relation.columns if acts[_SELECT] else ():
-            first = _first(column, closed.get(column.name))
-            if not first or column.name in _keys(relation):
-                continue
-            others = [
-                one
-                for one in acts[_SELECT]
-                if _is_of_others(relation, column, one, acts[_INSERT], acts[_UPDATE])
-            ]
-            for policy, places in self._shown(relation, column, first, acts[_SELECT], others):
+        for column in states if readers else ():
+            others = [one for one in readers if self._is_of_others(relation, column, one)]
+            for policy, places in self._shown(relation, column, firsts[column.name], others):
                 found.setdefault(policy, {})[column.name] = places
         for policy, columns in found.items():
             all_ = dict.fromkeys(place for those in columns.values() for place in those)
@@ -96,18 +95,14 @@ class ShownStates:
         """The flags at which nothing of the project looks, of rows that users in a group read and
         do not write: each may be one that the app is to ask.
         """
-        acts = {act: list(self._alternatives(relation, act)) for act in (_SELECT, _INSERT, _UPDATE)}
-        persons = {name for one in acts[_SELECT] for name in one.persons}
         for column in relation.columns:
             if column.base != "bool" or column.name in self._project_words:
                 continue
-            for one in acts[_SELECT]:
-                is_of_group = bool(one.asking) and persons.isdisjoint(one.named)
-                if is_of_group and _is_of_others(
-                    relation, column, one, acts[_INSERT], acts[_UPDATE]
-                ):
-                    yield column.name
-                    break
+            readers = self._alternatives(relation, _SELECT)
+            persons = {name for one in readers for name in one.persons}
+            of_group = [one for one in readers if one.asking and persons.isdisjoint(one.named)]
+            if any(self._is_of_others(relation, column, one) for one in of_group):
+                yield column.name
 
     @cached_property
     def _project_words(self) -> set[str]:
@@ -122,13 +117,12 @@ class ShownStates:
         relation: Relation,
         column: Column,
         first: Collection[str],
-        readers: Sequence[_Alternative],
         others: Sequence[_Alternative],
     ) -> Iterator[tuple[str, Sequence[str]]]:
         """The policies that show a row whatever a column says, with what looks at it: the
         alternative for a person of the row, or what selects rows.
         """
-        name = column.name
+        name, readers = column.name, self._alternatives(relation, _SELECT)
         persons = {person for one in readers for person in one.persons}
         ignoring = [one for one in others if name not in one.words]
         looking = [one for one in readers if name in one.words]
@@ -147,10 +141,28 @@ class ShownStates:
             if is_hidden or (is_ended and not one.persons):
                 yield one.policy, [each.place for each in selecting]
 
-    def _alternatives(self, relation: Relation, action: str) -> Iterator[_Alternative]:
-        """The alternatives of the permissive policies for an action; each has the words of those
-        that restrict it.
+    def _is_of_others(self, relation: Relation, column: Column, reader: _Alternative) -> bool:
+        """Whether an alternative shows rows to more than those who write the column; not if a role
+        reads all rows by it.
         """
+        if reader.asking and not reader.named:
+            return False
+        if relation.may(_USER, "UPDATE", column.name):
+            changing = self._alternatives(relation, _UPDATE)
+            if any(one.asking <= reader.asking for one in changing):
+                return False
+        adding = self._alternatives(relation, _INSERT) if reader.persons else ()
+        return not any({*one.persons} & {*reader.persons} for one in adding)
+
+    def _alternatives(self, relation: Relation, action: str) -> Sequence[_Alternative]:
+        """The alternatives of the permissive policies for an action."""
+        key = relation.oid, action
+        if key not in self._known:
+            self._known[key] = list(self._read(relation, action))
+        return self._known[key]
+
+    def _read(self, relation: Relation, action: str) -> Iterator[_Alternative]:
+        """Those of one action; each has the words of the policies that restrict it."""
         owners = [name for name in relation.by_name if (relation.oid, name) in self._usage.owners]
         governing = [p for p in relation.policies if p.governs(action)]
         restrictive = [p.visible or "" for p in governing if not p.permissive]
@@ -231,24 +243,6 @@ class ShownStates:
             writes = any(any(expressions.nodes(trees, kind)) for kind in _WRITES)
             if function.result not in ("trigger", "void", "boolean") and not writes:
                 yield f"function {function.signature}", trees
-
-
-def _is_of_others(
-    relation: Relation,
-    column: Column,
-    reader: _Alternative,
-    adding: Iterable[_Alternative],
-    changing: Iterable[_Alternative],
-) -> bool:
-    """Whether an alternative shows rows to more than those who write the column; not if a role
-    reads all rows by it.
-    """
-    if reader.asking and not reader.named:
-        return False
-    may_change = relation.may(_USER, "UPDATE", column.name)
-    if may_change and any(one.asking <= reader.asking for one in changing):
-        return False
-    return not any({*one.persons} & {*reader.persons} for one in adding)
 
 
 def _selecting(column: str, selections: Sequence[_Selection]) -> list[_Selection]:

@@ -3,7 +3,7 @@ a state of the row above, or for a role.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -90,6 +90,7 @@ class UnevenWrites:
 
     def __init__(self, catalog: Catalog, usage: Usage) -> None:
         self._catalog, self._usage = catalog, usage
+        self._known: dict[tuple[int, str, str], Sequence[_Alternative]] = {}
         self._functions: dict[str, list[Function]] = {}
         for function in catalog.functions:
             self._functions.setdefault(function.name, []).append(function)
@@ -187,7 +188,14 @@ class UnevenWrites:
         parents = [r for r in self._catalog.relations if r.oid in targets]
         return {f"{r.label}.{name}" for r in parents for name in {*r.by_name} & words}
 
-    def _alternatives(self, relation: Relation, policy: str, text: str) -> Iterator[_Alternative]:
+    def _alternatives(self, relation: Relation, policy: str, text: str) -> Sequence[_Alternative]:
+        """The alternatives of a policy, which is often the same for several commands."""
+        key = relation.oid, policy, text
+        if key not in self._known:
+            self._known[key] = list(self._read(relation, policy, text))
+        return self._known[key]
+
+    def _read(self, relation: Relation, policy: str, text: str) -> Iterator[_Alternative]:
         owners = [name for name in relation.by_name if (relation.oid, name) in self._usage.owners]
         for one in expressions.alternatives(text, _ALTERNATIVES):
             parts = [expressions.expression_tree(part) for part in conjuncts(one)]
@@ -207,10 +215,13 @@ class UnevenWrites:
         """The columns of rows above that a condition compares with constants or with now, and
         whether a row above meets it at first.
         """
+        called = self._called(part)
+        if not called and not any(expressions.nodes(part, "SubLink")):
+            return
         keys = [key for key in relation.foreign_keys if not {*key.columns} & {*owners}]
         above = {key.target for key in keys}
         parents = [r for r in self._catalog.tables if r.oid in above]
-        bodies = [expressions.body_trees(f.language, f.body) for f in self._called(part)]
+        bodies = [expressions.body_trees(f.language, f.body) for f in called]
         for query in expressions.conditions([part, *bodies]):
             [statement] = query.values()
             scopes = expressions.tables_of(statement)

@@ -78,6 +78,7 @@ class _Reader:
         self._actors, self._tables = actors, Tables(plan, self._selected)
         self._attempts = Attempts(plan, self._tables, actors)
         self._answers = Answers(plan, self._tables, actors)
+        self._states = ShownStates(plan.catalog, plan.usage)
 
     def read(
         self,
@@ -194,14 +195,13 @@ class _Reader:
 
     def _shown_states(self) -> Iterator[ShownState]:
         """The states of the tables by which the project selects rows, and no policy."""
-        states = ShownStates(self._catalog, self._plan.usage)
         for relation in self._catalog.tables:
             if relation.oid in self._selected and relation.rls:
-                yield from states.of_table(relation, self._plan.closed(relation))
+                yield from self._states.of_table(relation, self._plan.closed(relation))
 
     def _unread_flags(self) -> Iterator[str]:
         """Those of tables that give no role: a flag of a membership has a question of its own."""
-        states, plan = ShownStates(self._catalog, self._plan.usage), self._plan
+        states, plan = self._states, self._plan
         for relation in self._catalog.tables:
             is_giving = relation.oid in plan.memberships or relation.oid in plan.per_user
             if relation.oid in self._selected and relation.rls and not is_giving:

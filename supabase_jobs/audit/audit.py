@@ -103,7 +103,9 @@ def audit(connection: Connection, options: Options) -> Audit:
         everyone = callers.find(world, options.configuration.callers)
         without_token: list[NotTested] = []
         if options.token_hook is not None:
-            everyone, without_token = token_hook.issue(connection, options.token_hook, everyone)
+            hook = options.token_hook
+            bodies = [f.body for f in found.functions if (f.schema, f.name) == hook]
+            everyone, without_token = token_hook.issue(connection, hook, " ".join(bodies), everyone)
         probes = Probes(acting, world, everyone, deadline)
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]

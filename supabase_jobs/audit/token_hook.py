@@ -3,9 +3,13 @@
 Those who have just signed up have the claims of its answer. People with rows of the project keep
 the claims that policies compare with, see `callers`, where the answer has no value for them: which
 row leads to which claim is known to the hook only.
+
+A hook may believe what users write into their user_metadata, so it is also asked for a stranger
+who names there what belongs to the other tenant.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from supabase_jobs.audit.callers import (
     ANONYMOUS,
+    FORGER,
     FORMER,
     IMPOSTOR,
     INVITED,
@@ -24,6 +29,8 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     Persona,
 )
+from supabase_jobs.audit.catalog import Function
+from supabase_jobs.audit.policies.expressions import CHOSEN
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
@@ -34,6 +41,8 @@ from supabase_jobs.session.savepoint import run_undone
 
 _NEW = (NEWCOMER, IMPOSTOR)
 _WITH_ROWS = (STRANGER, OWNER, MEMBER, INVITED, FORMER, ANONYMOUS, LAPSED)
+# claims -> 'user_metadata' ->> 'team'
+_CHOSEN = re.compile(r"user_metadata'?\s*\)?\s*->>?\s*'(\w+)'")
 _AUTH = Caller(label="Auth", role="supabase_auth_admin", claims=None)
 _CALL = sql.SQL("select {}({})::jsonb")
 _HELP = (
@@ -43,20 +52,68 @@ _HELP = (
 
 
 def issue(
-    connection: Connection, function: tuple[str, str], everyone: Sequence[Persona]
+    connection: Connection, function: tuple[str, str], body: str, everyone: Sequence[Persona]
 ) -> tuple[list[Persona], list[NotTested]]:
-    """Everyone, with the claims of the hook, and the hook if it fails for somebody."""
+    """Everyone, with the claims of the hook, and the hook if it fails for somebody. `body` is its
+    text: strangers choose the keys of user_metadata that it reads.
+    """
     name = sql.Identifier(*function)
     signed_in = [person for person in everyone if _has_token(person)]
-    groups = [[caller_statement(_AUTH), _call(name, person)] for person in signed_in]
-    results = run_undone(connection, groups)
-    failed = [result for result in results if result.error is not None]
-    issued = dict(zip(map(id, signed_in), results, strict=True))
+    forgers = list(_forgers(everyone, dict.fromkeys(_CHOSEN.findall(body))))
+    results = _call_for(connection, name, [*signed_in, *forgers])
+    failed = [result for result in results[: len(signed_in)] if result.error is not None]
+    issued = dict(zip(map(id, [*signed_in, *forgers]), results, strict=True))
     changed = [
         _with_claims(person, issued[id(person)]) if id(person) in issued else person
         for person in everyone
     ]
+    stranger = next((one for one in changed if one.kind == STRANGER and one.claims), None)
+    deceived = [_with_claims(forger, issued[id(forger)]) for forger in forgers]
+    changed += [one for one in deceived if _given(one) != _given(stranger)]
     return changed, [_not_tested(".".join(function), result) for result in failed[:1]]
+
+
+def _given(person: Persona | None) -> dict[str, Any]:
+    """The claims of a person without those that every user chooses."""
+    claims = {} if person is None else person.claims or {}
+    return {name: value for name, value in claims.items() if name != CHOSEN}
+
+
+def _call_for(
+    connection: Connection, name: sql.Identifier, people: Sequence[Persona]
+) -> list[GroupResult]:
+    groups = [[caller_statement(_AUTH), _call(name, person)] for person in people]
+    return run_undone(connection, groups)
+
+
+def _forgers(everyone: Sequence[Persona], keys: Iterable[str]) -> Iterator[Persona]:
+    """The stranger with each value of the owner's claims, in each of these keys."""
+    stranger = next((one for one in everyone if one.kind == STRANGER and one.claims), None)
+    owner = next((one for one in everyone if one.kind == OWNER and one.claims), None)
+    if stranger is None or owner is None:
+        return
+    own = [*_leaves(stranger.claims or {})]
+    values = [value for value in _leaves(owner.claims or {}) if value not in own]
+    for key in keys:
+        for value in dict.fromkeys(values):
+            claims = dict(stranger.claims or {})
+            claims[CHOSEN] = {**claims.get(CHOSEN, {}), key: value}
+            label = f"stranger with {CHOSEN}.{key} of another"
+            yield replace(stranger, label=label, kind=FORGER, claims=claims, claim=(CHOSEN, key))
+
+
+def reading(functions: Iterable[Function], key: str) -> list[Function]:
+    """The functions that read a key of user_metadata."""
+    return [function for function in functions if key in _CHOSEN.findall(function.body)]
+
+
+def _leaves(claims: Mapping[str, Any]) -> Iterator[str]:
+    """The texts of claims, at any depth, but for the id and the address of the user."""
+    for name, value in claims.items():
+        if isinstance(value, dict):
+            yield from _leaves(value)
+        elif isinstance(value, str) and name not in ("sub", "email"):
+            yield value
 
 
 def _has_token(person: Persona) -> bool:
@@ -78,7 +135,7 @@ def _with_claims(person: Persona, result: GroupResult) -> Persona:
     claims = found.get("claims") if isinstance(found, dict) else None
     if not isinstance(claims, dict):
         return person
-    if person.kind in _WITH_ROWS:
+    if person.kind in (*_WITH_ROWS, FORGER):
         claims = _completed(claims, person.claims or {})
     return replace(person, claims=claims)
 

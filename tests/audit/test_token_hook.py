@@ -128,3 +128,50 @@ def test_what_the_configuration_excludes_is_said(cli: Run, tmp_path: Path) -> No
     ran = cli("audit", cwd=folder)
     assert "enable_signup is off" in ran.err
     assert "the access token hook is a web service, which is not called" in ran.err
+
+
+# the tenant of the token is the one that the user has chosen, if {condition}
+TEAMS = """
+create table public.teams (id uuid primary key default gen_random_uuid(), name text not null);
+create table public.members (
+  team_id uuid references public.teams on delete cascade, user_id uuid references auth.users on delete cascade,
+  primary key (team_id, user_id)
+);
+create table public.bills (
+  id uuid primary key default gen_random_uuid(), team_id uuid not null references public.teams on delete cascade,
+  amount numeric not null
+);
+alter table public.teams enable row level security;
+alter table public.members enable row level security;
+alter table public.bills enable row level security;
+create policy "own" on public.members for select to authenticated using (user_id = (select auth.uid()));
+create policy "of the team" on public.bills for select to authenticated
+  using (team_id = ((select auth.jwt()) -> 'app_metadata' ->> 'team_id')::uuid);
+create function public.add_role(event jsonb) returns jsonb language plpgsql stable security definer set search_path = '' as $$
+declare
+  chosen text := event -> 'claims' -> 'user_metadata' ->> 'team';
+  team text := (
+    select m.team_id from public.members as m where m.user_id = (event ->> 'user_id')::uuid
+    order by m.team_id::text = chosen desc nulls last limit 1
+  );
+begin
+  if {condition} then
+    team := chosen;
+  end if;
+  return jsonb_set(event, '{{claims,app_metadata,team_id}}', coalesce(to_jsonb(team), 'null'));
+end $$;
+revoke execute on function public.add_role(jsonb) from public, anon, authenticated;
+grant execute on function public.add_role(jsonb) to supabase_auth_admin;
+"""
+
+
+def test_a_hook_believes_the_team_that_a_user_names(cli: Run, tmp_path: Path) -> None:
+    folder = written(tmp_path, TEAMS.format(condition="chosen is not null"))
+    ran = cli("audit", "--json", cwd=folder)
+    [bills] = [f for f in ran.json["findings"] if f["object"] == "public.bills"]
+    assert "changes their own user_metadata" in bills["message"]
+    assert bills["cause"] == "function public.add_role(jsonb)"
+
+
+def test_a_hook_takes_a_team_of_the_user_only(cli: Run, tmp_path: Path) -> None:
+    assert audited(cli, tmp_path, TEAMS.format(condition="false")) == {}

@@ -9,12 +9,19 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import IMPOSTOR, MEMBER, OWNER, Persona
+from supabase_jobs.audit.callers import FORGER, IMPOSTOR, MEMBER, OWNER, Persona
 from supabase_jobs.audit.catalog import Function, Policy, Relation
 from supabase_jobs.audit.leaks import rls_disabled
 from supabase_jobs.audit.leaks.leak import DEVIATION, Repair, ShownLeak
+from supabase_jobs.audit.policies.expressions import CHOSEN
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OWN, UPDATE, Attempt
-from supabase_jobs.audit.repairs.changes import Change, at_sign_up, distinct, elsewhere
+from supabase_jobs.audit.repairs.changes import (
+    Change,
+    at_sign_up,
+    distinct,
+    elsewhere,
+    in_tokens,
+)
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.impersonation import Impersonation, caller_statement
@@ -142,12 +149,16 @@ def _at_sign_up(
     if a policy reads the metadata itself.
     """
     found: dict[int, Change] = {}
-    made: dict[int, Change | None] = {}
+    made: dict[int | str, Change | None] = {}
     for leak in leaks:
-        user = leak.attempt.caller.user
-        if leak.attempt.caller.kind != IMPOSTOR or user is None:
+        caller = leak.attempt.caller
+        if caller.kind == IMPOSTOR and caller.user is not None:
+            change = made.setdefault(id(caller.user), at_sign_up(plan, caller.user))
+        elif caller.kind == FORGER and caller.claim[:1] == (CHOSEN,):
+            [_, key] = caller.claim
+            change = made.setdefault(key, in_tokens(plan, key))
+        else:
             continue
-        change = made.setdefault(id(user), at_sign_up(plan, user))
         if change is not None and not trusting(plan, leak.relation, causing[id(leak)]):
             found[id(leak)] = change
     return found

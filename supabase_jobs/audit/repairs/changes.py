@@ -8,7 +8,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit import catalog
+from supabase_jobs.audit import catalog, token_hook
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.leaks.leak import ShownLeak
 from supabase_jobs.audit.policies.usage import Usage
@@ -113,17 +113,33 @@ def at_sign_up(plan: Plan, user: User) -> Change | None:
     chooses none, cannot do the same. None if no function reads it.
     """
     found = impostors.reading(plan, user.chosen)
+    names, keys = ", ".join(f.signature for f in found), ", ".join(user.chosen)
+    return _believing(
+        found,
+        f"Users choose raw_user_meta_data when they sign up. Let {names} give {keys} a value that"
+        " everybody may have, or read it from raw_app_meta_data.",
+    )
+
+
+def in_tokens(plan: Plan, key: str) -> Change | None:
+    """The access token hook, if it believes a key of the metadata that users change."""
+    found = token_hook.reading(plan.catalog.functions, key)
+    names = ", ".join(f.signature for f in found)
+    return _believing(
+        found,
+        f"Users change their user_metadata. Let {names} put {key} into claims only if a row of the"
+        " project confirms it.",
+    )
+
+
+def _believing(found: Sequence[Function], advice: str) -> Change | None:
     if not found:
         return None
-    names, keys = ", ".join(f.signature for f in found), ", ".join(user.chosen)
     return Change(
-        cause=f"function {names}",
+        cause=f"function {', '.join(f.signature for f in found)}",
         origin=f"{found[0].schema}.{found[0].name}",
         functions=frozenset(function.oid for function in found),
-        advice=(
-            f"Users choose raw_user_meta_data when they sign up. Let {names} give {keys} a value"
-            " that everybody may have, or read it from raw_app_meta_data."
-        ),
+        advice=advice,
     )
 
 

@@ -25,6 +25,7 @@ from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.uneven_writes import UnevenWrite
+from supabase_jobs.audit.policies.unlike_siblings import Unasked
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -550,6 +551,7 @@ class Facts:
     loose_states: Sequence[LooseState] = ()
     shown_states: Sequence[ShownState] = ()
     uneven_writes: Sequence[UnevenWrite] = ()
+    unasked: Sequence[Unasked] = ()
     unread_flags: Sequence[str] = ()
     topmost: Collection[str] = ()
 

@@ -1,22 +1,26 @@
 """Functions that read a table for the callers of a policy, or with a secret, and leave out what the
-policy asks for; or what they ask for themselves, of rows below the first ones.
+policy asks for; or what they ask for themselves, of rows below the first ones. And functions that
+act on a row without a condition of another function, or without looking at what they left in it.
 """
 
+import re
 from collections.abc import Iterator
 
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question
+from supabase_jobs.audit.limits import some
+from supabase_jobs.audit.policies.unlike_siblings import Omission, Unasked
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-condition",
     severities=(Severity.QUESTION,),
-    sentence="A function shows rows without a condition that a policy of their table has.",
+    sentence="A function leaves out a condition that a policy or another function has.",
 )
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for each function and policy."""
+    """One question for each function and policy, and each function that acts on rows."""
     for one in facts.left_out:
         table, _, _ = one.column.rpartition(".")
         rows = "below the one whose secret it gets " if one.is_below else ""
@@ -33,3 +37,37 @@ def find(facts: Facts) -> Iterator[Question]:
             decides=f"{one.function}:{one.policy or 'below'}",
             topics=(one.column,),
         )
+    for left in facts.unasked:
+        columns = [name for name in left.columns if not _is_told(facts, left.function, name)]
+        if columns:
+            yield Question(
+                kind=KIND,
+                severity=Severity.QUESTION,
+                object=left.function,
+                message=_message(left),
+                decides=f"{left.function}:{left.table}:{left.what}",
+                topics=tuple(f"{left.table}.{name}" for name in columns),
+            )
+
+
+def _is_told(facts: Facts, function: str, column: str) -> bool:
+    """Whether a call has shown that a function takes a row whatever a column says."""
+    calls = [called for called in facts.calls if called.function == function]
+    if any(called.repeated or called.added_again for called in calls):
+        return True
+    shown = [text for called in calls for text in (called.ended, called.ended_column)]
+    return any(column in re.findall(r"\w+", text) for text in shown)
+
+
+def _message(left: Unasked) -> str:
+    function, places, values = left.function, some(left.places), ", ".join(left.values)
+    match left.what:
+        case Omission.STATE:
+            what = f"acts on a row whatever {{}} says, which {places} tests. Is that intended?"
+        case Omission.VALUES:
+            what = f"refuses only {values} of {{}}, and {places} demands another. Is that intended?"
+        case Omission.MARK:
+            what = "sets {} and does not ask whether it is set: may it be called again?"
+        case Omission.LIMIT:
+            what = f"counts {{}}, and nothing compares it with {values}. Is there a limit?"
+    return f"{function} {what}"

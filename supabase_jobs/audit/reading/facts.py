@@ -40,6 +40,7 @@ from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates
 from supabase_jobs.audit.policies.uneven_writes import UnevenWrite, UnevenWrites
+from supabase_jobs.audit.policies.unlike_siblings import Siblings, Unasked
 from supabase_jobs.audit.probes.attempt import SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.escalation import Gain
@@ -142,6 +143,7 @@ class _Reader:
             shown_states=list(self._shown_states()),
             unread_flags=list(self._unread_flags()),
             uneven_writes=list(self._uneven_writes()),
+            unasked=list(self._unasked()),
         )
 
     def _link_states(self) -> Iterator[LinkState]:
@@ -214,6 +216,16 @@ class _Reader:
         for relation in tables:
             yield from writes.of_table(relation)
         yield from writes.of_siblings(tables)
+
+    def _unasked(self) -> Iterator[Unasked]:
+        """The conditions about rows of these tables that functions leave out."""
+        plan = self._plan
+        tables = {r.label: r for r in self._catalog.tables if r.oid in self._selected}
+        closed = {relation.oid: plan.closed(relation) for relation in self._catalog.tables}
+        giving = {*plan.memberships, *plan.per_user, *plan.staff}
+        for one in Siblings(self._catalog, plan.usage, closed, giving).find():
+            if one.table in tables:
+                yield one
 
     def _topmost(self, oid: int, column: str) -> str:
         relation = self._catalog.by_oid[oid]

@@ -53,6 +53,7 @@ from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
+from supabase_jobs.audit.policies.unlike_siblings import Omission, Unasked
 
 FOLDER = Path(__file__).parent
 _GRANTED = [
@@ -247,6 +248,9 @@ class _Builder:
                     **{**one, "what": Uneven[one["what"]], "columns": tuple(one["columns"])}
                 )
                 for one in case.get("uneven_writes", [])
+            ],
+            unasked=[
+                Unasked(**{**one, "what": Omission[one["what"]]}) for one in case.get("unasked", [])
             ],
             shown_states=[ShownState(**one) for one in case.get("shown_states", [])],
         )

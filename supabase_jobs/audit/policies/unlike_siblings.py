@@ -1,0 +1,320 @@
+"""Conditions about a row for which one function asks, and another one that acts on the same kind of
+row does not; and marks that a function leaves and does not look for.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+
+from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
+from supabase_jobs.audit.policies import bodies, expressions
+from supabase_jobs.audit.policies.expressions import (
+    NOW,
+    Comparison,
+    Literal,
+    Now,
+    Reference,
+    Selected,
+    Trees,
+    Value,
+)
+from supabase_jobs.audit.policies.tested import Closed
+from supabase_jobs.audit.policies.usage import ColumnKey, Usage
+
+_CALLERS = {"anon", "authenticated"}
+_TIMES = ("date", "timestamp", "timestamptz")
+
+
+class Omission(StrEnum):
+    """The thing that a function does not look at, in a row on which it acts."""
+
+    STATE = "state"  # what another function tests
+    VALUES = "values"  # that it has one value: it only refuses another one
+    MARK = "mark"  # a column that it sets itself, so that a second call does the same again
+    LIMIT = "limit"  # a number beside the one that it counts, at which nothing looks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unasked:
+    """The `columns` of a `table` that a function leaves out. `places` are the functions that do
+    not. `values` are those that it refuses, or the columns with a limit.
+    """
+
+    what: Omission
+    function: str
+    table: str
+    columns: Sequence[str]
+    places: Sequence[str] = ()
+    values: Sequence[str] = ()
+
+
+class Siblings:
+    """The functions of a project for requests that act on rows which their caller chooses."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        usage: Usage,
+        closed: Mapping[int, Mapping[str, Closed]],
+        giving: Collection[int],
+    ) -> None:
+        """`closed` has the columns with few values of each table, `giving` the tables whose rows
+        give a role: what a function asks of them is about its caller.
+        """
+        self._catalog, self._usage = catalog, usage
+        self._closed, self._giving = closed, giving
+        helpers = {name for called in usage.policy_functions.values() for name in called}
+        self._functions = [
+            function
+            for function in catalog.functions
+            if function.oid in usage.own and function.signature not in helpers
+            if _CALLERS.intersection(function.callers) and function.result != "trigger"
+        ]
+        self._by_oid: Mapping[int, Function] = {
+            function.oid: function for function in catalog.functions
+        }
+
+    def find(self) -> Iterator[Unasked]:
+        """The omissions of the functions that write with the rights of their owner."""
+        for function in self._functions:
+            if not function.definer or function.volatility != "v":
+                continue
+            yield from self._of_states(function)
+            yield from self._of_values(function)
+            yield from self._of_marks(function)
+
+    def _of_states(self, function: Function) -> Iterator[Unasked]:
+        """The states of a row that others ask for; not if the function only changes states."""
+        if not self._acts(function):
+            return
+        for oid in sorted(self._rows(function) - {*self._giving}):
+            relation = self._catalog.by_oid[oid]
+            places: dict[str, list[str]] = {}
+            for other in self._functions:
+                if other is function or oid not in self._found(other):
+                    continue
+                for name in sorted(self._demanded(function, other, relation)):
+                    if not self._asks(function, name):
+                        places.setdefault(name, []).append(other.signature)
+            named = dict.fromkeys(place for found in places.values() for place in found)
+            if places:
+                yield Unasked(
+                    what=Omission.STATE,
+                    function=function.signature,
+                    table=relation.label,
+                    columns=[*places],
+                    places=[*named],
+                )
+
+    def _of_values(self, function: Function) -> Iterator[Unasked]:
+        """The columns of which a function refuses a value, and a function that takes back what it
+        adds demands another one.
+        """
+        for oid in sorted(self._found(function) - {*self._giving}):
+            relation = self._catalog.by_oid[oid]
+            refused = self._values(function, relation, "<>")
+            equal = self._values(function, relation, "=")
+            for other in self._functions:
+                below = self._usage.adds[function.oid] & self._deleted(other)
+                if other is function or not self._has_parent(below, oid):
+                    continue
+                for name, demanded in self._values(other, relation, "=").items():
+                    values = refused.get(name, set())
+                    left = {*self._listed(relation, name)} - values - demanded
+                    if values and name not in equal and not values & demanded and left:
+                        yield Unasked(
+                            what=Omission.VALUES,
+                            function=function.signature,
+                            table=relation.label,
+                            columns=[name],
+                            places=[other.signature],
+                            values=sorted(values),
+                        )
+
+    def _of_marks(self, function: Function) -> Iterator[Unasked]:
+        """The columns that a function sets, or counts, in a row that its caller chooses."""
+        trees = self._trees(function)
+        found = self._found(function)
+        named = {name: r for r in self._catalog.tables for name in (r.name, r.label)}
+        for label, name, node in expressions.assigned(trees):
+            relation = named.get(label)
+            if relation is None or relation.oid not in found or self._asks(function, name):
+                continue
+            column = relation.by_name[name]
+            limits = [c.name for c in relation.columns if self._is_limit(c, name)]
+            one = Unasked(
+                what=Omission.MARK,
+                function=function.signature,
+                table=relation.label,
+                columns=[name],
+            )
+            is_now = expressions.value(node) == NOW
+            if is_now and _is_mark(column) and self._gives_number(function, relation):
+                yield one
+            elif limits and _is_next(node, name):
+                yield replace(one, what=Omission.LIMIT, values=limits)
+
+    def _gives_number(self, function: Function, marked: Relation) -> bool:
+        """Whether a function adds a row elsewhere with a number that its caller does not choose."""
+        for label, name, node in expressions.inserted(self._trees(function), lambda _: ()):
+            relation = next((r for r in self._catalog.tables if label in (r.name, r.label)), None)
+            if relation is None or relation is marked or name not in relation.by_name:
+                continue
+            given = expressions.value(node)
+            is_chosen = isinstance(given, Literal) or (
+                isinstance(given, Reference) and bool(function.argument(given.column))
+            )
+            keys = [*relation.unique_keys, *(key.columns for key in relation.foreign_keys)]
+            is_key = any(name in columns for columns in keys)
+            if relation.by_name[name].category == "N" and not is_key and not is_chosen:
+                return True
+        return False
+
+    def _is_limit(self, column: Column, counted: str) -> bool:
+        """Whether a number is named like a counted one, and nothing of the project reads it."""
+        is_unread = column.category == "N" and column.name not in self._usage.words
+        parts = {*counted.split("_")} & {*column.name.split("_")}
+        return is_unread and column.name != counted and bool(parts)
+
+    def _acts(self, function: Function) -> bool:
+        """Whether a function does more than to change states, or to delete rows."""
+        if self._usage.adds[function.oid]:
+            return True
+        return any(not self._is_state(key) for key in self._usage.sets[function.oid])
+
+    def _is_state(self, key: ColumnKey) -> bool:
+        oid, name = key
+        column = self._catalog.by_oid[oid].by_name[name]
+        if column.base in _TIMES or name in self._closed.get(oid, {}):
+            return True
+        return column.category == "S" and bool(self._usage.literals.get(key))
+
+    def _rows(self, function: Function) -> set[int]:
+        """The tables of which a function finds a row by an argument, or changes one."""
+        return self._found(function) | {oid for oid, _ in self._usage.sets[function.oid]}
+
+    def _found(self, function: Function) -> set[int]:
+        """The tables of which a function finds one row by an argument."""
+        found = set()
+        for name in function.argument_names[: len(function.argument_types)]:
+            for oid, column in self._usage.arguments.get((function.oid, name), ()):
+                relation = self._catalog.by_oid.get(oid)
+                if relation is None:
+                    continue
+                if (column,) in relation.unique_keys or (oid, column) in self._usage.bearers:
+                    found.add(oid)
+        return found
+
+    def _demanded(self, function: Function, other: Function, relation: Relation) -> set[str]:
+        """The columns of a table for which a function would have to ask as another one does: a time
+        or a flag; the steps of a row and its owner, if it changes them.
+        """
+        usage, by_name = self._usage, relation.by_name
+        keys = {*usage.demands[other.oid]} | usage.later[other.oid] | usage.earlier[other.oid]
+        found = {name for oid, name in keys if oid == relation.oid}
+        for name, _, value in self._compared(other, relation):
+            found |= {name} if isinstance(value, Literal | Now) else set()
+        found = {name for name in found if self._is_state((relation.oid, name))}
+        owners = {name for oid, name in usage.own[other.oid] if oid == relation.oid}
+        if not usage.callees.get(function.oid, set()) & usage.asking:
+            found |= owners & by_name.keys()
+        changed = {name for oid, name in usage.sets[function.oid] if oid == relation.oid}
+        return {n for n in found if n in changed or by_name[n].base in (*_TIMES, "bool")}
+
+    def _compared(
+        self, function: Function, relation: Relation
+    ) -> Iterator[tuple[str, Comparison, Value]]:
+        """The columns of a table that the queries of a function compare, each with the value on the
+        other side.
+        """
+        labels = (relation.name, relation.label)
+        for one in self._comparisons(function):
+            aliases = {alias for alias, name in one.scopes.items() if name in labels}
+            for side, other in ((one.left, one.right), (one.right, one.left)):
+                if not isinstance(side, Reference) or side.column not in relation.by_name:
+                    continue
+                is_only = side.table is None and len(one.scopes) == 1
+                if aliases and (side.table in aliases or is_only):
+                    yield side.column, one, other
+
+    def _comparisons(self, function: Function) -> Sequence[Comparison]:
+        if function.oid not in self._by_function:
+            self._by_function[function.oid] = [*expressions.comparisons(self._trees(function))]
+        return self._by_function[function.oid]
+
+    @cached_property
+    def _by_function(self) -> dict[int, Sequence[Comparison]]:
+        return {}
+
+    def _values(
+        self, function: Function, relation: Relation, operator: str
+    ) -> Mapping[str, set[str]]:
+        """The constants with which a function compares columns of a table by an operator."""
+        found: dict[str, set[str]] = {}
+        for name, one, other in self._compared(function, relation):
+            if isinstance(other, Literal) and one.operator == operator:
+                found.setdefault(name, set()).add(other.text)
+        return found
+
+    def _listed(self, relation: Relation, name: str) -> Sequence[str]:
+        """The values of a column that has few; otherwise a value that stands for all others."""
+        closed = self._closed.get(relation.oid, {}).get(name)
+        return [""] if closed is None else closed.values
+
+    def _deleted(self, function: Function) -> set[int]:
+        """The tables of which a function deletes rows."""
+        statements = [s["relation"] for s in expressions.nodes(self._trees(function), "DeleteStmt")]
+        names = {(one.get("schemaname"), one["relname"]) for one in statements}
+        return {
+            r.oid
+            for r in self._catalog.tables
+            if (r.schema, r.name) in names or (None, r.name) in names
+        }
+
+    def _has_parent(self, oids: Collection[int], parent: int) -> bool:
+        keys = [key for oid in oids for key in self._catalog.by_oid[oid].foreign_keys]
+        return any(key.target == parent for key in keys)
+
+    def _asks(self, function: Function, name: str) -> bool:
+        """Whether a condition of a function has a column: its own, that of a function that it
+        calls, or that of a trigger or an index of a table that it writes.
+        """
+        return name in self._words(function)
+
+    def _words(self, function: Function) -> set[str]:
+        if function.oid not in self._asked:
+            usage = self._usage
+            written = {oid for oid, _ in usage.sets[function.oid]} | usage.adds[function.oid]
+            relations = [self._catalog.by_oid[oid] for oid in written]
+            oids = {function.oid, *usage.callees.get(function.oid, ())}
+            oids |= {oid for r in relations for oid in r.triggers}
+            found = set[str]()
+            for one in (self._by_oid[oid] for oid in oids if oid in self._by_oid):
+                found |= usage.tested.get(one.oid, set()) | bodies.tested_names(one.body)
+            for relation in relations:
+                for text in relation.partial:
+                    found |= bodies.tested_names(f"where {text}")
+            self._asked[function.oid] = found
+        return self._asked[function.oid]
+
+    @cached_property
+    def _asked(self) -> dict[int, set[str]]:
+        return {}
+
+    def _trees(self, function: Function) -> Trees:
+        return expressions.body_trees(function.language, function.body)
+
+
+def _is_mark(column: Column) -> bool:
+    """Whether a time is missing in each new row."""
+    return column.base in _TIMES and not column.not_null and column.default is None
+
+
+def _is_next(node: object, name: str) -> bool:
+    """Whether an expression is the number after that of a column."""
+    fields = node.get("A_Expr", {}) if isinstance(node, dict) else {}
+    if not fields or fields["name"][-1]["String"]["sval"] != "+":
+        return False
+    left = expressions.value(fields.get("lexpr"))
+    return isinstance(left, Reference | Selected) and getattr(left, "column", "") == name

@@ -115,6 +115,13 @@ def test_another_alternative_hides_the_row() -> None:
     assert shown(public, policy("(reader = auth.uid())"), HEADS) == []
 
 
+def test_restrictive_policies_without_a_condition_for_old_rows() -> None:
+    others = policy("(in_guild(reader) AND (NOT sealed))")
+    own = policy("(reader = auth.uid())")
+    closed = [replace(policy("false", INSERT), permissive=False, name=name) for name in ("a", "b")]
+    assert shown(others, own, HEADS, *closed) == ['sealed: policy "policy r"']
+
+
 def _unread(*policies: Policy, functions: Sequence[Function] = ()) -> list[str]:
     """The flags of letters at which nothing looks."""
     granted = frozenset({"authenticated INSERT", "authenticated UPDATE", "authenticated SELECT"})

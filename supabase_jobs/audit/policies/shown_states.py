@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
+from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relation
 from supabase_jobs.audit.policies import bodies, expressions
 from supabase_jobs.audit.policies.expressions import NOW, Comparison, Literal, Node, Reference
 from supabase_jobs.audit.policies.tested import Closed, conjuncts, naming, tests
@@ -165,10 +165,11 @@ class ShownStates:
         """Those of one action; each has the words of the policies that restrict it."""
         owners = [name for name in relation.by_name if (relation.oid, name) in self._usage.owners]
         governing = [p for p in relation.policies if p.governs(action)]
-        restrictive = [p.visible or "" for p in governing if not p.permissive]
-        always = self._words(" ".join(restrictive))
+        always: set[str] = set()
+        for policy in (p for p in governing if not p.permissive):
+            always |= self._words(_text(policy, action))
         for policy in (p for p in governing if p.permissive):
-            text = policy.checked or policy.visible if action == _INSERT else policy.visible
+            text = _text(policy, action)
             for one in expressions.alternatives(text or "true", _ALTERNATIVES):
                 parts = [*conjuncts(one)]
                 asking = [part for part in parts if self._asks(part)]
@@ -243,6 +244,14 @@ class ShownStates:
             writes = any(any(expressions.nodes(trees, kind)) for kind in _WRITES)
             if function.result not in ("trigger", "void", "boolean") and not writes:
                 yield f"function {function.signature}", trees
+
+
+def _text(policy: Policy, action: str) -> str:
+    """The condition of a policy for the rows of an action, for an INSERT the new ones; '' without
+    one.
+    """
+    text = policy.checked or policy.visible if action == _INSERT else policy.visible
+    return text or ""
 
 
 def _selecting(column: str, selections: Sequence[_Selection]) -> list[_Selection]:

@@ -16,6 +16,7 @@ ADD = "insert into visits (card) select id from cards where code = p_code"
 USE = "update cards set used_at = now() where code = p_code"
 KEEP = "delete from visits v using cards c where v.id = p_code and c.id = v.card"
 PAY = "insert into payments (person, sum) select auth.uid(), price from cards where code = p_code"
+JOIN = "from visits v left join cards c on c.id = v.card and c.used_at is null and c.phase = 'open'"
 COUNT = "update cards set uses = uses + 1 where code = p_code"
 
 
@@ -77,6 +78,11 @@ def unasked(acts: str, other: str = "select 1") -> list[str]:
         (COUNT, "select 1", ["limit uses max_uses"]),
         (COUNT, "select max_uses from cards", []),
         (f"{COUNT} and uses < max_uses", "select 1", []),
+        (f"select v.id {JOIN}", "select 1", ["join used_at phase"]),
+        (f"select v.id, c.room {JOIN}", "select 1", []),
+        (f"select v.id, count(*) {JOIN} group by v.id", "select 1", []),
+        (f"select v.id {JOIN} where c.id is null", "select 1", []),
+        (f"select v.id {JOIN}".replace("left ", ""), "select 1", []),
     ],
 )
 def test_what_a_function_leaves_out(acts: str, other: str, found: list[str]) -> None:

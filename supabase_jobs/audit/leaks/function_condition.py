@@ -68,6 +68,8 @@ def _message(left: Unasked) -> str:
             what = f"refuses only {values} of {{}}, and {places} demands another. Is that intended?"
         case Omission.MARK:
             what = "sets {} and does not ask whether it is set: may it be called again?"
+        case Omission.JOIN:
+            what = "tests {} in a LEFT JOIN only, which leaves out no row. Is that intended?"
         case Omission.LIMIT:
             what = f"counts {{}}, and nothing compares it with {values}. Is there a limit?"
     return f"{function} {what}"

@@ -13,6 +13,7 @@ from supabase_jobs.audit.policies.expressions import (
     NOW,
     Comparison,
     Literal,
+    Node,
     Now,
     Reference,
     Selected,
@@ -32,6 +33,7 @@ class Omission(StrEnum):
     STATE = "state"  # what another function tests
     VALUES = "values"  # that it has one value: it only refuses another one
     MARK = "mark"  # a column that it sets itself, so that a second call does the same again
+    JOIN = "join"  # a condition of a LEFT JOIN that leaves out no row, and decides nothing else
     LIMIT = "limit"  # a number beside the one that it counts, at which nothing looks
 
 
@@ -76,8 +78,11 @@ class Siblings:
         }
 
     def find(self) -> Iterator[Unasked]:
-        """The omissions of the functions that write with the rights of their owner."""
+        """The omissions of the functions that write with the rights of their owner, and the
+        conditions of others without effect.
+        """
         for function in self._functions:
+            yield from self._of_joins(function)
             if not function.definer or function.volatility != "v":
                 continue
             yield from self._of_states(function)
@@ -136,9 +141,8 @@ class Siblings:
         """The columns that a function sets, or counts, in a row that its caller chooses."""
         trees = self._trees(function)
         found = self._found(function)
-        named = {name: r for r in self._catalog.tables for name in (r.name, r.label)}
         for label, name, node in expressions.assigned(trees):
-            relation = named.get(label)
+            relation = self._labelled.get(label)
             if relation is None or relation.oid not in found or self._asks(function, name):
                 continue
             column = relation.by_name[name]
@@ -158,7 +162,7 @@ class Siblings:
     def _gives_number(self, function: Function, marked: Relation) -> bool:
         """Whether a function adds a row elsewhere with a number that its caller does not choose."""
         for label, name, node in expressions.inserted(self._trees(function), lambda _: ()):
-            relation = next((r for r in self._catalog.tables if label in (r.name, r.label)), None)
+            relation = self._labelled.get(label)
             if relation is None or relation is marked or name not in relation.by_name:
                 continue
             given = expressions.value(node)
@@ -170,6 +174,32 @@ class Siblings:
             if relation.by_name[name].category == "N" and not is_key and not is_chosen:
                 return True
         return False
+
+    def _of_joins(self, function: Function) -> Iterator[Unasked]:
+        """The columns that the condition of a LEFT JOIN demands, of a table of which the query uses
+        nothing else.
+        """
+        for select in expressions.nodes(self._trees(function), "SelectStmt"):
+            scopes = expressions.tables_of(select)
+            for join in expressions.nodes(select.get("fromClause"), "JoinExpr"):
+                joined = join["rarg"].get("RangeVar", {})
+                alias = joined.get("alias", {}).get("aliasname", "")
+                relation = self._labelled.get(scopes.get(alias, ""))
+                is_left = join["jointype"] == "JOIN_LEFT" and "quals" in join
+                if relation is None or not is_left or _is_used(select, join, alias, relation):
+                    continue
+                names = [n for n in _decided(join["quals"], alias) if n in relation.by_name]
+                if names:
+                    yield Unasked(
+                        what=Omission.JOIN,
+                        function=function.signature,
+                        table=relation.label,
+                        columns=names,
+                    )
+
+    @cached_property
+    def _labelled(self) -> Mapping[str, Relation]:
+        return {name: r for r in self._catalog.tables for name in (r.name, r.label)}
 
     def _is_limit(self, column: Column, counted: str) -> bool:
         """Whether a number is named like a counted one, and nothing of the project reads it."""
@@ -309,6 +339,30 @@ class Siblings:
 def _is_mark(column: Column) -> bool:
     """Whether a time is missing in each new row."""
     return column.base in _TIMES and not column.not_null and column.default is None
+
+
+def _decided(condition: Node, alias: str) -> list[str]:
+    """The columns of a table that a condition compares with a constant or now, or demands."""
+    found = [(one.left, one.right) for one in expressions.comparisons(condition)]
+    sides = [*found, *((right, left) for left, right in found)]
+    columns = [side for side, other in sides if isinstance(other, Literal | Now)]
+    columns += [flag for flag, _ in expressions.flags({"whereClause": condition})]
+    named = [one for one in columns if isinstance(one, Reference) and one.table == alias]
+    return [*dict.fromkeys(one.column for one in named)]
+
+
+def _is_used(select: Node, join: Node, alias: str, relation: Relation) -> bool:
+    """Whether a query uses a joined table besides the condition of the join."""
+    counting = [call for call in expressions.nodes(select, "FuncCall") if "agg_star" in call]
+    if counting or any(expressions.nodes(select, "A_Star")):
+        return True
+    named = [*expressions.references(select)]
+    for one in expressions.references(join["quals"]):
+        named.remove(one)
+    return any(
+        one.table == alias or (one.table is None and one.column in (alias, *relation.by_name))
+        for one in named
+    )
 
 
 def _is_next(node: object, name: str) -> bool:

@@ -202,6 +202,10 @@ def audit(connection: Connection, options: Options) -> Audit:
                 Boundaries(world),
                 _signatures(options.before),
                 joins=[one.leak.id for one in caused[: len(judged)] if _joins(one, facts)],
+                above={
+                    id(probes.attempts[number]): [probes.attempts[one] for one in above]
+                    for number, above in facts.reads_above
+                },
             ),
             fixes.Renderer(connection, plan),
             options.accepted,

@@ -8,7 +8,7 @@ from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Policy, Relation
 from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.repairs import candidates as repairs
-from supabase_jobs.audit.repairs import changes
+from supabase_jobs.audit.repairs import changes, ended
 from supabase_jobs.audit.repairs.candidates import Demand, Edit, Repairs
 from supabase_jobs.audit.rows.plan import Plan, make_plan
 from supabase_jobs.audit.rows.tenants import Ended, User
@@ -159,6 +159,30 @@ def test_rows_that_have_ended_are_left_out_of_a_function() -> None:
         "-- Let public.is_member() ignore rows of public.members in which left_at is set:"
         ' add ("left_at" is null or "left_at" > now())'
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            "begin return exists (select from members m where m.user_id = p); end",
+            "begin return exists (select from (select * from members where {}) m where"
+            " m.user_id = p); end",
+        ),
+        (
+            "begin select * into found from public.members where id = p; return true; end",
+            "begin select * into found from (select * from public.members where {}) as members"
+            " where id = p; return true; end",
+        ),
+        ("begin delete from members where id = p; return 'from members'; end", None),
+    ],
+)
+def test_rows_that_have_ended_are_left_out_of_a_block(body: str, expected: str | None) -> None:
+    one = function("is_member", body, language="plpgsql")
+    statement = ended.redefined(one, f"create function $$<{body}>$$", [LEFT])
+    condition = '("left_at" is null or "left_at" > now())'
+    found = None if statement is None else statement.partition("<")[2].partition(">$")[0]
+    assert found == (None if expected is None else expected.format(condition))
 
 
 def test_rows_that_have_ended_where_nothing_reads_them() -> None:

@@ -123,6 +123,10 @@ CLUB_POLICIES = """
 create policy "players" on matches for all to authenticated using (plays_in(club_id));
 create policy "players" on fees for select to authenticated using (plays_in(club_id));
 """
+CLUB_BLOCK = """
+create function plays_in({argument} uuid) returns boolean language plpgsql stable security definer set search_path = public
+as $$ begin return exists (select from players where {condition}); end $$;
+"""
 CLUB_HELPER = """
 create function plays_in({argument} uuid) returns boolean language sql stable security definer set search_path = public
 as $$ select exists (select from players where {condition}) $$;
@@ -130,17 +134,19 @@ as $$ select exists (select from players where {condition}) $$;
 
 
 @pytest.mark.parametrize(
-    ("argument", "condition", "added"),
+    ("text", "argument", "condition", "added"),
     [
-        ("club_id", "club_id = club_id and user_id = auth.uid()", '"club_id" = $1'),
-        ("club", "user_id = auth.uid()", '"club_id" = $1'),
-        ("club", "club_id = club", '"user_id" = (select auth.uid())'),
+        (CLUB_HELPER, "club_id", "club_id = club_id and user_id = auth.uid()", '"club_id" = $1'),
+        (CLUB_HELPER, "club", "user_id = auth.uid()", '"club_id" = $1'),
+        (CLUB_HELPER, "club", "club_id = club", '"user_id" = (select auth.uid())'),
+        (CLUB_BLOCK, "club", "user_id = auth.uid()", '"club_id" = $1'),
+        (CLUB_BLOCK, "club", "club_id = club", '"user_id" = (select auth.uid())'),
     ],
 )
 def test_helper_that_asks_too_little_is_the_cause(
-    connection: Connection, argument: str, condition: str, added: str
+    connection: Connection, text: str, argument: str, condition: str, added: str
 ) -> None:
-    helper = CLUB_HELPER.format(argument=argument, condition=condition)
+    helper = text.format(argument=argument, condition=condition)
     connection.execute(f"{CLUBS}{helper}{CLUB_POLICIES}".encode())
     tables = {"public.matches", "public.fees"}
     mended = [f for f in audit(connection, Options()).findings if f.object in tables and f.proven]

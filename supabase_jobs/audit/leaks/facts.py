@@ -765,6 +765,18 @@ class Facts:
                     found.append(tried.table.label)
         return found
 
+    @property
+    def reads_above(self) -> Iterator[tuple[int, list[int]]]:
+        """The numbers of the attempts that reach a part of a row, or write a row below one, each
+        with those of the reads of this row by its caller.
+        """
+        for tried in self.tried:
+            above = tried.part_of if tried.action == SELECT else tried.refers_to
+            reads = [one for row in above for one in self.reads_of(row)]
+            own = [one.number for one in reads if one.actor is tried.actor]
+            if own and tried.reached:
+                yield tried.number, own
+
     def reads_of(self, row: int) -> Sequence["Tried"]:
         """The attempts to read a row."""
         return self._reads_of_row.get(row, ())

@@ -21,7 +21,8 @@ _OF_PATHS = ("foldername", "filename", "extension")
 class CapturedName:
     """A column that a condition of a policy or function takes instead of what was meant. `policy`
     is '' for a function. `is_path`: the column takes the place of the path of a file; otherwise it
-    is compared with itself. `is_argument`: an argument of the function has its name.
+    is compared with itself. `is_argument`: an argument of the function has its name. `alias` is the
+    name of the table in the query.
     """
 
     object: str
@@ -30,6 +31,7 @@ class CapturedName:
     column: str
     is_path: bool = False
     is_argument: bool = False
+    alias: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def _captured(
         column=meaning.column,
         is_path=is_path,
         is_argument=is_argument,
+        alias=meaning.alias,
     )
 
 

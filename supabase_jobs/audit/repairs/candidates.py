@@ -12,10 +12,11 @@ from supabase_jobs.audit.callers import FORGER, FORMER, IMPOSTOR, INVITED
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Policy, Relation
 from supabase_jobs.audit.leaks.leak import Repair
 from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import INSERT, JOIN, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.known import Altered, altered_by
+from supabase_jobs.audit.repairs import captured, guards, writes
 from supabase_jobs.audit.repairs import ended as ended_rows
-from supabase_jobs.audit.repairs import writes
 from supabase_jobs.audit.repairs.causes import USER_METADATA, Caused, drop, trusting
 from supabase_jobs.audit.repairs.changes import Change
 from supabase_jobs.audit.repairs.helpers import Missing, missing
@@ -44,6 +45,7 @@ class Edit(StrEnum):
     READABLE_PARENT = "readable parent"
     WITHOUT_ALTERNATIVE = "without an alternative"
     APP_METADATA = "app_metadata"
+    QUALIFIED = "qualified"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +56,12 @@ class Demand:
     `owner` is the condition of the edits that limit rows to their owner; by default
     `owner_condition`. `limited` is a function that changes only the rows of a table with this
     condition. `columns` are those that a role may no longer write: the table, the role, the
-    privilege and their names. `text` changes these `tables` and `called` functions, by their oids,
-    and only these `actions`, if they are given. `is_trigger`: it creates a trigger, whose effect
-    only a whole trial shows. `trusting` are functions that read app_metadata instead of what users
-    write. `asks` says what must be done before. `is_new`: it creates a policy that permits what
-    nobody has decided yet.
+    privilege and their names. With a `guard`, a trigger refuses them unless the old row meets this
+    condition, or the new one, if it is `of_new_rows`. `bodies` are other bodies of functions.
+    `text` changes these `tables` and `called` functions, by their oids, and only these `actions`,
+    if they are given. `is_trigger`: it creates a trigger, whose effect only a whole trial shows.
+    `trusting` are functions that read app_metadata instead of what users write. `asks` says what
+    must be done before. `is_new`: it creates a policy that permits what nobody has decided yet.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
@@ -68,6 +71,9 @@ class Demand:
     owner: str | None = None
     limited: tuple[Function, Relation, str] | None = None
     columns: tuple[Relation, str, str, frozenset[str]] | None = None
+    guard: str | None = None
+    of_new_rows: bool = False
+    bodies: Sequence[tuple[Function, str]] = ()
     tables: frozenset[int] = frozenset()
     called: frozenset[int] = frozenset()
     actions: frozenset[Altered] | None = None
@@ -107,6 +113,7 @@ class Demand:
     def mended(self) -> Function | None:
         """The function that it defines again, if it changes nothing else: the cause of a leak."""
         found = [*(function for function, _ in self.functions), *self.trusting]
+        found += [function for function, _ in self.bodies]
         is_only = not (self.edits or self.marks or self.text or self.columns or self.limited)
         return found[0] if is_only and len({one.oid for one in found}) == 1 else None
 
@@ -127,6 +134,7 @@ class Demand:
         """The oids of the functions that it defines again."""
         found = {function.oid for function, _ in self.functions}
         found |= {function.oid for function in self.trusting}
+        found |= {function.oid for function, _ in self.bodies}
         return frozenset(found if self.limited is None else found | {self.limited[0].oid})
 
 
@@ -183,12 +191,20 @@ class Repairs:
             for function, missing_one in other.functions:
                 called.setdefault(function.oid, []).append(missing_one)
         parts = [demand.text] if demand.text else []
-        parts += [self._columns(*demand.columns)] if demand.columns is not None else []
+        if demand.columns is not None and demand.guard is not None:
+            relation, role, _, columns = demand.columns
+            record = "new" if demand.of_new_rows else "old"
+            parts.append(guards.trigger(relation, role, columns, demand.guard, record))
+        elif demand.columns is not None:
+            parts.append(self._columns(*demand.columns))
         parts += [self._policy(change) for key, change in changes.items() if key in keys]
         for function in dict.fromkeys(function for function, _ in demand.functions):
             parts.append(self._function(function, called[function.oid]))
         for function in demand.trusting:
             parts.append(_without_metadata(self._definitions.get(function.oid, "")))
+        for function, body in demand.bodies:
+            definition = self._definitions.get(function.oid, "")
+            parts.append(writes.with_body(function, definition, body))
         if demand.limited is not None:
             function, relation, condition = demand.limited
             definition = self._definitions.get(function.oid, "")
@@ -200,7 +216,9 @@ class Repairs:
     ) -> str:
         """The grant without the columns of all demands on a table and a role."""
         for demand in self._demands:
-            if demand.columns is not None and demand.columns[:3] == (relation, role, privilege):
+            if demand.columns is None or demand.guard is not None:
+                continue
+            if demand.columns[:3] == (relation, role, privilege):
                 columns |= demand.columns[-1]
         return without_columns(relation, columns, role, privilege)
 
@@ -218,6 +236,9 @@ class Repairs:
         new = _Expressions(policy.visible, policy.checked)
         if Edit.APP_METADATA in edits:
             new = new.each(_of_app)
+        if Edit.QUALIFIED in edits:
+            found = captured.names(self._plan.catalog, relation, policy)
+            new = new.each(lambda text: captured.qualified(text, relation, found))
         if change.marks:
             new = new.each(lambda text: ended_rows.with_condition(text, change.marks) or text)
         if Edit.WITHOUT_ALTERNATIVE in edits and change.owner is not None:
@@ -627,6 +648,8 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         yield from _as_changed(relation, policies, role, one.leak.columns)
         return
     if repair is Repair.SOME_COLUMNS:
+        if one.leak.columns and _is_set_elsewhere(plan, one):
+            yield from _keeping(relation, role, action, frozenset(one.leak.columns))
         yield Demand(text=_question_of_columns(relation, role))
         return
     if repair is Repair.OLD_ROW:
@@ -654,6 +677,12 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
             return  # any other condition leaves the claim to the user
     for lacking in missing(plan, relation, policies):
         yield Demand(functions=[lacking])
+    for policy in policies:
+        if captured.names(plan.catalog, relation, policy):
+            yield edited(relation, [policy], Edit.QUALIFIED)
+    if action != INSERT and one.attempt.is_state:
+        for condition in _outside_of_state(relation, one.attempt.row.part):
+            yield replace(edited(relation, policies, Edit.OWNER), owner=condition)
     is_extra = one.droppable and _remain(relation, policies, role)
     asked = any(_asks_elsewhere(policy) for policy in policies)
     if policies and (one.is_deviation or (is_extra and not asked)):
@@ -665,12 +694,14 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         is_of_column = not relation.by_name[one.column].is_demanded
     if is_of_column:
         columns = frozenset({one.column})
-        yield Demand(columns=(relation, role, action, columns))
+        yield from _keeping(relation, role, action, columns)
     if repair is Repair.REFUSE and policies:
         yield refusal(relation, policies, action)
     if (repair is Repair.READABLE_PARENT or one.attempt.name == JOIN) and policies:
         yield from _as_old_rows(relation, policies, one.attempt)
         yield edited(relation, policies, Edit.READABLE_PARENT)
+        if action == UPDATE and one.attempt.column:
+            yield from _with_readable_new_parent(plan, relation, role, one.attempt.column)
     demand = restriction(plan, relation, policies, action, role)
     if not demand.edits:
         yield demand
@@ -692,6 +723,55 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         yield _restrictive(relation, one, condition)
     if one.is_deviation or not asked:
         yield edited(relation, policies, Edit.DROP)
+
+
+def _keeping(
+    relation: Relation, role: str, action: str, columns: frozenset[str]
+) -> Iterator[Demand]:
+    """Columns that a role may write no more, or only in rows that it changes by another condition:
+    the staff decides about what users may not.
+    """
+    yield Demand(columns=(relation, role, action, columns))
+    if action == UPDATE:
+        for condition in guards.conditions(relation, role):
+            yield Demand(columns=(relation, role, action, columns), guard=condition)
+
+
+def _with_readable_new_parent(
+    plan: Plan, relation: Relation, role: str, column: str
+) -> Iterator[Demand]:
+    """A reference that changes only to a row that the caller can read; the row may stay below one
+    that it cannot read.
+    """
+    keys = tuple(key for key in relation.foreign_keys if column in key.columns)
+    moved = replace(relation, constraints=keys)
+    for condition in _parents(plan, moved, required=False):
+        columns = (relation, role, UPDATE, frozenset({column}))
+        yield Demand(columns=columns, guard=_text(condition), of_new_rows=True)
+
+
+def _is_set_elsewhere(plan: Plan, one: Caused) -> bool:
+    """Whether a function sets the columns that a leak is about, or others may by another condition:
+    then somebody else decides about them.
+    """
+    keys = {(one.relation.oid, name) for name in one.leak.columns}
+    if any(keys <= found for found in plan.usage.sets.values()):
+        return True
+    return len(guards.alternatives(one.relation, one.attempt.caller.role)) > 1
+
+
+def _outside_of_state(relation: Relation, state: str) -> Iterator[str]:
+    """The conditions that a row is not in a state of its own."""
+    for column in columns_of_state(state):
+        if column.table or column.name not in relation.by_name:
+            continue
+        own = relation.by_name[column.name]
+        if column.test == "null":
+            yield _text(sql.SQL("{} is not null").format(own.identifier))
+        elif not column.test:
+            text = sql.SQL("{} is distinct from {}::{}")
+            value = sql.Literal(column.value)
+            yield _text(text.format(own.identifier, value, sql.SQL(own.type)))
 
 
 def _of_app_metadata(plan: Plan, one: Caused) -> Demand | None:

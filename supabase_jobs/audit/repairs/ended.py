@@ -21,6 +21,17 @@ from supabase_jobs.findings import as_comment
 
 _NAME = r'(?:"(?:[^"]|"")+"|[^\W\d]\w*)'
 _QUALIFIED = re.compile(rf"{_NAME}(?:\s*\.\s*{_NAME})?")
+# a table that a query in PL/pgSQL reads, and the word after it, which is its alias or a keyword
+_READ = re.compile(
+    rf"(?<!delete )\b(?:from|join)\s+(?P<name>{_NAME}(?:\s*\.\s*{_NAME})?)(?!\s*\()"
+    rf"(?P<rest>\s+(?:as\s+)?(?P<next>{_NAME}))?",
+    re.IGNORECASE,
+)
+_KEYWORD = re.compile(
+    "where|join|on|inner|left|right|full|cross|natural|using|order|group|having|limit|offset|fetch"
+    "|for|union|intersect|except|window|loop|into|returning|then|and|or",
+    re.IGNORECASE,
+)
 # a place that reads a table: the position of its name in the bytes of a text, and whether the name
 # has an alias
 _Place = tuple[int, bool]
@@ -80,10 +91,14 @@ def with_condition(text: str, marks: Sequence[Ended]) -> str | None:
 
 
 def redefined(function: Function, definition: str, marks: Sequence[Ended | Missing]) -> str | None:
-    """The statement that makes a function leave out what has ended; None if its language is not
-    SQL.
+    """The statement that makes a function leave out what has ended; None if none of its queries
+    reads it, or if its language is another one.
     """
-    body = _rewritten(function.body, marks) if function.language == "sql" else None
+    body = None
+    if function.language == "sql":
+        body = _rewritten(function.body, marks)
+    elif function.language == "plpgsql":
+        body = _rewritten_block(function.body, marks)
     if body is None or definition.count(function.body) != 1:
         return None
     return f"{definition.replace(function.body, body).rstrip().rstrip(';')};"
@@ -116,6 +131,31 @@ def _rewritten(text: str, marks: Sequence[Ended | Missing]) -> str | None:
             changed += sql.SQL(" as {}").format(sql.SQL(name.split(".")[-1].strip()))
         data = data[:start] + changed.as_string(None).encode() + data[start + len(name.encode()) :]
     return data.decode()
+
+
+def _rewritten_block(body: str, marks: Sequence[Ended | Missing]) -> str | None:
+    """A body in PL/pgSQL with a subquery in each place that reads one of the tables."""
+    conditions: dict[str, list[sql.Composable]] = {}
+    for mark in dict.fromkeys(marks):
+        for name in (mark.relation.name, mark.relation.label):
+            conditions.setdefault(name, []).append(mark.condition)
+    plain = {at for at, _ in expressions.outside_quotes(body)}
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match["name"]
+        composed = conditions.get(re.sub(r'[\s"]', "", name))
+        if composed is None or match.start() not in plain:
+            return match[0]
+        text = sql.SQL("(select * from {} where {})").format(
+            sql.SQL(name), sql.SQL(" and ").join(composed)
+        )
+        has_alias = bool(match["next"]) and _KEYWORD.fullmatch(match["next"]) is None
+        alias = "" if has_alias else f" as {name.split('.')[-1].strip()}"
+        start = match[0][: match.start("name") - match.start()]
+        return f"{start}{text.as_string(None)}{alias}{match['rest'] or ''}"
+
+    changed = _READ.sub(replaced, body)
+    return None if changed == body else changed
 
 
 def _places(tree: Any, relation: Relation) -> Iterator[_Place]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.leaks import public_bucket, topic, void_grant
+from supabase_jobs.audit.leaks import function_ended, public_bucket, topic, void_grant
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, PolicyLeak
 from supabase_jobs.audit.permission import Permission
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
-from supabase_jobs.audit.repairs import candidates
+from supabase_jobs.audit.repairs import candidates, captured
 from supabase_jobs.audit.repairs.candidates import Demand, Repairs
 from supabase_jobs.audit.repairs.causes import Caused
 from supabase_jobs.audit.repairs.proofs import Cell, Proofs, Proven
@@ -180,6 +180,8 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
     """
     # which columns a privilege is meant for, no trial shows
     demands = [] if leak.kind is void_grant.KIND else list(of_object(plan, leak))
+    if leak.kind is function_ended.KIND and proofs is not None:
+        demands = [*_without_ended(plan, proofs, leak.object), *demands]
     if isinstance(leak, BrokenAccess):
         demands = _of_refusal(leak.refusal)
     proven = Proven(leak.explanation.fix)
@@ -207,6 +209,16 @@ def _of_refusal(refusal: Refusal) -> list[Demand]:
         Demand(text=text, tables=refusal.tables, called=refusal.functions)
         for text in refusal.repairs
     ]
+
+
+def _without_ended(plan: Plan, proofs: Proofs, name: str) -> Iterator[Demand]:
+    """A function that reads no row that has ended: first in one of the ways, then in each."""
+    for function in plan.catalog.functions:
+        if function.signature == name:
+            ends = [(function, mark) for mark in proofs.ends(function)]
+            yield from (Demand(functions=[one]) for one in ends)
+            if len(ends) > 1:
+                yield Demand(functions=ends)
 
 
 def _changing(plan: Plan, name: str) -> Function | None:
@@ -277,6 +289,10 @@ def of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
                 alter = sql.SQL("alter view {} set (security_invoker = true);")
                 text = alter.format(relation.identifier).as_string(None)
                 yield Demand(text=text, tables=touched)
+            for policy in relation.policies:
+                is_named = policy.name in leak.explanation.policies
+                if is_named and captured.names(plan.catalog, relation, policy):
+                    yield candidates.edited(relation, [policy], candidates.Edit.QUALIFIED)
             yield Demand(text=fix, tables=touched)
             if relation.kind in ("v", "m"):
                 yield from _without_privileges(relation, leak)
@@ -285,6 +301,8 @@ def of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
             called = frozenset({function.oid})
             names = _patterns(function)
             asks = _PATTERN.format(names) if names else ""
+            if body := captured.body(plan.catalog, function):
+                yield Demand(bodies=[(function, body)])
             if function.definer:
                 invoker = f"alter function {function.signature} security invoker;"
                 yield Demand(text=invoker, called=called, asks=asks)

@@ -42,7 +42,7 @@ def missing(
     called = plan.usage.policy_functions
     signatures = {s for p in policies for s in called.get((relation.oid, p.name), ())}
     for function in plan.catalog.functions:
-        if function.signature in signatures and function.language == "sql":
+        if function.signature in signatures and function.language in ("sql", "plpgsql"):
             for oid in sorted(plan.usage.function_reads.get(function.oid, ())):
                 if (membership := plan.memberships.get(oid)) is not None:
                     yield from _of_membership(plan, function, membership)

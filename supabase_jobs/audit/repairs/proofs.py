@@ -11,9 +11,11 @@ from supabase_jobs.audit.callers import CLAIM, FORGER, FORMER, INVITED, OWNER, S
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.leaks import (
     added_member,
+    captured_name,
     escalation,
     hidden_parent,
     public,
+    unreadable_parent,
     untested_column,
     upload,
 )
@@ -42,6 +44,7 @@ from supabase_jobs.audit.probes.attempt import (
     Attempt,
 )
 from supabase_jobs.audit.probes.bypass import Bypass, Inquiry, ViewRead
+from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs import answers, paths
@@ -49,7 +52,7 @@ from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
 from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials, place_of
 from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.tenants import Tenant
+from supabase_jobs.audit.rows.tenants import Ended, Tenant
 from supabase_jobs.findings import Repair, Repairs, Severity, as_comment, has_statement
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.deadline import Deadline, DeadlineError
@@ -181,7 +184,8 @@ class Judge:
     Without a baseline, only cells of the `leaks` may end. `accepted` is the access of a baseline:
     everything in it stays, and everything beyond it may end. So may what calls of functions show
     that were `existing` before. `joins` are the ids of leaks by which callers join what they see
-    before, or ask to: they may be meant to, so that they can add something stays.
+    before, or ask to: they may be meant to, so that they can add something stays. `above` maps the
+    id() of attempts to the reads of the rows that their row refers to, by the same caller.
     """
 
     def __init__(
@@ -191,8 +195,9 @@ class Judge:
         boundaries: Boundaries,
         existing: Collection[str] = (),
         joins: Collection[str] = (),
+        above: Mapping[int, Sequence[Attempt]] | None = None,
     ) -> None:
-        self._joins = frozenset(joins)
+        self._joins, self._above = frozenset(joins), above or {}
         self._leaks, self._accepted = list(leaks), accepted or {}
         self._boundaries, self._existing = boundaries, frozenset(existing)
         refused = [leak.refusal.tables for leak in self._leaks if isinstance(leak, BrokenAccess)]
@@ -208,11 +213,13 @@ class Judge:
         leak: AnyLeak | None = None,
         *,
         asking: Collection[str] = (),
+        kept: Collection[Attempt] = (),
     ) -> Verdict:
         """The effects of a change for a leak; both are of the same objects. If functions are now
         `asking` who is a member, what outsiders reach of others may end, and they answer otherwise.
+        `kept` are attempts that still reach their targets, although nothing has led to them again.
         """
-        lost = [one for key, one in before.cells.items() if key not in after.cells]
+        lost = [one for one in _gone(before, after) if one not in kept]
         new = [one for one in after.cells.values() if place_of(one) not in before.places]
         given = [one for one in new if self._is_restored(one)]
         won = [one for one in new if one not in given]
@@ -273,7 +280,25 @@ class Judge:
             return self._is_known(one)  # a view may show less to them, but something
         if self._is_known(one) or any(belongs(one, leak) for leak in self._leaks):
             return True
-        return isinstance(one, Attempt) and self._boundaries.crosses(one)
+        if not isinstance(one, Attempt):
+            return False
+        return self._boundaries.crosses(one) or self._follows(one)
+
+    def above(self, one: Attempt) -> Sequence[Attempt]:
+        """The reads of the rows that the row of an attempt refers to, by the same caller."""
+        return self._above.get(id(one), ())
+
+    def _follows(self, one: Attempt) -> bool:
+        """Whether an attempt follows from a leak: it reaches a part of a row that its caller cannot
+        read, as that of the leak does, or of one that only leaks let an outsider read.
+        """
+        reads = [read for read in self.above(one) if read.whose != OWN]
+        if reads and not all(read.reached for read in reads):
+            return any(_is_of_parts(leak) and _is_alike(one, leak) for leak in self._leaks)
+        return bool(reads) and all(
+            read.caller.is_outsider and any(belongs(read, leak) for leak in self._leaks)
+            for read in reads
+        )
 
     def _stays(self, one: Attempt | Bypass, leak: AnyLeak | None) -> bool:
         """Whether a cell that may end is no matter of a leak: the reading by a view is decided with
@@ -336,6 +361,11 @@ class Judge:
                     yield name, caller, permission
 
 
+def _gone(before: Seen, after: Seen) -> list[Attempt | Bypass]:
+    """The cells that a change has ended, or to which nothing has led again."""
+    return [one for key, one in before.cells.items() if key not in after.cells]
+
+
 def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
     """Whether a cell is one that a leak is about, so that its repair may end it."""
     if isinstance(one, Bypass):
@@ -347,6 +377,8 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         # a view may be the way to write rows of one's own
         is_of_owner = one.action in (UPDATE, DELETE) and one.caller.kind == OWNER
         return leak.of_owner or not is_of_owner
+    if leak.kind is captured_name.KIND:  # what the condition was to limit
+        return leak.object == one.label and _is_of_outsider(one)
     if not isinstance(leak, ShownLeak):
         return False
     tried, caller = leak.tried, one.caller
@@ -366,8 +398,10 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return one.is_state  # another state that refuses the other change
     if leak.kind.of_column and tried.column:
         return (one.column, one.whose) == (tried.column, tried.whose)
-    if one.action == INSERT and leak.kind is untested_column.KIND:
+    if leak.kind is untested_column.KIND and one.action == INSERT:
         return one.is_state or one.column in leak.columns
+    if leak.kind is untested_column.KIND and one.action == UPDATE:
+        return one.column in leak.columns and one.whose == tried.whose
     if one.action == INSERT and (one.whose == OWN or one.name in (JOIN, OPEN)):
         return _may_not_insert(one, leak)
     if tried.whose == NONE == one.whose:  # it belongs to nobody
@@ -376,6 +410,18 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return False
     is_like = caller.is_outsider or caller.label == tried.actor.label
     return is_like and (one.whose != OWN or bool(one.name))
+
+
+def _is_of_parts(leak: AnyLeak) -> bool:
+    """Whether a leak is about parts of rows that are hidden from their caller."""
+    return leak.kind in (hidden_parent.KIND, unreadable_parent.KIND)
+
+
+def _is_alike(one: Attempt, leak: AnyLeak) -> bool:
+    """Whether a leak is about the same action on the same table."""
+    if not isinstance(leak, ShownLeak):
+        return False
+    return (leak.tried.table.label, leak.tried.action) == (one.relation.label, one.action)
 
 
 def _is_of_outsider(one: Attempt | Bypass) -> bool:
@@ -564,6 +610,15 @@ class Proofs:
         """The statements of a repair."""
         return "" if proven.demand is None else self._render(self._chosen, proven.demand)
 
+    def ends(self, function: Function) -> list[Ended]:
+        """The states of rows that have ended in which calls of a function do the same as before."""
+        found = [
+            one.ended
+            for one in self._trials.before.bypasses
+            if isinstance(one, EndedCall) and one.object is function and one.ended is not None
+        ]
+        return list(dict.fromkeys(found))
+
     def is_used(self, function: Function) -> bool:
         """Whether the effects of a function for those who may call it are known, and compared."""
         return self._trials.is_used(function)
@@ -596,12 +651,19 @@ class Proofs:
             texts.setdefault(self._render(list(demands), demand), []).extend(names)
         is_by_policy = all(demand.altered is not None for demand in demands)
         scope = self._trials.everything(is_by_policy=is_by_policy)
-        after = self._trials.run("\n".join(texts), scope, writes=self._opening(()))
+        text = "\n".join(texts)
+        after = self._trials.run(text, scope, writes=self._opening(()))
         if after is None:
             return None
         asking = frozenset[str]().union(*(demand.asking for demand in demands))
         known = self._trials.seen_before(scope)
-        verdict = self._judge.verdict(known, after, is_open=False, asking=asking)
+        verdict = self._judge.verdict(
+            known,
+            after,
+            is_open=False,
+            asking=asking,
+            kept=self._kept(demands, text, known, after),
+        )
         if verdict.takes or verdict.opens or verdict.alters:
             return None
         made = tuple(Repair(tuple(names), text) for text, names in texts.items())
@@ -613,7 +675,10 @@ class Proofs:
         touched = [demand.changed_tables | demand.changed_functions for demand in ordered]
         changed = frozenset().union(*touched)
         for demand in self._chosen:
-            same = changed & (demand.changed_tables | demand.changed_functions)
+            tables, functions = demand.changed_tables, demand.changed_functions
+            same = bool(changed & (tables | functions))
+            if isinstance(leak, ShownLeak):  # of which a short look says whether it closes it
+                same = same or self._trials.scope(tables, functions).has(leak.object)
             if same or leak.kind is escalation.KIND:
                 yield demand
         yield from ordered
@@ -648,7 +713,14 @@ class Proofs:
         if after is None:
             return None
         known = self._trials.seen_before(scope)
-        verdict = self._judge.verdict(known, after, is_open=False, leak=leak, asking=demand.asking)
+        verdict = self._judge.verdict(
+            known,
+            after,
+            is_open=False,
+            leak=leak,
+            asking=demand.asking,
+            kept=self._kept([demand], text, known, after),
+        )
         decided = leak.severity is not Severity.WARNING or self._judge.has_baseline
         if decided or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not
@@ -670,6 +742,19 @@ class Proofs:
         if demand.is_new:
             verdict = replace(verdict, leaves=_new_questions(known, after))
         return verdict
+
+    def _kept(
+        self, demands: Iterable[Demand], text: str, known: Seen, after: Seen
+    ) -> list[Attempt]:
+        """The attempts that were not made again and still reach their targets: a trigger refuses
+        what policies refuse, so that nobody tries to evade these.
+        """
+        if all(demand.guard is None for demand in demands):
+            return []
+        gone = [one for one in _gone(known, after) if isinstance(one, Attempt)]
+        some = gone[: LIMITS.attempts_in_batch]
+        reached = self._trials.reaching(text, some) if some else []
+        return [one for one, is_reached in zip(some, reached, strict=True) if is_reached]
 
     def _opens_otherwise(self, leak: AnyLeak, text: str) -> bool:
         """Whether the new row of an escalation still opens something with another label."""
@@ -697,6 +782,8 @@ class Proofs:
         for one in self._trials.before.cells.values():
             if not isinstance(one, Attempt) or one.caller.kind != OWNER or one.action == INSERT:
                 continue
+            if one.caller.role == "anon":
+                continue
             place = one.relation.oid, one.action
             is_changed = place[0] in demand.changed_tables
             is_changed &= altered is None or place in altered
@@ -707,9 +794,12 @@ class Proofs:
             actor = self._trials.before.attempts[leak.tried.number].caller
         is_outsider = actor is None or actor.is_outsider
         changed = [f for f in scope.functions if f.oid in demand.changed_functions]
+        above: dict[int, Sequence[Attempt]] = {}
+        if leak.kind is hidden_parent.KIND:  # a part of a row that one cannot read is no right
+            above = {id(one): self._judge.above(one) for one in attempts.values()}
         lost: dict[Attempt | str, list[Way]] = {}
         for way, what in self._trials.lost_by_ways(
-            text, changed, list(attempts.values()), actor if is_outsider else None
+            text, changed, list(attempts.values()), actor if is_outsider else None, above
         ):
             lost.setdefault(what, []).append(way)
         for what, ways in lost.items():
@@ -782,7 +872,8 @@ class Proofs:
             for does in [_named(tried).what]
         ]
         found = paths.of_demand(demand, tried.relation, tried.caller.role)
-        if leak.kind is public.KIND and any(path.is_open for path in found.ended):
+        is_meant = any(path.is_open for path in found.ended) or self._is_part_of_read(tried)
+        if leak.kind is public.KIND and is_meant:
             takes.append(_named(tried))
         if takes or len(found.ended) < 2:
             return Verdict(closes=1, takes=_in_order(takes)) if takes else None
@@ -810,6 +901,13 @@ class Proofs:
         if not (takes or unseen):
             return None
         return Verdict(closes=1, takes=_in_order(takes), unseen=tuple(unseen))
+
+    def _is_part_of_read(self, one: Attempt) -> bool:
+        """Whether a row is a part of rows that its policies query, and that the caller reads: who
+        reads these was to read it.
+        """
+        above, queried = self._judge.above(one), self._trials.queried(one.relation)
+        return bool(above) and all(read.reached and read.relation.oid in queried for read in above)
 
     def _attempt(self, leak: ShownLeak) -> Attempt:
         """The attempt that shows a leak."""

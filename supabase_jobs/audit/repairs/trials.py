@@ -170,6 +170,18 @@ def _as_changed(changed: Catalog, relations: Sequence[Relation]) -> Iterator[Non
             relation.become(was)
 
 
+def _leave_out_new_triggers(changed: Catalog, known: Catalog) -> None:
+    """Leave the triggers with a function of the trial out of a catalog: they decide nothing about
+    what is tried.
+    """
+    functions = {function.oid for function in known.functions}
+    before = {oid for relation in known.relations for oid in relation.triggers}
+    for relation in changed.relations:
+        kept = tuple(oid for oid in relation.triggers if oid in functions or oid in before)
+        if kept != relation.triggers:
+            relation.become(replace(relation, triggers=kept))
+
+
 def _open(connection: Connection, attempts: Iterable[Attempt]) -> None:
     """Open the cursors on the rows of attempts."""
     needed = {opening[0].sql: opening for one in attempts if (opening := one.opening)}
@@ -296,6 +308,10 @@ class Trials:
         """The oid of a table that a leak names."""
         return next(r.oid for r in self._world.plan.catalog.relations if r.label == label)
 
+    def queried(self, relation: Relation) -> Collection[int]:
+        """The oids of the tables that policies of a table query, directly or not."""
+        return self._world.plan.usage.reads.get(relation.oid, set())
+
     def seen_before(self, scope: Scope) -> Seen:
         """The part of the audit about these objects."""
         return replace(self.before.within(scope), uses=self._uses_before(scope))
@@ -306,12 +322,14 @@ class Trials:
         functions: Sequence[Function],
         attempts: Sequence[Attempt],
         actor: Persona | None,
+        above: Mapping[int, Sequence[Attempt]],
     ) -> Iterator[tuple[Way, Attempt | str]]:
         """The losses with these statements of an owner who has one way only to the rows: attempts,
         and functions by their signatures.
 
-        What a newcomer may do as well, or the `actor` of a leak, is no right of the owner. Raises
-        DeadlineError.
+        What a newcomer may do as well, or the `actor` of a leak, is no right of the owner, nor is
+        what lies below a row that the owner cannot read: `above` maps the id() of attempts to the
+        reads of these rows. Raises DeadlineError.
         """
         owner, newcomer = self._first(OWNER), self._first(NEWCOMER)
         if owner is None or newcomer is None:
@@ -330,13 +348,20 @@ class Trials:
                 made = run_kept(connection, [[one] for one in way.alone])
                 if all(result.error is None for result in made):
                     run_kept(connection, [[one] for one in way.keys])
-                    for one in self._lost(text, functions, attempts, owner, others):
-                        yield way, one
+                    reads = [read for some in above.values() for read in some]
+                    seen = self._rights(owner, (), reads) if reads else set()
+                    rights = [
+                        one
+                        for one in attempts
+                        if all(id(read) in seen for read in above.get(id(one), ()))
+                    ]
+                    for lost in self._lost(text, functions, rights, owner, others):
+                        yield way, lost
 
     def _first(self, kind: str) -> Persona | None:
-        """The first caller of a kind."""
-        found = (one for one in self._callers if one.kind == kind and not one.operation)
-        return next(found, None)
+        """The first caller of a kind who has signed in; guests own rows by a header."""
+        of_kind = (one for one in self._callers if one.kind == kind and not one.operation)
+        return next((one for one in of_kind if one.role != "anon"), None)
 
     def _lost(
         self,
@@ -613,6 +638,7 @@ class Trials:
         world = self._world
         served = world.plan.catalog.served
         changed = catalog.read(self._impersonation.connection, served)
+        _leave_out_new_triggers(changed, world.plan.catalog)
         plan = replace(world.plan, catalog=changed)
         probes = Probes(self._impersonation, world, self._callers, self._deadline, known)
         with _as_changed(changed, scope.relations):

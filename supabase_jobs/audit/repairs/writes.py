@@ -35,6 +35,11 @@ def limited(function: Function, definition: str, relation: Relation, condition: 
         if at is not None:
             at += start
             body = f"{body[:at]} {condition} and{body[at:]}"
+    return with_body(function, definition, body)
+
+
+def with_body(function: Function, definition: str, body: str) -> str:
+    """The statement that defines a function again with another body; '' if it is the same."""
     if body == function.body or definition.count(function.body) != 1:
         return ""
     return f"{definition.replace(function.body, body).rstrip().rstrip(';')};"

@@ -1,0 +1,125 @@
+"""Repairs by other conditions of the project: triggers by which the staff keeps deciding about a
+column, names that mean what was meant, rows that are not in the state of a leak.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from supabase_jobs.audit.repairs import captured, guards
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import AuditFinding
+from tests.audit.catalogs import catalog, function, policy, table
+from tests.audit.conftest import run_audit
+from tests.audit.test_examples import EXAMPLES
+from tests.fix_db import session_copy
+from tests.programs import DEFAULT_MAJOR
+
+# a keeper of a reptile house writes into the diaries that they read, and moves an entry of their own
+REPTILES = """
+create table vivaria (id uuid primary key default gen_random_uuid(), keeper uuid not null references auth.users);
+create table helpers (vivarium_id uuid not null references vivaria, person uuid not null references auth.users,
+  primary key (vivarium_id, person));
+create table entries (id uuid primary key default gen_random_uuid(), vivarium_id uuid not null references vivaria,
+  author uuid not null references auth.users, body text);
+alter table vivaria enable row level security;
+alter table helpers enable row level security;
+alter table entries enable row level security;
+create policy "own" on vivaria for select to authenticated using (keeper = auth.uid());
+create policy "own" on helpers for select to authenticated using (person = auth.uid());
+create policy "of vivaria" on entries for select to authenticated using (
+  author = auth.uid() or exists (select from vivaria v where v.id = vivarium_id)
+);
+create policy "write" on entries for insert to authenticated with check (
+  author = auth.uid() and exists (select from vivaria v where v.id = vivarium_id)
+);
+create policy "change" on entries for update to authenticated
+  using (author = auth.uid()) with check (author = auth.uid());
+"""
+
+
+@pytest.fixture(scope="module")
+def url(request: pytest.FixtureRequest) -> str:
+    return session_copy(request, "guards", "services", DEFAULT_MAJOR).url
+
+
+@pytest.fixture
+def connection(url: str) -> Iterator[Connection]:
+    with connect(url) as opened, opened.transaction(force_rollback=True):
+        yield opened
+
+
+def findings(connection: Connection, project: str) -> dict[str, AuditFinding]:
+    """The findings of a project by their ids."""
+    connection.execute(project.encode())
+    return {one.id: one for one in run_audit(connection).findings}
+
+
+def example(name: str) -> str:
+    """The project of an example with its hole."""
+    one = EXAMPLES[name]
+    sql: str = one["sql"]
+    return sql.replace(one["old"], one["new"]) if "old" in one else sql
+
+
+def test_column_that_others_change_by_another_condition(connection: Connection) -> None:
+    one = findings(connection, example("head_of_a_school"))["escalation:public.folks:update:role"]
+    assert one.proven
+    assert 'before update of "role" on' in one.fix
+    assert "public.my_role() = 'head'" in one.fix
+
+
+def test_reference_changes_only_to_what_the_caller_reads(connection: Connection) -> None:
+    moved = findings(connection, REPTILES)["unreadable-parent:public.entries:update"]
+    assert moved.proven
+    assert 'before update of "vivarium_id" on' in moved.fix
+    assert "(select new.*)" in moved.fix
+
+
+def test_names_that_mean_a_nearer_column(connection: Connection) -> None:
+    found = findings(connection, example("names_of_columns"))
+    pinned = found["captured-name:public.notices:pin up:public.porters.house_id"]
+    assert pinned.proven
+    assert 'p.house_id = "notices"."house_id"' in pinned.fix
+    rung = found["captured-name:public.ring(integer):public.porters.house_id"]
+    assert "p.house_id = $1" in rung.fix
+
+
+def test_rows_in_the_state_of_a_leak_are_left_out(connection: Connection) -> None:
+    one = findings(connection, example("missing_ticket"))[
+        "public:public.entries (ticket is null):select"
+    ]
+    assert one.proven
+    assert '"ticket" is not null' in one.fix
+
+
+def test_all_conditions_but_one() -> None:
+    folks = table("folks", "id", "role")
+    own = policy("(id = auth.uid())", "w")
+    head = policy("(is_head() OR is_boss())", "w")
+    changed = table("folks", "id", "role", policies=(own, head))
+    assert list(guards.conditions(folks, "authenticated")) == []
+    assert list(guards.conditions(changed, "authenticated")) == [
+        "(is_head()) or (is_boss())",
+        "((id = auth.uid())) or (is_boss())",
+        "((id = auth.uid())) or (is_head())",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            "select exists (select from t where id = id)",
+            "select exists (select from t where id = $1)",
+        ),
+        (
+            "select exists (select from t x where x.id = id)",
+            "select exists (select from t x where x.id = $1)",
+        ),
+        ("select exists (select from t where id = $1)", ""),
+    ],
+)
+def test_argument_that_a_column_goes_before(body: str, expected: str) -> None:
+    one = function("f", body, arguments=("id",))
+    assert captured.body(catalog(table("t", "id"), functions=[one]), one) == expected

@@ -278,11 +278,21 @@ class Judge:
         """Whether a repair may end a cell: one that a leak is about, or beyond the baseline."""
         if isinstance(one, Bypass) and one.action == SELECT and not one.caller.is_outsider:
             return self._is_known(one)  # a view may show less to them, but something
-        if self._is_known(one) or any(belongs(one, leak) for leak in self._leaks):
+        if self._is_known(one) or any(self._is_of(one, leak) for leak in self._leaks):
             return True
         if not isinstance(one, Attempt):
             return False
         return self._boundaries.crosses(one) or self._follows(one)
+
+    def _is_of(self, one: Attempt | Bypass, leak: AnyLeak) -> bool:
+        """Whether a cell is one that a leak is about: not a part of rows that its caller reads, of
+        a leak about parts of hidden ones.
+        """
+        is_read = False
+        if leak.kind is hidden_parent.KIND and isinstance(one, Attempt):
+            above = self.above(one)
+            is_read = bool(above) and all(read.reached for read in above)
+        return belongs(one, leak) and not is_read
 
     def above(self, one: Attempt) -> Sequence[Attempt]:
         """The reads of the rows that the row of an attempt refers to, by the same caller."""

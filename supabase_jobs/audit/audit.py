@@ -202,10 +202,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 Boundaries(world),
                 _signatures(options.before),
                 joins=[one.leak.id for one in caused[: len(judged)] if _joins(one, facts)],
-                above={
-                    id(probes.attempts[number]): [probes.attempts[one] for one in above]
-                    for number, above in facts.reads_above
-                },
+                above=_reads_above(facts, probes.attempts),
             ),
             fixes.Renderer(connection, plan),
             options.accepted,
@@ -287,6 +284,14 @@ def audit(connection: Connection, options: Options) -> Audit:
         settled=world.settled,
         meanings={caller.label: caller.meaning for caller in everyone},
     )
+
+
+def _reads_above(facts: Facts, attempts: Sequence[Attempt]) -> dict[int, list[Attempt]]:
+    """The id() of attempts → the reads of the rows that their row refers to."""
+    found = {}
+    for number, above in facts.reads_above:
+        found[id(attempts[number])] = [attempts[one] for one in above]
+    return found
 
 
 def _policies(leaking: Iterable[Repaired]) -> set[tuple[str, str]]:

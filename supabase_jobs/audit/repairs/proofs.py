@@ -305,10 +305,11 @@ class Judge:
         reads = [read for read in self.above(one) if read.whose != OWN]
         if reads and not all(read.reached for read in reads):
             return any(_is_of_parts(leak) and _is_alike(one, leak) for leak in self._leaks)
-        return bool(reads) and all(
-            read.caller.is_outsider and any(belongs(read, leak) for leak in self._leaks)
-            for read in reads
-        )
+        return bool(reads) and all(map(self._is_of_outsider, reads))
+
+    def _is_of_outsider(self, read: Attempt) -> bool:
+        """Whether only leaks let an outsider read a row."""
+        return read.caller.is_outsider and any(belongs(read, leak) for leak in self._leaks)
 
     def _stays(self, one: Attempt | Bypass, leak: AnyLeak | None) -> bool:
         """Whether a cell that may end is no matter of a leak: the reading by a view is decided with

@@ -350,10 +350,11 @@ class Trials:
                     run_kept(connection, [[one] for one in way.keys])
                     reads = [read for some in above.values() for read in some]
                     seen = self._rights(owner, (), reads) if reads else set()
+                    unread = {id(read) for read in reads} - seen
                     rights = [
                         one
                         for one in attempts
-                        if all(id(read) in seen for read in above.get(id(one), ()))
+                        if unread.isdisjoint(map(id, above.get(id(one), ())))
                     ]
                     for lost in self._lost(text, functions, rights, owner, others):
                         yield way, lost

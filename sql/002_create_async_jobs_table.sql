@@ -267,7 +267,8 @@ where status in ('completed', 'failed', 'cancelled');
 
 -- Triggers -------------------------------------------------------------------------------------
 -- Guests and users choose no times. The service and its members, as the owner is, may set them when they insert. The WHEN
--- clause saves the call for rows with the defaults.
+-- clauses save the call for rows with the defaults, and for updates that set updated_at to now(), as those of the
+-- functions for workers do.
 
 create function private.set_async_job_times() returns trigger
 language plpgsql
@@ -347,7 +348,9 @@ execute function private.set_async_job_times();
 
 create trigger update_async_job_updated_at_trigger
 before update on public.async_jobs
-for each row execute function private.update_async_job_updated_at();
+for each row
+when (new.updated_at is distinct from now() or new.created_at <> old.created_at or new.id <> old.id)
+execute function private.update_async_job_updated_at();
 
 -- 1024 is the smallest limit; the constraint checks smaller results
 create trigger limit_owner_result_trigger

@@ -1,4 +1,4 @@
--- supabase-jobs: 002_create_async_jobs_table sha256:e5245090006104c9e81b8664f92a82aa703c5e418fcc0fea6f0340ab35f334a3
+-- supabase-jobs: 002_create_async_jobs_table sha256:bd6f411d80def10c04f23c4d246023f2c00c48c27466a714e5df07247caf0a17
 -- Long-running jobs. Each job is owned by either a guest or a user.
 
 -- Validity of JSON and errors ------------------------------------------------------------------
@@ -268,7 +268,8 @@ where status in ('completed', 'failed', 'cancelled');
 
 -- Triggers -------------------------------------------------------------------------------------
 -- Guests and users choose no times. The service and its members, as the owner is, may set them when they insert. The WHEN
--- clause saves the call for rows with the defaults.
+-- clauses save the call for rows with the defaults, and for updates that set updated_at to now(), as those of the
+-- functions for workers do.
 
 create function private.set_async_job_times() returns trigger
 language plpgsql
@@ -348,7 +349,9 @@ execute function private.set_async_job_times();
 
 create trigger update_async_job_updated_at_trigger
 before update on public.async_jobs
-for each row execute function private.update_async_job_updated_at();
+for each row
+when (new.updated_at is distinct from now() or new.created_at <> old.created_at or new.id <> old.id)
+execute function private.update_async_job_updated_at();
 
 -- 1024 is the smallest limit; the constraint checks smaller results
 create trigger limit_owner_result_trigger

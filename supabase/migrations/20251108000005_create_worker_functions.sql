@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:67b2e4daf531b66615d16432565d0017cf24cf92f410297c85d7ba7a81c894b4
+-- supabase-jobs: 005_create_worker_functions sha256:5f49cd910b414d4246572c8f4b1e81ca944e765e54de2bf3bf9a0f2c934c4af2
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -16,6 +16,9 @@
 -- dead rows when the statistics know few rows. Therefore its other conditions apply after the lookup (CASE), and joins
 -- with it are subqueries. The plans do not depend on the arguments, so the functions force generic plans; planning
 -- every call again would take a third of its time.
+--
+-- They set updated_at themselves: the trigger that would do it is then not called, which saves a tenth of the time of a
+-- completed job.
 --
 -- Columns are qualified, and a project may add columns to the table, so a name without a table is a variable
 -- (#variable_conflict).
@@ -266,6 +269,7 @@ begin
           status = 'processing',
           result = null,
           error = null,
+          updated_at = now(),
           metadata = case when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms' else '{}' end
             || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', s.retry_count)
         from state s
@@ -365,6 +369,7 @@ begin
   update public.async_jobs j
   set
     progress = p_progress,
+    updated_at = now(),
     metadata = coalesce(private.worker_metadata(j.metadata, added.keys), added.keys)
   from (
     select jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', retries) as keys
@@ -420,6 +425,7 @@ begin
     progress = 100,
     result = p_result,
     error = null,
+    updated_at = now(),
     metadata = private.metadata_of_finished(j.metadata, e.worker, e.claimed_at, e.retry_count)
   from ended e
   where j.id = e.job_id
@@ -439,7 +445,8 @@ comment on function public.complete_job(uuid, text, uuid, jsonb) is
 -- PostgreSQL cancels one of the two; this function tries again.
 --
 -- What a worker reports on one job must not prevent its reports on others, so a malformed id matches no job. Its hyphens
--- and braces may stand anywhere; a regular expression for their places would take ten times as long.
+-- and braces may stand anywhere; a regular expression for their places would take ten times as long. The id of a
+-- claim is compared as text, so it needs no check.
 --
 -- Without p_status, each report says by its error whether the job failed.
 create function private.finish_jobs(p_worker text, p_jobs jsonb, p_status text) returns integer
@@ -472,18 +479,17 @@ begin
       with report as (
         select
           case when length(r.id) = 32 and r.id !~ '[^0-9a-fA-F]' then r.id::pg_catalog.uuid end as id,
-          case
-            when length(r.claim_id) = 32 and r.claim_id !~ '[^0-9a-fA-F]' then r.claim_id::pg_catalog.uuid
-          end as claim_id,
+          r.claim_id,
           r.result,
           r.error
-        from jsonb_array_elements(p_jobs) as g (job)
-        cross join lateral (
+        from (
           select
             replace(replace(replace(g.job ->> 'id', '-', ''), '{', ''), '}', '') as id,
-            replace(replace(replace(g.job ->> 'claim_id', '-', ''), '{', ''), '}', '') as claim_id,
+            lower(replace(replace(replace(g.job ->> 'claim_id', '-', ''), '{', ''), '}', '')) as claim_id,
             nullif(g.job -> 'result', 'null') as result,
             g.job ->> 'error' as error
+          from jsonb_array_elements(p_jobs) as g (job)
+          offset 0 -- each expression once
         ) r
       ),
       job as materialized (
@@ -511,7 +517,9 @@ begin
         where job.status = 'processing'
           and s.job_id = job.id
           and s.job_created_at = job.created_at
-          and case s.job_id when job.id then s.worker = p_worker and s.claim_id = job.claim_id end
+          and case s.job_id
+            when job.id then s.worker = p_worker and replace(s.claim_id::pg_catalog.text, '-', '') = job.claim_id
+          end
         returning s.*, job.result, job.error
       ),
       updated as (
@@ -521,6 +529,7 @@ begin
           progress = case when e.error is null then 100 else j.progress end,
           result = case when e.error is null then e.result end,
           error = e.error,
+          updated_at = now(),
           metadata = private.metadata_of_finished(j.metadata, e.worker, e.claimed_at, e.retry_count)
         from ended e
         where j.id = e.job_id
@@ -759,6 +768,7 @@ begin
         error = case
           when r.given_up then format('No sign of life from the worker; given up after %s retries.', p_max_retries)
         end,
+        updated_at = now(),
         metadata = coalesce(
           private.worker_metadata(j.metadata, jsonb_build_object('retry_count', r.retry_count)),
           jsonb_build_object('retry_count', r.retry_count)

@@ -670,3 +670,26 @@ def test_service_runs_a_whole_job(queue: Connection) -> None:
             job_id,
             following,
         ) == [(job_id, "completed"), (following, "processing")]
+
+
+def test_worker_functions_set_updated_at_without_a_trigger_call(queue: Connection) -> None:
+    trigger = "trigger update_async_job_updated_at_trigger"
+    queue.execute(f"alter table public.async_jobs disable {trigger}".encode())
+    queue.execute(b"update public.async_jobs set updated_at = '2020-01-01'")
+    queue.execute(f"alter table public.async_jobs enable {trigger}".encode())
+    queue.execute(
+        """
+        create or replace function private.update_async_job_updated_at() returns trigger
+        language plpgsql set search_path = ''
+        as $$ begin raise exception 'called'; end $$
+        """
+    )
+    assert sqlstate_of(queue, SERVICE, "update public.async_jobs set progress = 1") == "P0001"
+    with acting_as(queue, SERVICE) as execute:
+        [(job_id, _, metadata)] = execute(CLAIM, "w1", 1)
+        assert execute(HEARTBEAT, job_id, "w1", metadata["claim_id"], 5) == [(True,)]
+        assert execute(COMPLETE, job_id, "w1", metadata["claim_id"], Jsonb({})) == [(True,)]
+        [(job_id, _, metadata)] = execute(NEXT, Jsonb([]), "w1", 1)
+        report = {"id": str(job_id), "claim_id": metadata["claim_id"], "result": {}}
+        assert len(execute(NEXT, Jsonb([report]), "w1", 1)) == 1
+        assert execute(REQUEUE, "0", 3, None) == [(1, 0)]

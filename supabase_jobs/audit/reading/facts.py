@@ -218,13 +218,17 @@ class _Reader:
         yield from writes.of_siblings(tables)
 
     def _unasked(self) -> Iterator[Unasked]:
-        """The conditions about rows of these tables that functions leave out."""
-        plan = self._plan
-        tables = {r.label: r for r in self._catalog.tables if r.oid in self._selected}
+        """The conditions about rows of these tables, and of those that only functions reach, that
+        functions leave out.
+        """
+        plan, served = self._plan, self._catalog.served
+        tables = [r for r in self._catalog.tables if r.oid in self._selected]
+        tables += [r for r in self._catalog.tables if r.schema not in served and not r.is_storage]
+        labels = {relation.label for relation in tables}
         closed = {relation.oid: plan.closed(relation) for relation in self._catalog.tables}
         giving = {*plan.memberships, *plan.per_user, *plan.staff}
         for one in Siblings(self._catalog, plan.usage, closed, giving).find():
-            if one.table in tables:
+            if one.table in labels:
                 yield one
 
     def _topmost(self, oid: int, column: str) -> str:

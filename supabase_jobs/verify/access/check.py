@@ -77,7 +77,8 @@ def run(
     auth_functions.report_refused(found.functions, context)
     if not context.should_stop:
         sources = reach.sources_of(found.reachable, found.exposed)
-        platform.check(impersonation, found.of_platform, sources, context)
+        functions = reach.functions_of(found.reachable, found.exposed)
+        platform.check(impersonation, found.of_platform, sources, functions, context)
     if f"{AREA}:fixture" in context.unchecked:  # not every cell was run
         return
     deviating = {finding.object for finding in context.findings if finding.area == AREA}

@@ -195,6 +195,8 @@ class Reach:
     owner can do. Arguments and rows name `ids`, and contain `texts`. By `chosen`, the others write
     values that they choose into rows of their own: the setting verify.chosen. Each of `alone`
     removes the rows of all but one caller, and each of `states` gives all jobs another state.
+    `owners` returns a text for the owners of all jobs, which no state changes.
+    `joined` returns a row after the guest whose id is `secret` has become a user.
     """
 
     given: tuple[Given, ...] = ()
@@ -206,6 +208,9 @@ class Reach:
     ids: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     chosen: str = ""
+    secret: str = ""
+    joined: str = ""
+    owners: str = ""
 
 
 @dataclass(frozen=True)
@@ -333,6 +338,9 @@ def _reach(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Reach:
         ids=tuple(table.get("ids", ())),
         texts=tuple(table.get("texts", ())),
         chosen=table.get("chosen", ""),
+        secret=table.get("secret", ""),
+        joined=table.get("joined", ""),
+        owners=table.get("owners", ""),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import GroupResult, Statement, read, run_groups
 from supabase_jobs.database.errors import (
     INCONCLUSIVE_ERRORS,
     outermost_function,
@@ -37,8 +37,9 @@ from supabase_jobs.verify.structure import catalog
 QUERY = Path(__file__).with_name("platform.sql")
 
 _SIGN_IN = Path(__file__).with_name("sign_in")
-_SESSION, _TOKEN, _LAST, _OTHER, _OTHER_ALONE = (
-    sql_file(_SIGN_IN / f"{name}.sql") for name in ("session", "token", "last", "other", "account")
+_SESSION, _TOKEN, _LAST, _RIGHTS, _OTHER, _OTHER_ALONE = (
+    sql_file(_SIGN_IN / f"{name}.sql")
+    for name in ("session", "token", "last", "rights", "other", "account")
 )
 _AUTH = "supabase_auth_admin"
 _LOGINS = ("authenticator", _AUTH)
@@ -115,16 +116,22 @@ class _WithoutMetadata(_Problem):
     """A sign-up that metadata may help."""
 
 
+class _WithoutRows(_Problem):
+    """A sign-up that other addresses, metadata or rows of the project may help."""
+
+
 def check(
     impersonation: Impersonation,
     rows: Sequence[Row],
     sources: Sequence[reach.Candidate],
+    functions: Sequence[reach.Candidate],
     context: Context,
 ) -> None:
     """Add a case for each thing that the platform runs, and a finding for each that fails, or that
     makes somebody another caller.
 
-    `rows` are those of `QUERY`, and `sources` the tables that users write. Comes after the fixture
+    `rows` are those of `QUERY`, `sources` the tables that users write, and `functions` what they
+    call and runs as its owner. Comes after the fixture
     rows: the server names a function in errors as the first search_path of the session under which
     it ran sees it, and that is PostgREST's. On a database in use nothing is run, because what hooks
     and triggers do outside the transaction is not undone.
@@ -136,12 +143,14 @@ def check(
         found.setdefault(kind, []).append(_Function(name, text, literals))
     as_auth = "acts as Auth" in found
     tables = [table.name for table in found.get("table", ())]
+    triggers, hooks = found.get("sign-up trigger", ()), found.get("token hook", ())
     trials = [
         _sign_in(tables, as_auth=as_auth),
         _same_name(as_auth=as_auth),
         _anonymously(as_auth=as_auth),
-        *_deletions(sources, as_auth=as_auth),
-        *_hooks(found.get("token hook", ()), sources, as_auth=as_auth),
+        _deletion(as_auth=as_auth),
+        *_chosen(triggers, as_auth=as_auth),
+        *_hooks(hooks, triggers, [*sources, *functions], as_auth=as_auth),
         *(_others_stay(tables, as_auth=as_auth) if "trigger of Auth" in found else ()),
         *_identities(found.get("identity", ()), sources, as_auth=as_auth),
         *_before_requests(found.get("function before requests", ())),
@@ -162,9 +171,9 @@ def check(
         if problem is None or problem.cause in failed:
             continue
         failed |= {problem.cause} - {""}
-        if isinstance(problem, _WithoutMetadata):
+        if isinstance(problem, _WithoutMetadata | _WithoutRows):
             problem = _with_any_metadata(impersonation, problem, context)
-        if case.id not in {f.id for f in context.findings}:
+        if problem is not None and case.id not in {f.id for f in context.findings}:
             context.findings.append(
                 Finding(
                     id=case.id,
@@ -223,6 +232,13 @@ def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
         stage = "sign up" if len(result.answers) <= len(created) else "sign in"
         if _needs_metadata(error):
             return _without_metadata(error)
+        if len(result.answers) == len(created) and not _is_broken(error, as_auth=as_auth):
+            return _WithoutRows(
+                "nobody can sign up: a check at the commit refuses each new user:"
+                f" {sqlstate_and_message(error)}{_in(error)}",
+                "Let the triggers of the sign-up insert the row that the check looks for.",
+                cause=outermost_function(error),
+            )
         if not _is_broken(error, as_auth=as_auth):
             return None
         who = f" as {_AUTH}" if as_auth else ""
@@ -251,20 +267,27 @@ def _without_metadata(error: psycopg.Error) -> _Problem:
 
 def _with_any_metadata(
     impersonation: Impersonation, problem: _Problem, context: Context
-) -> _Problem:
-    """The problem of a sign-up without metadata, or that no metadata helps."""
+) -> _Problem | None:
+    """The problem of a sign-up without metadata, or that no metadata helps. None if a row of an
+    allow-list helps.
+    """
     connection, undo = impersonation.connection, context.undo
     begin = [*undo.begin, *undo.rows, *impersonation.setup, FIXTURE.save]
     run_groups(connection, [begin])[0].answer()
     try:
+        if isinstance(problem, _WithoutRows):
+            # checks fail while a row of an allow-list can still be added
+            read(connection, [CHECK_DEFERRED])
+            sign_up.run(connection, [NewUser(id=uuid.uuid4())])
+            return None
         sign_up.run(connection, [NewUser(id=uuid.uuid4())])
-    except SignUpRejectedError as rejected:
-        if not _needs_metadata(rejected.cause):
+    except SignUpRejectedError as refused:
+        if isinstance(problem, _WithoutRows) or not _needs_metadata(refused.cause):
             return problem
-        why = f"{sqlstate_and_message(rejected.cause)}{_in(rejected.cause)}"
+        why = f"{sqlstate_and_message(refused.cause)}{_in(refused.cause)}"
         return _Problem(
             f"nobody can sign up, whatever the metadata: a trigger fails with {why}",
-            _fix(rejected.cause),
+            _fix(refused.cause),
         )
     finally:
         if not connection.broken:
@@ -371,23 +394,51 @@ def _changing(
     return _Trial(id, "auth.users", [*before, look, *statements, look], judge)
 
 
+def _chosen(triggers: Sequence[_Function], *, as_auth: bool) -> Iterator[_Trial]:
+    """Sign-ups whose metadata have the role of the service, or yes, under each name that a trigger
+    may read.
+    """
+    for trigger in triggers:
+        for value in (_SERVICE, "true", True):
+            yield _sign_up_with(trigger, value, as_auth=as_auth)
+
+
+def _sign_up_with(trigger: _Function, value: object, *, as_auth: bool) -> _Trial:
+    metadata = dict.fromkeys([*_NAMES, "role", *trigger.literals], value)
+    user, created = _signed_up(as_auth, metadata)
+    control, others = _signed_up(as_auth, {})
+    statements = [
+        *others,
+        *created,
+        CHECK_DEFERRED,
+        _become("none"),
+        _RIGHTS.statement(control),
+        _RIGHTS.statement(user),
+    ]
+
+    def judge(result: GroupResult) -> _Problem | None:
+        if result.error is not None:
+            return None
+        without, chosen = result.answers[-2].rows, result.answers[-1].rows
+        if without == chosen:
+            return None
+        return _Problem(
+            "who signs up chooses the role or app_metadata of its tokens, which Auth and policies"
+            f" trust: {trigger.name}() takes them from raw_user_meta_data",
+            "Let the trigger set a fixed value, and let only the service change it.",
+        )
+
+    return _Trial(f"{AREA}:{trigger.name}:sign-up with a role", trigger.name, statements, judge)
+
+
 # -------------------------------------------------------------------------------------------------
 # deletion of a user
 
 
-def _deletions(sources: Sequence[reach.Candidate], *, as_auth: bool) -> Iterator[_Trial]:
-    """The deletion of a new user, and of one who has written a row that refers to it."""
-    yield _deletion(None, as_auth=as_auth)
-    for source in sources:
-        if "auth.users" in source.refers:
-            yield _deletion(source, as_auth=as_auth)
-
-
-def _deletion(source: reach.Candidate | None, *, as_auth: bool) -> _Trial:
-    user, created = _signed_up(as_auth, {})
-    written = [] if source is None else _written(source, user, as_auth=as_auth)
+def _deletion(*, as_auth: bool) -> _Trial:
+    """The deletion of a new user."""
+    user, before = _signed_up(as_auth, {})
     deleted = Statement("delete from auth.users as u where u.id = %s", (user,))
-    before = [*created, *written]
 
     def judge(result: GroupResult) -> _Problem | None:
         error = result.error
@@ -403,12 +454,12 @@ def _deletion(source: reach.Candidate | None, *, as_auth: bool) -> _Trial:
                 Severity.WARNING,
                 cause=error.diag.constraint_name or "",
             )
-        if source is not None or not _is_broken(error, as_auth=as_auth):
+        if not _is_broken(error, as_auth=as_auth):
             return None
         return _Problem(f"no user can be deleted: what Auth runs fails with {why}", _fix(error))
 
-    object = "auth.users" if source is None else source.object
-    return _Trial(f"{AREA}:{object}:deletion", object, [*before, deleted, CHECK_DEFERRED], judge)
+    statements = [*before, deleted, CHECK_DEFERRED]
+    return _Trial(f"{AREA}:auth.users:deletion", "auth.users", statements, judge)
 
 
 def _is_constraint_of_auth(error: psycopg.Error) -> bool:
@@ -450,26 +501,42 @@ def _fix(error: psycopg.Error) -> str:
 
 
 def _hooks(
-    functions: Sequence[_Function], sources: Sequence[reach.Candidate], *, as_auth: bool
+    functions: Sequence[_Function],
+    triggers: Sequence[_Function],
+    sources: Sequence[reach.Candidate],
+    *,
+    as_auth: bool,
 ) -> Iterator[_Trial]:
-    """A token for a user who has chosen the metadata, and for one who has written a row."""
+    """A token for a user who has chosen the metadata, and for one who has written a row, or called
+    a function that writes one.
+    """
+    names = [name for trigger in triggers for name in trigger.literals]
     for function in functions:
-        yield _hook(function, None, as_auth=as_auth)
+        yield _hook(function, None, names, as_auth=as_auth)
         for source in sources:
-            if source.is_read_by(function.text):
-                yield _hook(function, source, as_auth=as_auth)
+            if source.is_read_by(function.text) or source.writes_for(function.text):
+                yield _hook(function, source, (), as_auth=as_auth)
 
 
-def _hook(function: _Function, source: reach.Candidate | None, *, as_auth: bool) -> _Trial:
-    """A token for a new user who has chosen the metadata, or written its row of a table."""
-    chosen = function.every(_SERVICE, "role") if source is None else {}
+def _hook(
+    function: _Function,
+    source: reach.Candidate | None,
+    names: Sequence[str],
+    *,
+    as_auth: bool,
+) -> _Trial:
+    """A token for a new user who has chosen the metadata, also under these names, or written its
+    row of a table.
+    """
+    chosen = function.every(_SERVICE, "role", *names) if source is None else {}
     user, created = _signed_up(as_auth, chosen)
+    app_metadata = {"provider": "email", "providers": ["email"]}
     claims = {
         "sub": str(user),
         "role": "authenticated",
         "aud": "authenticated",
         "user_metadata": chosen,
-        "app_metadata": {"provider": "email", "providers": ["email"]},
+        "app_metadata": app_metadata,
     }
     event = {"user_id": str(user), "claims": claims, "authentication_method": "password"}
     written = [] if source is None else _written(source, user, as_auth=as_auth)
@@ -492,14 +559,16 @@ def _hook(function: _Function, source: reach.Candidate | None, *, as_auth: bool)
             return _Problem(message, f"Let {function.name} return the event where it adds nothing.")
         if not isinstance(issued, dict):
             return None
-        for name in ("role", "sub"):
-            if issued.get(name) != claims[name]:
-                message = (
-                    f"a new user chooses the claim {name} of its token: the hook takes it from"
-                    f" {where}, which every user writes"
-                )
-                fix = f"Let {function.name} take {name} from the event or app_metadata."
-                return _Problem(message, fix)
+        taken = [name for name in ("role", "sub") if issued.get(name) != claims[name]]
+        if _SERVICE in json.dumps(issued.get("app_metadata")):
+            taken.append("app_metadata")
+        for name in taken:
+            message = (
+                f"a new user chooses the claim {name} of its token: the hook takes it from"
+                f" {where}, which every user writes"
+            )
+            fix = f"Let {function.name} take {name} from the event or app_metadata."
+            return _Problem(message, fix)
         return None
 
     return _Trial(
@@ -513,7 +582,7 @@ def _hook(function: _Function, source: reach.Candidate | None, *, as_auth: bool)
 def _written(source: reach.Candidate, user: uuid.UUID, *, as_auth: bool) -> list[Statement]:
     """A row of the user in a table, into which the user writes the role of the service."""
     claims = {"role": "authenticated", "sub": str(user)}
-    own, chosen = reach.rows_of(source, user, _SERVICE)
+    own, chosen = reach.writes_of(source, user, _SERVICE)
     without = dict.fromkeys(REQUEST_SETTINGS, "")
     return [
         _become("none"),
@@ -541,7 +610,7 @@ def _identities(
 def _identity(function: _Function, source: reach.Candidate, *, as_auth: bool) -> _Trial:
     other, others = _signed_up(as_auth, {})
     user, created = _signed_up(as_auth, {})
-    _, chosen = reach.rows_of(source, other, str(user))
+    _, chosen = reach.writes_of(source, other, str(user))
     settings = request_settings({"role": "authenticated", "sub": str(user)}, {})
     name = sql.Identifier(*_parts(function.name))
     call = Statement(sql.SQL("select {}()::text").format(name).as_string(None))

@@ -99,3 +99,14 @@ inner join pg_language as l on p.prolang = l.oid
 where e.evtevent = 'login'
   and e.evtenabled <> 'D'
   and l.lanname = 'plpgsql'
+union all
+select
+  'sign-up trigger',
+  b.name,
+  b.text,
+  b.literals
+from body as b
+where exists (
+    select from pg_trigger as t
+    where t.tgfoid = b.oid and t.tgrelid = to_regclass('auth.users') and not t.tgisinternal and t.tgenabled <> 'D'
+  )

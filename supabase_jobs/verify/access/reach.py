@@ -19,7 +19,7 @@ import secrets
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, product
+from itertools import chain, product, repeat
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -29,9 +29,10 @@ from psycopg import sql
 
 from supabase_jobs.database.batch import GroupResult, Statement, read
 from supabase_jobs.database.errors import LOCK_ERRORS
+from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.session import script
+from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import (
@@ -42,6 +43,7 @@ from supabase_jobs.session.impersonation import (
     reset_statement,
 )
 from supabase_jobs.session.runner import Runner, probes_of
+from supabase_jobs.session.sign_up import NewUser
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import AccessDeclaration, Given
 from supabase_jobs.verify.access.reach_values import (
@@ -70,6 +72,8 @@ _SCHEDULED = sql_file(_FILES / "cron.sql")
 _EVENT = sql_file(_FILES / "event.sql")
 _TOPIC = sql_file(_FILES / "topic.sql")
 _ATTEMPT = sql_file(_FILES / "attempt.sql")
+_CALLER = sql_file(_FILES / "caller.sql")
+_ANOTHER_CALLER = sql_file(_FILES / "another_caller.sql")
 
 # more candidates than this are left out: each takes several calls
 _MOST = 200
@@ -96,13 +100,17 @@ _METADATA = "raw_user_meta_data"
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _OF_TRIGGER = "trigger that bypasses row level security"
 _OF_FUNCTION = "function that bypasses row level security"
+# what metadata may be called besides the literals of a trigger
+_NAMES_OF_METADATA = ("id", "user_id", "guest_id", "email")
 # what may decide by the caller what it sees, other than its id
 _BY_CALLER = re.compile(
-    r"\b(if|case|or|union|execute|\w*roles?|jwt|claims?|\w*metadata|\w*meta_data|session_user"
+    r"\b(\w*roles?|jwt|claims?|\w*metadata|\w*meta_data|session_user"
     r"|current_(?!date|time)\w+)\b|[0-9a-f]{8}-[0-9a-f]{4}-",
     re.IGNORECASE,
 )
+_CHOOSES_ROWS = re.compile(r"\b(if|case|or|union|execute)\b", re.IGNORECASE)
 _READ = re.compile(r"\b(?:from|join)\s+(?!lateral\b|\()([\w.\"]+)", re.IGNORECASE)
+_WRITES = re.compile(r"\b(?:insert\s+into|update|merge\s+into)\s+([\w.\"]+)", re.IGNORECASE)
 _CALLED = re.compile(r"\b([\w\"]+\.[\w\"]+)\s*\(")
 # what holds the key of the row that the caller has written
 _WRITTEN = sql.SQL("current_setting('verify.row', true)")
@@ -111,8 +119,22 @@ _TABLE, _STORED = "table", "materialized view"
 _CHANGED = "changed"
 # what Realtime sends to everybody who knows the topic
 _MESSAGES = "messages"
-# Storage and Realtime read their tables as the caller
-_SERVED = ("storage", "realtime")
+# a table of which requests change or delete rows that others insert
+_KEPT = "kept"
+_SIGN_UP = "sign-up"
+# a trigger of a managed table that may change the owner of a job
+_STATE = "state"
+# Storage, Realtime and the functions for queues read their tables as the caller
+_SERVED = ("storage", "realtime", "pgmq_public")
+# more literals than this of a text are left out
+_MOST_LITERALS = 8
+# what makes a function another caller
+_SETS = re.compile(r"\bset_config\b|\bpg_settings\b|\bset\s", re.IGNORECASE)
+_SETTINGS_OF_CALLER = (
+    ("role", "service_role"),
+    ("request.jwt.claims", '{"role": "service_role"}'),
+)
+_IDENTITY = ["role", *REQUEST_SETTINGS]
 _OF_BACKEND = {
     "header": "the headers of requests that the server sends, which hold keys",
     "answer": "the answers to requests that the server sends",
@@ -136,7 +158,8 @@ Row = Sequence[Any]
 @dataclass(frozen=True)
 class Candidate:
     """A function, or a table or view, that requests can use. `names` and `types` are those of its
-    arguments, or of its columns; those of a computed column are of its `relation`. `required` and
+    arguments, or of its columns; those of a computed column are of its `relation`, and the rows of
+    a source are shown by those of its `relation`. `required` and
     `refers` say which columns need a value, and to which tables they refer; `key` is the one that
     identifies a row. A source is a table that users write, for what reads it. `fires` are the
     trigger functions of this table only, and `events` when they run.
@@ -167,9 +190,22 @@ class Candidate:
         return source.is_read_by(self.text)
 
     def is_read_by(self, text: str) -> bool:
-        """Whether a text mentions this table."""
-        name = self.name.rpartition(".")[2].strip('"')
-        return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+        """Whether a text mentions this table, or a view or table that shows rows of it."""
+        own = self.name.rpartition(".")[2].strip('"')
+        names = "|".join(map(re.escape, [own, *self.relation.split()]))
+        return re.search(rf"(?<!\w)({names})(?!\w)", text) is not None
+
+    def writes_for(self, text: str) -> bool:
+        """Whether it is a function that writes a table which the text of another one reads."""
+        read = {name.rpartition(".")[2].strip('"') for name in _READ.findall(text)}
+        written = {name.rpartition(".")[2].strip('"') for name in _WRITES.findall(self.text)}
+        return self.kind == "function" and bool(read & written)
+
+    @property
+    def literals(self) -> list[str]:
+        """The first literals of its text that may be a value of a column."""
+        found = dict.fromkeys(name.replace("''", "'") for name in _LITERAL.findall(self.text))
+        return [one for one in found if 0 < len(one) <= 40 and "%" not in one][:_MOST_LITERALS]
 
     @property
     def is_tried(self) -> bool:
@@ -291,7 +327,7 @@ def check(
         if one.kind not in ("source", _CHANGED)
         and (
             one.schema in exposed
-            or one.kind == _MESSAGES
+            or one.kind in (_SIGN_UP, _STATE, _MESSAGES)
             or (one.kind == "relation" and one.schema in _SERVED)
         )
         and one.is_tried
@@ -324,8 +360,23 @@ def sources_of(rows: Sequence[Row], exposed: Collection[str]) -> list[Candidate]
     return [one for one in found if one.kind == "source" and one.schema in exposed]
 
 
-def rows_of(source: Candidate, user: uuid.UUID, text: str) -> tuple[str, list[str]]:
-    """A statement that inserts a row of the user, and those that write a text into each column."""
+def functions_of(rows: Sequence[Row], exposed: Collection[str]) -> list[Candidate]:
+    """The functions that users can call, among the rows of `QUERY`."""
+    found = [Candidate(*row) for row in rows]
+    return [
+        one for one in found if one.kind == "function" and one.schema in exposed and one.is_tried
+    ]
+
+
+def writes_of(source: Candidate, user: uuid.UUID, text: str) -> tuple[str, list[str]]:
+    """A statement that inserts a row of the user, and those that write a text into each column: the
+    calls of a function write one too.
+    """
+    if source.kind == "function":
+        values = [
+            value_of(type, repeat(sql.Literal(text)), sql.Literal(1), user) for type in source.types
+        ]
+        return "select", [_call(source, values).sql]
     of_user = [column for column, type, _ in source.columns if type == "uuid"]
     named = [column for column, type, _ in source.columns if is_text(type)]
     own = {
@@ -461,9 +512,18 @@ class _Trial:
             is_table = candidate.kind == "table"
             if problem is None and is_table and self._is_proven(candidate, own):
                 self._take_back(f"{_OF_TRIGGER}:{function}" for function in candidate.fires)
+            if problem is None and self._joins(candidate, own):
+                ends = (f"{_OF_TRIGGER}:{function}" for function in candidate.fires)
+                self._take_back(ends, Severity.INFO)
             if problem is None and self._shows_own_rows(candidate):
                 self._take_back([f"{_OF_FUNCTION}:{candidate.object}"])
             self._report(candidate, problem)
+
+    def _joins(self, trigger: Candidate, uses: Sequence[_Use]) -> bool:
+        """Whether a sign-up changes nothing of others by what can be known of them, and by the id
+        that only its guest knows, the guest's jobs become those of the new user.
+        """
+        return trigger.kind == _SIGN_UP and (uses[-1].answer or "").endswith("joined")
 
     def _is_proven(self, candidate: Candidate, uses: Sequence[_Use]) -> bool:
         """Whether the uses have run all that its triggers do: their texts choose nothing by a
@@ -476,25 +536,29 @@ class _Trial:
             *candidate.events
         }
 
-    def _take_back(self, ends: Iterable[str]) -> None:
-        """Make warnings of the errors whose ids have these ends: a text was judged."""
+    def _take_back(self, ends: Iterable[str], severity: Severity = Severity.WARNING) -> None:
+        """Make warnings or infos of the errors whose ids have these ends: a text was judged."""
         judged = tuple(ends)
+        above = {Severity.ERROR, Severity.WARNING} - {severity}
         self._context.findings[:] = [
-            replace(one, severity=Severity.WARNING)
-            if one.id.endswith(judged) and one.severity is Severity.ERROR
+            replace(one, severity=severity)
+            if one.id.endswith(judged) and one.severity in above
             else one
             for one in self._context.findings
         ]
 
     def _shows_own_rows(self, function: Candidate) -> bool:
-        """Whether a function answers each caller as if there were no rows of others. It has at most
-        one argument, an id, and its text reads nothing else and knows no caller but by its id.
+        """Whether a function answers each caller as if there were no rows of others. Its text reads
+        nothing else and knows no caller but by its id. One that chooses by other arguments than an
+        id, whose literals are tried, reads no user by the id either.
         """
         text = _COMMENT.sub(" ", function.text)
-        readable = {*self._tables, "auth.users"}
+        readable = {*self._tables}
+        chooses = _CHOOSES_ROWS.search(text) or function.types not in ([], ["uuid"])
+        if not chooses:
+            readable.add("auth.users")
         if (
             function.kind != "function"
-            or function.types not in ([], ["uuid"])
             or not any(one.id.endswith(f"{_OF_FUNCTION}:{function.object}") for one in self._errors)
             or _BY_CALLER.search(text)
             or not {*_READ.findall(text)} <= readable
@@ -520,7 +584,7 @@ class _Trial:
         own, ids = own_role(self._impersonation), self._impersonation.ids
         become, removed = caller_statement(caller), Statement(alone.sql, ids)
         states = [Statement(state, ids) for state in self._reach.states]
-        for values in self._values.profiles(function.types):
+        for values in self._values.profiles(function.types, more=self._more(function)):
             last = [become, _call(function, values)]
             for before in ([], *([state] for state in states)):
                 yield (
@@ -532,6 +596,8 @@ class _Trial:
         """A use, after which the own role looks at what is watched."""
         kind = candidate.kind if candidate is not None else ""
         own = [*statements, *([CHECK_DEFERRED] if self._impersonation.deferred else [])]
+        if candidate is not None and self._identified(candidate):
+            own.append(_ANOTHER_CALLER.statement(_IDENTITY))
         after = [own_role(self._impersonation), *self._watch]
         return _Use(
             candidate=candidate,
@@ -560,13 +626,19 @@ class _Trial:
             for role in candidate.callers:
                 yield from self._used(candidate, role, self._reads(candidate, role))
             return
+        if candidate.kind == "parent":
+            for role in candidate.callers:
+                yield from self._used(candidate, role, self._ends(candidate, role))
+            return
         uses = {
             "function": self._calls,
             "table": self._writes,
-            "parent": self._ends,
+            _KEPT: self._changes_of_kept,
             "job": self._runs,
             "computed": self._computes,
             _MESSAGES: self._public,
+            _SIGN_UP: self._sign_ups,
+            _STATE: self._states,
         }
         yield from self._used(candidate, candidate.callers[0], uses[candidate.kind](candidate))
 
@@ -585,10 +657,14 @@ class _Trial:
         numbers: list[sql.Composable] = [sql.Literal(number) for number in (1, 0, -1)]
         is_dynamic = _DYNAMIC.search(function.text) is not None
         if is_dynamic:
-            numbers += [number_of(table) for table in self._tables]
-        computed = self._values.computed() if _COMPUTES.search(function.text) else []
-        for values in self._values.profiles(function.types, numbers, computed):
-            yield _Act([_call(function, values)])
+            tables = [number_of(table) for table in self._tables]
+            numbers = [*tables, *numbers] if "regclass" in function.types else [*numbers, *tables]
+        more = self._more(function)
+        if _COMPUTES.search(function.text):
+            more += self._values.computed()
+        names = function.literals if is_dynamic or _SETS.search(function.text) else ()
+        for values in self._values.profiles(function.types, numbers, more, names):
+            yield _Act([*self._identified(function), _call(function, values)])
         if _METADATA in function.text:
             become = caller_statement(self._caller(function, function.callers[0]))
             first = next(self._values.profiles(function.types, numbers))
@@ -604,6 +680,30 @@ class _Trial:
             ]
             for written in self._written(source, is_dynamic=is_dynamic):
                 yield _Act([written, _call(function, by_key)])
+
+    def _more(self, candidate: Candidate) -> list[Sequence[sql.Composable]]:
+        """The texts that the text of a function or trigger suggests: its own literals, alone and
+        with the address of the other user, an address that nobody has, settings and fragments of
+        statements.
+        """
+        texts: list[Sequence[sql.Composable]] = []
+        several = sum(map(is_text, candidate.types)) > 1
+        for one in map(sql.Literal, candidate.literals):
+            texts.append([one])
+            texts += [[one, sql.SQL(ADDRESS)], [sql.SQL(ADDRESS), one]] if several else []
+        if "users" in candidate.text:
+            texts.append([sql.Literal(self._values.address)])
+        if _DYNAMIC.search(candidate.text):
+            texts += self._values.fragments()
+        if _SETS.search(candidate.text):
+            texts += [[*map(sql.Literal, pair)] for pair in _SETTINGS_OF_CALLER]
+        return texts
+
+    def _identified(self, candidate: Candidate) -> list[Statement]:
+        """Keeps who the caller is, if the text of a function or trigger may change it."""
+        if not (_SETS.search(candidate.text) or _DYNAMIC.search(candidate.text)):
+            return []
+        return [_CALLER.statement(_IDENTITY)]
 
     def _written(self, source: Candidate, *, is_dynamic: bool) -> Iterator[Statement]:
         """Inserts of rows of the caller into a table that something reads."""
@@ -658,30 +758,108 @@ class _Trial:
         delete of the row behind it. Then an update or delete of a row of another user.
         """
         names = table.names or ()
-        for value in self._values.profiles(table.types):
+        more, before = self._more(table), self._identified(table)
+        for value in self._values.profiles(table.types, more=more):
             values = dict(zip(names, value, strict=True))
             written = self._insert(table.name, values)
-            yield _Act([written])
+            yield _Act([*before, written])
             for change in self._changes(table, values):
-                yield _Act([written, change])
+                yield _Act([*before, written, change])
         for values in [
-            *self._own_rows(table, self._values.of_texts(table.types)),
+            *self._own_rows(table, [*self._values.of_texts(table.types), *more]),
             *self._rows(table),
+            *self._rows(table, complete=True),
+            *self._json_rows(table),
         ]:
             written = self._insert(table.name, values)
-            yield _Act([written])
+            yield _Act([*before, written])
             yield _Act([self._insert(table.name, values, returning=True)])
             for change in self._changes(table, values):
                 yield _Act([written, change])
             if any(table.refers):
                 yield from map(_Act, self._deletes(written))
         yield from self._moves(table)
-        become = caller_statement(self._caller(table, table.callers[0]))
         for values in self._rows(table):
-            of_others = [own_role(self._impersonation), self._insert(table.name, values), become]
-            yield _Act(of_others, is_control=True)
-            for change in self._changes(table, values):
-                yield _Act([*of_others, change])
+            yield from self._changes_after(table, values)
+
+    def _changes_of_kept(self, table: Candidate) -> Iterator[_Act]:
+        """An update or delete of a row of another user, and of the caller's own, also with the
+        texts that the triggers of the table suggest.
+        """
+        for values in self._rows(table, complete=True):
+            yield from self._changes_after(table, values)
+        own = {
+            column: value_of(type, iter([sql.Literal("verify")]), sql.Literal(1), self._own)
+            for column, type, required in table.columns
+            if required or type == "uuid"
+        }
+        yield from self._changes_after(table, own, [*self._more(table), [sql.SQL(ADDRESS)]])
+
+    def _changes_after(
+        self,
+        table: Candidate,
+        values: Mapping[str, sql.Composable],
+        texts: Sequence[Sequence[sql.Composable]] = (),
+    ) -> Iterator[_Act]:
+        """Changes by the caller after the own role has written a row, unless there is one."""
+        become = caller_statement(self._caller(table, table.callers[0]))
+        insert = insert_of(table.name, values) + sql.SQL(" on conflict do nothing")
+        before = [own_role(self._impersonation), Statement(insert.as_string(None)), become]
+        yield _Act(before, is_control=True)
+        for change in chain(self._changes(table, values), self._updates(table, texts)):
+            yield _Act([*before, *self._identified(table), change])
+
+    def _sign_ups(self, trigger: Candidate) -> Iterator[_Act]:
+        """Sign-ups with metadata of the new user's choice, which others may have in their rows.
+        Then one that names the id that only its guest knows.
+        """
+        user = uuid.uuid4()
+        address = self._values.address
+        of_jobs = [text for text in self._reach.texts if text in self._shown]
+        known = [str(self._other), *map(str, self._ids[1:2]), *of_jobs, address]
+        names = [*trigger.literals, *_NAMES_OF_METADATA]
+        for value in known:
+            chosen = [
+                own_role(self._impersonation),
+                self._chosen(trigger.text, sql.Literal(value)),
+                *(
+                    [Statement(self._reach.chosen, self._impersonation.ids)]
+                    if self._reach.chosen
+                    else []
+                ),
+            ]
+            yield _Act(chosen, is_control=True)
+            yield _Act([*chosen, *self._signed_up(user, names, value)])
+        if self._reach.joined:
+            secret = str(self._impersonation.ids[self._reach.secret])
+            joined = Statement(self._reach.joined, self._impersonation.ids)
+            first = own_role(self._impersonation)
+            yield _Act([first], is_control=True)
+            yield _Act([first, *self._signed_up(user, names, secret), joined])
+
+    def _states(self, trigger: Candidate) -> Iterator[_Act]:
+        """Each state of jobs whose owners have written an id into them, and whose errors contain
+        what the trigger looks for.
+        """
+        if not (self._reach.owners and self._reach.chosen):
+            return
+        ids = self._impersonation.ids
+        owners = Statement(self._reach.owners, ids)
+        words = " ".join(one.replace("%", " ") for one in _LITERAL.findall(trigger.text))
+        begin = [
+            own_role(self._impersonation),
+            Statement("select where set_config('verify.error', %s, true) is null", (words[:500],)),
+            self._chosen(trigger.text, sql.Literal(str(self._own))),
+            Statement(self._reach.chosen, ids),
+        ]
+        yield _Act([*begin, owners], is_control=True)
+        for state in self._reach.states:
+            yield _Act([*begin, Statement(state, ids), owners])
+
+    def _signed_up(self, id: uuid.UUID, names: Sequence[str], value: str) -> list[Statement]:
+        """A sign-up with a value under each name of its metadata."""
+        metadata = dict.fromkeys(names, value)
+        return sign_up.statements([NewUser(id=id, email=self._values.address, metadata=metadata)])
 
     def _moves(self, table: Candidate) -> Iterator[_Act]:
         """Updates by which the caller gives a row that it has to another user, with other texts."""
@@ -729,12 +907,18 @@ class _Trial:
             yield [before, own_role(self._impersonation), deleted]
 
     def _rows(
-        self, table: Candidate, named_columns: Sequence[str] | None = None
+        self,
+        table: Candidate,
+        named_columns: Sequence[str] | None = None,
+        *,
+        complete: bool = False,
     ) -> Iterator[dict[str, sql.Composable]]:
         """Rows with only the columns that have to have a value, and for each id those that may name
-        it: all of type uuid, or the given ones.
+        it: all of type uuid, or the given ones. `complete`: the others of type uuid are the caller.
         """
         columns = table.columns
+        if complete and sum(type == "uuid" for _, type, _ in columns) < 2 and table.kind != _KEPT:
+            return
         if named_columns is None:
             named_columns = [column for column, type, _ in columns if type == "uuid"]
         for id in self._ids:
@@ -747,8 +931,15 @@ class _Trial:
                         id if column == named else self._own,
                     )
                     for column, type, required in columns
-                    if required or column == named
+                    if required or column == named or (complete and type == "uuid")
                 }
+
+    def _json_rows(self, table: Candidate) -> Iterator[dict[str, sql.Composable]]:
+        """Rows of the caller whose objects name another user by what the triggers read."""
+        objects = [column for column, type, _ in table.columns if type in ("json", "jsonb")]
+        named = sql.Literal(json.dumps(dict.fromkeys(table.literals, str(self._other))))
+        for values in self._own_rows(table, [[sql.Literal("verify")]]) if objects else ():
+            yield {**values, **dict.fromkeys(objects, named)}
 
     def _own_rows(
         self, table: Candidate, texts: Sequence[Sequence[sql.Composable]]
@@ -814,25 +1005,29 @@ class _Trial:
             yield _Act(before, is_control=True)
             yield _Act([*before, read])
 
-    def _ends(self, parent: Candidate) -> Iterator[_Act]:
+    def _ends(self, parent: Candidate, role: str) -> Iterator[_Act]:
         """A delete of the row of another user, to which its job and guest refer."""
-        become = caller_statement(self._caller(parent, parent.callers[0]))
+        become = caller_statement(self._caller(parent, role))
         values = {
             column: value_of(type, iter([sql.Literal("verify")]), sql.Literal(1), self._other)
             for column, type, required in parent.columns
             if required or type == "uuid"
         }
+        # a row that nobody has
+        needed = {column for column, _, required in parent.columns if required}
+        of_nobody = {column: value for column, value in values.items() if column in needed}
         delete = sql.SQL("delete from {} where {} = {}").format(
             qualified(parent.name), qualified(parent.key), _key_of(parent)
         )
-        before = [
-            own_role(self._impersonation),
-            self._insert(parent.name, values, key=parent.key),
-            Statement(parent.text),
-            become,
-        ]
-        yield _Act(before, is_control=True)
-        yield _Act([*before, Statement(delete.as_string(None))])
+        for row in (values, of_nobody):
+            before = [
+                own_role(self._impersonation),
+                self._insert(parent.name, row, key=parent.key),
+                Statement(parent.text),
+                become,
+            ]
+            yield _Act(before, is_control=True)
+            yield _Act([*before, Statement(delete.as_string(None))])
 
     def _runs(self, job: Candidate) -> Iterator[_Act]:
         """The job runs, and once more after a user has written a row."""
@@ -885,10 +1080,16 @@ class _Trial:
             before = (use.control or nothing).seen
             if before is None:
                 continue
+            if use.candidate is not None and use.candidate.kind == _STATE:
+                if use.control is not None and use.control.answer != use.answer:
+                    return _Problem(
+                        "gives a job to another owner when its state changes, whom nobody has asked"
+                    )
+                continue
             changed = {
                 what for what in {*before, *use.seen} if before.get(what) != use.seen.get(what)
             }
-            if (problem := self._change(changed) or self._leak(use)) is not None:
+            if (problem := self._change(changed, use.seen) or self._leak(use)) is not None:
                 return problem
         return None
 
@@ -901,7 +1102,9 @@ class _Trial:
             use.blocking == written or use.blocking not in self._blocking
         )
 
-    def _change(self, changed: Collection[str]) -> _Problem | None:
+    def _change(
+        self, changed: Collection[str], seen: Mapping[str, Sequence[str]]
+    ) -> _Problem | None:
         if "another user" in changed:
             return _Problem(
                 "changes or deletes a user, or a session or key, that is not the caller's"
@@ -918,6 +1121,16 @@ class _Trial:
                 "lets its caller choose the role of its next token: service_role, which bypasses"
                 " row level security"
             )
+        # another address, as of an account that is closed, is not of the caller's choice
+        if "own address" in changed and self._values.address in " ".join(
+            seen.get("own address", ())
+        ):
+            return _Problem(
+                "lets its caller have any address without a confirmation: whoever trusts an address"
+                " takes the caller for somebody else"
+            )
+        if "run" in changed and f"{self._secret} run" in seen["run"]:
+            return _Problem("runs text that users write")
         if "scheduled" in changed:
             return _Problem("schedules text of its caller, which pg_cron runs as another role")
         return None
@@ -939,6 +1152,10 @@ class _Trial:
             return _Problem("shows the address or telephone number of another user")
         if f"{self._secret} run" in answer:
             return _Problem("runs text that users write")
+        if answer.endswith("another caller"):
+            return _Problem(
+                "sets the role or a request setting: what follows is done as another caller"
+            )
         if f"{self._secret} key" in answer:
             return _Problem("returns a secret of Vault")
         for kind, what in _OF_BACKEND.items():
@@ -1003,6 +1220,12 @@ class _Trial:
         elif candidate.kind == _MESSAGES:
             message = f"on public topics, which everybody can join, Realtime {problem.message}"
             fix = "Send to a private topic (the fourth argument of realtime.send), with a policy."
+        elif candidate.kind == _STATE:
+            message = f"as a trigger of a managed table, it {problem.message}"
+            fix = f"Drop the triggers that call {candidate.object}."
+        elif candidate.kind == _SIGN_UP:
+            message = f"whoever signs up chooses metadata, and a trigger {problem.message}"
+            fix = "Let the trigger use only the id of the new user, and what Auth has confirmed."
         elif candidate.kind == "parent":
             message = f"{who} can delete its rows of others, and that {problem.message}"
             fix = f"revoke delete on table {candidate.object} from anon, authenticated;"

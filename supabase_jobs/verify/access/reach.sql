@@ -4,8 +4,9 @@
 -- what they can read. A function of a row of `relation` is a computed column of the API. A source is a table of the user that
 -- requests write, for what reads it.
 -- The columns of a table are those that authenticated may insert; those of a computed column are all. `required`: it has to
--- have a value. `refers`: the table that its foreign key refers to. Also whether jobs are scheduled.
-with caller as (
+-- have a value. `refers`: the table that its foreign key refers to. Requests change or delete the rows of a `kept` table, and
+-- insert none. Also whether jobs are scheduled, and what a sign-up runs.
+with recursive caller as (
   select
     r.oid,
     r.rolname
@@ -32,19 +33,55 @@ user_function as materialized (
     p.pronargs,
     p.proargtypes,
     p.prorettype,
+    p.prosecdef,
     n.nspname,
     format('%I.%I', n.nspname, p.proname) as name,
-    format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object,
-    p.prosecdef
-    or (position('current_setting' in p.prosrc) > 0 and p.prosrc ~* '\mcurrent_setting\s*\(\s*[^''\s]') as is_tried,
-    coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as text
+    o.object,
+    t.text,
+    -- it may run text, make its caller another one, return a setting that its caller names, or read a queue
+    o.object <> all($1)
+    and t.text ~* (
+      '(\mexecute\M|\mset_config\M|\mpg_settings\M|_to_xml|\mpgmq\M|\mset\s+(local\s+|session\s+)?(role|session|"|request)'
+      || '|\mcurrent_setting\s*\(\s*[^''\s])'
+    ) as acts
   from pg_proc as p
   inner join pg_namespace as n on p.pronamespace = n.oid
   inner join pg_language as l on p.prolang = l.oid
+  cross join lateral (select coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as text) as t
+  cross join lateral (
+    select format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object
+  ) as o
   where p.prokind = 'f'
     and n.nspname not in ('pg_catalog', 'information_schema')
     and l.lanname not in ('c', 'internal')
     and p.oid not in (select x.oid from of_extension as x)
+),
+
+-- the functions that do this, and those that call them, with what they run
+acting (oid, name, text) as (
+  select
+    f.oid,
+    f.proname,
+    f.text
+  from user_function as f
+  where f.acts
+  union
+  select
+    f.oid,
+    f.proname,
+    f.text || ' ' || a.text
+  from acting as a
+  inner join user_function as f on a.oid <> f.oid and position(a.name in f.text) > 0
+  where f.object <> all($1)
+    and position(f.text in a.text) = 0
+    and f.text ~* ('\m' || regexp_replace(a.name, '(\W)', '\\\1', 'g') || '"?\s*\(')
+),
+
+tried (oid) as materialized (
+  select f.oid from user_function as f
+  where f.prosecdef
+  union
+  select a.oid from acting as a
 ),
 
 -- the table or view whose row is the only argument of a function
@@ -55,14 +92,91 @@ computed (oid, relid) as (
   from user_function as f
   inner join pg_type as t on f.proargtypes[0] = t.oid
   where f.pronargs = 1
-    and f.is_tried
+    and f.oid in (select x.oid from tried as x)
     and t.typrelid <> 0
+),
+
+-- the views of user relations
+read_by (view, oid) as materialized (
+  select distinct
+    w.ev_class,
+    d.refobjid
+  from pg_depend as d
+  inner join pg_rewrite as w on d.objid = w.oid and d.refobjid <> w.ev_class
+  inner join pg_class as v on w.ev_class = v.oid and v.relkind = 'v'
+  inner join pg_class as c on d.refobjid = c.oid and c.relnamespace not in ('pg_catalog'::regnamespace, 'auth'::regnamespace)
+  where d.classid = 'pg_rewrite'::regclass
+    and d.refclassid = 'pg_class'::regclass
+    and v.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+),
+
+-- the foreign keys whose rows are deleted with the one that they refer to, with the key of their own table
+cascading as materialized (
+  select
+    k.conrelid,
+    k.confrelid,
+    format('%I.%I', n.nspname, c.relname) as name,
+    quote_ident(a.attname) as refers,
+    format('current_setting(''verify.row'')::%s', format_type(a.atttypid, a.atttypmod)) as row,
+    quote_ident(i.attname) as key,
+    i.atttypid as type
+  from pg_constraint as k
+  inner join pg_class as c on k.conrelid = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  inner join pg_attribute as a on c.oid = a.attrelid and a.attnum = k.conkey[1]
+  inner join pg_index as x on c.oid = x.indrelid and x.indisprimary and x.indnkeyatts = 1
+  inner join pg_attribute as i on c.oid = i.attrelid and i.attnum = x.indkey[0]
+  where k.contype = 'f'
+    and k.confdeltype = 'c'
+    and cardinality(k.conkey) = 1
+),
+
+-- the statement by which rows of others refer to a row that they are deleted with, if need be through rows of other tables
+cascade (relid, text, row, path) as (
+  select
+    k.confrelid,
+    format('update %s set %s = %s where %s = any(current_setting(''verify.ids'')::uuid[])', k.name, k.refers, k.row, k.key),
+    k.row,
+    array[k.conrelid]
+  from cascading as k
+  where k.type = 'uuid'::regtype
+    and (k.name = any($1) or k.name = 'auth.users')
+  union all
+  select
+    k.confrelid,
+    format(
+      'with s%s as (insert into %s (%s) values (%s) returning %s as key)%s %s', cardinality(e.path), k.name, k.refers, k.row, k.key,
+      case when e.text like 'with %' then ',' else '' end,
+      replace(regexp_replace(e.text, '^with ', ''), e.row, format('(select key from s%s)', cardinality(e.path)))
+    ),
+    k.row,
+    e.path || k.conrelid
+  from cascade as e
+  inner join cascading as k on e.relid = k.conrelid and k.conrelid <> all(e.path)
+  where k.name <> all($1)
+    and k.name not like 'auth.%'
+),
+
+-- the relations that show rows of each other: a table, the views of it, and what those read
+shares (relid, other) as (
+  select
+    o.oid as relid,
+    o.oid as other
+  from read_by as d
+  cross join lateral (values (d.view), (d.oid)) as o (oid)
+  union
+  select
+    e.relid,
+    o.oid
+  from shares as e
+  inner join read_by as d on e.other in (d.view, d.oid)
+  cross join lateral (values (d.view), (d.oid)) as o (oid)
 ),
 
 target (relid, kind, text) as (
   select
     c.oid,
-    'table',
+    case when has_any_column_privilege('authenticated', c.oid, 'insert') then 'table' else 'kept' end,
     s.text
   from pg_class as c
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -70,8 +184,11 @@ target (relid, kind, text) as (
     select string_agg(s.text, ' ') as text from (
       select f.prosrc as text
       from pg_trigger as g
-      inner join pg_proc as f on g.tgfoid = f.oid and f.prosecdef
-      where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled <> 'D'
+      inner join pg_proc as f on g.tgfoid = f.oid
+      where g.tgrelid = c.oid
+        and not g.tgisinternal
+        and g.tgenabled <> 'D'
+        and g.tgfoid in (select x.oid from tried as x)
       union all
       select replace(pg_get_ruledef(r.oid), 'CREATE RULE', '') from pg_rewrite as r
       where r.ev_class = c.oid and r.rulename <> '_RETURN'
@@ -94,28 +211,14 @@ target (relid, kind, text) as (
     and s.text is not null
     and format('%I.%I', n.nspname, c.relname) <> all($1)
   union
-  -- the statement by which rows of others refer to a row that they are deleted with
   select
-    c.oid,
+    k.relid,
     'parent',
-    format(
-      'update %I.%I set %I = current_setting(''verify.row'')::%s where %I = any(current_setting(''verify.ids'')::uuid[])',
-      m.nspname, o.relname, a.attname, format_type(a.atttypid, a.atttypmod), i.attname
-    )
-  from pg_constraint as k
-  inner join pg_class as c on k.confrelid = c.oid
+    k.text
+  from cascade as k
+  inner join pg_class as c on k.relid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
-  inner join pg_class as o on k.conrelid = o.oid
-  inner join pg_namespace as m on o.relnamespace = m.oid
-  inner join pg_attribute as a on o.oid = a.attrelid and a.attnum = k.conkey[1]
-  inner join pg_index as x on o.oid = x.indrelid and x.indisprimary and x.indnkeyatts = 1
-  inner join pg_attribute as i on o.oid = i.attrelid and i.attnum = x.indkey[0]
-  where k.contype = 'f'
-    and k.confdeltype = 'c'
-    and cardinality(k.conkey) = 1
-    and n.nspname not in ('auth', 'storage')
-    and i.atttypid = 'uuid'::regtype
-    and format('%I.%I', m.nspname, o.relname) = any($1)
+  where n.nspname not in ('auth', 'storage')
     and format('%I.%I', n.nspname, c.relname) <> all($1)
   union
   -- rows of it show ids of managed rows
@@ -140,7 +243,7 @@ target (relid, kind, text) as (
     ''
   from pg_class as c
   inner join pg_namespace as n on c.relnamespace = n.oid
-  where c.relkind in ('r', 'p')
+  where c.relkind in ('r', 'p', 'v')
     and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'storage', 'realtime', 'cron', 'net', 'vault')
     and format('%I.%I', n.nspname, c.relname) <> all($1)
     and (
@@ -199,7 +302,7 @@ columns as (
     and a.attgenerated = ''
     and a.attidentity = ''
     and (
-      t.kind in ('computed', 'parent', 'holder')
+      t.kind in ('computed', 'parent', 'holder', 'kept')
       or has_column_privilege('authenticated', t.relid, a.attnum, case t.kind when 'changed' then 'update' else 'insert' end)
     )
   group by t.relid, t.kind, t.text
@@ -229,7 +332,15 @@ select
       order by a.number
     )
   end as types,
-  f.text,
+  coalesce(
+    (
+      select a.text from acting as a
+      where a.oid = f.oid
+      order by length(a.text) desc
+      limit 1
+    ),
+    f.text
+  ) as text,
   coalesce(w.required, '{}') as required,
   coalesce(w.refers, '{}') as refers,
   coalesce(quote_ident(m.nspname) || '.' || quote_ident(r.relname), '') as relation,
@@ -241,7 +352,7 @@ left join computed as o on f.oid = o.oid
 left join columns as w on o.relid = w.relid and w.kind = 'computed'
 left join pg_class as r on o.relid = r.oid
 left join pg_namespace as m on r.relnamespace = m.oid
-where f.is_tried
+where f.oid in (select x.oid from tried as x)
   and f.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
   and f.object <> all($1)
 union all
@@ -253,10 +364,20 @@ select
   array(
     select r.rolname::text from caller as r
     where case w.kind
-      when 'parent' then has_table_privilege(r.oid, c.oid, 'delete')
-      when 'changed' then has_any_column_privilege(r.oid, c.oid, 'update')
-      else has_any_column_privilege(r.oid, c.oid, 'insert')
-    end
+        when 'parent' then has_table_privilege(r.oid, c.oid, 'delete')
+        when 'changed' then has_any_column_privilege(r.oid, c.oid, 'update')
+        when 'kept' then has_any_column_privilege(r.oid, c.oid, 'update') or has_table_privilege(r.oid, c.oid, 'delete')
+        else has_any_column_privilege(r.oid, c.oid, 'insert')
+      end
+      -- row level security refuses a role that no policy is for
+      and (
+        not c.relrowsecurity
+        or exists (
+          select from pg_policy as p
+          cross join unnest(p.polroles) as o (oid)
+          where p.polrelid = c.oid and (o.oid = 0 or pg_has_role(r.oid, o.oid, 'member'))
+        )
+      )
     order by r.rolname desc
   ),
   w.names,
@@ -264,7 +385,14 @@ select
   w.text,
   w.required,
   w.refers,
-  '',
+  coalesce(
+    (
+      select string_agg(o.relname, ' ') from shares as e
+      inner join pg_class as o on e.other = o.oid and e.other <> c.oid
+      where e.relid = c.oid and w.kind in ('source', 'changed')
+    ),
+    ''
+  ),
   coalesce(
     (
       select quote_ident(a.attname)
@@ -296,11 +424,12 @@ left join lateral (
       where o.tgfoid = f.oid and o.tgrelid <> c.oid
     )
 ) as g on true
-where w.kind in ('table', 'source', 'changed', 'parent')
+where w.kind in ('table', 'kept', 'source', 'changed', 'parent')
 union all
 select
   'relation',
-  n.nspname,
+  -- the functions of pgmq_public read and change queues as their caller
+  case n.nspname when 'pgmq' then coalesce(to_regnamespace('pgmq_public')::text, n.nspname) else n.nspname end,
   format('%I.%I', n.nspname, c.relname),
   format('%I.%I', n.nspname, c.relname),
   array(
@@ -368,3 +497,51 @@ select
   '{}',
   '{}'
 where has_table_privilege(to_regclass('cron.job'), 'select')
+union all
+select
+  'sign-up',
+  'auth',
+  'auth.users',
+  'auth.users',
+  array['authenticated'],
+  '{}',
+  '{}',
+  string_agg(f.prosrc, ' '),
+  '{}',
+  '{}',
+  '',
+  '',
+  array_agg(distinct format('%I.%I()', n.nspname, f.proname)),
+  '{}'
+from pg_trigger as t
+inner join pg_proc as f on t.tgfoid = f.oid
+inner join pg_namespace as n on f.pronamespace = n.oid
+where t.tgrelid = to_regclass('auth.users')
+  and not t.tgisinternal
+  and t.tgenabled <> 'D'
+having count(*) > 0
+union all
+select distinct
+  'state',
+  '',
+  f.name,
+  f.object,
+  array['authenticated'],
+  '{}'::text [],
+  '{}'::text [],
+  f.text,
+  '{}'::boolean [],
+  '{}'::text [],
+  '',
+  '',
+  '{}'::text [],
+  '{}'::text []
+from pg_trigger as t
+inner join pg_class as c on t.tgrelid = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+inner join user_function as f on t.tgfoid = f.oid
+where format('%I.%I', n.nspname, c.relname) = any($1)
+  and not t.tgisinternal
+  and t.tgenabled <> 'D'
+  and f.object <> all($1)
+  and f.text ~* '\m(user_id|guest_id)\M'

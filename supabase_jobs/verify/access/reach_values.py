@@ -58,6 +58,31 @@ class Values:
         known = [address, sql.Literal(str(self.other))]
         return [[sql.SQL(form).format(text)] for form in _FORMS for text in known]
 
+    @property
+    def statement(self) -> str:
+        """A statement that shows that it has run."""
+        return f"select set_config('verify.reached', concat('{self.secret}', ' run'), true)"
+
+    @property
+    def address(self) -> str:
+        """An address that nobody has."""
+        return f"{self.secret}@verify.invalid"
+
+    def fragments(self) -> list[Sequence[sql.Composable]]:
+        """The texts that run as a part of a statement: a condition, a number, a table, and the end
+        and the beginning of a literal.
+        """
+        run = f"set_config('verify.reached', concat('{self.secret}', ' run'), true)"
+        return [
+            [sql.Literal(fragment)]
+            for fragment in (
+                f"(select {run}) is not null",
+                f"length({run})",
+                f"(select {run}) as verify",
+                f"' || {run} || '",
+            )
+        ]
+
     def addresses(self, types: Sequence[str]) -> list[Sequence[sql.Composable]]:
         """The texts that name a row of others."""
         if not any(is_text(type) for type in types):
@@ -74,7 +99,7 @@ class Values:
             *map(str, self.ids),
             f"verify {self.other}",
             "verify.canary",
-            f"select set_config('verify.reached', concat('{self.secret}', ' run'), true)",
+            self.statement,
             _FILE,
             "service_role",
             *self.texts,
@@ -91,13 +116,24 @@ class Values:
         types: Sequence[str],
         numbers: Sequence[sql.Composable] = (sql.Literal(1),),
         more: Sequence[Sequence[sql.Composable]] = (),
+        names: Sequence[str] = (),
     ) -> Iterator[list[sql.Composable]]:
         """The values for arguments or columns of these types, once for each text and each of
-        `more`, and the first text with each of the numbers.
+        `more`, and the first text with each of the numbers. JSON has the text under each of
+        `names`, and as a name.
         """
-        texts = [*self.of_texts(types), *(more if any(map(is_text, types)) else ())]
+        has_texts = any(map(is_text, types))
+        texts = [*self.of_texts(types), *(more if has_texts else ())]
         for text in texts:
             yield self._of(types, text, numbers[0], self.other)
+        if more and not has_texts and any(map(_is_json, types)):
+            run = [sql.Literal(self.statement)]
+            for text in (run, *more):
+                values = self._of(types, text, numbers[0], self.other)
+                yield [
+                    _object(text, names) if _is_json(type) else value
+                    for type, value in zip(types, values, strict=True)
+                ]
         if any(type.removesuffix("[]") in _OF_IDS for type in types):
             for id in self.ids[1:]:
                 yield self._of(types, texts[0], numbers[0], id)
@@ -141,6 +177,13 @@ def value_of(
     return sql.SQL("{}::{}").format(value, sql.SQL(type))
 
 
+def _object(text: Sequence[sql.Composable], names: Sequence[str]) -> sql.Composable:
+    """A JSON object with a text under each of the names, and under itself."""
+    pairs = [*((sql.Literal(name), text[0]) for name in names), (text[0], text[-1])]
+    members = sql.SQL(", ").join(member for pair in pairs for member in pair)
+    return sql.SQL("jsonb_build_object({})").format(members)
+
+
 def insert_of(table: str, values: Mapping[str, sql.Composable]) -> sql.Composed:
     """An insert of one row."""
     return sql.SQL("insert into {} ({}) values ({})").format(
@@ -158,6 +201,10 @@ def number_of(table: str) -> sql.Composable:
 def qualified(name: str) -> sql.SQL:
     """A name that format('%I') or quote_ident() has written."""
     return sql.SQL(name.replace("{", "{{").replace("}", "}}"))
+
+
+def _is_json(type: str) -> bool:
+    return type in ("json", "jsonb")
 
 
 def _is_number(type: str) -> bool:

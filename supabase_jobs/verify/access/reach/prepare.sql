@@ -6,6 +6,7 @@ declare
   victim constant uuid := current_setting('verify.victim');
   secret constant text := current_setting('verify.secret');
   name text;
+  row jsonb;
 begin
   perform set_config('verify.email', coalesce((select u.email from auth.users as u where u.id = victim), ''), true);
   begin
@@ -39,47 +40,62 @@ begin
   exception when others then
     null;
   end;
-  begin
-    insert into auth.sessions (id, user_id) values (victim, victim);
-  exception when others then
-    null;
-  end;
-  begin
-    -- the sequence may be behind rows that were copied with their numbers
-    insert into auth.refresh_tokens (id, token, user_id, session_id) values (-1, secret || ' token', victim, victim);
-  exception when others then
-    null;
-  end;
-  begin
-    -- an argument is often one text for both
-    insert into auth.identities (provider_id, user_id, identity_data, provider)
-    select 'verify ' || victim, victim, jsonb_build_object('sub', victim), p.name
-    from (values ('verify ' || victim), ('google')) as p (name);
-  exception when others then
-    null;
-  end;
-  begin
-    insert into auth.mfa_factors (id, user_id, factor_type, status, created_at, updated_at, secret)
-    values (victim, victim, 'totp', 'verified', now(), now(), secret || ' token');
-  exception when others then
-    null;
-  end;
-  begin
-    insert into auth.one_time_tokens (id, user_id, token_type, token_hash, relates_to, created_at)
-    values (victim, victim, 'recovery_token', secret || ' token', current_setting('verify.email'), now() + interval '1 day');
-  exception when others then
-    null;
-  end;
-  begin
-    insert into auth.audit_log_entries (id, payload, created_at, ip_address)
-    values (
-      victim,
-      json_build_object('actor_id', victim, 'actor_username', current_setting('verify.email'), 'traits', secret || ' entry'),
-      now(), ''
-    );
-  exception when others then
-    null;
-  end;
+  -- the columns that a table of Auth has
+  for name, row in
+    select r.name, r.row
+    from (
+      values
+      (1, 'sessions', jsonb_build_object('id', victim, 'user_id', victim)),
+      -- the sequence may be behind rows that were copied with their numbers
+      (2, 'refresh_tokens', jsonb_build_object('id', -1, 'token', secret || ' token', 'user_id', victim, 'session_id', victim)),
+      -- an argument is often one text for both
+      (
+        3, 'identities',
+        jsonb_build_object('provider_id', 'verify ' || victim, 'user_id', victim, 'identity_data', jsonb_build_object('sub', victim))
+        || jsonb_build_object('provider', 'verify ' || victim)
+      ),
+      (
+        4, 'identities',
+        jsonb_build_object('provider_id', 'google', 'user_id', victim, 'identity_data', jsonb_build_object('sub', victim))
+        || jsonb_build_object('provider', 'google')
+      ),
+      (
+        5, 'mfa_factors',
+        jsonb_build_object(
+          'id', victim, 'user_id', victim, 'factor_type', 'totp', 'status', 'verified', 'secret', secret || ' token',
+          'created_at', now(), 'updated_at', now()
+        )
+      ),
+      (
+        6, 'one_time_tokens',
+        jsonb_build_object(
+          'id', victim, 'user_id', victim, 'token_type', 'recovery_token', 'token_hash', secret || ' token',
+          'relates_to', current_setting('verify.email'), 'created_at', now() + interval '1 day'
+        )
+      ),
+      (
+        7, 'audit_log_entries',
+        jsonb_build_object(
+          'id', victim, 'created_at', now(), 'ip_address', '',
+          'payload', jsonb_build_object('actor_id', victim, 'actor_username', current_setting('verify.email'), 'traits', secret || ' entry')
+        )
+      )
+    ) as r (number, name, row)
+    order by r.number
+  loop
+    begin
+      execute (
+        select format(
+          'insert into auth.%1$I (%2$s) select %2$s from jsonb_populate_record(null::auth.%1$I, $1)', name,
+          string_agg(quote_ident(a.attname), ', ')
+        )
+        from pg_attribute as a
+        where a.attrelid = to_regclass('auth.' || name) and row ? a.attname
+      ) using row;
+    exception when others then
+      null;
+    end;
+  end loop;
   begin
     insert into net._http_response (id, status_code, content) values (-1, 200, secret || ' answer');
   exception when others then

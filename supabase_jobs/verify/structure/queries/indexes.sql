@@ -7,8 +7,14 @@ select
   d.definition || case when x.indisvalid and x.indisready then '' else ' (invalid)' end as value,
   pg_get_indexdef(x.indexrelid) || ';' as create_sql,
   format('drop index %I.%I;', n.nspname, i.relname) as drop_sql,
-  -- a unique index can reject rows that the migrations allow
-  case when x.indisunique then 'warning' else 'info' end as unexpected_severity,
+  -- A unique index can reject rows that the migrations allow. Of all rows, whatever their state, it rejects the second one
+  -- with a URL, whoever has the first, or the second one of an owner.
+  case
+    when not x.indisunique then 'info'
+    when x.indpred is null and c.relname = 'async_jobs' and (u.columns = array['url'] or u.columns <@ array['guest_id', 'user_id'])
+      then 'error'
+    else 'warning'
+  end as unexpected_severity,
   'error' as deviation_severity
 from pg_index as x
 inner join pg_class as i on x.indexrelid = i.oid
@@ -21,6 +27,13 @@ cross join lateral (
     ''
   ) as definition
 ) as d
+-- also those of its expressions
+cross join lateral (
+  select coalesce(array_agg(a.attname::text), '{}') as columns
+  from pg_depend as p
+  inner join pg_attribute as a on p.refobjid = a.attrelid and p.refobjsubid = a.attnum
+  where p.classid = 'pg_class'::regclass and p.objid = x.indexrelid and p.refobjid = c.oid
+) as u
 where format('%I.%I', n.nspname, c.relname) = any($1)
   and not exists (
     select 1 from pg_constraint as k

@@ -71,6 +71,8 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         through=own.through,
         later=own.later,
         earlier=own.earlier,
+        moments=own.moments,
+        copied=own.copied,
         tested=own.tested,
         acted_on=own.acted_on,
         frozen=own.frozen,

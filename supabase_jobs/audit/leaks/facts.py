@@ -379,7 +379,8 @@ class Called(Answered):
     if it has not. `is_of_above`: not that row has ended, but one to which it refers. `ended_column`
     is the column that says so, if it is a row of the caller.
     `writes`: such a call writes rows. `raised` are the columns of the caller's own rows whose
-    number is larger after the call with a negative number; `repeated` are those that a second call
+    number is larger after the call with a negative number, `free` those of them that the tables let
+    it change; `repeated` are those that a second call
     raises, too, although the first has marked its row, and `added_again` the tables to which both
     add rows. `by_null` is the argument that finds a row without a value by NULL. `regained` are the
     tables of rows that a caller without access to the group reads after a call with a secret.
@@ -420,6 +421,7 @@ class Called(Answered):
     ended_column: str = ""
     writes: bool = False
     raised: Sequence[str] = ()
+    free: Sequence[str] = ()
     repeated: Sequence[str] = ()
     added_again: Sequence[str] = ()
     named: str = ""

@@ -2,24 +2,31 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, leak_of_function
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-negative",
-    severities=(Severity.WARNING,),
+    severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A function adds to a number of its caller if it is called with a negative one.",
 )
 
 _ADVICE = "Refuse numbers that are not positive."
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function."""
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each function; a question about numbers that the tables let the caller change,
+    too.
+    """
     for called in asked(facts):
-        if called.raised:
-            columns = ", ".join(called.raised)
+        guarded = [name for name in called.raised if name not in called.free]
+        if called.raised and not guarded:
+            does = "raise a number of their own by a negative one, by"
+            yield question(KIND, called, does, f"{called.function} ({', '.join(called.free)})")
+        elif guarded:
+            columns = ", ".join(guarded)
             effect = f"raise {columns} by a negative number, which the tables refuse"
             yield leak_of_function(KIND, Severity.WARNING, called, effect, _ADVICE)

@@ -10,6 +10,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -98,9 +99,12 @@ class Operation:
 
 @dataclass(frozen=True)
 class Now:
-    """The time of the request, or its day; `beside`: an interval is added to it, or subtracted."""
+    """The time of the request, or its day; `beside`: an interval is added to it, or subtracted.
+    `distance` is that interval; None if it is no constant.
+    """
 
     beside: str = ""
+    distance: timedelta | None = None
 
 
 Value = Claim | Header | Now | Operation | Reference | Literal | Selected
@@ -141,6 +145,17 @@ _PLATFORM: Mapping[tuple[str, ...], Claim | Now | Operation] = {
 }
 # the names of the time and the day in SQL, as the parser has them
 _TIMES = ("SVFOP_CURRENT_TIMESTAMP", "SVFOP_CURRENT_DATE")
+# the parts of an interval; of a month and a year, the longest
+_UNITS = {
+    "second": timedelta(seconds=1),
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+    "month": timedelta(days=31),
+    "year": timedelta(days=366),
+}
+_UNIT = re.compile(rf"(\d+)\s*({'|'.join(_UNITS)})", re.IGNORECASE)
 # of comparisons
 OPERATORS = {"=", "<>", "<", "<=", ">", ">="}
 
@@ -347,7 +362,7 @@ def _member(fields: Node, lookup: Lookup) -> Value | None:
         return None
     operator = fields["name"][-1]["String"]["sval"]
     if operator in ("+", "-") and value(fields.get("lexpr"), lookup) == NOW:
-        return Now(beside=operator)
+        return Now(beside=operator, distance=_interval(fields["rexpr"]))
     if operator not in ("->", "->>", "#>", "#>>") or "lexpr" not in fields:
         return None
     left, right = value(fields["lexpr"], lookup), value(fields["rexpr"], lookup)
@@ -359,6 +374,17 @@ def _member(fields: Node, lookup: Lookup) -> Value | None:
     if isinstance(left, Header) and left.name is None:
         return Header(names[0].lower())
     return None
+
+
+def _interval(node: Node) -> timedelta | None:
+    """The length of a constant interval such as '2 days', or of a number of days."""
+    constant = value(node)
+    if not isinstance(constant, Literal):
+        return None
+    if constant.text.isdigit():
+        return timedelta(days=int(constant.text))
+    parts = _UNIT.findall(constant.text)
+    return sum((int(n) * _UNITS[unit.lower()] for n, unit in parts), timedelta()) if parts else None
 
 
 def _call(fields: Node, lookup: Lookup) -> Value | None:
@@ -465,6 +491,11 @@ def comparisons(
 def _compared(fields: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterator[Comparison]:
     operator = fields["name"][-1]["String"]["sval"]
     left = value(fields["lexpr"], lookup)
+    if left is not None and fields.get("kind") == "AEXPR_BETWEEN":
+        for order, node in zip((">=", "<="), elements(fields["rexpr"]), strict=True):
+            bound = value(node, lookup)
+            if bound is not None:
+                yield Comparison(left, order, bound, scopes)
     if left is None or operator not in OPERATORS or fields.get("kind") == "AEXPR_NULLIF":
         return
     right = fields["rexpr"]
@@ -527,6 +558,11 @@ def _tables(clause: Any) -> dict[str, str]:
             for part in clause.values():
                 found |= _tables(part)
     return found
+
+
+def aliases(tree: Any) -> dict[str, str]:
+    """Alias or name → table name, of all queries of a tree."""
+    return _tables([{"RangeVar": variable} for variable in nodes(tree, "RangeVar")])
 
 
 def tables_of(statement: Node) -> dict[str, str]:

@@ -5,6 +5,7 @@ headers are compared with it, which constants; and which tables the policies of 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -34,6 +35,25 @@ ColumnKey = tuple[int, str]
 Condition = tuple[ColumnKey, str, str | None]
 
 _Item = TypeVar("_Item", str, ColumnKey)
+
+# more than an interval that is no constant
+_LONG = timedelta(days=3653)
+
+
+@dataclass
+class Moment:
+    """The distances from now behind which, and before which, a time is to be."""
+
+    behind: list[timedelta] = field(default_factory=list)
+    before: list[timedelta] = field(default_factory=list)
+
+    def distance(self, step: timedelta) -> timedelta:
+        """A distance between these, or a step from the only one."""
+        if self.behind and self.before:
+            return (max(self.behind) + min(self.before)) / 2
+        return max(self.behind) + step if self.behind else min(self.before) - step
+
+
 # how a body names the users of Auth, and its caller: by a claim, a header or the role
 _AUTH_USERS = re.compile(r"\bauth\W+users\b")
 _CALLER = re.compile(
@@ -89,6 +109,8 @@ class Usage:
     its body inserts into, and `sets` to the columns that it updates. `own` maps each function to
     the columns that its queries compare with the caller's id or a claim, such as the e-mail
     address, `later` and `earlier` to those that they demand to be behind or before now (or set),
+    `moments` to how far from now they demand these to be,
+    `copied` maps columns to those to which a function copies them,
     and `tested` to the names of all columns in its conditions. `user_functions` are the functions
     that name auth.users, directly or by other functions, `asking` those that name their caller.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that
@@ -150,6 +172,8 @@ class Usage:
     own: dict[int, set[ColumnKey]] = field(default_factory=dict)
     later: dict[int, set[ColumnKey]] = field(default_factory=dict)
     earlier: dict[int, set[ColumnKey]] = field(default_factory=dict)
+    moments: dict[int, dict[ColumnKey, Moment]] = field(default_factory=dict)
+    copied: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
     tested: dict[int, set[str]] = field(default_factory=dict)
     user_functions: set[int] = field(default_factory=set)
     asking: set[int] = field(default_factory=set)
@@ -469,6 +493,7 @@ class _Reader:
         self._note(compared, None)
         self._note_inserted(function)
         self._note_updated(function)
+        self._note_copied(function)
         self._note_arguments(function, compared)
         conditions = list(expressions.conditions(body))
         queries = [list(expressions.comparisons(query, self._lookup)) for query in conditions]
@@ -509,6 +534,27 @@ class _Reader:
         named = expressions.updated(self._bodies[function.oid])
         found = ((self._by_name.get(target), column) for target, column in named)
         self._usage.sets[function.oid] = {(r.oid, column) for r, column in found if r is not None}
+
+    def _note_copied(self, function: Function) -> None:
+        """Note the columns that a body copies to others, also by a variable."""
+        body = self._bodies[function.oid]
+        scopes = expressions.aliases(body)
+        values: dict[str, Reference] = {}
+        for name, table, column in bodies.variables(function):
+            if column:
+                values[name] = Reference(table, column)
+            else:
+                scopes[name] = table
+        inserted = expressions.inserted(body, self._columns_of)
+        for target, name, node in (*inserted, *expressions.assigned(body)):
+            relation, source = self._by_name.get(target), expressions.value(node)
+            if not isinstance(source, Reference) or relation is None:
+                continue
+            if source.table is None:
+                source = values.get(source.column, source)
+            key = self._column(source, scopes, None) if source.table is not None else None
+            if key is not None and key != (relation.oid, name):
+                self._usage.copied.setdefault(key, set()).add((relation.oid, name))
 
     def _note_triggers(self, relation: Relation) -> None:
         """Note the columns on whose new value a trigger changes other tables with the rights of its
@@ -796,12 +842,24 @@ class _Reader:
                     own.add(key)
                 elif operator == expressions.IS_NOT_NULL and self._is_moment(key):
                     earlier.add(key)
+                    self._note_moment(function, key, "<", NOW)
+                elif isinstance(other, Now) and operator == "=":
+                    self._note_moment(function, key, operator, other)
                 elif isinstance(other, Now) and operator in _ORDERING:
+                    self._note_moment(function, key, "<" if is_less else ">", other)
                     # a time close to now is not on the other side of an interval
                     if is_less and other.beside != "-":
                         earlier.add(key)
                     if not is_less and other.beside != "+":
                         later.add(key)
+
+    def _note_moment(self, function: Function, key: ColumnKey, order: str, now: Now) -> None:
+        """Note that a function demands a time before, behind or at a time beside now."""
+        found = self._usage.moments.setdefault(function.oid, {}).setdefault(key, Moment())
+        if order != "<":
+            found.behind.append(_distance(now, "+"))
+        if order != ">":
+            found.before.append(_distance(now, "-"))
 
     def _note_refusing(self, function: Function) -> None:
         """Note what a row in a variable must be so that no IF raises an error about it."""
@@ -852,10 +910,19 @@ class _Reader:
                 demands.setdefault(key, None)
             elif operator == "<>" and isinstance(other, Literal):
                 demands.setdefault(key, other.text)
-            elif operator in ("<", "<=") and isinstance(other, Now) and other.beside != "+":
-                self._usage.later[function.oid].add(key)
-            elif operator in (">", ">=") and isinstance(other, Now) and other.beside != "-":
-                self._usage.earlier[function.oid].add(key)
+            elif isinstance(other, Now) and operator in ("<>", *_ORDERING):
+                self._note_refused_time(function, key, operator, other)
+
+    def _note_refused_time(
+        self, function: Function, key: ColumnKey, operator: str, now: Now
+    ) -> None:
+        """Note the opposite of a comparison with a time beside now."""
+        if operator in ("<", "<=") and now.beside != "+":
+            self._usage.later[function.oid].add(key)
+        elif operator in (">", ">=") and now.beside != "-":
+            self._usage.earlier[function.oid].add(key)
+        order = "=" if operator == "<>" else {"<": ">", ">": "<"}[operator[0]]
+        self._note_moment(function, key, order, now)
 
     def _is_moment(self, key: ColumnKey) -> bool:
         oid, name = key
@@ -1214,6 +1281,16 @@ def _proofs(relation: Relation, compared: set[str]) -> Iterator[str]:
 def _both_ways(comparison: Comparison) -> Iterator[tuple[Value, Value]]:
     yield comparison.left, comparison.right
     yield comparison.right, comparison.left
+
+
+def _distance(now: Now, hard: str) -> timedelta:
+    """How far from now a time is; of an interval that is no constant, what satisfies a comparison
+    that it makes `hard` to satisfy.
+    """
+    distance = now.distance
+    if distance is None:
+        distance = _LONG if now.beside == hard else timedelta()
+    return -distance if now.beside == "-" else distance
 
 
 def _refers(relation: Relation, column: str, oid: int) -> bool:

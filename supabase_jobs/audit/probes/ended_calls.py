@@ -59,6 +59,11 @@ class EndedCall(Bypass):
     written: int = 0
 
     @property
+    def may_write(self) -> bool:
+        """Whether the function may write rows."""
+        return isinstance(self.object, Function) and self.object.volatility == "v"
+
+    @property
     def is_of_above(self) -> bool:
         """Whether not the row with the secret has ended, but one to which it refers."""
         return self.ended is not None and self.ended.relation is not self.rows[0].relation
@@ -143,7 +148,7 @@ def find(
     for one in valid:
         if one.did:
             answered.add(one.object.oid)
-        if one.written or (one.did and not one.is_own):
+        if one.written or (one.did and not (one.is_own and one.may_write)):
             working.setdefault(one.object.oid, one)
     ended = [
         (
@@ -163,7 +168,8 @@ def find(
     runner.run([*probes_of([again for _, again in ended], LIMITS.calls_in_batch)])
     for one, again in ended:
         # the answer to the owner of a row may be drawn, such as a code
-        is_same = again.written == one.written if one.is_own else again.did == one.did
+        is_drawn = one.is_own and one.written > 0
+        is_same = again.written == one.written if is_drawn else again.did == one.did
         again.outcome = outcome_of_count(is_same)
     found = [again for _, again in ended if again.outcome == ROWS]
     return [*found, *_for_others(valid)]
@@ -221,15 +227,17 @@ def _own_calls(
     """Calls on rows of the caller that are as a function demands, if it asks for the caller."""
     arguments, usage = Arguments(world), world.plan.usage
     for function in functions:
-        asks = usage.own[function.oid]
-        if not asks or function.volatility != "v" or not function.definer:
+        is_open = function.definer and caller.role in function.callers
+        if not is_open or function.oid not in usage.asking:
             continue
-        if caller.role not in function.callers:
-            continue
-        tables = sorted({oid for oid, _ in asks})
+        tables = sorted({oid for oid, _ in usage.own[function.oid]})
         named = [caller.own_row(oid) for oid in tables]
         about = [*arguments.own_rows(function, caller), *(row for row in named if row is not None)]
-        rows = [*dict.fromkeys(about), *arguments.rows_above(about)]
+        reads = usage.function_reads.get(function.oid, ())
+        above = [row for row in arguments.rows_above(about) if row.relation.oid in reads]
+        rows = [*dict.fromkeys(about), *above]
+        if not rows:
+            continue
         yield EndedCall(
             caller=caller,
             object=function,
@@ -260,20 +268,43 @@ def _ends(world: World, call: EndedCall, row: Row) -> Iterator[Ended]:
     same secret, and by the time that the function itself sets and others ask for.
     """
     is_above = row is not call.rows[0] and not call.is_own
+    reads = call.is_own and not call.written
     for column in row.relation.columns:
-        value = _end(world, row.relation, column)
+        # who only reads may see rows of one's own that have ended
+        value = None if reads else _end(world, row.relation, column)
+        if value is None and call.is_own and _is_admission_over(world, call, row, column):
+            value = _PAST
         if is_above and not _is_known(world, row.relation, column):
             continue  # nothing depends on it
         if call.is_own and _only_sets(world, call, row.relation, column):
             continue  # it does what has been done
-        if value is None and call.is_own and _is_asked(world, row.relation, column, call.rows):
+        is_asked = call.is_own and not reads
+        if value is None and is_asked and _is_asked(world, row.relation, column, call.rows):
             value = _PAST
-        if value is None and call.is_own and _is_used(world, call, row, column):
+        if value is None and not (is_above or reads) and _is_used(world, call, row, column):
             value = _PAST
-        if value is None and not call.is_own and _asked_by_others(world, call, row, column):
-            value = "false" if row.values.get(column.name) in ("t", "true") else "true"
+        if value is None and not call.is_own:
+            value = _asked_by_others(world, call, row, column)
         if value is not None and value != row.values.get(column.name):
             yield Ended(row.relation, column.name, value)
+
+
+def _is_admission_over(world: World, call: EndedCall, row: Row, column: Column) -> bool:
+    """Whether a column has the end of the row by which a function asks for its caller, such as a
+    lease: another function compares it with now, or this one does so with another time of the row
+    and not with this one. Rows that the function writes are what it is about, no admission.
+    """
+    usage, oid = world.plan.usage, row.relation.oid
+    function, key = call.object.oid, (oid, column.name)
+    written = usage.adds[function] | {table for table, _ in usage.sets[function]}
+    is_admission = oid in {table for table, _ in usage.own[function]} - written
+    is_time = column.base in TIMES and column.default is None
+    if not is_admission or not is_time or column.name in usage.tested[function]:
+        return False
+    begun = {name for table, name in usage.earlier[function] if table == oid}
+    others = {c.name for c in row.relation.columns if c.base == column.base and c.default is None}
+    is_rest = begun < others and others - begun == {column.name} and bool(begun)
+    return is_rest or any(key in later for later in usage.later.values())
 
 
 def _is_known(world: World, relation: Relation, column: Column) -> bool:
@@ -299,13 +330,14 @@ def _is_used(world: World, call: EndedCall, row: Row, column: Column) -> bool:
     return is_set and not is_tested and key in usage.nulls
 
 
-def _asked_by_others(world: World, call: EndedCall, row: Row, column: Column) -> bool:
-    """Whether other functions that find rows by the same secret test a flag, and this one does
-    not.
+def _asked_by_others(world: World, call: EndedCall, row: Row, column: Column) -> str | None:
+    """The value of a column that other functions refuse which find rows by the same secret, and
+    this one does not ask for.
     """
     usage, function = world.plan.usage, call.object
-    if column.base != "bool" or column.name in usage.tested[function.oid]:
-        return False
+    key = row.relation.oid, column.name
+    if column.name in usage.tested[function.oid] or column.name in row.key:
+        return None
     by_function: dict[int, set[ColumnKey]] = {}
     for (oid, _), columns in usage.arguments.items():
         by_function.setdefault(oid, set()).update(columns)
@@ -314,11 +346,30 @@ def _asked_by_others(world: World, call: EndedCall, row: Row, column: Column) ->
         for key in by_function.get(function.oid, ())
         if key[0] == row.relation.oid and key[1] not in row.key
     }
-    return any(
-        column.name in usage.tested[oid] and secrets & columns
-        for oid, columns in by_function.items()
-        if oid != function.oid
-    )
+    others = (oid for oid, columns in by_function.items() if secrets & columns)
+    for oid in others:
+        value = None if oid == function.oid else _refused_by(world, oid, key, column)
+        if value is not None:
+            return value
+    return None
+
+
+def _refused_by(world: World, function: int, key: ColumnKey, column: Column) -> str | None:
+    """A value of a column that the queries of a function refuse; None if they ask for none."""
+    usage = world.plan.usage
+    demands, moment = usage.demands[function], usage.moments.get(function, {}).get(key)
+    if moment is not None and moment.behind and not moment.before:
+        return _PAST
+    if key not in demands:
+        return None
+    wanted = demands[key]
+    if column.base == "bool":
+        return "false" if wanted in ("true", "t") else "true"
+    if column.base in TIMES:
+        return _PAST if wanted is None else None
+    limits = world.plan.limits.get(key[0], {}).get(column.name)
+    known = [*column.labels, *(limits.allowed if limits else ()), *usage.literals.get(key, ())]
+    return next((text for text in known if text != wanted), None) if wanted else None
 
 
 def _end(world: World, relation: Relation, column: Column) -> str | None:

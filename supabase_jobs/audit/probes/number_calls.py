@@ -34,12 +34,14 @@ Permitted = Callable[[Persona, Row], Collection[str]]
 @dataclass(eq=False, kw_only=True)
 class NumberCall(Bypass):
     """A call with a number. `watch` are rows of the caller; `raised` the columns, with their
-    tables, whose numbers are larger after it.
+    tables, whose numbers are larger after it; `free` those of them that the tables let the caller
+    change.
     """
 
     watch: Watch
     own: Statement
     raised: set[tuple[int, str]] = field(default_factory=set)
+    free: set[tuple[int, str]] = field(default_factory=set)
 
     @property
     def statements(self) -> list[Statement]:
@@ -106,9 +108,7 @@ def find(
     permitted: Permitted,
     runner: Runner,
 ) -> list[Bypass]:
-    """The calls with a negative number that raise numbers which the positive one does not raise,
-    and which the tables do not let the caller change.
-    """
+    """The calls with a negative number that raise numbers which the positive one does not raise."""
     arguments, own = Arguments(world), own_role(impersonation)
     pairs: list[tuple[NumberCall, NumberCall]] = []
     for caller in callers:
@@ -138,7 +138,8 @@ def find(
         runner.run([*probes_of([one for pair in pairs for one in pair], LIMITS.calls_in_batch)])
     found: list[Bypass] = []
     for positive, negative in pairs:
-        negative.raised -= positive.raised | _free(negative, permitted)
+        negative.raised -= positive.raised
+        negative.free = negative.raised & _free(negative, permitted)
         negative.outcome = outcome_of_count(len(negative.raised))
         found += [negative] if negative.raised else []
     return found
@@ -160,6 +161,7 @@ def find_repeated(
     """
     # who has rows may know a code of the own group
     arguments, own = Arguments(world, knows_secrets=True), own_role(impersonation)
+    usage = world.plan.usage
     calls: list[RepeatedCall] = []
     for caller in callers if worlds.is_possible else ():
         if caller.kind != STRANGER or caller.user is not world.b.owner:
@@ -170,9 +172,10 @@ def find_repeated(
                 continue
             about = arguments.own_rows(function, caller)
             marks = {key for row in about for key in _marks(world, function, row)}
-            if rows and (marks or world.plan.usage.adds[function.oid]):
+            if rows and (marks or usage.adds[function.oid]):
                 above = arguments.rows_above(about)
                 prepared = worlds.ready(function, caller, [*about, *above], unset=marks)
+                prepared += worlds.with_numbers(about, usage.sets[function.oid])
                 prepared += worlds.absent(_added_before(world, function, rows, about))
                 calls.append(
                     RepeatedCall(

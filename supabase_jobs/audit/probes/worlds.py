@@ -34,7 +34,7 @@ _WITHOUT_TRIGGERS = Statement("set local session_replication_role = replica")
 _WITH_TRIGGERS = Statement("set local session_replication_role = origin")
 
 # between now and a time that a function demands to be before or behind it
-_STEP = timedelta(minutes=1)
+_STEP, _DAY = timedelta(minutes=1), timedelta(days=1)
 
 _ANSWERS = "views and functions"
 _NOT_COMPARED = "not all answers were compared with those for other rows"
@@ -214,8 +214,10 @@ class Worlds:
         """The values that a function demands of rows: constants, and times beside now."""
         usage = self._plan.usage
         wanted = dict(usage.demands[function.oid])
-        wanted |= dict.fromkeys(usage.later[function.oid], str(self._world.now + _STEP))
-        wanted |= dict.fromkeys(usage.earlier[function.oid], str(self._world.now - _STEP))
+        for (oid, name), moment in usage.moments.get(function.oid, {}).items():
+            column = self._plan.catalog.by_oid[oid].by_name[name]
+            distance = moment.distance(_DAY if column.base == "date" else _STEP)
+            wanted[oid, name] = str(self._world.now + distance)
         return wanted
 
     def ready(
@@ -273,6 +275,23 @@ class Worlds:
         tables = {oid for oid, _ in columns}
         rows = [*_rows_of(self._world.a), *_rows_of(self._world.b)]
         return self.in_state([row for row in rows if row.relation.oid in tables], large)
+
+    def with_numbers(self, rows: Sequence[Row], but: Collection[ColumnKey]) -> list[Statement]:
+        """The statements of the owner after which rows have something in the numbers that are zero,
+        but for some columns: what adds them to another one shows.
+        """
+        found = list[Statement]()
+        for row in rows:
+            keys = {name for key in row.relation.foreign_keys for name in key.columns}
+            some = {
+                (row.relation.oid, column.name): "1"
+                for column in row.relation.columns
+                if column.category == "N" and not column.generated and column.name not in keys
+                if (row.relation.oid, column.name) not in but
+                if row.values.get(column.name) == "0"
+            }
+            found += self.in_state([row], some)
+        return found
 
     def absent(self, rows: Sequence[Row]) -> list[Statement]:
         """The statements of the owner after which rows are absent."""

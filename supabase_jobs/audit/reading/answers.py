@@ -103,6 +103,7 @@ class Answers:
             writes=isinstance(bypass, EndedCall) and bypass.written > 0,
             ended_column=self._ended_column(bypass),
             raised=[] if isinstance(bypass, RepeatedCall) else self._raised(bypass),
+            free=self._free(bypass),
             repeated=self._raised(bypass) if isinstance(bypass, RepeatedCall) else [],
             added_again=[
                 self._catalog.by_oid[oid].label
@@ -146,6 +147,11 @@ class Answers:
         """The columns, with their tables, of numbers that a call has raised."""
         raised = bypass.raised if isinstance(bypass, NumberCall) else ()
         return [f"{self._catalog.by_oid[oid].label}.{name}" for oid, name in sorted(raised)]
+
+    def _free(self, bypass: Bypass) -> list[str]:
+        """Those of these columns that the tables let the caller change."""
+        free = bypass.free if isinstance(bypass, NumberCall) else ()
+        return [f"{self._catalog.by_oid[oid].label}.{name}" for oid, name in sorted(free)]
 
     def _ended_column(self, bypass: Bypass) -> str:
         """The column by which a row of the caller's own has ended; '' for a row found by a

@@ -345,6 +345,7 @@ class _Builder:
             "remedy": "",
             "writes": False,
             "raised": [],
+            "free": [],
             "repeated": [],
             "added_again": [],
             "is_of_above": False,

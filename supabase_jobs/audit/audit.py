@@ -37,10 +37,11 @@ from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import pins
 from supabase_jobs.audit.policies.usage import add_states
-from supabase_jobs.audit.probes import local_roles, standings, topics
+from supabase_jobs.audit.probes import control_calls, local_roles, standings, topics
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.attempt import NONE as NOBODY
 from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.control_calls import Stopped
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
@@ -111,6 +112,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         called = [f for f in exposed if _callable(f, options)]
         tried: list[Bypass] = []
         to_users: Sequence[Bypass] = ()
+        without_call: Sequence[Stopped] = ()
         stopped, untested = False, [*world.not_tested, *not_refreshed, *without_token]
         with undone(connection):
             try:
@@ -120,7 +122,8 @@ def audit(connection: Connection, options: Options) -> Audit:
                 bypasses = Bypasses(acting, world, everyone, probes, tried)
                 bypasses.run(views, called)
                 to_users = bypasses.writes_to_users
-                untested += bypasses.not_tested(called)
+                untested += bypasses.not_compared
+                without_call = bypasses.stopped(called)
             except DeadlineError:
                 stopped = True
         options.advance(4, _PARTS)
@@ -146,6 +149,11 @@ def audit(connection: Connection, options: Options) -> Audit:
             [*tried, *to_users],
             channels,
             callers.current(world, everyone),
+            [one.function for one in without_call],
+        )
+        asked = {one.function for one in facts.unpassed}
+        untested += control_calls.not_tested(
+            one for one in without_call if one.function.signature not in asked
         )
         found_leaks = kinds.find(facts)
         judged = [leak for leak in found_leaks if isinstance(leak, ShownLeak)]

@@ -18,6 +18,14 @@ def is_refused(called: Called) -> bool:
     return called.sqlstate.startswith(_GUARDS)
 
 
+def is_told(called: Called) -> bool:
+    """Whether a call has reached rows of others, or told something about them."""
+    said = (called.shown, called.identified, called.derived, called.existing, called.counted)
+    done = (called.changed, called.recounted, called.forged, called.addressed, called.opened)
+    found = called.runs_sql or called.has_secret or bool(called.ended)
+    return found or any((*said, *done))
+
+
 def asked(facts: Facts) -> list[Called]:
     """The calls, by the most general caller first; without those of members with the strongest role
     of functions that ask for it.

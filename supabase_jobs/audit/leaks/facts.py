@@ -513,6 +513,21 @@ class OpenPolicies:
     policies: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unpassed:
+    """A function with the rights of its owner that no call got through. `is_open`: also for
+    requests without a user. `asks_for` are the columns in its conditions, `unread` those with a
+    state, a time or a number, of the rows that it finds, that are in none of them; `changes` are
+    the columns and tables that it writes.
+    """
+
+    function: str
+    is_open: bool
+    asks_for: Sequence[str] = ()
+    unread: Sequence[str] = ()
+    changes: Sequence[str] = ()
+
+
 @dataclass(frozen=True)
 class Sequenced:
     """A sequence, and the API roles that may set it."""
@@ -539,6 +554,7 @@ class Facts:
     views: Sequence[ViewTried] = ()
     calls: Sequence[Called] = ()
     calls_of_staff: Sequence[Called] = ()
+    unpassed: Sequence[Unpassed] = ()
     standings: Sequence[Standing] = ()
     unread_columns: Sequence[UnreadColumn] = ()
     of_one_table: Sequence[OneTable] = ()

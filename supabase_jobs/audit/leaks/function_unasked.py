@@ -5,7 +5,7 @@ they do: the rows may be in a state that the audit has not tried.
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON
-from supabase_jobs.audit.leaks.calls import asked
+from supabase_jobs.audit.leaks.calls import asked, is_told
 from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, who
 from supabase_jobs.findings import Severity
@@ -22,7 +22,7 @@ def find(facts: Facts) -> Iterator[Question]:
     that take rows in each state, those that take a secret of another row, and those that change
     rows. Other kinds report what a call has shown.
     """
-    told = {called.function for called in facts.calls if _is_told(called)}
+    told = {called.function for called in facts.calls if is_told(called)}
     seen = set[str]()
     for called in asked(facts):
         is_open = called.is_definer and not called.asks and not called.is_helper
@@ -58,11 +58,3 @@ def _question(called: Called, about: str, does: str, names: Sequence[str]) -> Qu
         decides=f"{decides}, {about}" if about else decides,
         topics=(f"{called.function} ({', '.join(names)})",),
     )
-
-
-def _is_told(called: Called) -> bool:
-    """Whether a call has reached rows of others, or told something about them."""
-    said = (called.shown, called.identified, called.derived, called.existing, called.counted)
-    done = (called.changed, called.recounted, called.forged, called.addressed, called.opened)
-    found = called.runs_sql or called.has_secret or bool(called.ended)
-    return found or any((*said, *done))

@@ -1,10 +1,12 @@
-"""Functions of which no call got through: that nobody leaks by them says nothing about them."""
+"""Functions of which no call got through: that nobody leaks by them says nothing about them. They
+are called once more on rows of the caller in the state that they ask for.
+"""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from supabase_jobs.audit.callers import GENERAL, Persona
+from supabase_jobs.audit.callers import GENERAL, OWNER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.arguments import Arguments
@@ -12,10 +14,13 @@ from supabase_jobs.audit.probes.bypass import CALL, Bypass, FunctionCall, call_o
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.findings import NotTested
 from supabase_jobs.outcomes import ROWS
+from supabase_jobs.session.impersonation import SET
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import Runner, probes_of
 
 FUNCTIONS = "functions"
+# function, caller → the statements of the owner that prepare the rows of the caller
+Ready = Callable[[Function, Persona], list[Statement]]
 # rows that the transaction has written so far, also those of savepoints that were undone
 WRITTEN = Statement(
     "select sum(n_tup_ins + n_tup_upd + n_tup_del)::text from pg_stat_xact_all_tables"
@@ -39,31 +44,43 @@ class ControlCall(Bypass):
     """
 
     writes: bool
+    prepared: Sequence[Statement] = ()
 
     @property
     def statements(self) -> list[Statement]:
-        """The call, between two numbers of written rows."""
-        return [WRITTEN, *super().statements, WRITTEN]
+        """The call, between two numbers of written rows, after the owner has prepared some."""
+        become = [Statement(SET, ("role", self.caller.role))] if self.prepared else []
+        return [*self.prepared, *become, WRITTEN, *super().statements, WRITTEN]
 
     def read(self, result: GroupResult) -> None:
         """Read whether it got through."""
         self.error = result.error
         if result.error is None:
-            before, answer, after = result.answers
+            before, answer, after = result.answers[-3:]
             has_written = before.rows != after.rows
             says = not self.writes and _says(answer.rows[0][0])
             self.outcome = outcome_of_count(has_written or says)
 
 
-def not_tested(
+@dataclass(frozen=True)
+class Stopped:
+    """A function that nobody got through, and what stopped the likeliest call."""
+
+    function: Function
+    reason: str
+
+
+def stopped(
     functions: Sequence[Function],
     tried: Iterable[Bypass],
     callers: Sequence[Persona],
     writing: Collection[int],
     arguments: Arguments,
+    ready: Ready,
     runner: Runner,
-) -> Iterator[NotTested]:
-    """One entry for the functions that nobody got through, by what stopped the likeliest call.
+) -> Iterator[Stopped]:
+    """The functions that nobody got through. `ready` makes the statements after which the rows of a
+    caller are as a function demands.
 
     Those `tried` are calls of the general callers. Who only saw no effect calls again; the other
     callers, such as the owner of the rows and the service, call the functions that none of them got
@@ -106,11 +123,33 @@ def not_tested(
         for given in arguments.lists(function, caller)
     ]
     _run(controls, runner)
-    reasons: dict[str, list[str]] = {}
-    for function in _stopped(silent, controls):
-        own = [one for one in (*controls, *again) if one.object is function]
+    silent = _stopped(silent, controls)
+    owners = [caller for caller in callers if caller.kind in (STRANGER, OWNER)]
+    prepared = [
+        ControlCall(
+            caller=caller,
+            object=function,
+            action=CALL,
+            sent=[call_of(function, arguments.of_caller(function, caller))],
+            writes=function.oid in writing,
+            prepared=statements,
+        )
+        for function in silent
+        for caller in owners
+        if (statements := ready(function, caller))
+    ]
+    _run(prepared, runner)
+    for function in _stopped(silent, prepared):
+        own = [one for one in (*prepared, *controls, *again) if one.object is function]
         reason = _reason([*own, *calls[function.oid]], writes=function.oid in writing)
-        reasons.setdefault(reason, []).append(function.signature)
+        yield Stopped(function, reason)
+
+
+def not_tested(found: Iterable[Stopped]) -> Iterator[NotTested]:
+    """One entry for the functions that nobody got through."""
+    reasons: dict[str, list[str]] = {}
+    for one in found:
+        reasons.setdefault(one.reason, []).append(one.function.signature)
     if reasons:
         groups = (f"{reason}: {', '.join(names)}" for reason, names in sorted(reasons.items()))
         yield NotTested(FUNCTIONS, f"no call got through: {'; '.join(groups)}", _HELP)

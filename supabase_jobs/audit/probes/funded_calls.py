@@ -45,7 +45,7 @@ def find(
     for one in _wanting(tried) if worlds.is_possible else ():
         function = one.object
         assert isinstance(function, Function)  # noqa: S101  it was called
-        prepared = worlds.with_enough(_numbers(world, function))
+        prepared = worlds.with_enough(numbers(world, function))
         if prepared:
             calls.append(
                 FundedCall(
@@ -67,19 +67,19 @@ def find(
 
 def _wanting(tried: Sequence[Bypass]) -> Iterator[FunctionCall]:
     """The first calls of each outsider and function that have failed for want of something."""
-    numbers: dict[tuple[int, int], int] = {}
+    counts: dict[tuple[int, int], int] = {}
     for one in tried:
         if not isinstance(one, FunctionCall) or not isinstance(one.object, Function):
             continue
         state = "" if one.error is None else one.error.sqlstate
         key = id(one.caller), one.object.oid
-        is_first = numbers.get(key, 0) < LIMITS.calls
+        is_first = counts.get(key, 0) < LIMITS.calls
         if one.caller.is_outsider and one.object.definer and state in _WANTING and is_first:
-            numbers[key] = numbers.get(key, 0) + 1
+            counts[key] = counts.get(key, 0) + 1
             yield one
 
 
-def _numbers(world: World, function: Function) -> set[ColumnKey]:
+def numbers(world: World, function: Function) -> set[ColumnKey]:
     """The columns with numbers that a function sets, itself or by functions that it names."""
     words, catalog = set(re.findall(r"\w+", function.body)), world.plan.catalog
     named = [function, *(f for f in catalog.functions if f.name in words)]

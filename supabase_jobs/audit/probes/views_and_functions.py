@@ -53,6 +53,7 @@ from supabase_jobs.audit.probes.bypass import (
     ViewWrite,
     call_of,
 )
+from supabase_jobs.audit.probes.control_calls import Stopped
 from supabase_jobs.audit.probes.effects import Watch, all_of
 from supabase_jobs.audit.probes.interference import Interference
 from supabase_jobs.audit.probes.selected_rows import PreparedUse, wanted
@@ -266,16 +267,32 @@ class Bypasses:
             self._world, self._worlds, self._impersonation, tried, self._prober
         )
 
-    def not_tested(self, functions: Sequence[Function]) -> list[NotTested]:
-        """Why some answers were not compared, and the functions that nobody got through."""
+    @property
+    def not_compared(self) -> list[NotTested]:
+        """Why some answers were not compared."""
+        return self._worlds.not_tested
+
+    def stopped(self, functions: Sequence[Function]) -> list[Stopped]:
+        """The functions that nobody got through."""
         arguments = Arguments(self._world, knows_secrets=True)
         functions = [one for one in functions if one.oid not in self._answered]
         usage = self._plan.usage
         writing = {f.oid for f in functions if usage.adds[f.oid] or usage.sets[f.oid]}
-        found = control_calls.not_tested(
-            functions, self._found, self._everyone, writing, arguments, self._prober
+
+        def ready(function: Function, caller: Persona) -> list[Statement]:
+            if not self._worlds.is_possible:
+                return []
+            named = [caller.own_row(oid) for oid, _ in sorted(usage.own[function.oid])]
+            own = [*arguments.own_rows(function, caller), *(row for row in named if row)]
+            rows = [*own, *arguments.rows_above(own)]
+            prepared = self._worlds.ready(function, caller, list(dict.fromkeys(rows)))
+            numbers = funded_calls.numbers(self._world, function)
+            return [own_role(self._impersonation), *prepared, *self._worlds.with_enough(numbers)]
+
+        found = control_calls.stopped(
+            functions, self._found, self._everyone, writing, arguments, ready, self._prober
         )
-        return [*self._worlds.not_tested, *found]
+        return list(found)
 
     def _send(self, tried: Sequence[Bypass]) -> None:
         """Run everything, caller by caller."""

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from supabase_jobs.audit.catalog import VAULT, Column, Function, Relation
-from supabase_jobs.audit.leaks.facts import Called, View, ViewTried
-from supabase_jobs.audit.policies import bodies
+from supabase_jobs.audit.leaks.facts import API_USERS, Called, Unpassed, View, ViewTried
+from supabase_jobs.audit.policies import bodies, expressions
 from supabase_jobs.audit.probes.bypass import (
     SQL,
     Bypass,
@@ -117,6 +117,57 @@ class Answers:
             below=self._tables.labels(bypass.below) if isinstance(bypass, PreparedCall) else (),
             secrets=self._secret_arguments(function),
         )
+
+    def unpassed(self, functions: Iterable[Function]) -> Iterator[Unpassed]:
+        """Those of some functions, which nobody got through, that act as their owner on rows."""
+        usage = self._plan.usage
+        for function in functions:
+            roles = set(function.callers) & {*API_USERS}
+            is_asked = function.definer and bool(roles) and function.signature not in self.helpers
+            adds, tested = usage.adds[function.oid], usage.tested[function.oid]
+            others = {self._catalog.by_oid[oid].label for oid in adds} | self._deleted(function)
+            changes = [*self._set(function), *sorted(others)]
+            names = function.argument_names[: len(function.argument_types)]
+            looked_up = self._found_by(function, names)
+            found = [r for r in self._read_by(function) if r.oid not in adds or r.oid in looked_up]
+            columns = [(r, c) for r in found for c in r.columns]
+            own = usage.own[function.oid]
+            if is_asked and (changes or found):
+                yield Unpassed(
+                    function=function.signature,
+                    is_open="anon" in roles,
+                    asks_for=[
+                        f"{r.label}.{c.name}"
+                        for r, c in columns
+                        if c.name in tested or (r.oid, c.name) in own
+                    ],
+                    unread=[
+                        f"{r.label}.{c.name}"
+                        for r, c in columns
+                        if c.name not in tested and self._may_decide(r, c)
+                    ],
+                    changes=changes,
+                )
+
+    def _deleted(self, function: Function) -> set[str]:
+        """The tables from which a function deletes rows."""
+        trees = expressions.body_trees(function.language, function.body)
+        deleted = [{"RangeVar": s["relation"]} for s in expressions.nodes(trees, "DeleteStmt")]
+        names = expressions.tables(deleted)
+        return {r.label for r in self._catalog.tables if {r.name, r.label} & names}
+
+    def _read_by(self, function: Function) -> list[Relation]:
+        """The tables that a function names."""
+        named = sorted(self._plan.usage.function_reads.get(function.oid, ()))
+        return [self._catalog.by_oid[oid] for oid in named if oid in self._catalog.by_oid]
+
+    def _may_decide(self, relation: Relation, column: Column) -> bool:
+        """Whether a column may say what may be done with a row: a time or a number, or a state."""
+        keys = {*relation.primary_key, *(n for k in relation.foreign_keys for n in k.columns)}
+        if column.name in keys or (column.base in TIMES and column.default is not None):
+            return False
+        is_number = column.category == "N"
+        return column.base in TIMES or is_number or self._plan.may_hold_state(relation, column)
 
     @cached_property
     def helpers(self) -> set[str]:

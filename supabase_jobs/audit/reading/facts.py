@@ -10,7 +10,7 @@ from itertools import product
 from psycopg import sql
 
 from supabase_jobs.audit.callers import CLAIM, LAPSED
-from supabase_jobs.audit.catalog import Relation
+from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.leaks.facts import (
     ACTIONS,
     API_USERS,
@@ -23,6 +23,7 @@ from supabase_jobs.audit.leaks.facts import (
     OpenPolicies,
     Sequenced,
     Standing,
+    Unpassed,
     UnreadColumn,
 )
 from supabase_jobs.audit.policies import (
@@ -63,10 +64,18 @@ def read(
     bypasses: Sequence[Bypass],
     topics: Sequence[TopicAttempt],
     standings: Sequence[tenants.Standing] = (),
+    unpassed: Sequence[Function] = (),
 ) -> Facts:
-    """The facts of an audit of these relations."""
-    facts = _Reader(plan, relations).read(attempts, gains, bypasses, topics)
-    return replace(facts, standings=[_standing(one) for one in standings])
+    """The facts of an audit of these relations. No call got through functions that are
+    `unpassed`.
+    """
+    reader = _Reader(plan, relations)
+    facts = reader.read(attempts, gains, bypasses, topics)
+    return replace(
+        facts,
+        standings=[_standing(one) for one in standings],
+        unpassed=reader.unpassed(unpassed),
+    )
 
 
 class _Reader:
@@ -145,6 +154,10 @@ class _Reader:
             uneven_writes=list(self._uneven_writes()),
             unasked=list(self._unasked()),
         )
+
+    def unpassed(self, functions: Iterable[Function]) -> list[Unpassed]:
+        """Those that act as their owner on rows."""
+        return list(self._answers.unpassed(functions))
 
     def _link_states(self) -> Iterator[LinkState]:
         """Those of rows that give nobody a role: a role may reach more than another one."""

@@ -41,6 +41,7 @@ from supabase_jobs.audit.leaks.facts import (
     Standing,
     Table,
     Tried,
+    Unpassed,
     UnreadColumn,
     View,
     ViewTried,
@@ -237,6 +238,7 @@ class _Builder:
             refusals=[_refusal(one) for one in case.get("refusals", [])],
             link_states=[LinkState(**one) for one in case.get("link_states", [])],
             captured_names=[CapturedName(**one) for one in case.get("captured_names", [])],
+            unpassed=[Unpassed(**one) for one in case.get("unpassed", [])],
             left_out=[LeftOut(**one) for one in case.get("left_out", [])],
             loose_states=[
                 LooseState(**{**one, "gap": Gap[one["gap"]]})

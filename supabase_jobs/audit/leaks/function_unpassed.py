@@ -1,0 +1,49 @@
+"""Functions of which no call got through: nobody has seen what they do behind their guard."""
+
+from collections.abc import Iterator, Sequence
+
+from supabase_jobs.audit.leaks import function_unasked
+from supabase_jobs.audit.leaks.calls import is_told
+from supabase_jobs.audit.leaks.facts import Facts, Unpassed
+from supabase_jobs.audit.leaks.leak import Kind, Question
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    code="function-unpassed",
+    severities=(Severity.QUESTION,),
+    sentence="Nobody got through the guard of a function that runs as its owner.",
+)
+_MOST = 6  # columns that a question names
+
+
+def find(facts: Facts) -> Iterator[Question]:
+    """One question for who may call them, which says of each function what its guard asks for."""
+    told = {called.function for called in facts.calls if is_told(called)}
+    told |= {one.object for one in function_unasked.find(facts)}
+    for one in facts.unpassed:
+        if one.function in told:
+            continue
+        who = "Anyone" if one.is_open else "Any signed-in user"
+        message = (
+            f"{who} can call {{}}. No call of the audit got through, so what they do was not seen."
+            " Do they ask for all that they must?"
+        )
+        yield Question(
+            kind=KIND,
+            severity=Severity.QUESTION,
+            object=one.function,
+            message=message,
+            decides="anyone" if one.is_open else "signed-in users",
+            topics=(f"{one.function} ({_guard(one)})",),
+        )
+
+
+def _guard(one: Unpassed) -> str:
+    """The columns that a function writes, asks for, and does not ask for."""
+    parts = [("writes", one.changes), ("asks for", one.asks_for), ("not for", one.unread)]
+    return "; ".join(f"{verb} {_some(names)}" for verb, names in parts if names)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    return ", ".join(names[:_MOST]) + more

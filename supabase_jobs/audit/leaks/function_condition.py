@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.audit.limits import some
+from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.unlike_siblings import Omission, Unasked
 from supabase_jobs.findings import Severity
 
@@ -22,20 +23,13 @@ KIND = Kind(
 def find(facts: Facts) -> Iterator[Question]:
     """One question for each function and policy, and each function that acts on rows."""
     for one in facts.left_out:
-        table, _, _ = one.column.rpartition(".")
-        rows = "below the one whose secret it gets " if one.is_below else ""
-        tests = f'policy "{one.policy}" tests' if one.policy else "it tests of the first rows only"
-        message = (
-            f"{one.function} reads rows of {table} {rows}without asking for {{}}, which {tests}."
-            " Is that intended?"
-        )
         yield Question(
             kind=KIND,
             severity=Severity.QUESTION,
             object=one.function,
-            message=message,
+            message=f"{_sentence(one)} Is that intended?",
             decides=f"{one.function}:{one.policy or 'below'}",
-            topics=(one.column,),
+            topics=(one.refusing or one.column,),
         )
     for left in facts.unasked:
         columns = [name for name in left.columns if not _is_told(facts, left.function, name)]
@@ -73,3 +67,13 @@ def _message(left: Unasked) -> str:
         case Omission.LIMIT:
             what = f"counts {{}}, and nothing compares it with {values}. Is there a limit?"
     return f"{function} {what}"
+
+
+def _sentence(one: LeftOut) -> str:
+    table, _, _ = one.column.rpartition(".")
+    if one.refusing:
+        asks = f'policy "{one.policy}" looks for what refuses them'
+        return f"{one.function} adds rows to {table} without asking for {{}}, in which {asks}."
+    rows = "below the one whose secret it gets " if one.is_below else ""
+    tests = f'policy "{one.policy}" tests' if one.policy else "it tests of the first rows only"
+    return f"{one.function} reads rows of {table} {rows}without asking for {{}}, which {tests}."

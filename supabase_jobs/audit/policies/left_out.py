@@ -1,5 +1,6 @@
 """Conditions of policies that a function leaves out: it reads a table for the callers of a policy,
-or rows below the one whose secret it gets, and does not ask for a column that the policy tests.
+or rows below the one whose secret it gets, and does not ask for a column that the policy tests. Or
+it adds rows and does not look for what refuses them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +18,15 @@ _CALLERS = {"anon", "authenticated"}
 class LeftOut:
     """A column that a `policy` tests and a function does not, or, without a policy, that a
     recursive query tests of the rows with which it begins only. `is_below`: of rows below the one
-    whose secret it gets.
+    whose secret it gets. `refusing` is a table in which the policy looks for a row that refuses,
+    where the function adds rows.
     """
 
     function: str
     column: str
     policy: str
     is_below: bool = False
+    refusing: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ def find(catalog: Catalog, usage: Usage, secrets: Mapping[int, Sequence[int]]) -
             continue
         if function.oid not in usage.own:
             continue  # a helper of policies that a repair has added: the usage is of before
-        if not _CALLERS.intersection(function.callers) or not _returns(function):
+        if not _CALLERS.intersection(function.callers):
+            continue
+        yield from _of_added(catalog, usage, function)
+        if not _returns(function):
             continue
         trees = expressions.body_trees(function.language, function.body)
         labels = expressions.tables(trees)
@@ -56,6 +62,40 @@ def find(catalog: Catalog, usage: Usage, secrets: Mapping[int, Sequence[int]]) -
         yield from _of_callers(catalog, usage, function, trees, relations, read)
         yield from _of_recursion(usage, function, trees, relations)
         yield from _of_secret(catalog, usage, function, relations, secrets.get(function.oid, ()))
+
+
+def _of_added(catalog: Catalog, usage: Usage, function: Function) -> Iterator[LeftOut]:
+    """The tables in which each policy for new rows looks for a row that refuses, such as a block,
+    and that a function does not read which adds such rows for its caller.
+    """
+    if function.oid not in usage.asking:
+        return
+    for relation in catalog.tables:
+        adding = [p for p in relation.policies if p.permissive and p.governs("insert")]
+        if relation.oid not in usage.adds[function.oid] or not adding:
+            continue
+        refusing = [_refusing(catalog, usage, policy) for policy in adding]
+        for oid in sorted(set.intersection(*refusing) - usage.function_reads[function.oid]):
+            yield LeftOut(
+                function=function.signature,
+                column=f"{relation.label}.",
+                policy=adding[0].name,
+                refusing=catalog.by_oid[oid].label,
+            )
+
+
+def _refusing(catalog: Catalog, usage: Usage, policy: Policy) -> set[int]:
+    """The tables in which a policy looks for a row that refuses, itself or by a function."""
+    tree = expressions.expression_tree(policy.checked or policy.visible or "true")
+    names = expressions.denying(tree)
+    found = {r.oid for r in catalog.tables if {r.name, r.label} & names}
+    for negation in expressions.nodes(tree, "BoolExpr"):
+        calls = expressions.calls(negation["args"]) if negation["boolop"] == "NOT_EXPR" else ()
+        called = {call[-1] for call in calls}
+        for function in catalog.functions:
+            if function.name in called:
+                found |= usage.function_reads[function.oid]
+    return found
 
 
 def _reading(catalog: Catalog, usage: Usage, relation: Relation) -> Iterator[_Conditions]:
@@ -86,7 +126,8 @@ def _of_callers(
         same = [one for one in read[relation.oid] if one.guards & guards]
         tested = frozenset.intersection(*(one.columns for one in same)) if same else frozenset()
         for column in sorted(tested - usage.tested[function.oid]):
-            yield LeftOut(function.signature, f"{relation.label}.{column}", same[0].policy)
+            label = f"{relation.label}.{column}"
+            yield LeftOut(function=function.signature, column=label, policy=same[0].policy)
 
 
 def _of_recursion(
@@ -101,7 +142,8 @@ def _of_recursion(
             keys = {name for key in relation.foreign_keys for name in key.columns}
             for column in sorted((begins or set()) - goes_on - {*relation.primary_key, *keys}):
                 if (relation.oid, column) in usage.mentioned:
-                    yield LeftOut(function.signature, f"{relation.label}.{column}", "")
+                    label = f"{relation.label}.{column}"
+                    yield LeftOut(function=function.signature, column=label, policy="")
 
 
 def _tested(select: Any, relation: Relation) -> set[str] | None:
@@ -131,7 +173,12 @@ def _of_secret(
             for column in sorted(conditions.columns - usage.tested[function.oid]):
                 if len(usage.literals.get((relation.oid, column), ())) > 1:
                     label = f"{relation.label}.{column}"
-                    yield LeftOut(function.signature, label, policy.name, is_below=True)
+                    yield LeftOut(
+                        function=function.signature,
+                        column=label,
+                        policy=policy.name,
+                        is_below=True,
+                    )
 
 
 def _read(

@@ -44,7 +44,7 @@ def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str,
     for (name, label), group in grouped.items():
         found.setdefault(name, {})[label] = _actions(group)
     for bypass in bypasses:
-        if isinstance(bypass.object, Relation):
+        if isinstance(bypass.object, Relation) and not bypass.caller.is_made:
             callers = found.setdefault(bypass.object.label, {})
             words = [w for w in callers.get(bypass.caller.label, "none").split() if w != "none"]
             words += [_WORDS[bypass.action]] if bypass.outcome == ROWS else []
@@ -66,7 +66,7 @@ def tested(
     tried += [
         ((b.object.label, b.caller.label), _WORDS[b.action], b.outcome)
         for b in bypasses
-        if isinstance(b.object, Relation)
+        if isinstance(b.object, Relation) and not b.caller.is_made
     ]
     found: dict[tuple[str, str], set[str]] = {}
     uncertain = {(key, word) for key, word, outcome in tried if outcome in INCONCLUSIVE_SQLSTATES}
@@ -118,6 +118,8 @@ def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, str]]:
     """Topic → caller → actions, as a baseline records them."""
     found: dict[str, dict[str, set[str]]] = {}
     for attempt in topics:
+        if attempt.caller.is_made:
+            continue
         words = found.setdefault(attempt.topic.label, {}).setdefault(attempt.caller.label, set())
         if attempt.outcome == ROWS:
             words.add(_WORDS[attempt.action])
@@ -127,6 +129,7 @@ def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, str]]:
 def tested_topics(topics: Sequence[TopicAttempt]) -> dict[tuple[str, str], frozenset[str]]:
     """(topic, caller) → the actions without an inconclusive attempt."""
     found: dict[tuple[str, str], set[str]] = {}
+    topics = [attempt for attempt in topics if not attempt.caller.is_made]
     for attempt in topics:
         words = found.setdefault((attempt.topic.label, attempt.caller.label), set())
         words.add(_WORDS[attempt.action])
@@ -144,8 +147,8 @@ def _sorted(callers: Mapping[str, set[str]]) -> dict[str, str]:
 
 def _label(attempt: Attempt) -> str | None:
     caller: Persona = attempt.caller
-    if caller.kind == SERVICE:
-        return None  # row level security does not apply to it
+    if caller.kind == SERVICE or caller.is_made:
+        return None  # row level security does not apply to it, or it depends on how policies ask
     if caller.kind == OWNER:
         rows = MEMBER_ROWS if attempt.whose == GROUP else ""
         return str(AccessCaller(caller.label, rows))

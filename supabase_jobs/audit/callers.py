@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from supabase_jobs.audit.configuration import DeclaredCaller
+from supabase_jobs.audit.policies.expressions import EACH
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of, place, remove
@@ -125,6 +126,13 @@ class Persona(Caller):
         return self.is_elsewhere and self.kind == STRANGER
 
     @property
+    def is_made(self) -> bool:
+        """Whether the user was made for a policy, so that another text of it may need another
+        one.
+        """
+        return self.user is not None and self.user.solved is not None
+
+    @property
     def is_inactive(self) -> bool:
         """Whether the caller was a member of the group, or has not accepted the membership yet."""
         return self.kind in (FORMER, INVITED)
@@ -133,6 +141,9 @@ class Persona(Caller):
         """The claim at a path as text; None if the caller has none."""
         found: Any = self.claims
         for name in path:
+            if name == EACH:
+                found = found[0] if isinstance(found, list) and found else None
+                continue
             found = found.get(name) if isinstance(found, Mapping) else None
         return None if found is None else str(found)
 
@@ -156,6 +167,8 @@ class Persona(Caller):
         if user.link is not None:
             relation, column = user.link
             return f"the user whom {relation.name}.{column} names"
+        if user.solved is not None:
+            return f"a {user.label}, which a policy asks for"
         if user.state is not None:
             whose = "a user of another group" if self.kind == STRANGER else "a user"
             return f"{whose} whose row in {user.state.relation.name} has: {user.state.part}"
@@ -349,7 +362,24 @@ def _users(world: World) -> Iterator[Persona]:
             label = f"{_label_of_state(user.state)} in another group"
             yield replace(_signed_in(label, STRANGER, world.b, user), is_elsewhere=True)
     yield from _with_posts(world)
+    yield from _made(world)
     yield _signed_in("owner", OWNER, world.a, world.a.owner)
+
+
+def _made(world: World) -> Iterator[Persona]:
+    """The persons who were made for a policy that nobody else satisfies."""
+    for tenant in (world.a, world.b):
+        for user in tenant.users:
+            if user.solved is None:
+                continue
+            if user.solved.ended is not None:
+                if any(standing.user is user for standing in world.standings):
+                    yield _signed_in(user.label, LAPSED, tenant, user)
+            elif user.solved.has_role:
+                yield replace(_signed_in(user.label, STRANGER, tenant, user), is_elsewhere=True)
+            else:
+                kind = CLAIM if user.solved.is_free else MEMBER
+                yield _signed_in(user.label, kind, tenant, user)
 
 
 def _of_listed_group(world: World, user: User, listing: Listing) -> Persona:

@@ -58,6 +58,14 @@ class AuditLimits:
     links: int = 6
     # tables that list other groups for rows of a group
     listings: int = 2
+    # alternatives of a condition by which it finds its caller
+    alternatives: int = 12
+    # helpers that call one another, in such a condition
+    calls_within: int = 4
+    # users who are made for alternatives that nobody else satisfies
+    solved: int = 8
+    # the same with a row in a state that other policies do not accept
+    solved_ended: int = 6
     # least characters by which a text identifies a row
     identifying_text: int = 16
     # the same, of a unique column

@@ -66,7 +66,8 @@ def _only_others_create(facts: Facts, table: Table, actor: Actor) -> bool:
     if not own or any(t.outcome not in REFUSALS for t in own):
         return False
     others = [t for t in inserts if t.actor is not actor and t.actor.kind != SERVICE]
-    return not table.accepts_rows or any(t.reached for t in others)
+    # if the row has to name who creates it, the others create their own
+    return not table.accepts_rows or (not table.checked and any(t.reached for t in others))
 
 
 def _is_read_by_others(facts: Facts, table: Table) -> bool:

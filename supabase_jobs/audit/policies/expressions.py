@@ -109,6 +109,8 @@ class Now:
 
 Value = Claim | Header | Now | Operation | Reference | Literal | Selected
 USER_ID, NOW = Claim(("sub",)), Now()
+# the step in the path of a claim that is an array, to each of its elements
+EACH = "[]"
 # the claims that users choose themselves
 CHOSEN = "user_metadata"
 # the operators of comparisons with null, as the parser names them
@@ -129,6 +131,13 @@ TRANSPARENT = {
     "to_jsonb",
     "any",
     "convert_to",
+}
+# those that return each element of an array
+ELEMENTS = {
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "json_array_elements",
+    "json_array_elements_text",
 }
 # hashes under which keys are stored
 _DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
@@ -156,6 +165,8 @@ _UNITS = {
     "year": timedelta(days=366),
 }
 _UNIT = re.compile(rf"(\d+)\s*({'|'.join(_UNITS)})", re.IGNORECASE)
+# the operators by which an array of JSON contains a text
+_CONTAINING = ("?", "?|", "?&")
 # of comparisons
 OPERATORS = {"=", "<>", "<", "<=", ">", ">="}
 
@@ -404,6 +415,9 @@ def _call(fields: Node, lookup: Lookup) -> Value | None:
         root, names = value(arguments[0], lookup), [value(a) for a in arguments[1:]]
         if isinstance(root, Claim) and all(isinstance(n, Literal) for n in names):
             return Claim(root.path + tuple(n.text for n in names if isinstance(n, Literal)))
+    if name[-1] in ELEMENTS and arguments:
+        array = value(arguments[0], lookup)
+        return Claim((*array.path, EACH)) if isinstance(array, Claim) and array.path else None
     if name[-1] in TRANSPARENT and arguments:
         return value(arguments[0], lookup)
     if name[-1] in _HASHING and arguments:
@@ -496,6 +510,8 @@ def _compared(fields: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterat
             bound = value(node, lookup)
             if bound is not None:
                 yield Comparison(left, order, bound, scopes)
+    if operator in _CONTAINING and isinstance(left, Claim) and left.path:
+        yield from _contained(left, fields["rexpr"], lookup, scopes)
     if left is None or operator not in OPERATORS or fields.get("kind") == "AEXPR_NULLIF":
         return
     right = fields["rexpr"]
@@ -509,6 +525,16 @@ def _compared(fields: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterat
                 continue
             if is_distinct and isinstance(side, Reference):
                 yield Comparison(side, BOTH_NULL, given, scopes)
+
+
+def _contained(
+    claim: Claim, node: Any, lookup: Lookup, scopes: Mapping[str, str]
+) -> Iterator[Comparison]:
+    """`claim ? x`: x is an element of an array, or a key of an object."""
+    for element in elements(node):
+        other = value(element, lookup)
+        if other is not None:
+            yield Comparison(Claim((*claim.path, EACH)), "=", other, scopes)
 
 
 def _in_subquery(link: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterator[Comparison]:

@@ -26,6 +26,7 @@ from supabase_jobs.audit.policies.expressions import (
     Trees,
     Value,
 )
+from supabase_jobs.audit.policies.paths import Path, paths
 from supabase_jobs.audit.words import Words
 from supabase_jobs.database.parser import syntax
 
@@ -34,7 +35,7 @@ ColumnKey = tuple[int, str]
 # a column, an operator, and the constant with which it compares, None for the time of the request
 Condition = tuple[ColumnKey, str, str | None]
 
-_Item = TypeVar("_Item", str, ColumnKey)
+_Item = TypeVar("_Item", str, ColumnKey, Path)
 
 # more than an interval that is no constant
 _LONG = timedelta(days=3653)
@@ -138,6 +139,7 @@ class Usage:
     directly, or by what a function compares its argument with or returns.
     `selecting` maps each view to the conditions by which it selects rows.
     `operations` are the operations of Storage with which that of the request is compared.
+    `paths` are those by which policies find their caller.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
@@ -193,6 +195,7 @@ class Usage:
     absent: dict[int, set[int]] = field(default_factory=dict)
     equated: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
     selecting: dict[int, list[Condition]] = field(default_factory=dict)
+    paths: list[Path] = field(default_factory=list)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -278,6 +281,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
     for header, texts in other.header_literals.items():
         _extend(found.header_literals.setdefault(header, []), texts)
     _extend(found.operations, other.operations)
+    _extend(found.paths, [path for path in other.paths if _exists(path, by_label)])
     for into_, given_ in (
         (found.literals, other.literals),
         (found.selected, other.selected),
@@ -292,6 +296,14 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
             same = {r.oid for r in map(here, read) if r is not None}
             # a relation of another schema, which has no label, exists in this database only
             found.reads.setdefault(relation.oid, set()).update(read if source is catalog else same)
+
+
+def _exists(path: Path, by_label: Mapping[str, Relation]) -> bool:
+    """Whether a database has the tables and columns of a path."""
+    return all(
+        label in by_label and by_label[label].by_name.keys() >= path.columns(row)
+        for row, label in enumerate(path.tables)
+    )
 
 
 _TESTS = ("set", "null", "in the future", "in the past")
@@ -407,6 +419,7 @@ class _Reader:
         self._usage.reads = _closed(direct)
         self._note_narrowed()
         self._note_flags()
+        self._usage.paths = paths(self._catalog)
         return self._usage
 
     def _note_users(self, relation: Relation) -> None:

@@ -42,8 +42,9 @@ class _Placed:
 def settle(impersonation: Impersonation, world: World, deadline: Deadline) -> World:
     """The world with its standings; members whose state lets nobody pass get another one."""
     users = [user for user in world.a.users if _relation_of(user) is not None]
+    made = any(user.solved is not None and user.solved.ended for user in world.users)
     settled = {user.label for user in world.a.users if _has_begun(user)}
-    if not users or _ROLE not in world.plan.catalog.roles:
+    if not (users or made) or _ROLE not in world.plan.catalog.roles:
         return replace(world, settled=frozenset(settled))
     trial = _Trial(impersonation, world, Runner(impersonation, deadline))
     placed = trial.placed(users)
@@ -58,6 +59,7 @@ def settle(impersonation: Impersonation, world: World, deadline: Deadline) -> Wo
     for one in placed:
         for standing in _closing(world, one, placed):
             found.setdefault(one.user, standing)
+    found |= {standing.user: standing for standing in trial.of_ended()}
     return replace(world, standings=tuple(found.values()), settled=frozenset(settled))
 
 
@@ -102,7 +104,9 @@ class _Trial:
     def _reads(self, users: Sequence[User]) -> list[frozenset[int]]:
         """The tables of which each user reads rows of the owner that a new user does not read."""
         everybody = Tenant(name="c", token="", users=[self._world.newcomer])
-        reads = [Reads(_caller(self._world.a, user), self._queries) for user in users]
+        a, b = self._world.a, self._world.b
+        callers = [_caller(b if user in b.users else a, user) for user in users]
+        reads = [Reads(caller, self._queries) for caller in callers]
         if self._of_everybody is None:
             first = Reads(_caller(everybody, everybody.owner), self._queries)
             self._runner.run([first, *reads])
@@ -114,6 +118,26 @@ class _Trial:
             seen = read.readable - self._of_everybody
             found.append(frozenset(r.relation.oid for r in self._rows if id(r) in seen))
         return found
+
+    def of_ended(self) -> Iterator[Standing]:
+        """The users who were made beside another one with the same rows, of which one has ended."""
+        by_oid = self._world.plan.catalog.by_oid
+        for user in self._world.users:
+            made = user.solved
+            if made is None or made.ended is None or made.base is None:
+                continue
+            relation, column, value = made.ended
+            before, reads = self._reads([made.base, user])
+            closed = {relation.oid for relation in made.closed} | (before - reads)
+            if reads <= before and closed - reads:
+                yield Standing(
+                    user=user,
+                    relation=relation,
+                    column=column,
+                    value=value,
+                    open=_relations(by_oid, reads),
+                    closed=_relations(by_oid, closed - reads),
+                )
 
     def let_pass(self, membership: Membership, column: str, placed: Sequence[_Placed]) -> set[str]:
         """Give members the state that opens the most, if theirs opens less; their labels."""

@@ -107,7 +107,8 @@ class Bypasses:
         self._plan, self._catalog = world.plan, world.plan.catalog
         # what a function gives to a user with a ticket may be what the ticket is for
         callers = [c for c in callers if c.user is None or c.user.link is None]
-        callers = [c for c in callers if not c.operation]
+        # and a row that is made for a policy takes values of those that it belongs to
+        callers = [c for c in callers if not (c.operation or c.is_made)]
         self._everyone = callers
         self._callers = [c for c in callers if c.kind in GENERAL]
         # those whose rights follow from a row or a claim of their own

@@ -122,6 +122,11 @@ def test_restrictive_policies_without_a_condition_for_old_rows() -> None:
     assert shown(others, own, HEADS, *closed) == ['sealed: policy "policy r"']
 
 
+def test_policies_for_new_rows_only() -> None:
+    added = [replace(policy("true", INSERT), name=name) for name in ("a", "b")]
+    assert shown(*added, functions=[_list("not sealed")]) == []
+
+
 def _unread(*policies: Policy, functions: Sequence[Function] = ()) -> list[str]:
     """The flags of letters at which nothing looks."""
     granted = frozenset({"authenticated INSERT", "authenticated UPDATE", "authenticated SELECT"})

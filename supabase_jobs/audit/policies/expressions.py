@@ -195,8 +195,9 @@ class Comparison:
 
 def expression_tree(text: str) -> Any:
     """The parse tree of an expression, or None if it cannot be parsed."""
-    trees = syntax.parse(f"select {text}")
-    return None if not trees else trees[0]["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
+    trees = syntax.parse(f"select {text}") or [{}]
+    targets = trees[0].get("SelectStmt", {}).get("targetList")
+    return targets[0]["ResTarget"]["val"] if targets else None
 
 
 def is_expression(text: str) -> bool:

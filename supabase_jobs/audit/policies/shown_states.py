@@ -78,7 +78,8 @@ class ShownStates:
         """
         firsts = {one.name: _first(one, closed.get(one.name)) for one in relation.columns}
         demanded = {n for one in self._selections.get(relation.oid, ()) for n in one.demands}
-        demanded |= self._words(" ".join(p.visible or "" for p in relation.policies))
+        for each in relation.policies:
+            demanded |= self._words(each.visible or "")
         states = [c for c in relation.columns if firsts[c.name] and c.name in demanded]
         states = [c for c in states if c.name not in _keys(relation)]
         readers = self._alternatives(relation, _SELECT) if states else ()

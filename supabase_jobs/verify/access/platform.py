@@ -445,7 +445,8 @@ def _deletion(*, as_auth: bool) -> _Trial:
         if error is None or len(result.answers) < len(before):
             return None
         why = f"{sqlstate_and_message(error)}{_in(error)}"
-        if isinstance(error, psycopg.errors.ForeignKeyViolation):
+        is_key = isinstance(error, psycopg.errors.ForeignKeyViolation)
+        if is_key and error.diag.table_name:  # not one that a function raises
             table = f"{error.diag.schema_name}.{error.diag.table_name}"
             return _Problem(
                 f"a user who has a row in {table} cannot be deleted, nor can its jobs with it:"

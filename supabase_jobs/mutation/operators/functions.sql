@@ -50,7 +50,7 @@ cross join lateral (
     case when f.proconfig::text like '%search_path%'
       then format('alter function %s reset search_path;', f.object) end),
   ('search-path-public', 'search_path set to public', format('alter function %s set search_path = public;', f.object)),
-  ('setting', 'a setting added', format('alter function %s set row_security = off;', f.object)),
+  ('setting', 'a setting added', format('alter function %s set timezone = ''Asia/Tokyo'';', f.object)),
   ('volatility', 'volatility changed',
     format('alter function %s %s;', f.object, case f.provolatile when 'i' then 'volatile' else 'immutable' end)),
   ('strict', case when f.proisstrict then 'called on null input' else 'returns null on null input' end,

@@ -2,7 +2,9 @@
 -- every owner, because row level security does not apply to it.
 -- It follows cascades from table to table. If the user table has row level security, its policies decide whose rows are
 -- deleted, and the finding is a warning. It is a warning too if the cascade changes nothing but columns of the user.
-with recursive cascade (managed, constraint_name, source, path, is_harmless) as (
+-- A foreign key of the migrations stays: the key that leads from it to the user table is one of another managed table, or
+-- a request may change the table itself, which is revoked.
+with recursive cascade (managed, constraint_name, source, path, is_harmless, is_recorded) as (
   select
     k.conrelid,
     k.conname,
@@ -15,7 +17,8 @@ with recursive cascade (managed, constraint_name, source, path, is_harmless) as 
       where a.attrelid = k.conrelid
         and a.attnum = any(k.conkey)
         and ($1::jsonb -> 'recorded') ? format('%I.%I:column:%s', n.nspname, c.relname, a.attname)
-    )
+    ),
+    ($1::jsonb -> 'recorded') ? format('%I.%I:constraint:%s', n.nspname, c.relname, k.conname)
   from pg_constraint as k
   inner join pg_class as c on k.conrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -29,13 +32,15 @@ with recursive cascade (managed, constraint_name, source, path, is_harmless) as 
     e.constraint_name,
     k.oid,
     e.path || k.oid,
-    e.is_harmless
+    e.is_harmless,
+    e.is_recorded
   from cascade as e
   inner join pg_constraint as s on e.source = s.oid
   inner join pg_constraint as k on s.confrelid = k.conrelid and k.contype = 'f' and k.oid <> all(e.path)
   -- a deleted row deletes the rows that refer to it; rows that are only changed start no DELETE cascade
   where k.confdeltype = 'c'
     and s.confdeltype in ('c', 'n', 'd')
+    and not e.is_recorded
 )
 
 select
@@ -45,7 +50,10 @@ select
     '%s can %s %s, which %s of every owner', w.names, w.how, u.object,
     case when e.is_harmless then 'changes user columns in the rows' else 'cascades to the rows' end
   ) as message,
-  format('alter table %s drop constraint %I;', o.object, e.constraint_name) as fix,
+  case
+    when e.is_recorded then format('revoke update, delete on %s from anon, authenticated;', u.object)
+    else format('alter table %s drop constraint %I;', o.object, e.constraint_name)
+  end as fix,
   case when c.relrowsecurity or e.is_harmless then 'warning' else 'error' end as severity,
   '{}'::text[] as facts
 from cascade as e

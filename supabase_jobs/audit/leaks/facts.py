@@ -1,7 +1,7 @@
 """The facts that kinds of leak are found in: callers, their attempts on rows, and the outcomes."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -596,6 +596,13 @@ class Facts:
     def of_table(self, label: str) -> Sequence[Tried]:
         """The attempts on a table, in order."""
         return self._by_table.get(label, ())
+
+    def only_shown(self, labels: Iterable[str]) -> bool:
+        """Whether no role of the API reaches these tables, so that functions are the only way to
+        their rows: the project has not said to whom its tables refuse them.
+        """
+        known = [self.tables[label] for label in labels if label in self.tables]
+        return bool(known) and not any(table.served_to for table in known)
 
     def parents(self, table: Table) -> Iterator[Table]:
         """The other tables to which the rows of a table refer."""

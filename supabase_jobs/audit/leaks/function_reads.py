@@ -19,14 +19,34 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
-    """One leak for each function; a question about those that ask which member calls them."""
+    """One leak for each function; a question about those that ask which member calls them, and
+    about those that are the only way to rows without addresses or secrets.
+    """
+    public: set[str] = set()
     for called in asked(facts):
+        if not called.shown or called.function in public:
+            continue
         is_asked = refuses_insiders(facts, called.function)
-        if called.shown and (is_asked or is_for_members(facts, called, (SELECT,))):
+        if is_asked or is_for_members(facts, called, (SELECT,)):
             yield question(KIND, called, "read rows of others by")
-        elif called.shown:
+        elif _is_only_way(facts, called):
+            public.add(called.function)
+            yield question(KIND, called, "read rows of others by")
+        else:
             severity = _severity(facts, called)
             yield leak(KIND, severity, called, "read rows of others", called.shown)
+
+
+def _is_only_way(facts: Facts, called: Called) -> bool:
+    """Whether nobody reads the rows in their tables, and the function asks nobody who calls it and
+    shows no address or secret of them, as that of a catalog for everybody.
+    """
+    is_guarded = called.asks or called.by_null or called.actor.remedy
+    if is_guarded or USERS in called.shown or not facts.only_shown(called.shown):
+        return False
+    whole = [name for label in called.shown for name in facts.tables[label].columns]
+    names = whole if called.returns is None else called.returns
+    return not any(facts.words.is_sensitive(name) for name in names)
 
 
 def _severity(facts: Facts, called: Called) -> Severity:

@@ -8,7 +8,7 @@ with recursive deleted (object, oid) as (
   from pg_class as c
   inner join pg_namespace as n on c.relnamespace = n.oid
   where (format('%I.%I', n.nspname, c.relname) = any($1) and c.relkind in ('r', 'p'))
-    or c.oid = to_regclass('auth.users')
+    or (n.nspname = 'auth' and c.relname = 'users')
   union
   select
     d.object,

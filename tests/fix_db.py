@@ -238,9 +238,12 @@ def first_on_each_major(names: str, cases: Sequence[tuple[object, ...]]) -> pyte
 def session_copy(
     request: pytest.FixtureRequest, prefix: str, template: str, major: int
 ) -> Database:
-    """A copy of a template, which goes when its server goes; its name starts with the prefix."""
+    """A copy of a template, which goes when its server goes; its name starts with the prefix. A
+    process that had no test for a moment begins its fixtures again, on the same server.
+    """
     original: Database = request.getfixturevalue(f"{template}_{major}")
     database = Database(original.server, f"{prefix}_{template}_{major}")
+    database.server.drop(database.name)
     database.server.create(database.name, original.name)
     return database
 

@@ -103,12 +103,14 @@ class AuditLimits:
 
     # objects that a sentence names
     named: int = 3
+    # columns in a question about what a guard asks for
+    guarding: int = 6
 
 
 LIMITS = AuditLimits()
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], most: int = LIMITS.named) -> str:
     """The first names, and how many follow."""
-    first = ", ".join(names[: LIMITS.named])
-    return first if len(names) <= LIMITS.named else f"{first} and {len(names) - LIMITS.named} more"
+    first = ", ".join(names[:most])
+    return first if len(names) <= most else f"{first} and {len(names) - most} more"

@@ -1,11 +1,12 @@
 """Functions of which no call got through: nobody has seen what they do behind their guard."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from supabase_jobs.audit.leaks import function_unasked
 from supabase_jobs.audit.leaks.calls import is_told
 from supabase_jobs.audit.leaks.facts import Facts, Unpassed
 from supabase_jobs.audit.leaks.leak import Kind, Question
+from supabase_jobs.audit.limits import LIMITS, some
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -13,7 +14,6 @@ KIND = Kind(
     severities=(Severity.QUESTION,),
     sentence="Nobody got through the guard of a function that runs as its owner.",
 )
-_MOST = 6  # columns that a question names
 
 
 def find(facts: Facts) -> Iterator[Question]:
@@ -41,9 +41,4 @@ def find(facts: Facts) -> Iterator[Question]:
 def _guard(one: Unpassed) -> str:
     """The columns that a function writes, asks for, and does not ask for."""
     parts = [("writes", one.changes), ("asks for", one.asks_for), ("not for", one.unread)]
-    return "; ".join(f"{verb} {_some(names)}" for verb, names in parts if names)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
-    return ", ".join(names[:_MOST]) + more
+    return "; ".join(f"{verb} {some(names, LIMITS.guarding)}" for verb, names in parts if names)

@@ -377,7 +377,7 @@ class Called(Answered):
     `texts` are the arguments that got a text, `nulls` those that got NULL. `ended` says how the row
     has ended that the call finds by a secret, and `remedy` which rows the function must ignore; ''
     if it has not. `is_of_above`: not that row has ended, but one to which it refers. `ended_column`
-    is the column that says so, if it is a row of the caller.
+    is the column that says so, and `is_own`: the row is one of the caller, found without a secret.
     `writes`: such a call writes rows. `raised` are the columns of the caller's own rows whose
     number is larger after the call with a negative number, `free` those of them that the tables let
     it change; `repeated` are those that a second call
@@ -419,6 +419,7 @@ class Called(Answered):
     is_of_above: bool = False
     remedy: str = ""
     ended_column: str = ""
+    is_own: bool = False
     writes: bool = False
     raised: Sequence[str] = ()
     free: Sequence[str] = ()

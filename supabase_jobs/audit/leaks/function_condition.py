@@ -3,7 +3,6 @@ policy asks for; or what they ask for themselves, of rows below the first ones. 
 act on a row without a condition of another function, or without looking at what they left in it.
 """
 
-import re
 from collections.abc import Iterator
 
 from supabase_jobs.audit.leaks.facts import Facts
@@ -32,7 +31,7 @@ def find(facts: Facts) -> Iterator[Question]:
             topics=(one.refusing or one.column,),
         )
     for left in facts.unasked:
-        columns = [name for name in left.columns if not _is_told(facts, left.function, name)]
+        columns = [name for name in left.columns if not _is_told(facts, left, name)]
         if columns:
             yield Question(
                 kind=KIND,
@@ -44,13 +43,12 @@ def find(facts: Facts) -> Iterator[Question]:
             )
 
 
-def _is_told(facts: Facts, function: str, column: str) -> bool:
+def _is_told(facts: Facts, left: Unasked, column: str) -> bool:
     """Whether a call has shown that a function takes a row whatever a column says."""
-    calls = [called for called in facts.calls if called.function == function]
+    calls = [called for called in facts.calls if called.function == left.function]
     if any(called.repeated or called.added_again for called in calls):
         return True
-    shown = [text for called in calls for text in (called.ended, called.ended_column)]
-    return any(column in re.findall(r"\w+", text) for text in shown)
+    return any(called.ended_column == f"{left.table}.{column}" for called in calls)
 
 
 def _message(left: Unasked) -> str:

@@ -23,9 +23,9 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     """
     known = {called.function for called in facts.calls if _is_leak(called)}
     for called in asked(facts):
-        if called.ended_column and {*called.sets} == {called.ended_column}:
+        if called.is_own and {*called.sets} == {called.ended_column}:
             continue  # what has ended is ended again
-        elif called.ended_column:
+        elif called.is_own and called.ended:
             yield _of_own_row(called)
         elif _is_leak(called):
             effect = f"use it with the secret of a row that has ended: {called.ended}"
@@ -41,7 +41,7 @@ def _is_leak(called: Called) -> bool:
     """Whether a call writes with the secret of a row that has ended. What depends on a row above it
     is a question.
     """
-    is_of_secret = bool(called.ended) and not called.ended_column
+    is_of_secret = bool(called.ended) and not called.is_own
     return is_of_secret and called.writes and not called.is_of_above
 
 

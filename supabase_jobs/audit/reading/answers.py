@@ -20,6 +20,7 @@ from supabase_jobs.audit.probes.number_calls import NumberCall, RepeatedCall
 from supabase_jobs.audit.reading.actors import Actors
 from supabase_jobs.audit.reading.tables import Tables
 from supabase_jobs.audit.rows.plan import Plan, is_told_apart
+from supabase_jobs.audit.rows.tenants import Ended
 from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.action import Call, Constant
@@ -101,7 +102,8 @@ class Answers:
             is_of_above=isinstance(bypass, EndedCall) and bypass.is_of_above,
             remedy="" if ended is None else ended.advice,
             writes=isinstance(bypass, EndedCall) and bypass.written > 0,
-            ended_column=self._ended_column(bypass),
+            ended_column=_ended_column(ended),
+            is_own=isinstance(bypass, EndedCall) and bypass.is_own,
             raised=[] if isinstance(bypass, RepeatedCall) else self._raised(bypass),
             free=self._free(bypass),
             repeated=self._raised(bypass) if isinstance(bypass, RepeatedCall) else [],
@@ -203,14 +205,6 @@ class Answers:
         """Those of these columns that the tables let the caller change."""
         free = bypass.free if isinstance(bypass, NumberCall) else ()
         return [f"{self._catalog.by_oid[oid].label}.{name}" for oid, name in sorted(free)]
-
-    def _ended_column(self, bypass: Bypass) -> str:
-        """The column by which a row of the caller's own has ended; '' for a row found by a
-        secret.
-        """
-        if not isinstance(bypass, EndedCall) or bypass.ended is None or not bypass.is_own:
-            return ""
-        return f"{bypass.ended.relation.label}.{bypass.ended.column}"
 
     def _named_in(self, bypass: Bypass) -> str:
         """The column of the row that a call identifies in which the owner has named the caller."""
@@ -350,6 +344,11 @@ def _is_pair(bypass: Bypass) -> bool:
     if not isinstance(bypass, PreparedCall) or not bypass.is_mixed:
         return False
     return not bypass.is_apart and not bypass.is_across
+
+
+def _ended_column(ended: Ended | None) -> str:
+    """The column that says that a row has ended; '' if it has not."""
+    return "" if ended is None else f"{ended.relation.label}.{ended.column}"
 
 
 def _has_secret(bypass: Bypass) -> bool:

@@ -344,6 +344,7 @@ class _Builder:
             "nulls": [],
             "ended": "",
             "ended_column": "",
+            "is_own": False,
             "remedy": "",
             "writes": False,
             "raised": [],

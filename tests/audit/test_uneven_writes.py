@@ -56,12 +56,15 @@ def uneven(
     deleted: str = "false",
 ) -> list[str]:
     """The differences between a policy for new dives, and one for changed ones."""
+    clubs = table("clubs", "id", "head", replace(column("shut", "bool"), default="false"), oid=4)
     trips = table(
         "trips",
         "id",
+        "club",
         replace(column("phase"), default="'open'::text"),
         column("sails_at", "timestamptz"),
         oid=2,
+        constraints=[foreign_key("club", clubs)],
     )
     crew = table("crew", "id", "club", "rank", oid=3)
     policies: list[Policy] = [
@@ -81,7 +84,7 @@ def uneven(
     granted = frozenset({f"authenticated {one}" for one in ("INSERT", "UPDATE", "DELETE")})
     dives = replace(dives, granted=granted, triggers=(99,) if trigger else ())
     guard = replace(function("guard", trigger, oid=99), result="trigger")
-    project = catalog(dives, trips, crew, functions=[RANK, IN_CREW, guard, *functions])
+    project = catalog(dives, trips, crew, clubs, functions=[RANK, IN_CREW, guard, *functions])
     writes = UnevenWrites(project, usage.usage(project, words.load()))
     return [f"{one.what}: {', '.join(one.columns)}" for one in writes.of_table(dives)]
 
@@ -102,6 +105,37 @@ def uneven(
 )
 def test_state_of_the_row_above(new: str, changed: str, found: list[str]) -> None:
     assert uneven(new, changed) == found
+
+
+CLUB_OPEN = (
+    "(EXISTS ( SELECT 1 FROM (trips t JOIN clubs c ON ((c.id = t.club)))"
+    " WHERE ((t.id = dives.trip) AND (NOT c.shut){})))"
+)
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("", ["changed: public.clubs.shut"]),
+        # the club of the caller is none above the row
+        (" AND (c.head = auth.uid())", []),
+    ],
+)
+def test_state_of_the_row_above_that(condition: str, found: list[str]) -> None:
+    assert uneven(f"({OWN} AND {CLUB_OPEN.format(condition)})", OWN) == found
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ("in_crew(club)", ["role: club"]),
+        # the writer of the row has added it, perhaps before losing the role
+        (f"({OWN} AND in_crew(club))", []),
+        (f"(in_crew(club) AND {GUIDES})", []),
+    ],
+)
+def test_role_beside_what_both_ask(changed: str, found: list[str]) -> None:
+    assert uneven(f"({OWN} AND in_crew(club) AND {GUIDES})", changed) == found
 
 
 def test_helper_that_asks_for_the_state() -> None:

@@ -20,6 +20,7 @@ from supabase_jobs.audit.catalog import Named
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
+from supabase_jobs.audit.policies.lone_guards import LoneGuard
 from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Refusal
@@ -571,6 +572,7 @@ class Facts:
     shown_states: Sequence[ShownState] = ()
     uneven_writes: Sequence[UnevenWrite] = ()
     unasked: Sequence[Unasked] = ()
+    lone_guards: Sequence[LoneGuard] = ()
     unread_flags: Sequence[str] = ()
     topmost: Collection[str] = ()
 

@@ -1,4 +1,6 @@
-"""Times and states that decide in one place of a project, and that another one leaves out."""
+"""Times, states and conditions about the caller that decide in one place of a project, and that
+another one leaves out.
+"""
 
 from collections.abc import Iterator
 
@@ -6,17 +8,23 @@ from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.policies.loose_states import Gap, LooseState
+from supabase_jobs.audit.policies.uneven_writes import Uneven
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="loose-state",
     severities=(Severity.QUESTION,),
-    sentence="A policy, helper or trigger leaves out a time or a state that decides elsewhere.",
+    sentence=(
+        "A policy, helper or trigger leaves out a time, a state or a condition that decides"
+        " elsewhere."
+    ),
 )
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for each column and what leaves it out, and each policy that hides nothing."""
+    """One question for each column and what leaves it out, each policy that hides nothing, and each
+    table with one that asks less about its caller.
+    """
     for one in facts.loose_states:
         yield Question(
             kind=KIND,
@@ -38,6 +46,27 @@ def find(facts: Facts) -> Iterator[Question]:
             ),
             decides=f"{state.table}:shown:{state.policy}",
             topics=tuple(state.columns),
+        )
+    yield from _of_guards(facts)
+
+
+def _of_guards(facts: Facts) -> Iterator[Question]:
+    """None about a policy of whose table another one shows the same."""
+    uneven = {(one.table, one.policy) for one in facts.uneven_writes if one.what is Uneven.ROLE}
+    for one in facts.lone_guards:
+        if (one.table, one.policy) in uneven:
+            continue
+        message = (
+            f'Policy "{one.policy}" of {{}} only asks {one.guard} about its caller, which those of'
+            f" {some(one.others)} ask beside {some(one.companions)}. Is that enough?"
+        )
+        yield Question(
+            kind=KIND,
+            severity=Severity.QUESTION,
+            object=one.table,
+            message=message,
+            decides=f"{one.table}:beside:{one.guard}",
+            topics=(one.table,),
         )
 
 

@@ -186,6 +186,8 @@ class UnevenWrites:
         words = {*re.findall(r"\w+", " ".join(bodies))}
         targets = {key.target for key in relation.foreign_keys}
         parents = [r for r in self._catalog.relations if r.oid in targets]
+        further = {key.target for parent in parents for key in parent.foreign_keys}
+        parents += [r for r in self._catalog.relations if r.oid in further - targets]
         return {f"{r.label}.{name}" for r in parents for name in {*r.by_name} & words}
 
     def _alternatives(self, relation: Relation, policy: str, text: str) -> Sequence[_Alternative]:
@@ -219,18 +221,33 @@ class UnevenWrites:
         if not called and not any(expressions.nodes(part, "SubLink")):
             return
         keys = [key for key in relation.foreign_keys if not {*key.columns} & {*owners}]
-        above = {key.target for key in keys}
-        parents = [r for r in self._catalog.tables if r.oid in above]
         bodies = [expressions.body_trees(f.language, f.body) for f in called]
         for query in expressions.conditions([part, *bodies]):
             [statement] = query.values()
             scopes = expressions.tables_of(statement)
-            for parent in parents:
-                own = [a for a, name in scopes.items() if name in (parent.name, parent.label)]
-                for name, demand in _tested(query, own, len(scopes) == 1) if own else ():
+            for parent, aliases in self._above({key.target for key in keys}, query, scopes):
+                for name, demand in _tested(query, aliases, len(scopes) == 1):
                     if name in parent.by_name:
                         column = parent.by_name[name]
                         yield f"{parent.label}.{name}", demand in (_LATER, _first(column))
+
+    def _above(
+        self, targets: Collection[int | None], query: Any, scopes: Mapping[str, str]
+    ) -> Iterator[tuple[Relation, list[str]]]:
+        """The tables of a query with rows above, and those above them in the same query, with their
+        aliases. What the query compares with the caller is no row above, but that of the caller.
+        """
+        own = _of_caller(query)
+        found = dict[int, tuple[Relation, list[str]]]()
+        for relation in self._catalog.tables:
+            aliases = [a for a, n in scopes.items() if n in (relation.name, relation.label)]
+            if aliases:
+                found[relation.oid] = relation, aliases
+        direct = found.keys() & targets
+        keys = [key for oid in direct for key in found[oid][0].foreign_keys]
+        further = found.keys() & {key.target for key in keys} - direct
+        yield from (found[oid] for oid in sorted(direct))
+        yield from (found[oid] for oid in sorted(further) if own.isdisjoint(found[oid][1]))
 
     def _role(self, relation: Relation, part: Any) -> _Role | None:
         """The role that a condition demands by a helper, of the row that it names."""
@@ -258,6 +275,17 @@ class UnevenWrites:
         return [f for name in expressions.calls(tree) for f in self._functions.get(name[-1], ())]
 
 
+def _lacks_role(less: _Alternative, more: _Alternative) -> bool:
+    """Whether a condition about no person asks for all that another one does, but for a role by a
+    further helper.
+    """
+    roles, others = {*less.roles}, {*more.roles} - {*less.roles}
+    about = {role.about for role in roles}
+    if less.persons or not roles < {*more.roles}:
+        return False
+    return any(one.about in about and (one.given or one.inner) for one in others)
+
+
 def _of_roles(
     relation: Relation,
     what: Uneven,
@@ -267,8 +295,17 @@ def _of_roles(
     """The conditions about a role that are weaker than each one of the other kind about the same
     columns.
     """
+    asking_more = [*asking_more]
     stronger = [(one.policy, role) for one in asking_more for role in one.roles]
     for less in asking_less:
+        if asking_more and all(_lacks_role(less, one) for one in asking_more):
+            yield UnevenWrite(
+                what=what,
+                table=relation.label,
+                columns=tuple(sorted({name for role in less.roles for name in role.about[0]})),
+                policy=less.policy,
+                other=asking_more[0].policy,
+            )
         for role in less.roles:
             same = [(name, one) for name, one in stronger if one.about == role.about]
             if same and all(role.is_weaker(one) for _, one in same):
@@ -299,6 +336,13 @@ def _tested(query: Any, aliases: Collection[str], is_alone: bool) -> Iterator[tu
     for flag, is_wanted in expressions.flags(statement):
         if _is_of(flag, aliases, is_alone):
             yield flag.column, "true" if is_wanted else "false"
+
+
+def _of_caller(query: Any) -> set[str | None]:
+    """The aliases of which a query compares a column with the caller."""
+    compared = [(one.left, one.right) for one in expressions.comparisons(query)]
+    sides = [pair for pair in compared if expressions.USER_ID in pair]
+    return {side.table for pair in sides for side in pair if isinstance(side, Reference)}
 
 
 def _first(column: Column) -> str:

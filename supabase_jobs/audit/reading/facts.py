@@ -30,6 +30,7 @@ from supabase_jobs.audit.policies import (
     captured_names,
     left_out,
     link_states,
+    lone_guards,
     loose_states,
     one_table,
     refusals,
@@ -37,6 +38,7 @@ from supabase_jobs.audit.policies import (
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
+from supabase_jobs.audit.policies.lone_guards import LoneGuard
 from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates
@@ -153,6 +155,7 @@ class _Reader:
             unread_flags=list(self._unread_flags()),
             uneven_writes=list(self._uneven_writes()),
             unasked=list(self._unasked()),
+            lone_guards=list(self._lone_guards()),
         )
 
     def unpassed(self, functions: Iterable[Function]) -> list[Unpassed]:
@@ -229,6 +232,14 @@ class _Reader:
         for relation in tables:
             yield from writes.of_table(relation)
         yield from writes.of_siblings(tables)
+
+    def _lone_guards(self) -> Iterator[LoneGuard]:
+        """Those of the policies of all tables, of which one is about these tables."""
+        every = [r for r in self._catalog.tables if r.rls and not r.is_storage]
+        labels = {r.label for r in every if r.oid in self._selected}
+        for one in lone_guards.find(self._catalog, self._plan.usage, every):
+            if one.table in labels:
+                yield one
 
     def _unasked(self) -> Iterator[Unasked]:
         """The conditions about rows of these tables, and of those that only functions reach, that

@@ -49,6 +49,7 @@ from supabase_jobs.audit.leaks.facts import (
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
+from supabase_jobs.audit.policies.lone_guards import LoneGuard
 from supabase_jobs.audit.policies.loose_states import Gap, LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
@@ -251,6 +252,7 @@ class _Builder:
                 )
                 for one in case.get("uneven_writes", [])
             ],
+            lone_guards=[LoneGuard(**one) for one in case.get("lone_guards", [])],
             unasked=[
                 Unasked(**{**one, "what": Omission[one["what"]]}) for one in case.get("unasked", [])
             ],

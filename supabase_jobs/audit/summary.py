@@ -53,13 +53,22 @@ def _widest(attempts: Sequence[Attempt], action: str) -> str:
         return "all"
     if outside & {NEWCOMER, STRANGER}:
         return "users"
-    if any(a.whose == GROUP and a.caller.kind in (MEMBER, OWNER, INVITED, FORMER) for a in reached):
+    holders = _holders(reached)
+    inside = [a for a in reached if not _is_one_of(a.caller, holders)]
+    if any(a.whose == GROUP and a.caller.kind in (MEMBER, OWNER, INVITED, FORMER) for a in inside):
         return "group"
-    own = [a for a in reached if a.whose == OWN and not _has_privilege(a.caller, reached)]
-    return "own" if own else "none"
+    return "own" if any(a.whose == OWN for a in inside) else "none"
 
 
-def _has_privilege(caller: Persona, reached: Sequence[Attempt]) -> bool:
-    """Whether a claim lets its caller reach rows of others too: it is not about own rows."""
+def _holders(reached: Sequence[Attempt]) -> list[Persona]:
+    """The callers whose claim lets them reach rows of others too: it is not about own rows."""
     others = [a for a in reached if a.whose in (OTHER, GROUP) and a.name not in (JOIN, FORGE)]
-    return caller.kind == CLAIM and any(a.caller is caller for a in others)
+    return list(dict.fromkeys(a.caller for a in others if a.caller.kind == CLAIM))
+
+
+def _is_one_of(caller: Persona, holders: Sequence[Persona]) -> bool:
+    """Whether a caller is one of these, or has a claim of theirs too."""
+    return any(
+        caller is one or (one.claim and caller.claim_at(one.claim) == one.claim_at(one.claim))
+        for one in holders
+    )

@@ -2,6 +2,7 @@
 
 from tests.audit.random_schemas.schema import (
     DEFINER,
+    DELETE,
     INSERT,
     ORGANIZATION,
     SELECT,
@@ -278,5 +279,28 @@ COUNTEREXAMPLES = {
                 granted=(("authenticated", INSERT, ("title", "status", "parent_id")),),
             ),
         )
+    ),
+    # a member who was made for the claim stood for the group: "group" instead of "none"
+    "a claim and a membership": Schema(
+        (Table("t0", columns=(("title", "text not null", None),)),),
+        groups=(
+            Table(
+                "groups",
+                group="id",
+                columns=(("name", "", None),),
+                policies=(
+                    Policy(SELECT, (), Both(Claim("staff"), Member(DEFINER, None, True)), None),
+                ),
+            ),
+            Table(
+                "members",
+                key="",
+                owner="user_id",
+                group="group_id",
+                columns=(("role", "", "member"), ("state", "", "active")),
+                policies=(Policy(DELETE, (), Claim("staff"), None),),
+            ),
+        ),
+        states=True,
     ),
 }

@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.policies.tested import Closed, Left, demanded, kept, later, left, untested
+from supabase_jobs.audit.policies.tested import (
+    Closed,
+    Left,
+    beside,
+    demanded,
+    kept,
+    later,
+    left,
+    untested,
+)
 from tests.audit.catalogs import ALL, INSERT, UPDATE, column, policy, table
 
 OWN = "(owner = me())"
@@ -190,3 +199,20 @@ def test_constants_that_a_policy_demands_of_any_table() -> None:
         "(EXISTS ( SELECT FROM lists l WHERE ((l.phase = 'open'::text) AND (l.n > 1) AND (NOT l.barred))))"
     )
     assert demanded(asked) == [("phase", "open"), ("barred", "false")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("(phase = 'new'::text)", "(phase = 'done'::text)", {"id", "place", "day", "done"}),
+        ("(day IS NULL)", "(day IS NOT NULL)", {"id", "place", "phase", "done"}),
+        ("(phase = 'new'::text)", "(phase = ANY (ARRAY['new'::text, 'done'::text]))", set()),
+        ("(day IS NULL)", "(place = 900)", set()),
+        ("(phase = 'new'::text)", "true", set()),
+    ],
+)
+def test_columns_that_change_beside_one_that_has_to(old: str, new: str, found: set[str]) -> None:
+    change = policy(f"({OWN} AND {old})", UPDATE, checked=f"({OWN} AND {new})")
+    notes = table("notes", "id", "owner", "place", "phase", "day", "done", policies=[change])
+    assert beside(notes, "authenticated") == found
+    assert beside(notes, "anon") == found

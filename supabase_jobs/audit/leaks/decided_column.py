@@ -2,8 +2,8 @@
 one's own request, the check of one's own papers.
 
 The question is about the policies: that of the person tests none of these columns, and by another
-one somebody else changes the row. What closes the row to others, such as an end of one's own, is no
-decision of theirs.
+one somebody else changes the row, or something else of the project looks at them. What closes the
+row to others, such as an end of one's own, is no decision of theirs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.leaks.facts import Facts, Table
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.audit.limits import some
-from supabase_jobs.audit.probes.attempt import CHOOSE, INSERT, OWN, UPDATE
+from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -26,12 +26,13 @@ _ROWS = {INSERT: "new", UPDATE: "changed"}
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for each table about all columns of which others decide, and one about the ends
-    after which the row changes.
+    """One question for each table about all columns of which others decide, one about those at
+    which something else looks, and one about the ends after which the row changes.
     """
     for label, table in facts.tables.items():
         if table.rls and table.owned:
             yield from _of_deciders(facts, label, table)
+            yield from _elsewhere(facts, label, table)
             ends = [name for name in table.ends if _is_chosen(facts, table, UPDATE, name)]
             if ends:
                 message = (
@@ -59,6 +60,29 @@ def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:
         yield _question(label, label, [*found], message)
 
 
+def _elsewhere(facts: Facts, label: str, table: Table) -> Iterator[Question]:
+    """The columns at which something else of the project looks than who changes the row."""
+    if table.elsewhere is None:
+        return
+    names = [
+        name
+        for name in table.elsewhere.columns
+        if name not in table.chosen and _is_chosen(facts, table, UPDATE, name, [OWN, GROUP])
+    ]
+    looking = dict.fromkeys(one for name in names for one in table.elsewhere.columns[name])
+    if names:
+        message = (
+            f"{_subject(table.elsewhere.persons)} can change {{}} of rows in"
+            f" {label}, at which the project looks elsewhere: {some([*looking])}. Who decides"
+            " about each?"
+        )
+        yield _question(label, f"{label}:elsewhere", names, message)
+
+
+def _subject(persons: Sequence[str]) -> str:
+    return f"Whoever {' or '.join(persons)} names" if persons else "Members"
+
+
 def _question(label: str, decides: str, names: Sequence[str], message: str) -> Question:
     return Question(
         kind=KIND,
@@ -70,9 +94,11 @@ def _question(label: str, decides: str, names: Sequence[str], message: str) -> Q
     )
 
 
-def _is_chosen(facts: Facts, table: Table, command: str, column: str) -> bool:
+def _is_chosen(
+    facts: Facts, table: Table, command: str, column: str, whose: Sequence[str] = (OWN,)
+) -> bool:
     """Whether some user writes the column of a row of their own, and no trigger guards it; of a new
-    one, also if it could not be tried.
+    one, also if it could not be tried, and of a changed one if another column has to change, too.
     """
     if command == UPDATE and column in table.frozen:
         return False
@@ -80,9 +106,11 @@ def _is_chosen(facts: Facts, table: Table, command: str, column: str) -> bool:
     chosen = [
         t
         for t in facts.of_table(table.label)
-        if (t.action, t.whose, t.column, t.name) == (command, OWN, column, name)
+        if (t.action, t.column, t.name) == (command, column, name) and t.whose in whose
     ]
     by_users = [t for t in chosen if t.actor.kind != SERVICE]
     if command == INSERT and not by_users:
+        return True
+    if command == UPDATE and column in table.beside:
         return True
     return any(t.reached and not t.failed for t in by_users)

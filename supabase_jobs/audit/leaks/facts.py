@@ -18,6 +18,7 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.catalog import Named
 from supabase_jobs.audit.policies.captured_names import CapturedName
+from supabase_jobs.audit.policies.decided_elsewhere import Elsewhere
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.lone_guards import LoneGuard
@@ -148,8 +149,10 @@ class Table(Named):
     to those that one tests in changed rows, and `left` to the values of those that only others set
     and their owner ends, as in policies/tested.py; `chosen` maps the columns that the `persons` in
     a row choose to the commands by which they do, although others change the row by the policies
-    `deciders`; `ends` are the times of an event that the project tests elsewhere, after which they
-    change the row; `required` are the columns of which functions, or policies of other tables,
+    `deciders`; `elsewhere` has those at which something else looks, `beside` those that a policy
+    lets them change in one step with another one; `ends` are the times of an event that the project
+    tests elsewhere, after which they change the row; `required` are the columns of which functions,
+    or policies of other tables,
     demand a value that a row has at first; `read_by_triggers` are those that the table's own
     triggers name, `binding` those that policies for writes of other tables name which read this
     one. `logged_by` are the tables whose triggers note their changes in this one, which nothing
@@ -216,6 +219,8 @@ class Table(Named):
     chosen: Mapping[str, Collection[str]]
     persons: Sequence[str]
     deciders: Sequence[str]
+    elsewhere: Elsewhere | None
+    beside: Collection[str]
     ends: Sequence[str]
     required: Collection[str]
     read_by_triggers: Collection[str]

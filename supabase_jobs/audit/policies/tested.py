@@ -88,6 +88,33 @@ def kept(relation: Relation, role: str) -> Collection[str]:
     return {name for policy in updating for name in written(relation, policy).demands}
 
 
+def beside(relation: Relation, role: str) -> Collection[str]:
+    """The columns that a policy does not name which accepts no row as it was: they change beside
+    the column that has to, such as the state of a step.
+    """
+    applying = [p for p in relation.policies if p.permissive and p.applies_to(role)]
+    found = set[str]()
+    for policy in (p for p in applying if p.governs(_UPDATE)):
+        old, new = tests(relation, policy.visible), written(relation, policy)
+        moved = [name for name in old.demands if _has_to_change(old, new, name)]
+        found |= relation.by_name.keys() - {*new.mentioned} if moved else set()
+    return found
+
+
+def _has_to_change(old: Tests, new: Tests, column: str) -> bool:
+    """Whether some value of an old row is refused after its change."""
+    if column in new.demands:
+        return not old.demands[column].values <= new.demands[column].values
+    compared = expressions.comparisons([expressions.expression_tree(text) for text in new.others])
+    is_set = any(
+        one.operator == expressions.IS_NOT_NULL
+        and isinstance(one.left, Reference)
+        and one.left.column == column
+        for one in compared
+    )
+    return is_set and "" in old.demands[column].values
+
+
 @dataclass(frozen=True)
 class Closed:
     """All values of a column that has few, and those that a row has at first."""

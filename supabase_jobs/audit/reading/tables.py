@@ -7,6 +7,7 @@ from functools import cached_property
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Policy, Relation
 from supabase_jobs.audit.leaks.facts import API_USERS, Table
 from supabase_jobs.audit.policies import decisions, expressions, tested
+from supabase_jobs.audit.policies.decided_elsewhere import DecidedElsewhere
 from supabase_jobs.audit.policies.decisions import Free, Meaning
 from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
@@ -24,6 +25,7 @@ class Tables:
     def __init__(self, plan: Plan, selected: Collection[int]) -> None:
         """`selected` are the tables that are audited."""
         self._plan, self._catalog, self._selected = plan, plan.catalog, selected
+        self._elsewhere = DecidedElsewhere(plan.catalog, plan.usage, plan.per_user)
         self.by_label: dict[str, Table] = {}
 
     def of(self, relation: Relation) -> Table:
@@ -137,6 +139,8 @@ class Tables:
             chosen={} if free is None else free.columns,
             persons=[] if free is None else free.persons,
             deciders=[] if free is None else free.deciders,
+            elsewhere=self._elsewhere.of_table(relation, plan.closed(relation)),
+            beside=tested.beside(relation, "authenticated"),
             ends=self._ends(relation, owners),
             required=set(self._required(relation)),
             later={role: tested.later(relation, role) for role in API_USERS},
@@ -220,6 +224,7 @@ class Tables:
         )
         for column in relation.columns:
             is_money = column.base == "numeric" or plan.words.amount_columns.matches(column.name)
+            is_money |= column.category == "N" and column.name in plan.usage.words
             is_named = (relation.oid, column.name) in plan.usage.mentioned
             is_named &= column.name not in shown
             if column.name in keys:

@@ -47,6 +47,7 @@ from supabase_jobs.audit.leaks.facts import (
     ViewTried,
 )
 from supabase_jobs.audit.policies.captured_names import CapturedName
+from supabase_jobs.audit.policies.decided_elsewhere import Elsewhere
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.lone_guards import LoneGuard
@@ -125,6 +126,8 @@ _TABLE: Mapping[str, Any] = {
     "kept": {},
     "left": {},
     "chosen": {},
+    "elsewhere": None,
+    "beside": [],
     "persons": [],
     "deciders": [],
     "ends": [],
@@ -284,6 +287,8 @@ class _Builder:
     def _table(self, label: str) -> Table:
         schema, _, name = label.partition(".")
         fields = _known(_TABLE, self._overrides["tables"].get(label, {}))
+        if fields["elsewhere"]:
+            fields["elsewhere"] = Elsewhere(**fields["elsewhere"])
         return Table(schema=schema, name=name, **_with_columns(fields))
 
     def _view(self, label: str) -> View:

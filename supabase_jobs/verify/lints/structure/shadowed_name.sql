@@ -1,7 +1,8 @@
 -- No user function, operator or type in the search_path of a request shadows one of PostgreSQL: PostgREST and policies
 -- could then use it in place of the original.
 -- PostgreSQL searches pg_catalog first, so another schema wins with a better match of the types, or if a search_path
--- names pg_catalog after it. The objects of extensions are not reported.
+-- names pg_catalog after it, as that of a function may: only then does an operator of the same types. The objects of
+-- extensions are not reported.
 with searched as (
   select n.oid
   from pg_namespace as n
@@ -21,6 +22,35 @@ with searched as (
         )
         and starts_with(c.setting, 'pgrst.db_extra_search_path=')
     )
+),
+
+-- the settings in which pg_catalog comes later than other schemas
+later as (
+  select
+    w.name,
+    o.schemas
+  from (
+    select
+      coalesce(g.rolname, 'the database') as name,
+      r.setconfig as settings
+    from pg_db_role_setting as r
+    left join pg_roles as g on r.setrole = g.oid
+    left join pg_database as d on r.setdatabase = d.oid
+    where r.setdatabase = 0 or d.datname = current_database()
+    union all
+    select
+      format('function %I.%I', n.nspname, p.proname),
+      p.proconfig
+    from pg_proc as p
+    inner join pg_namespace as n on p.pronamespace = n.oid
+    where p.proconfig is not null
+  ) as w
+  cross join unnest(w.settings) as c (setting)
+  cross join lateral (
+    select string_to_array(regexp_replace(substr(c.setting, strpos(c.setting, '=') + 1), '[\s"]', '', 'g'), ',') as schemas
+  ) as o
+  where split_part(c.setting, '=', 1) in ('search_path', 'pgrst.db_extra_search_path')
+    and array_position(o.schemas, 'pg_catalog') > 1
 ),
 
 -- the types of the columns of managed tables
@@ -57,6 +87,10 @@ where p.oprnamespace in (select s.oid from searched as s)
       select 1 from pg_operator as b
       where b.oprnamespace = 'pg_catalog'::regnamespace
         and (b.oprname, b.oprleft, b.oprright) = (p.oprname, p.oprleft, p.oprright)
+        and exists (
+          select 1 from later as l
+          where n.nspname = any(l.schemas[:array_position(l.schemas, 'pg_catalog')])
+        )
     )
     -- compares a column of a type for which PostgreSQL uses the operator of another type (varchar, an enum, a domain)
     or exists (
@@ -122,17 +156,8 @@ from (
     )
 ) as t
 cross join lateral (
-  -- the settings in which pg_catalog comes later than the schema of the type
-  select string_agg(distinct coalesce(g.rolname, 'the database'), ' and ') as names
-  from pg_db_role_setting as r
-  left join pg_roles as g on r.setrole = g.oid
-  left join pg_database as d on r.setdatabase = d.oid
-  cross join unnest(r.setconfig) as c (setting)
-  cross join lateral (
-    select string_to_array(regexp_replace(substr(c.setting, strpos(c.setting, '=') + 1), '[\s"]', '', 'g'), ',') as schemas
-  ) as o
-  where (r.setdatabase = 0 or d.datname = current_database())
-    and split_part(c.setting, '=', 1) in ('search_path', 'pgrst.db_extra_search_path')
-    and array_position(o.schemas, 'pg_catalog') > array_position(o.schemas, t.nspname::text)
+  select string_agg(distinct l.name, ' and ') as names
+  from later as l
+  where array_position(l.schemas, 'pg_catalog') > array_position(l.schemas, t.nspname::text)
 ) as p
 where p.names is not null

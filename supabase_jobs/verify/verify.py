@@ -29,6 +29,7 @@ from supabase_jobs.session.savepoint import around
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify import (
     accepted_unchecked,
+    additions,
     causes,
     equivalence,
     ownership,
@@ -116,6 +117,7 @@ def verify(
             raise
         tries_fixes = False  # nothing can be tried either
     equivalence.downgrade(context)
+    additions.settle(context, areas)
     if not repeated:
         pins.report_unused(expectations.allowed, areas, context)
     accepted = accepted_unchecked.accept(context, expectations.accepted_unchecked, areas, AREAS)

@@ -33,8 +33,8 @@ class Fact:
     """The `value` of one property (`kind`, `name`) of an object.
 
     `create_sql` restores the fact and `drop_sql` removes it; each is '' if no SQL does.
-    `unexpected_severity` applies to a fact that is not recorded (None: not reported),
-    `deviation_severity` to a recorded fact that is missing or has another value.
+    `unexpected_severity` applies to a fact that is not recorded (None: not reported; `untried`: see
+    `additions`), `deviation_severity` to a recorded fact that is missing or has another value.
     """
 
     object: str

@@ -18,6 +18,7 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.projects.exposed_schemas import EXPOSED_SCHEMAS
 from supabase_jobs.sources.files import fingerprint
+from supabase_jobs.verify import additions
 from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Change, Context
 from supabase_jobs.verify.equivalence import EFFECT, changed_effects
@@ -158,7 +159,10 @@ def compare_facts(
                 context.allowed.candidates[fact.id] = {}
             problem = f"is not in any migration: {fact.value}"
             finding = _finding(
-                fact, Severity(fact.unexpected_severity), problem, fixes.remove(fact)
+                fact,
+                additions.severity_of(fact.id, fact.unexpected_severity, context),
+                problem,
+                fixes.remove(fact),
             )
             context.add_change(finding, _change(None, fact))
             context.unexpected.append(catalog.fact_case(fact, context))

@@ -9,6 +9,26 @@ with policy as (
     p.polcmd,
     p.polpermissive,
     p.polroles,
+    -- what it hides depends on the claims of the caller alone: on no column, other table, function of the project or time
+    not exists (
+      select 1 from pg_depend as d
+      where d.classid = 'pg_policy'::regclass
+        and d.objid = p.oid
+        and (
+          d.refclassid = 'pg_class'::regclass and (d.refobjid <> c.oid or d.refobjsubid > 0)
+          or d.refclassid = 'pg_proc'::regclass
+          and d.refobjid not in (
+            select f.oid from pg_proc as f
+            where f.pronamespace = to_regnamespace('auth')
+          )
+        )
+    )
+    and regexp_replace(
+      concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)),
+      '''(?:[^'']|'''')*''|\mauth\.\w+\(|\m(COALESCE|NULLIF|lower|upper)\(',
+      '',
+      'g'
+    ) !~ '\w\(|\m(CURRENT|LOCAL|SESSION)' as of_claims,
     n.nspname,
     c.relname,
     format('%I.%I', n.nspname, c.relname) as object,
@@ -124,7 +144,7 @@ select
   concat_ws(' ', format('create policy %I on %s as %s', p.polname, p.object, s.spec),
     'using (' || p.written_visible || ')', 'with check (' || p.written_allowed || ')') || ';' as create_sql,
   format('drop policy %I on %s;', p.polname, p.object) as drop_sql,
-  -- a warning if it is restrictive, if no request can act as its roles, or if another one allows as much
+  -- a warning if it is restrictive (which shows if it depends on the claims alone), if no request can act as its roles, or if another one allows as much
   case
     when
       p.polpermissive
@@ -139,6 +159,7 @@ select
         where i.object = p.object and i.polname = p.polname
       )
       then 'error'
+    when not p.polpermissive and p.of_claims then 'untried'
     else 'warning'
   end as unexpected_severity,
   'error' as deviation_severity

@@ -89,7 +89,7 @@ where p.oprnamespace in (select s.oid from searched as s)
         and (b.oprname, b.oprleft, b.oprright) = (p.oprname, p.oprleft, p.oprright)
         and exists (
           select 1 from later as l
-          where n.nspname = any(l.schemas[:array_position(l.schemas, 'pg_catalog')])
+          where array_position(l.schemas, 'pg_catalog') > array_position(l.schemas, n.nspname::text)
         )
     )
     -- compares a column of a type for which PostgreSQL uses the operator of another type (varchar, an enum, a domain)

@@ -8,9 +8,19 @@ import pytest
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Column, Function, Policy
 from supabase_jobs.audit.policies import usage
-from supabase_jobs.audit.policies.shown_states import ShownStates
+from supabase_jobs.audit.policies.shown_states import ShownStates, is_about_another
 from supabase_jobs.audit.policies.tested import Closed
-from tests.audit.catalogs import ALL, INSERT, UPDATE, catalog, column, function, policy, table
+from tests.audit.catalogs import (
+    ALL,
+    INSERT,
+    UPDATE,
+    catalog,
+    column,
+    foreign_key,
+    function,
+    policy,
+    table,
+)
 
 CLOSED = {
     "sealed": Closed(["true", "false"], ["false"]),
@@ -42,6 +52,7 @@ def shown(
         _flag(),
         column("gone_at", "timestamptz", not_null=False),
         column("rings_at", "timestamptz", not_null=False),
+        replace(column("sent_at", "timestamptz"), default="now()"),
         policies=policies,
     )
     granted = frozenset({"authenticated INSERT", "authenticated UPDATE", "authenticated SELECT"})
@@ -77,6 +88,31 @@ def _list(where: str, name: str = "list", oid: int = 100) -> Function:
 def test_function_that_selects_rows(where: str, columns: list[str]) -> None:
     expected = [f"{name}: function public.list()" for name in columns]
     assert shown(IN_GUILD, HEADS, functions=[_list(where)]) == expected
+
+
+def test_function_that_shows_rows_of_a_joined_table() -> None:
+    joined = "select {} from seats s left join letters l on l.guild = s.id and not l.sealed"
+    assert shown(IN_GUILD, HEADS, functions=[function("list", joined.format("l.id"))]) == [
+        "sealed: function public.list()"
+    ]
+    only_named = [joined.format("s.id"), joined.format("count(l.id)")]
+    for text in only_named:
+        assert shown(IN_GUILD, HEADS, functions=[function("list", text)]) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "columns"),
+    [
+        ("l.rings_at <= now()", ["rings_at"]),
+        ("l.sent_at <= now()", ["sent_at"]),
+        ("l.rings_at >= now()", []),
+        ("not l.sealed", []),
+    ],
+)
+def test_function_that_waits_for_a_time(condition: str, columns: list[str]) -> None:
+    text = f"select id from seats where exists (select 1 from letters l where {condition})"
+    expected = [f"{name}: function public.list()" for name in columns]
+    assert shown(IN_GUILD, HEADS, functions=[function("list", text)]) == expected
 
 
 def test_index_of_some_rows() -> None:
@@ -143,3 +179,27 @@ def test_flag_at_which_nothing_looks() -> None:
     assert _unread(policy("in_guild(guild)", ALL)) == []
     assert _unread(policy("true")) == []
     assert _unread(policy("(reader = auth.uid())")) == []
+
+
+def test_flag_of_a_row_that_everybody_reads_and_others_refer_to() -> None:
+    def unread(*policies: Policy, added: str) -> list[str]:
+        letters = table("letters", "id", _flag(), policies=policies)
+        letters = replace(letters, granted=frozenset({"authenticated UPDATE"}))
+        new = [policy(added, INSERT)] if added else []
+        key = foreign_key("letter", letters)
+        answers = table("answers", "id", "letter", oid=2, constraints=[key], policies=new)
+        project = catalog(letters, answers, functions=[ASKS, HEAD])
+        return [*ShownStates(project, usage.usage(project, words.load())).unread(letters)]
+
+    everybody, heads = policy("true"), policy("heads('x')", UPDATE)
+    assert unread(everybody, heads, added="(id = 'a'::text)") == ["sealed"]
+    assert unread(everybody, heads, added="") == []
+    assert unread(everybody, policy("true", UPDATE), added="(id = 'a'::text)") == []
+
+
+def test_flag_that_is_named_after_another_column() -> None:
+    members = table("members", "id", "phone", "sentAt", "phone_visible", "hideSentAt", "news")
+    granted = replace(members, granted=frozenset({"authenticated SELECT"}))
+    flags = ["phone_visible", "hideSentAt", "news"]
+    assert [is_about_another(granted, flag) for flag in flags] == [True, True, False]
+    assert [is_about_another(members, flag) for flag in flags] == [False, False, False]

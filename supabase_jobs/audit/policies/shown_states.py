@@ -23,6 +23,8 @@ _ALTERNATIVES = 12
 # what a condition demands of a column, besides a value
 _NULL, _SET, _OTHER = "is null", "is set", "is not "
 _NULL_TESTS = {expressions.IS_NULL: _NULL, expressions.IS_NOT_NULL: _SET}
+# the words of a name, in snake_case or camelCase
+_WORDS = re.compile(r"[a-z0-9]+|[A-Z][a-z0-9]*")
 _WRITES = ("InsertStmt", "UpdateStmt", "DeleteStmt")
 
 
@@ -94,16 +96,24 @@ class ShownStates:
 
     def unread(self, relation: Relation) -> Iterator[str]:
         """The flags at which nothing of the project looks, of rows that users in a group read and
-        do not write: each may be one that the app is to ask.
+        do not write, or everybody who adds rows below: each may be one that the app is to ask.
         """
-        for column in relation.columns:
-            if column.base != "bool" or column.name in self._project_words:
-                continue
+        flags = [c for c in relation.columns if c.base == "bool"]
+        flags = [c for c in flags if c.name not in self._project_words]
+        is_referred = bool(flags) and self._is_referred(relation)
+        for column in flags:
             readers = self._alternatives(relation, _SELECT)
             persons = {name for one in readers for name in one.persons}
-            of_group = [one for one in readers if one.asking and persons.isdisjoint(one.named)]
+            of_group = [one for one in readers if one.asking or is_referred]
+            of_group = [one for one in of_group if persons.isdisjoint(one.named)]
             if any(self._is_of_others(relation, column, one) for one in of_group):
                 yield column.name
+
+    def _is_referred(self, relation: Relation) -> bool:
+        """Whether rows of another table, which users add, refer to rows of this one."""
+        tables = (other for other in self._catalog.tables if other is not relation)
+        below = [t for t in tables if _refers_to(t, relation)]
+        return any(self._alternatives(other, _INSERT) for other in below)
 
     @cached_property
     def _project_words(self) -> set[str]:
@@ -220,10 +230,14 @@ class ShownStates:
         for place, trees in self._queries():
             for select in _selects(trees):
                 scopes = expressions.tables_of(select)
-                relation = named.get(next(iter(scopes.values()), ""))
-                if relation is not None:
-                    demands = _demands(relation, scopes, select)
-                    found.setdefault(relation.oid, []).append(_Selection(place, demands))
+                shown = {one.table for one in expressions.plain(select)}
+                for number, (alias, label) in enumerate(scopes.items()):
+                    relation = named.get(label)
+                    if relation is not None and (number == 0 or alias in shown):
+                        demands = _demands(relation, scopes, select)
+                        found.setdefault(relation.oid, []).append(_Selection(place, demands))
+            for relation, demands in _awaited(named, trees):
+                found.setdefault(relation.oid, []).append(_Selection(place, demands))
         for relation in self._catalog.tables:
             for text in relation.partial:
                 where = {"whereClause": expressions.expression_tree(text)}
@@ -245,6 +259,16 @@ class ShownStates:
             writes = any(any(expressions.nodes(trees, kind)) for kind in _WRITES)
             if function.result not in ("trigger", "void", "boolean") and not writes:
                 yield f"function {function.signature}", trees
+
+
+def is_about_another(relation: Relation, flag: str) -> bool:
+    """Whether a flag is named after another column that users read: phone_visible of phone."""
+    about = [name for name in relation.by_name if _words_of(name) < _words_of(flag)]
+    return any(relation.may(_USER, "SELECT", name) for name in about)
+
+
+def _words_of(name: str) -> set[str]:
+    return {word.lower() for word in _WORDS.findall(name)}
 
 
 def _text(policy: Policy, action: str) -> str:
@@ -270,7 +294,7 @@ def _selecting(column: str, selections: Sequence[_Selection]) -> list[_Selection
 def _first(column: Column, closed: Closed | None) -> Collection[str]:
     """The values of a column that a row has at first; none if it holds no state."""
     if column.base in _TIMES:
-        return () if column.not_null or column.default is not None else [_NULL]
+        return [_NULL]
     if closed is not None:
         return closed.first
     default = expressions.value(expressions.expression_tree(column.default or "null"))
@@ -282,6 +306,10 @@ def _accepts(demand: str, value: str) -> bool:
     if demand.startswith(_OTHER):
         return demand.removeprefix(_OTHER) != value
     return demand == value
+
+
+def _refers_to(relation: Relation, other: Relation) -> bool:
+    return any(key.target == other.oid for key in relation.foreign_keys)
 
 
 def _keys(relation: Relation) -> set[str]:
@@ -308,6 +336,23 @@ def _selects(trees: Any) -> Iterator[Node]:
                 yield select
 
 
+def _awaited(
+    named: Mapping[str, Relation], trees: Any
+) -> Iterator[tuple[Relation, Mapping[str, Collection[str]]]]:
+    """The times that an EXISTS demands to be over: until then, the row is not to count."""
+    for link in expressions.nodes(trees, "SubLink"):
+        select = link["subselect"].get("SelectStmt", {})
+        scopes = expressions.tables_of(select)
+        for label in scopes.values() if link["subLinkType"] == "EXISTS_SUBLINK" else ():
+            relation = named.get(label)
+            if relation is None:
+                continue
+            demands = _demands(relation, scopes, select)
+            times = {n: d for n, d in demands.items() if relation.by_name[n].base in _TIMES}
+            if any(_SET in demand for demand in times.values()):
+                yield relation, times
+
+
 def _demands(
     relation: Relation, scopes: Mapping[str, str], select: Node
 ) -> Mapping[str, Collection[str]]:
@@ -320,7 +365,9 @@ def _demands(
         for side, demand in _sides(one):
             if side.table in aliases and side.column in relation.by_name:
                 found.setdefault(side.column, set()).add(demand)
-    for flag, is_wanted in expressions.flags(kept):
+    joins = expressions.nodes(kept.get("fromClause"), "JoinExpr")
+    wheres = [kept, *({"whereClause": join.get("quals")} for join in joins)]
+    for flag, is_wanted in (one for where in wheres for one in expressions.flags(where)):
         if flag.table in aliases and flag.column in relation.by_name:
             found.setdefault(flag.column, set()).add("true" if is_wanted else "false")
     return found

@@ -41,7 +41,7 @@ from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.lone_guards import LoneGuard
 from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
-from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates
+from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates, is_about_another
 from supabase_jobs.audit.policies.uneven_writes import UnevenWrite, UnevenWrites
 from supabase_jobs.audit.policies.unlike_siblings import Siblings, Unasked
 from supabase_jobs.audit.probes.attempt import SELECT, Attempt
@@ -218,12 +218,17 @@ class _Reader:
                 yield from self._states.of_table(relation, self._plan.closed(relation))
 
     def _unread_flags(self) -> Iterator[str]:
-        """Those of tables that give no role: a flag of a membership has a question of its own."""
-        states, plan = self._states, self._plan
+        """Those of tables that give no role: a flag of a membership has a question of its own, and
+        one of the row that each user has is a preference, unless it is about another column.
+        """
+        plan = self._plan
         for relation in self._catalog.tables:
-            is_giving = relation.oid in plan.memberships or relation.oid in plan.per_user
-            if relation.oid in self._selected and relation.rls and not is_giving:
-                yield from (f"{relation.label}.{name}" for name in states.unread(relation))
+            is_asked = relation.oid in self._selected and relation.rls
+            if not is_asked or relation.oid in plan.memberships:
+                continue
+            for name in self._states.unread(relation):
+                if relation.oid not in plan.per_user or is_about_another(relation, name):
+                    yield f"{relation.label}.{name}"
 
     def _uneven_writes(self) -> Iterator[UnevenWrite]:
         """The policies for writes of the tables that ask for less than others."""

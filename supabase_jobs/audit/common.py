@@ -61,6 +61,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         function_reads=own.function_reads,
         user_functions=own.user_functions,
         asking=own.asking,
+        charging=own.charging,
         arguments=own.arguments,
         null_arguments=own.null_arguments,
         demands=own.demands,

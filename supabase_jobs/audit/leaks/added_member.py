@@ -23,7 +23,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """
     for group in facts.objects.values():
         added = [t for t in group if t.name == ADD and t.reached and not t.failed]
-        promoted = [t for t in added if t.actor.kind == MEMBER]
+        promoted = [t for t in added if t.actor.kind == MEMBER and not facts.is_known_weaker(t)]
         for tried in promoted[:1]:
             message = (
                 f"{who(tried.actor)} add other people with a role above their own:"

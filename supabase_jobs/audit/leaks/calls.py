@@ -46,9 +46,10 @@ def asked(facts: Facts) -> list[Called]:
     return sorted(found, key=lambda called: called.actor.rank)
 
 
-def refuses_insiders(facts: Facts, function: str) -> bool:
+def refuses_insiders(facts: Facts, function: str, *, is_read: bool = False) -> bool:
     """Whether a function asks its caller: it ends with an error for some member, whatever the
-    arguments, and reaches nothing for outsiders.
+    arguments, and reaches nothing for outsiders. One that reads, and names its caller, may answer
+    nothing instead.
     """
     calls = [called for called in facts.calls if called.function == function]
     if any(called.actor.is_outsider and _reaches(called) for called in calls):
@@ -57,7 +58,8 @@ def refuses_insiders(facts: Facts, function: str) -> bool:
     for called in calls:
         if called.actor.kind == MEMBER:
             label = called.actor.label
-            ended[label] = ended.get(label, True) and called.sqlstate != ""
+            is_empty = is_read and called.asks and not is_told(called)
+            ended[label] = ended.get(label, True) and (called.sqlstate != "" or is_empty)
     return any(ended.values())
 
 

@@ -2,23 +2,37 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.callers import CLAIM, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question
 from supabase_jobs.audit.policies.captured_names import CapturedName
+from supabase_jobs.audit.probes.attempt import OTHER
 from supabase_jobs.findings import Explanation, Severity, as_comment
 
 KIND = Kind(
     code="captured-name",
-    severities=(Severity.WARNING,),
+    severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A name in a condition means a column of the nearest table, so it limits nothing.",
 )
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each policy or function, and column."""
+def find(facts: Facts) -> Iterator[ExplainedLeak | Question]:
+    """One leak for each policy or function, and column; a question if outsiders tried and reached
+    nothing, because something else limits them, such as the policies of the nearer table.
+    """
     for name in facts.captured_names:
         where = f'policy "{name.policy}"' if name.policy else f"function {name.object}"
         parts = [name.object, name.policy, f"{name.table}.{name.column}"]
+        if name.policy and not name.is_path and _is_limited_otherwise(facts, name.object):
+            yield Question(
+                kind=KIND,
+                severity=Severity.QUESTION,
+                object=name.object,
+                message=f"{_message(name, where)}, and something else limits {{}}. Is it meant?",
+                decides=":".join(parts),
+                topics=(name.object,),
+            )
+            continue
         yield ExplainedLeak(
             kind=KIND,
             severity=Severity.WARNING,
@@ -31,6 +45,15 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
                 policies=(name.policy,) if name.policy else (),
             ),
         )
+
+
+def _is_limited_otherwise(facts: Facts, label: str) -> bool:
+    """Whether callers with rows of their own, or a claim, tried the rows of others, and none
+    reached one.
+    """
+    tried = [t for t in facts.of_table(label) if t.whose == OTHER and t.actor.is_outsider]
+    has_rights = any(t.actor.kind in (STRANGER, CLAIM) for t in tried)
+    return has_rights and not any(t.reached for t in tried)
 
 
 def _message(name: CapturedName, where: str) -> str:

@@ -6,7 +6,7 @@ right that the project gave them: a question.
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.callers import MEMBER, SERVICE
 from supabase_jobs.audit.leaks.facts import Facts, Opened, Tried
 from supabase_jobs.audit.leaks.leak import (
     DOES,
@@ -52,7 +52,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         )
         gain = f"gain access: after {_step(write)} they can {some(list(gained))}"
         is_right = facts.gives_roles(write) or _joins_part(facts, write)
-        if is_right or _appoints(facts, write):
+        if is_right or _appoints(facts, write) or _confirms(facts, write):
             topic = write.table.label
             yield question(KIND, write, topic, topic, f"{who(write.actor)} {gain}. May they?")
         else:
@@ -82,6 +82,23 @@ def _joins_part(facts: Facts, write: Tried) -> bool:
         if t.actor is write.actor and t.action == SELECT and t.reached
     }
     return all(row in reads for row in write.refers_to)
+
+
+def _confirms(facts: Facts, write: Tried) -> bool:
+    """Whether a person whom others have named in a row says so, such as a coauthor: nobody puts
+    their own name there, a new row does not have the value, and only who is named gives it.
+    """
+    table = write.table
+    begins = table.begun.get(write.actor.role, ())
+    if write.action != UPDATE or write.column not in begins or not table.updating:
+        return False
+    if {*table.updating} & {*table.checked}:
+        return False  # who writes a row is who is named
+    tried = [t for t in facts.of_table(table.label) if t.reached and t.actor.kind != SERVICE]
+    added = [t for t in tried if t.action == INSERT and not t.failed]
+    asks = any(t.name == JOIN for t in added)
+    decides = any(t.action == UPDATE and t.column == write.column and t.whose != OWN for t in tried)
+    return bool(added) and not (asks or decides)
 
 
 def _appoints(facts: Facts, write: Tried) -> bool:

@@ -138,14 +138,16 @@ class Table(Named):
     caller, for a row that refuses. `is_unconditional`: a policy lets anon insert every row, in the
     state that it demands at most, `is_for_guests`: one for INSERT names anon. `names_rows`: its
     only columns of users refer to a row of theirs, such as a shop. `selecting` maps the API roles
-    to their permissive policies for SELECT; one of those of `shown_to` has no condition.
+    to their permissive policies for SELECT; one of those of `shown_to` has no condition, and one of
+    those of `of_callers` asks who the caller is and nothing about the row.
     `read_for_new` are the tables that a policy for INSERT reads, and none for UPDATE. A request
     that lacks what `without_value` are compared with matches null in them. `uncompared` maps each
     table above that policies for writes read to its columns of persons, if they compare none of
     these; `crossing` each one that they do not read to its column that refers to the same table as
     one of theirs. `following` are the tables above of which a policy for UPDATE or DELETE only asks
     whether the caller reads the row. `untested` maps the API roles to the columns that a policy
-    tests in their new rows only, `later` to those that policies name for changed rows only, `kept`
+    tests in their new rows only, `begun` to those of which each policy demands a value in new rows,
+    `later` to those that policies name for changed rows only, `kept`
     to those that one tests in changed rows, and `left` to the values of those that only others set
     and their owner ends, as in policies/tested.py; `chosen` maps the columns that the `persons` in
     a row choose to the commands by which they do, although others change the row by the policies
@@ -209,10 +211,12 @@ class Table(Named):
     is_for_guests: bool
     names_rows: bool
     selecting: Mapping[str, Sequence[str]]
+    of_callers: Collection[str]
     shown_to: Collection[str]
     read_for_new: Sequence[str]
     without_value: Collection[str]
     untested: Mapping[str, Mapping[str, Collection[str]]]
+    begun: Mapping[str, Collection[str]]
     later: Mapping[str, Collection[str]]
     kept: Mapping[str, Collection[str]]
     left: Mapping[str, Mapping[str, Sequence[str]]]
@@ -372,14 +376,15 @@ class Called(Answered):
     that is refused to the caller is among them. `runs_sql`: an argument was run as SQL,
     `runs_statement`: it was a whole statement.
     `is_helper`: a policy calls it, so those whom the policy limits may call it, too. `asks`: its
-    body names the caller. `touched` are the tables that it names and whose rows are refused to the
-    caller, `unread` the columns of these with a state that other code of the project tests, and
-    this function does not; `hands_out` are columns with a secret that it returns, `sets` those that
-    it updates; `alters`: it does, or adds rows to a table of which it finds one. `untied` are the
-    tables of rows that it finds by an id, and that nothing ties to the one that it finds by a
-    secret. `secrets` are the arguments that hold a secret, `loose` those of them that it
-    compares by <> only. `is_pair`: the arguments identify rows of
-    the caller, too, and none of the rows belongs to another one than that which they identify.
+    body names the caller, `charges`: it takes from a number in a row of the caller. `touched`
+    are the tables that it names and whose rows are refused to the caller, `unread` the columns
+    of these with a state that other code of the project tests, and this function does not;
+    `hands_out` are columns with a secret that it returns, `sets` those that it updates;
+    `alters`: it does, or adds rows to a table of which it finds one. `untied` are the tables of
+    rows that it finds by an id, and that nothing ties to the one that it finds by a secret.
+    `secrets` are the arguments that hold a secret, `loose` those of them that it compares by <>
+    only. `is_pair`: the arguments identify rows of the caller, too, and none of the rows
+    belongs to another one than that which they identify.
     `texts` are the arguments that got a text, `nulls` those that got NULL. `ended` says how the row
     has ended that the call finds by a secret, and `remedy` which rows the function must ignore; ''
     if it has not. `is_of_above`: not that row has ended, but one to which it refers. `ended_column`
@@ -410,6 +415,7 @@ class Called(Answered):
     runs_statement: bool = False
     is_helper: bool = False
     asks: bool = True
+    charges: bool = False
     touched: Sequence[str] = ()
     unread: Sequence[str] = ()
     hands_out: Sequence[str] = ()
@@ -761,6 +767,33 @@ class Facts:
                 acts = found.setdefault(tried.actor.claim, {}).setdefault(tried.actor, set())
                 act = (tried.object, tried.whose, tried.action, tried.name, tried.column)
                 acts |= {act} if tried.reached else set()
+        return found
+
+    def is_known_weaker(self, added: Tried) -> bool:
+        """Whether a member adds another one with a role that is seen to permit nothing that its own
+        does not: what is above is no matter of the order of roles.
+        """
+        own = added.actor.membership
+        if own is None:
+            return False
+        of_role = [
+            actor
+            for actor in self._acts
+            if actor.kind == MEMBER and not actor.is_elsewhere and actor.membership is not None
+            if (actor.membership.table, actor.membership.role) == (own.table, added.value)
+            if not actor.membership.in_both
+        ]
+        acts = self._acts[added.actor]
+        return bool(of_role) and all(self._acts[actor] <= acts for actor in of_role)
+
+    @cached_property
+    def _acts(self) -> Mapping[Actor, set[tuple[str, ...]]]:
+        """What each caller does with rows that are not its own."""
+        found: dict[Actor, set[tuple[str, ...]]] = {}
+        for tried in self.tried:
+            acts = found.setdefault(tried.actor, set())
+            if tried.reached and tried.whose != OWN:
+                acts.add((tried.object, tried.whose, tried.action, tried.column))
         return found
 
     @cached_property

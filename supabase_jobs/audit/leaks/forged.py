@@ -21,7 +21,16 @@ from supabase_jobs.audit.leaks.leak import (
     who_writes,
 )
 from supabase_jobs.audit.leaks.write import writes_of_other_tenants
-from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, JOIN, OTHER, OWN, SELECT
+from supabase_jobs.audit.probes.attempt import (
+    BELOW,
+    FORGE,
+    GROUP,
+    INSERT,
+    JOIN,
+    OTHER,
+    OWN,
+    SELECT,
+)
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -35,7 +44,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """At most one leak for each object."""
     for group in facts.objects.values():
         inserts = inserts_of_outsiders(group)
-        yield from _in_the_name_of_another(group, inserts)
+        yield from _in_the_name_of_another(facts, group, inserts)
         yield from _in_the_name_of_a_colleague(facts, group)
         yield from _of_another(facts, inserts)
         for tried in writes_of_other_tenants(facts, group):
@@ -53,7 +62,7 @@ def inserts_of_outsiders(group: Sequence[Tried]) -> list[Tried]:
 
 
 def _in_the_name_of_another(
-    group: Sequence[Tried], inserts: Sequence[Tried]
+    facts: Facts, group: Sequence[Tried], inserts: Sequence[Tried]
 ) -> Iterator[ShownLeak | Question]:
     """A row of one's own, but for the column of its author."""
     if any(t.whose == OTHER and t.name == "" for t in inserts):
@@ -62,7 +71,8 @@ def _in_the_name_of_another(
         if tried.name != FORGE:
             continue
         table, is_read = tried.table, _is_read_by_others(group)
-        if _is_of_a_role(group) or _is_refused_to_others(group) or _names_receiver(group, table):
+        is_right = _is_of_a_role(group) or _is_refused_to_others(group)
+        if is_right or _names_receiver(group, table) or _is_of_the_owner(facts, group):
             message = f"{who_writes(tried)} add rows to {{}} that name another user. May they?"
             yield question(KIND, tried, table.label, table.label, message)
         elif table.names_owner or is_read:
@@ -110,6 +120,18 @@ def _names_receiver(group: Sequence[Tried], table: Table) -> bool:
     outside = [t for t in group if t.action == INSERT and t.actor.kind == NEWCOMER]
     is_open = not outside or any(t.reached for t in outside)
     return table.names_owner and not is_open and not {*table.checked, *table.updating}
+
+
+def _is_of_the_owner(facts: Facts, group: Sequence[Tried]) -> bool:
+    """Whether only who owns the row above adds rows, as who lets a flat: no policy for new rows
+    asks whom they name, and nobody else adds one below this row.
+    """
+    table = group[0].table
+    above = [p for p in facts.parents(table) if p.users and not p.per_user]
+    if table.checked or not above or any(p.is_group or len(p.users) > 1 for p in above):
+        return False
+    others = [t for t in group if t.actor.kind == MEMBER or t.name == BELOW]
+    return not any(t.action == INSERT and t.reached for t in others)
 
 
 def _is_read_by_others(group: Sequence[Tried]) -> bool:

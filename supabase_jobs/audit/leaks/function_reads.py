@@ -26,7 +26,7 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     for called in asked(facts):
         if not called.shown or called.function in public:
             continue
-        is_asked = refuses_insiders(facts, called.function)
+        is_asked = refuses_insiders(facts, called.function, is_read=True)
         if is_asked or is_for_members(facts, called, (SELECT,)):
             yield question(KIND, called, "read rows of others by")
         elif _is_only_way(facts, called):

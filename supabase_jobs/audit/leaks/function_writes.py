@@ -19,9 +19,9 @@ KIND = Kind(
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each function. Questions are numbers of rows that the caller may read, such as
-    likes, functions that ask their caller, such as approvals, links of e-mails, and pairs of a row
-    of the caller and one of another, such as a free hour for one's own dog, and rows of the caller
-    that end below one of another.
+    likes, functions that ask their caller, such as approvals, links of e-mails, what the caller
+    pays for, such as a purchase, pairs of a row of the caller and one of another, such as a free
+    hour for one's own dog, and rows of the caller that end below one of another.
     """
     known = {called.function for called in facts.calls if called.changed}
     certain = {called.function for called in facts.calls if called.changed and not called.is_pair}
@@ -31,6 +31,8 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
         is_asked = refuses_insiders(facts, called.function)
         if called.changed and (is_asked or is_for_members(facts, called, (UPDATE, DELETE))):
             yield question(KIND, called, "change or delete rows of others by")
+        elif called.changed and called.charges:
+            yield question(KIND, called, "change rows of others, at their own expense, by")
         elif called.changed and facts.are_found_by_id_only(called):
             does = "change or delete rows of nobody, with an id that only the staff can read, by"
             yield question(KIND, called, does)

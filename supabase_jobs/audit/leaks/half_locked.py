@@ -22,6 +22,7 @@ from supabase_jobs.audit.leaks.leak import (
     who,
 )
 from supabase_jobs.audit.policies.uneven_writes import Uneven
+from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     GROUP,
@@ -159,7 +160,8 @@ def _rows(facts: Facts, label: str, actor: Actor) -> list[_Row]:
     for one in tried:
         if one.row in found and one.name in ("", JOIN) and one.action in _CHANGES:
             row = found[one.row]
-            if one.action == UPDATE and UPDATE in (*row.reached, *row.refused):
+            is_known = one.action == UPDATE and UPDATE in (*row.reached, *row.refused)
+            if is_known and not (one.reached and _moves_on(one)):
                 continue  # of each state, the first column is tried
             if one.reached:
                 row.reached.setdefault(one.action, one)
@@ -168,6 +170,12 @@ def _rows(facts: Facts, label: str, actor: Actor) -> list[_Row]:
     for row in found.values():
         row.refused -= row.reached.keys()
     return list(found.values())
+
+
+def _moves_on(update: Tried) -> bool:
+    """Whether an update gives a row the next state, as who starts what has been assigned."""
+    _, _, state = update.object.removesuffix(")").partition(" (")
+    return any(one.name == update.column and not one.table for one in columns_of_state(state))
 
 
 def _pairs(rows: Sequence[_Row]) -> Iterator[tuple[_Row, _Row, list[str]]]:

@@ -2,21 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import ANON, NEWCOMER
+from supabase_jobs.audit.callers import ANON, NEWCOMER, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Tried
-from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who_outside
+from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who_outside
 from supabase_jobs.audit.probes.attempt import OTHER, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="read",
-    severities=(Severity.ERROR,),
+    severities=(Severity.ERROR, Severity.QUESTION),
     sentence="Some users read rows of others that not everybody reads.",
 )
 
 
-def find(facts: Facts) -> Iterator[ShownLeak]:
-    """One leak for each object."""
+def find(facts: Facts) -> Iterator[ShownLeak | Question]:
+    """One leak for each object; a question if the policy asks only who reads, such as subscribers:
+    what all of them read, they may be meant to.
+    """
     for group in facts.objects.values():
         table = group[0].table
         reads = reads_of_others(group)
@@ -27,6 +29,12 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
         message = f"{who_outside(first.actor)} read other users' {table.noun}"
         if only_anon(group):
             yield shown(KIND, Severity.ERROR, first, f"{message}, which signed-in users cannot")
+        elif first.actor.kind == STRANGER and first.actor.role in table.of_callers:
+            message = (
+                f"{who_outside(first.actor)} read all rows of {{}}, whose policy asks only who they"
+                " are. Is that intended?"
+            )
+            yield question(KIND, first, "who the caller is", table.label, message)
         elif first.actor.kind not in (ANON, NEWCOMER) and not first.actor.is_inactive:
             yield shown(KIND, Severity.ERROR, first, f"{message}, which others cannot")
 

@@ -473,11 +473,12 @@ def _is_limited(facts: Facts, update: Tried) -> bool:
 
 def _inserts(facts: Facts, update: Tried) -> bool:
     """Whether the caller inserts rows of its own, with the column: below some row of its group, as
-    a call that is still open. The owner is in one group who the stranger is in the other.
+    a call that is still open, or as the person whom a policy for new rows asks for, with a role
+    maybe. The owner is in one group who the stranger is in the other.
     """
     if not update.table.may(update.actor.role, "INSERT", update.column):
         return False
-    return any(
+    return bool(update.table.checked) or any(
         t.action == INSERT and t.whose == OWN and t.reached
         for t in facts.of_table(update.table.label)
         if t.actor is update.actor or t.actor.kind == OWNER

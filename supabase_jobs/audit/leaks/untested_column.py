@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from psycopg import errors
 
-from supabase_jobs.audit.callers import CLAIM, MEMBER, SERVICE, STRANGER
+from supabase_jobs.audit.callers import CLAIM, MEMBER, OWNER, SERVICE, STRANGER
 from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.privileged_column import changes_own
@@ -41,6 +41,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         if table.is_storage or not table.rls:
             continue
         tried = [t for t in facts.of_table(label) if sets_refused(facts, t)]
+        tried = [t for t in tried if not _is_of_a_role(facts, t)]
         tried.sort(key=lambda one: one.whose != OWN)  # first, who adds rows
         found = {t.column: t for t in reversed(tried)}
         columns = sorted(found, key=[*table.columns].index)
@@ -56,6 +57,20 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             message += " tests in new rows, and a trigger in changed ones. May they?"
             yield question(KIND, found[name], label, name, message)
         yield from _of_new_rows(facts, label, table)
+
+
+def _is_of_a_role(facts: Facts, update: Tried) -> bool:
+    """Whether a member changes the column by a role, and who adds rows without it does not: then
+    it is up to this role.
+    """
+    if update.actor.kind not in (MEMBER, CLAIM):
+        return False
+    tried = facts.of_table(update.table.label)
+    own = [t for t in tried if t.whose == OWN and t.actor.kind in (OWNER, STRANGER)]
+    adding = {t.actor for t in own if t.action == INSERT and t.reached and not t.failed}
+    changes = [t for t in own if t.action == UPDATE and t.column == update.column]
+    changing = {t.actor for t in changes if t.reached}
+    return bool(adding & {t.actor for t in changes}) and not changing
 
 
 def _of_new_rows(facts: Facts, label: str, table: Table) -> Iterator[ShownLeak | Question]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import MEMBER, OWNER
+from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER, OWNER
 from supabase_jobs.audit.catalog import USERS
 from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.facts import Facts, ViewTried
@@ -35,6 +35,8 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
             yield _of_own_user(tried)
         elif tables and _is_for_members(facts, tried, tables):
             yield question(KIND, tried, "read rows of others by")
+        elif tables and _is_read_by_users(facts, tried):
+            yield question(KIND, tried, "read rows that every signed-in user reads by")
         elif tables:
             yield _of_others(facts, tried, tables)
 
@@ -50,6 +52,15 @@ def _is_for_members(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> bo
         return False
     direct = [one for label in tables for one in facts.of_table(label)]
     return not any(t.reached and t.action == SELECT and t.whose in (OWN, GROUP) for t in direct)
+
+
+def _is_read_by_users(facts: Facts, tried: ViewTried) -> bool:
+    """Whether guests read by a view what every signed-in user may read in the tables anyway."""
+    if tried.actor.kind != ANON or tried.action != SELECT:
+        return False
+    same = [one for one in facts.views if one.object == tried.object and one.action == SELECT]
+    users = [one for one in same if one.actor.kind == NEWCOMER]
+    return bool(users) and not any(tables_of(one) for one in users)
 
 
 def tables_of(tried: ViewTried) -> Sequence[str]:

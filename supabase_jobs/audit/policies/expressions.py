@@ -737,6 +737,14 @@ def assigned(tree: Any) -> Iterator[tuple[str, str, Node]]:
             yield label, target["ResTarget"]["name"], target["ResTarget"].get("val", {})
 
 
+def is_taken_from(node: Node, column: str) -> bool:
+    """Whether the new value of a column is the old one, less something."""
+    fields = node.get("A_Expr", {})
+    is_minus = bool(fields) and fields["name"][-1]["String"]["sval"] == "-"
+    old = value(fields["lexpr"]) if is_minus and "lexpr" in fields else None
+    return isinstance(old, Reference) and old.column == column
+
+
 def conditions(tree: Any) -> Iterator[Node]:
     """Each query, UPDATE and DELETE of a tree with its tables and its condition only."""
     kept = ("fromClause", "usingClause", "relation", "whereClause")

@@ -68,6 +68,12 @@ def untested(
     return found
 
 
+def begun(relation: Relation, role: str) -> Collection[str]:
+    """The columns of which each policy that accepts a new row demands a value."""
+    adding = [p for p in relation.policies if p.applies_to(role) and p.governs(_INSERT)]
+    return _in_each([written(relation, policy) for policy in adding if policy.permissive]).keys()
+
+
 def later(relation: Relation, role: str) -> Collection[str]:
     """The columns that each policy names which accepts a changed row, and none that accepts a new
     one.

@@ -113,7 +113,8 @@ class Usage:
     `moments` to how far from now they demand these to be,
     `copied` maps columns to those to which a function copies them,
     and `tested` to the names of all columns in its conditions. `user_functions` are the functions
-    that name auth.users, directly or by other functions, `asking` those that name their caller.
+    that name auth.users, directly or by other functions, `asking` those that name their caller, and
+    `charging` those that take from a number in a row of theirs, as from the balance of a buyer.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that
     it calls, `callees` each view and function to the oids of those that it calls, directly or by
     other functions. `words` are all words of policies and functions, so a column that is not among
@@ -179,6 +180,7 @@ class Usage:
     tested: dict[int, set[str]] = field(default_factory=dict)
     user_functions: set[int] = field(default_factory=set)
     asking: set[int] = field(default_factory=set)
+    charging: set[int] = field(default_factory=set)
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     callees: dict[int, set[int]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
@@ -518,6 +520,7 @@ class _Reader:
         queried = [comparison for query in queries for comparison in query]
         self._note_demands(function, conditions, queried)
         self._note_caller_and_time(function, queried)
+        self._note_charged(function)
         self._note_refusing(function)
         self._note_callees(function.oid, body)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
@@ -547,6 +550,15 @@ class _Reader:
         named = expressions.updated(self._bodies[function.oid])
         found = ((self._by_name.get(target), column) for target, column in named)
         self._usage.sets[function.oid] = {(r.oid, column) for r, column in found if r is not None}
+
+    def _note_charged(self, function: Function) -> None:
+        """Note that a body takes from a number in a row of its caller."""
+        own = {oid for oid, _ in self._usage.own[function.oid]}
+        for target, column, node in expressions.assigned(self._bodies[function.oid]):
+            relation = self._by_name.get(target)
+            is_own = relation is not None and relation.oid in own
+            if is_own and expressions.is_taken_from(node, column):
+                self._usage.charging.add(function.oid)
 
     def _note_copied(self, function: Function) -> None:
         """Note the columns that a body copies to others, also by a variable."""

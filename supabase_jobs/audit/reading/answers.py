@@ -89,6 +89,7 @@ class Answers:
             runs_statement=isinstance(bypass, Injection) and bypass.is_statement,
             is_helper=function.signature in self.helpers,
             asks=function.oid in self._plan.usage.asking,
+            charges=function.oid in self._plan.usage.charging,
             touched=self._touched(bypass),
             unread=self._unread(bypass, function),
             hands_out=self._handed_out(function),

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Policy, Relation
 from supabase_jobs.audit.leaks.facts import API_USERS, Table
-from supabase_jobs.audit.policies import decisions, expressions, tested
+from supabase_jobs.audit.policies import captured_names, decisions, expressions, tested
 from supabase_jobs.audit.policies.decided_elsewhere import DecidedElsewhere
 from supabase_jobs.audit.policies.decisions import Free, Meaning
 from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey
@@ -112,6 +112,7 @@ class Tables:
             limited=_are_limited(relation, identifying),
             overruled=[role for role in API_USERS if _is_overruled(relation, role)],
             selecting={role: _selecting(relation, role) for role in API_USERS},
+            of_callers=[role for role in API_USERS if self._asks_only_callers(relation, role)],
             read_for_new=self._read_for_new(relation),
             shown_to=[role for role in API_USERS if open_to(relation, role, SELECT)],
             without_value=[name for _, name in keys if (relation.oid, name) in usage.without_value],
@@ -143,6 +144,7 @@ class Tables:
             beside=tested.beside(relation, "authenticated"),
             ends=self._ends(relation, owners),
             required=set(self._required(relation)),
+            begun={role: tested.begun(relation, role) for role in API_USERS},
             later={role: tested.later(relation, role) for role in API_USERS},
             kept={role: tested.kept(relation, role) for role in API_USERS},
             read_by_triggers=self._read_by_triggers(relation),
@@ -169,6 +171,38 @@ class Tables:
                 or (c.name not in identifying and self._is_confidential(c))
             ],
         )
+
+    def _asks_only_callers(self, relation: Relation, role: str) -> bool:
+        """Whether a policy for SELECT asks who the caller is, and nothing about the row: neither a
+        column of it nor a table that has to do with it, as one of members of its group.
+        """
+        for policy in relation.policies:
+            text = policy.visible or "true"
+            is_for_role = policy.permissive and policy.applies_to(role) and policy.governs(SELECT)
+            if not is_for_role or _lets_all_pass(policy, role, SELECT):
+                continue
+            tree = expressions.expression_tree(text)
+            own = [r for r in expressions.references(tree) if r.table in (None, relation.name)]
+            captured = any(captured_names.of_policy(self._catalog, relation, policy))
+            if not (own or captured or self._reads_linked(relation, policy)):
+                return True
+        return False
+
+    def _reads_linked(self, relation: Relation, policy: Policy) -> bool:
+        """Whether a policy reads a table which refers to this one, to which this one refers, or
+        which belongs to the same row.
+        """
+        usage, called = self._plan.usage, self._plan.usage.policy_functions
+        names = expressions.tables(expressions.expression_tree(policy.visible or "true"))
+        signatures = called.get((relation.oid, policy.name), ())
+        functions = [f for f in self._catalog.functions if f.signature in signatures]
+        read = {oid for f in functions for oid in usage.function_reads.get(f.oid, ())}
+        own = {relation.oid, *_targets(relation)} - self._plan.per_user
+        for other in self._catalog.relations:
+            is_read = other.oid in read or {other.name, other.label} & names
+            if is_read and own & {other.oid, *_targets(other)}:
+                return True
+        return False
 
     def _names_rows(self, relation: Relation, users: Collection[str]) -> bool:
         """Whether each column of users refers to a row of theirs that has a key of its own."""
@@ -458,6 +492,11 @@ def _lets_all_pass(policy: Policy, role: str, action: str) -> bool:
     if action == INSERT:
         text = policy.checked or policy.visible
     return text is not None and expressions.always_true(expressions.expression_tree(text), role)
+
+
+def _targets(relation: Relation) -> set[int]:
+    """The oids of the tables to which a table refers."""
+    return {key.target for key in relation.foreign_keys if key.target is not None}
 
 
 def _are_limited(relation: Relation, identifying: Collection[str]) -> bool:

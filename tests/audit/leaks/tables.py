@@ -143,6 +143,8 @@ _TABLE: Mapping[str, Any] = {
     "logged_by": [],
     "for_all": [],
     "selecting": {"anon": ["all"], "authenticated": ["all"]},
+    "of_callers": [],
+    "begun": {},
     "shown_to": [],
     "read_for_new": [],
 }
@@ -338,6 +340,7 @@ class _Builder:
             "runs_statement": False,
             "is_helper": False,
             "asks": True,
+            "charges": False,
             "touched": [],
             "secrets": [],
             "unread": [],

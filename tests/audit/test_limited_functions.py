@@ -58,3 +58,26 @@ def test_tables_that_a_function_changes() -> None:
     one = function("change", "delete from notes where id = $1", arguments=("id",))
     others = table("others", "id", oid=2)
     assert writes.changed_tables(catalog(NOTES, others, functions=[one]), one) == [NOTES]
+
+
+@pytest.mark.parametrize(
+    ("body", "goes_on"),
+    [
+        ("update notes set title = '' where id = $1", False),
+        ("update notes set title = '' where id = $1; insert into logs values (1)", True),
+        (
+            "begin update notes set title = '' where id = $1;"
+            " if not found then raise exception 'none'; end if; insert into logs values (1); end",
+            False,
+        ),
+        (
+            "begin select * into n from notes where id = $1; if not found then return; end if;"
+            " update notes set title = '' where id = $1; insert into logs values (1); end",
+            True,
+        ),
+    ],
+)
+def test_other_statements_go_on(body: str, goes_on: bool) -> None:
+    language = "plpgsql" if body.startswith("begin") else "sql"
+    one = function("change", body, language=language, arguments=("id",))
+    assert writes.goes_on(one) is goes_on

@@ -69,9 +69,6 @@ create view open_kennels as
 select k.id, k.name, k.places - count(s.id) as free from kennels k left join stays s on s.kennel_id = k.id group by k.id;
 create function free_at(kennel uuid) returns bigint language sql stable security definer set search_path = public
 as $$ select k.places - count(s.id) from kennels k left join stays s on s.kennel_id = k.id where k.id = kennel group by k.id $$;
-create view kennel_names as select name from kennels;
-revoke all on kennel_names from anon, authenticated;
-grant select on kennel_names to anon, authenticated;
 create view kennel_list as select id, name from kennels;
 create view big_list as select id, name from kennels where places > 9000;
 create table breeds (id bigint primary key, name text not null, note text);
@@ -305,7 +302,6 @@ def test_published_numbers_and_names_stay_as_they_are(connection: Connection) ->
     found = {one.id: one for one in run_audit(connection).findings if one.severity.is_problem}
     for id_, needed in (
         ("function-aggregate:public.free_at(uuid)", "the same answer of public.free_at(uuid)"),
-        ("view:public.kennel_names:select", "select of public.kennel_names as anon"),
         ("view:public.open_kennels:select", "select of public.open_kennels as anon"),
     ):
         assert not found[id_].proven

@@ -2,6 +2,7 @@
 another.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -56,7 +57,8 @@ class Demand:
     `owner` is the condition of the edits that limit rows to their owner; by default
     `owner_condition`. `limited` is a function that changes only the rows of a table with this
     condition. `columns` are those that a role may no longer write: the table, the role, the
-    privilege and their names. With a `guard`, a trigger refuses them unless the old row meets this
+    privilege and their names; `further` are the same of other roles, and of views by which they are
+    written. With a `guard`, a trigger refuses them unless the old row meets this
     condition, or the new one, if it is `of_new_rows`. `bodies` are other bodies of functions.
     `text` changes these `tables` and `called` functions, by their oids, and only these `actions`,
     if they are given. `is_trigger`: it creates a trigger, whose effect only a whole trial shows.
@@ -71,6 +73,7 @@ class Demand:
     owner: str | None = None
     limited: tuple[Function, Relation, str] | None = None
     columns: tuple[Relation, str, str, frozenset[str]] | None = None
+    further: Sequence[tuple[Relation, str, str, frozenset[str]]] = ()
     guard: str | None = None
     of_new_rows: bool = False
     bodies: Sequence[tuple[Function, str]] = ()
@@ -86,7 +89,12 @@ class Demand:
     def changed_tables(self) -> frozenset[int]:
         """The oids of the tables and views that it changes."""
         found = {relation.oid for relation, _, _ in (*self.edits, *self.marks)} | self.tables
-        return frozenset(found if self.columns is None else found | {self.columns[0].oid})
+        return frozenset(found | {relation.oid for relation, *_ in self.granted})
+
+    @property
+    def granted(self) -> list[tuple[Relation, str, str, frozenset[str]]]:
+        """All columns that roles may no longer write."""
+        return [*([] if self.columns is None else [self.columns]), *self.further]
 
     @property
     def altered(self) -> frozenset[Altered] | None:
@@ -96,9 +104,7 @@ class Demand:
         found = set(self.actions or ())
         for relation, policy, _ in (*self.edits, *self.marks):
             found |= altered_by(relation, policy)
-        if self.columns is not None:
-            relation, _, privilege, _ = self.columns
-            found.add((relation.oid, privilege.lower()))
+        found |= {(relation.oid, privilege.lower()) for relation, _, privilege, _ in self.granted}
         return frozenset(found)
 
     def changes_policies_of(self, other: "Demand") -> bool:
@@ -195,8 +201,8 @@ class Repairs:
             relation, role, _, columns = demand.columns
             record = "new" if demand.of_new_rows else "old"
             parts.append(guards.trigger(relation, role, columns, demand.guard, record))
-        elif demand.columns is not None:
-            parts.append(self._columns(*demand.columns))
+        else:
+            parts += [self._columns(*columns) for columns in demand.granted]
         parts += [self._policy(change) for key, change in changes.items() if key in keys]
         for function in dict.fromkeys(function for function, _ in demand.functions):
             parts.append(self._function(function, called[function.oid]))
@@ -216,10 +222,10 @@ class Repairs:
     ) -> str:
         """The grant without the columns of all demands on a table and a role."""
         for demand in self._demands:
-            if demand.columns is None or demand.guard is not None:
+            if demand.guard is not None:
                 continue
-            if demand.columns[:3] == (relation, role, privilege):
-                columns |= demand.columns[-1]
+            for known in demand.granted:
+                columns |= known[-1] if known[:3] == (relation, role, privilege) else frozenset()
         return without_columns(relation, columns, role, privilege)
 
     def _policy(self, change: _Change) -> str:
@@ -649,7 +655,7 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         return
     if repair is Repair.SOME_COLUMNS:
         if one.leak.columns and _is_set_elsewhere(plan, one):
-            yield from _keeping(relation, role, action, frozenset(one.leak.columns))
+            yield from _keeping(plan, relation, role, action, frozenset(one.leak.columns))
         yield Demand(text=_question_of_columns(relation, role))
         return
     if repair is Repair.OLD_ROW:
@@ -687,21 +693,31 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     asked = any(_asks_elsewhere(policy) for policy in policies)
     if policies and (one.is_deviation or (is_extra and not asked)):
         yield edited(relation, policies, Edit.DROP)
-    yield from _fewer_alternatives(relation, policies)
+    # who passes by one of several conditions changes the other columns, too
+    if not (one.is_of_column and action == UPDATE):
+        yield from _fewer_alternatives(relation, policies)
     # without a column that each new row must have, nobody adds rows
     is_of_column = one.is_of_column
     if is_of_column and action == INSERT:
         is_of_column = not relation.by_name[one.column].is_demanded
     if is_of_column:
         columns = frozenset({one.column})
-        yield from _keeping(relation, role, action, columns)
+        yield from _keeping(plan, relation, role, action, columns)
     if repair is Repair.REFUSE and policies:
         yield refusal(relation, policies, action)
     if (repair is Repair.READABLE_PARENT or one.attempt.name == JOIN) and policies:
         yield from _as_old_rows(relation, policies, one.attempt)
-        yield edited(relation, policies, Edit.READABLE_PARENT)
-        if action == UPDATE and one.attempt.column:
+        is_moved = action == UPDATE and bool(one.attempt.column)
+        # the policy for new rows may ask more of the row above
+        if not (is_moved and _asked_of_new(relation, role, one.attempt.column)):
+            yield edited(relation, policies, Edit.READABLE_PARENT)
+        if is_moved:
             yield from _with_readable_new_parent(plan, relation, role, one.attempt.column)
+    if relation.is_storage and action == INSERT and (paths := _of_files(relation, policies, role)):
+        for condition in paths:
+            limited = edited(relation, policies, Edit.OWNER_OF_NEW_ROWS)
+            yield replace(limited, owner=condition)
+        return  # paths of another form than that of folders of users
     demand = restriction(plan, relation, policies, action, role)
     if not demand.edits:
         yield demand
@@ -726,15 +742,44 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
 
 
 def _keeping(
-    relation: Relation, role: str, action: str, columns: frozenset[str]
+    plan: Plan, relation: Relation, role: str, action: str, columns: frozenset[str]
 ) -> Iterator[Demand]:
     """Columns that a role may write no more, or only in rows that it changes by another condition:
     the staff decides about what users may not.
     """
-    yield Demand(columns=(relation, role, action, columns))
+    further = [*_of_other_roles(relation, role, action, columns)]
+    further += [*_by_views(plan, relation, action, columns)]
+    yield Demand(columns=(relation, role, action, columns), further=further)
     if action == UPDATE:
         for condition in guards.conditions(relation, role):
             yield Demand(columns=(relation, role, action, columns), guard=condition)
+
+
+def _of_other_roles(
+    relation: Relation, role: str, action: str, columns: frozenset[str]
+) -> Iterator[tuple[Relation, str, str, frozenset[str]]]:
+    """The same columns of the other role of the API, if a policy lets it write rows, too: guests
+    have orders as well.
+    """
+    other = "anon" if role == "authenticated" else "authenticated"
+    policies = [p for p in relation.policies if p.permissive and p.applies_to(other)]
+    may = any(relation.may(other, action.upper(), name) for name in columns)
+    if may and any(policy.governs(action) for policy in policies):
+        yield relation, other, action, columns
+
+
+def _by_views(
+    plan: Plan, relation: Relation, action: str, columns: frozenset[str]
+) -> Iterator[tuple[Relation, str, str, frozenset[str]]]:
+    """The columns of these names of views by which roles write the table as its owner."""
+    for view in plan.catalog.relations:
+        reads = plan.usage.reads.get(view.oid, set())
+        if view.kind != "v" or view.invoker or relation.oid not in reads:
+            continue
+        named = frozenset(columns & view.by_name.keys())
+        for role in ("anon", "authenticated"):
+            if any(view.may(role, action.upper(), name) for name in named):
+                yield view, role, action, named
 
 
 def _with_readable_new_parent(
@@ -745,9 +790,24 @@ def _with_readable_new_parent(
     """
     keys = tuple(key for key in relation.foreign_keys if column in key.columns)
     moved = replace(relation, constraints=keys)
+    asked = _asked_of_new(relation, role, column)
     for condition in _parents(plan, moved, required=False):
         columns = (relation, role, UPDATE, frozenset({column}))
-        yield Demand(columns=columns, guard=_text(condition), of_new_rows=True)
+        guard = f"{_text(condition)} and {asked}" if asked else _text(condition)
+        yield Demand(columns=columns, guard=guard, of_new_rows=True)
+
+
+def _asked_of_new(relation: Relation, role: str, column: str) -> str:
+    """What the policies for new rows ask of the row to which a column refers, such as that a
+    meeting is not over; '' if one of them asks nothing.
+    """
+    found = []
+    for policy in relation.policies:
+        if policy.permissive and policy.applies_to(role) and policy.governs(INSERT):
+            text = policy.checked or policy.visible or "true"
+            parts = [p for p in expressions.operands(text, "AND") if _names(p, column)]
+            found.append(" and ".join(f"({part})" for part in parts))
+    return f"({' or '.join(found)})" if found and all(found) else ""
 
 
 def _is_set_elsewhere(plan: Plan, one: Caused) -> bool:
@@ -864,6 +924,20 @@ def _as_old_rows(
             yield replace(limited, owner=" and ".join(left_out))
 
 
+def _of_files(relation: Relation, policies: Sequence[Policy], role: str) -> list[str]:
+    """What other policies of the same buckets ask of the path of a file, and these do not."""
+    texts = [text for policy in policies for text in _texts(policy)]
+    known = {part for text in texts for part in expressions.operands(text, "AND")}
+    buckets = {part for part in known if _names(part, "bucket_id")}
+    found = []
+    for other in relation.policies:
+        parts = expressions.operands(other.visible or other.checked or "", "AND")
+        is_same = bool(buckets.intersection(parts)) and other not in policies
+        if is_same and other.permissive and other.applies_to(role):
+            found += [f"({p})" for p in parts if _names(p, "name") and p not in known]
+    return list(dict.fromkeys(found))
+
+
 def _names(text: str, column: str) -> bool:
     """Whether a condition names a column."""
     found = expressions.references(expressions.expression_tree(text))
@@ -934,10 +1008,16 @@ def limiting(plan: Plan, function: Function) -> Iterator[Demand]:
     """A function that changes only rows of the caller, by each condition of their owner, or by
     which policies let rows pass; all rows for the service, if it may call the function.
     """
+    if writes.goes_on(function):
+        return
     for relation in writes.changed_tables(plan.catalog, function):
         conditions = owner_conditions(plan, relation)
         conditions += _of_others(plan, relation, (), conditions, is_write=True)
+        persons = [n for n in _persons(plan, relation) if re.search(rf"\b{n}\b", function.body)]
         for condition in conditions:
+            # it is for each of the persons that its body names
+            if len(persons) > 1 and not all(_names(condition, name) for name in persons):
+                continue
             if "service_role" in function.callers:
                 condition = f"({condition} or {_IS_SERVICE})"
             yield Demand(limited=(function, relation, condition))

@@ -4,19 +4,20 @@ A leak passes by some of them. What a repair ends of the others is seen only if 
 world passes by them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.expressions import Literal, Reference
+from supabase_jobs.audit.policies.expressions import Comparison, Literal, Reference
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.repairs.candidates import Demand, Edit, altered
 from supabase_jobs.audit.repairs.causes import alone, drop
 from supabase_jobs.session.action import Update
 
 _SHOWN = 60  # characters of a condition
+_RANGES = ("<", "<=", ">", ">=")
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def of_demand(demand: Demand, table: Relation, role: str) -> Paths:
 
 def permitting(demand: Demand, attempt: Attempt, *, is_of_column: bool) -> Iterator[Policy]:
     """The policies that a repair drops, or whose column it takes, although they test new rows for
-    a value that an attempt writes: it is meant to be written. Of a leak that is about the value of
-    a column, also those that it limits.
+    a value that an attempt writes, or for a range: it is meant to be written. Of a leak that is
+    about the value of a column, also those that it limits.
     """
     policies = [
         policy
@@ -109,16 +110,26 @@ def permitting(demand: Demand, attempt: Attempt, *, is_of_column: bool) -> Itera
         policies += [p for p in attempt.relation.policies if p.governs(attempt.action)]
     names = {attempt.column} if attempt.column else set(attempt.written)
     for policy in policies if attempt.caller.role else ():
-        is_tested = any(
-            isinstance(one.left, Reference)
-            and isinstance(one.right, Literal)
-            and one.operator == "="
-            and one.left.column in names
-            and attempt.written.get(one.left.column) == one.right.text
-            for one in expressions.comparisons(expressions.expression_tree(policy.checked or "''"))
-        )
+        tree = expressions.expression_tree(policy.checked or "''")
+        tests = [one for one in expressions.comparisons(tree) if _is_of(one, names)]
+        is_tested = any(_permits(one, attempt) for one in tests)
         if policy.permissive and policy.applies_to(attempt.caller.role) and is_tested:
             yield policy
+
+
+def _is_of(one: Comparison, names: Collection[str]) -> bool:
+    """Whether a comparison is one of some columns with a constant."""
+    is_column = isinstance(one.left, Reference) and one.left.column in names
+    return is_column and isinstance(one.right, Literal)
+
+
+def _permits(test: Comparison, attempt: Attempt) -> bool:
+    """Whether a test of a column accepts several values, or the one that an attempt writes."""
+    if test.operator in _RANGES:
+        return True
+    assert isinstance(test.left, Reference)  # noqa: S101  filtered above
+    assert isinstance(test.right, Literal)  # noqa: S101
+    return test.operator == "=" and attempt.written.get(test.left.column) == test.right.text
 
 
 def of_column(act: Attempt, tried: Attempt) -> Attempt:

@@ -904,8 +904,10 @@ class Proofs:
                 if not passing[number] or elsewhere[number]:
                     continue
                 is_of_leak = any(one[number] for one in shared)
-                is_seen |= kept[number] or not is_of_leak
-                if not (kept[number] or is_of_leak):
+                # a guest writes the same column of a row of its own
+                is_same = leak.kind.of_column and act.whose == OWN and belongs(act, leak)
+                is_seen |= kept[number] or is_same or not is_of_leak
+                if not (kept[number] or is_of_leak or is_same):
                     takes.append(_named(act))
             if not is_seen:
                 unseen.append(str(path))

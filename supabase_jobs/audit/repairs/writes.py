@@ -11,6 +11,7 @@ from supabase_jobs.database.parser import syntax
 
 _KINDS = ("UpdateStmt", "DeleteStmt")
 _WRITE = re.compile(r"\b(?:update|delete)\b", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"\bif\s+not\s+found\b", re.IGNORECASE)
 _WHERE = re.compile(r"where\b", re.IGNORECASE)
 
 
@@ -23,6 +24,17 @@ def changed_tables(catalog: Catalog, function: Function) -> list[Relation]:
         if any(_is_named(table, one) for one in found):
             changed.append(table)
     return changed
+
+
+def goes_on(function: Function) -> bool:
+    """Whether a body writes in several statements, and does not ask afterwards whether one has found
+    a row: the others are run, although a condition stops one of them.
+    """
+    trees = expressions.body_trees(function.language, function.body)
+    found = [write for kind in (*_KINDS, "InsertStmt") for write in expressions.nodes(trees, kind)]
+    first = _WRITE.search(function.body)
+    start = 0 if first is None else first.end()
+    return len(found) > 1 and _NOT_FOUND.search(function.body, start) is None
 
 
 def limited(function: Function, definition: str, relation: Relation, condition: str) -> str:

@@ -1,5 +1,5 @@
-"""What looks like a leak and is the project's own rule, shown by what else the project permits or
-refuses: no error, and no warning.
+"""Acts that look like leaks and are the project's own rule, as what else it permits or refuses
+shows: no error, and no warning.
 """
 
 from collections.abc import Iterator

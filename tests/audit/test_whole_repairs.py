@@ -1,10 +1,8 @@
 """Repairs that take nothing from anybody whom the project names, and leave no other way."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.database.connection import connect
 from supabase_jobs.findings import AuditFinding
 from tests.audit.conftest import run_audit
 from tests.fix_db import session_copy

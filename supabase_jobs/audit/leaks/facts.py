@@ -788,7 +788,7 @@ class Facts:
 
     @cached_property
     def _acts(self) -> Mapping[Actor, set[tuple[str, ...]]]:
-        """What each caller does with rows that are not its own."""
+        """Caller → its actions that reach rows which are not its own."""
         found: dict[Actor, set[tuple[str, ...]]] = {}
         for tried in self.tried:
             acts = found.setdefault(tried.actor, set())

@@ -126,12 +126,16 @@ def _is_of_the_owner(facts: Facts, group: Sequence[Tried]) -> bool:
     """Whether only who owns the row above adds rows, as who lets a flat: no policy for new rows
     asks whom they name, and nobody else adds one below this row.
     """
-    table = group[0].table
-    above = [p for p in facts.parents(table) if p.users and not p.per_user]
-    if table.checked or not above or any(p.is_group or len(p.users) > 1 for p in above):
+    table, inserts = group[0].table, [t for t in group if t.action == INSERT]
+    above = [p for p in facts.parents(table) if not p.per_user]
+    has_owner = any(p.users for p in above) and not any(
+        p.is_group or len(p.users) > 1 for p in above
+    )
+    shared = [t for t in inserts if t.actor.kind == MEMBER and t.whose == GROUP]
+    if table.checked or not (has_owner or shared):
         return False
-    others = [t for t in group if t.actor.kind == MEMBER or t.name == BELOW]
-    return not any(t.action == INSERT and t.reached for t in others)
+    others = [t for t in inserts if t.actor.kind == MEMBER or t.name == BELOW]
+    return not any(t.reached for t in others)
 
 
 def _is_read_by_others(group: Sequence[Tried]) -> bool:

@@ -798,8 +798,8 @@ def _with_readable_new_parent(
 
 
 def _asked_of_new(relation: Relation, role: str, column: str) -> str:
-    """What the policies for new rows ask of the row to which a column refers, such as that a
-    meeting is not over; '' if one of them asks nothing.
+    """The conditions of policies for new rows on the row to which a column refers, such as that a
+    meeting is not over; '' if one of them has none.
     """
     found = []
     for policy in relation.policies:
@@ -925,7 +925,7 @@ def _as_old_rows(
 
 
 def _of_files(relation: Relation, policies: Sequence[Policy], role: str) -> list[str]:
-    """What other policies of the same buckets ask of the path of a file, and these do not."""
+    """The conditions on the path of a file of other policies of the same buckets."""
     texts = [text for policy in policies for text in _texts(policy)]
     known = {part for text in texts for part in expressions.operands(text, "AND")}
     buckets = {part for part in known if _names(part, "bucket_id")}

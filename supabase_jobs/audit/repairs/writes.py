@@ -27,8 +27,8 @@ def changed_tables(catalog: Catalog, function: Function) -> list[Relation]:
 
 
 def goes_on(function: Function) -> bool:
-    """Whether a body writes in several statements, and does not ask afterwards whether one has found
-    a row: the others are run, although a condition stops one of them.
+    """Whether a body writes in several statements, and does not ask afterwards whether one has
+    found a row: the others are run, although a condition stops one of them.
     """
     trees = expressions.body_trees(function.language, function.body)
     found = [write for kind in (*_KINDS, "InsertStmt") for write in expressions.nodes(trees, kind)]

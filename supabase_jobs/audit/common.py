@@ -80,6 +80,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         reserved=own.reserved,
         computed=own.computed,
         loose=own.loose,
+        loosely=own.loosely,
         policy_functions=own.policy_functions,
         callees=own.callees,
         write_words=own.write_words,

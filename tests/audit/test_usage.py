@@ -501,6 +501,68 @@ def test_function_refuses_a_row_in_a_variable(
     assert found.later[oid] == {(1, name) for name in later}
 
 
+@pytest.mark.parametrize(
+    ("row", "refusal", "demanded"),
+    [
+        ("public.notes", "return 'closed'", {"state": "open"}),
+        ('public."notes"', "return", {"state": "open"}),
+        ("public.notes", "n.state := 'open'", {}),
+    ],
+)
+def test_function_refuses_by_an_answer(
+    row: str, refusal: str, demanded: dict[str, str | None]
+) -> None:
+    body = f"""
+    declare n {row};
+    begin
+      select * into n from notes where id = which;
+      if n.state <> 'open' then {refusal}; end if;
+    end"""
+    called = function("f", body, language="plpgsql", arguments=("which",))
+    found = read(catalog(table("notes", "id", "state"), functions=[called]))
+    assert found.demands == {100: {(1, name): value for name, value in demanded.items()}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "own"),
+    [
+        ("n.owner <> auth.uid()::text", {"owner"}),
+        ("not exists (select from other o where n.owner = auth.uid()::text)", {"owner"}),
+        ("n.owner = auth.uid()::text", set()),
+    ],
+)
+def test_function_asks_for_the_caller_in_a_variable(condition: str, own: set[str]) -> None:
+    body = f"""
+    declare n public.notes;
+    begin
+      select * into n from notes where id = which;
+      if {condition} then raise exception 'refused'; end if;
+    end"""
+    called = function("f", body, language="plpgsql", arguments=("which",))
+    tables = table("notes", "id", "owner"), table("other", "id", oid=2)
+    found = read(catalog(*tables, functions=[called]))
+    assert found.own == {100: {(1, name) for name in own}}
+
+
+@pytest.mark.parametrize(
+    ("returned", "owners"),
+    [("p.id", {"owner"}), ("p.name", set())],
+)
+def test_function_that_finds_the_caller_returns_the_caller(returned: str, owners: set[str]) -> None:
+    plain = f"select {returned} from persons p where p.id = auth.uid()::text"
+    block = f"""
+    declare p public.persons;
+    begin
+      select * into p from persons where id = auth.uid()::text;
+      return {returned};
+    end"""
+    for language, body in (("sql", plain), ("plpgsql", block)):
+        me = function("me", body, language=language)
+        notes = table("notes", "owner", policies=[policy("owner = me()")])
+        found = read(catalog(notes, table("persons", "id", "name", oid=2), functions=[me]))
+        assert found.owners == {(1, name) for name in owners}
+
+
 def test_function_inserts_without_columns() -> None:
     body = "insert into notes values ('n', 'ours', 'red')"
     found = read(catalog(table("notes", "id", "owner", "team"), functions=[function("f", body)]))

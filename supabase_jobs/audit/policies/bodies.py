@@ -13,16 +13,18 @@ _CONDITION = re.compile(
 )
 _AGGREGATE = re.compile(r"\b(?:count|sum|avg)\s*\(", re.IGNORECASE)
 _NUMBERS = ("bigint", "integer", "numeric", "double precision")
-# the condition of an IF that refuses the call
+# the condition of an IF that refuses the call, by an error or by an answer such as 'unknown'
 _REFUSING = re.compile(
-    r"(?<!end )\b(?:els)?if\b((?:(?!\bthen\b|;).)*)\bthen\s+raise\s+(?:exception\b|sqlstate\b|')",
+    r"(?<!end )\b(?:els)?if\b((?:(?!\bthen\b|;).)*)\bthen\s+"
+    r"(?:raise\s+(?:exception\b|sqlstate\b|')|return\s*(?:'[^']*'|null|false)?\s*;)",
     re.IGNORECASE | re.DOTALL,
 )
 # variables with a row of a table, or with some of its columns
-_DECLARED = re.compile(r"\b(\w+)\s+([\w.]+)(?:%rowtype)?\s*;", re.IGNORECASE)
+_TABLE = r'((?:\w+|"[^"]+")(?:\.(?:\w+|"[^"]+"))*)'
+_DECLARED = re.compile(rf"\b(\w+)\s+{_TABLE}(?:%rowtype)?\s*;", re.IGNORECASE)
 _SELECTED = re.compile(
     r"\bselect\b((?:(?!\bselect\b|;).)*?)\binto\s+(?:strict\s+)?"
-    r"(\w+(?:\s*,\s*\w+)*)\s+from\s+([\w.]+)",
+    rf"(\w+(?:\s*,\s*\w+)*)\s+from\s+{_TABLE}",
     re.IGNORECASE | re.DOTALL,
 )
 _IF = re.compile(r"\b(?:els)?if\b(.*?)\bthen\b", re.IGNORECASE | re.DOTALL)
@@ -40,7 +42,7 @@ def tested_names(body: str) -> set[str]:
 
 
 def refusing(function: Function) -> list[str]:
-    """The conditions on which a body raises an error."""
+    """The conditions on which a body raises an error, or ends with an answer that says so."""
     found: list[str] = _REFUSING.findall(function.body)
     return found
 
@@ -50,9 +52,10 @@ def variables(function: Function) -> Iterator[tuple[str, str, str]]:
     name that the body gives to the table, and with the column, or '' for rows.
     """
     for name, table in _DECLARED.findall(function.body):
-        yield name, table, ""
-    for targets, names, table in _SELECTED.findall(function.body):
-        columns = [target.strip() for target in targets.split(",")]
+        yield name, _unquoted(table), ""
+    for targets, names, quoted in _SELECTED.findall(function.body):
+        table = _unquoted(quoted)
+        columns = [_unquoted(target.strip()) for target in targets.split(",")]
         into = [name.strip() for name in names.split(",")]
         if len(into) == 1:
             yield into[0], table, ""
@@ -74,3 +77,7 @@ def passed_by_null(function: Function) -> list[str]:
         if name and any(map(unequal.search, conditions)) and not handled.search(function.body):
             found.append(name)
     return found
+
+
+def _unquoted(name: str) -> str:
+    return name.replace('"', "")

@@ -140,7 +140,8 @@ class Usage:
     directly, or by what a function compares its argument with or returns.
     `selecting` maps each view to the conditions by which it selects rows.
     `operations` are the operations of Storage with which that of the request is compared.
-    `paths` are those by which policies find their caller.
+    `paths` are those by which policies find their caller. `loosely` are the functions whose guard
+    refuses a caller by <> only, so that it lets who has no role pass.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
@@ -198,6 +199,7 @@ class Usage:
     equated: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
     selecting: dict[int, list[Condition]] = field(default_factory=dict)
     paths: list[Path] = field(default_factory=list)
+    loosely: set[int] = field(default_factory=set)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -850,6 +852,7 @@ class _Reader:
 
     def _note_caller_and_time(self, function: Function, queried: Iterable[Comparison]) -> None:
         """Note the columns that the queries of a function compare with the caller and with now."""
+        rows = self._rows_in_variables(function)
         own = self._usage.own.setdefault(function.oid, set())
         later = self._usage.later.setdefault(function.oid, set())
         earlier = self._usage.earlier.setdefault(function.oid, set())
@@ -858,7 +861,9 @@ class _Reader:
             for column, other in _both_ways(comparison):
                 if not isinstance(column, Reference):
                     continue
-                key = self._column(column, comparison.scopes, None)
+                is_row = column.table in rows and column.table not in comparison.scopes
+                scopes = rows if is_row else comparison.scopes
+                key = self._column(column, scopes, None)
                 if key is None:
                     continue
                 is_less = (column is comparison.left) == operator.startswith("<")
@@ -888,17 +893,27 @@ class _Reader:
 
     def _note_refusing(self, function: Function) -> None:
         """Note what a row in a variable must be so that no IF raises an error about it."""
-        rows: dict[str, str] = {}
+        rows = self._rows_in_variables(function)
         values: dict[str, Reference] = {}
         for name, table, column in bodies.variables(function):
             relation = self._by_name.get(table)
-            if relation is not None and not column:
-                rows[name] = table
-            elif relation is not None and column in relation.by_name:
+            if relation is not None and column in relation.by_name:
                 values[name] = Reference(table, column)
-        for text in bodies.refusing(function) if rows or values else ():
+        for text in bodies.refusing(function):
             for condition in expressions.any_of(expressions.expression_tree(text)):
-                self._note_refused(function, condition, rows, values)
+                self._note_loose(function, condition)
+                if rows or values:
+                    self._note_refused(function, condition, rows, values)
+
+    def _note_loose(self, function: Function, condition: Node) -> None:
+        """Note that a guard compares what a function selects, such as the role of the caller, only
+        by <>, which is not true of NULL: who has no such row passes.
+        """
+        if any(expressions.nodes(condition, "CoalesceExpr")) or expressions.is_distinct(condition):
+            return
+        for comparison in expressions.comparisons(condition, self._lookup):
+            if comparison.operator == "<>" and isinstance(comparison.left, Selected):
+                self._usage.loosely.add(function.oid)
 
     def _note_refused(
         self,
@@ -937,6 +952,8 @@ class _Reader:
                 demands.setdefault(key, other.text)
             elif isinstance(other, Now) and operator in ("<>", *_ORDERING):
                 self._note_refused_time(function, key, operator, other)
+            elif operator == "<>" and isinstance(other, Claim) and other.path:
+                self._usage.own[function.oid].add(key)
 
     def _note_refused_time(
         self, function: Function, key: ColumnKey, operator: str, now: Now
@@ -1182,7 +1199,43 @@ class _Reader:
                     self._values[key] = self._only_value(body)
                 if self._values[key] is None:
                     self._values[key] = self._selected(function)
+                if self._returns_caller(function):
+                    self._values[key] = USER_ID
         return self._values[key]
+
+    def _returns_caller(self, function: Function) -> bool:
+        """Whether a body returns a column by which it finds the row of its caller: it is the id of
+        the caller.
+        """
+        returned = self._returned_column(function)
+        if returned is None:
+            return False
+        queries = expressions.conditions(self._bodies[function.oid])
+        compared = [one for query in queries for one in expressions.comparisons(query)]
+        pairs = [pair for one in compared if one.operator == "=" for pair in _both_ways(one)]
+        scopes = {id(side): one.scopes for one in compared for side in (one.left, one.right)}
+        return any(
+            other == USER_ID
+            and isinstance(side, Reference)
+            and self._column(side, scopes[id(side)], None) == returned
+            for side, other in pairs
+        )
+
+    def _returned_column(self, function: Function) -> ColumnKey | None:
+        """The only column that a body returns, from a query or from a row in a variable."""
+        selected = self._selected(function)
+        if selected is not None:
+            return self._column(Reference(selected.table, selected.column), {}, None)
+        rows = self._rows_in_variables(function)
+        returned = expressions.value(expressions.returned(self._bodies[function.oid]))
+        if not isinstance(returned, Reference) or returned.table not in rows:
+            return None
+        return self._column(returned, rows, None)
+
+    def _rows_in_variables(self, function: Function) -> dict[str, str]:
+        """The variables of a body with a row of a table, and the table."""
+        variables = bodies.variables(function)
+        return {name: table for name, table, c in variables if not c and table in self._by_name}
 
     def _selected(self, function: Function) -> Selected | None:
         """The only column that a body selects, such as the role of the caller."""

@@ -64,6 +64,21 @@ def _message(left: Unasked) -> str:
             what = "tests {} in a LEFT JOIN only, which leaves out no row. Is that intended?"
         case Omission.LIMIT:
             what = f"counts {{}}, and nothing compares it with {values}. Is there a limit?"
+        case Omission.REST:
+            what = "takes from {} and does not ask whether something is left. Is that intended?"
+        case Omission.CALLER:
+            what = (
+                f"asks for its caller whatever {{}} says, which {places} tests. Is that intended?"
+            )
+        case Omission.TIE:
+            what = f"takes a row of {values} by an argument of its own, and does not compare {{}}."
+            what += " Do the rows belong together?"
+        case Omission.NOBODY:
+            what = "asks nobody who calls it and adds rows with {} of the caller's choice, which no"
+            what += " policy lets anybody add. Is that intended?"
+        case Omission.DECISION:
+            what = f"lets whoever is {values} of the row, and may add it, set {{}}, for which"
+            what += f" {places} asks. Is that intended?"
     return f"{function} {what}"
 
 

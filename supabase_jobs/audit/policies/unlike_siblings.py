@@ -1,7 +1,9 @@
 """Conditions about a row for which one function asks, and another one that acts on the same kind of
-row does not; and marks that a function leaves and does not look for.
+row does not; marks that a function leaves and does not look for; and rows that belong together, and
+persons who decide, which it does not tell apart.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,6 +13,7 @@ from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
 from supabase_jobs.audit.policies import bodies, expressions
 from supabase_jobs.audit.policies.expressions import (
     NOW,
+    USER_ID,
     Comparison,
     Literal,
     Node,
@@ -35,6 +38,11 @@ class Omission(StrEnum):
     MARK = "mark"  # a column that it sets itself, so that a second call does the same again
     JOIN = "join"  # a condition of a LEFT JOIN that leaves out no row, and decides nothing else
     LIMIT = "limit"  # a number beside the one that it counts, at which nothing looks
+    REST = "rest"  # that something is left of a number from which it takes
+    CALLER = "caller"  # the state of the row by which it finds its caller, which helpers test
+    TIE = "tie"  # that a row which an argument names belongs to that of another argument
+    NOBODY = "nobody"  # who calls it, where no policy lets anybody add rows
+    DECISION = "decision"  # that whoever adds a row does not decide on it as well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +91,17 @@ class Siblings:
         """
         for function in self._functions:
             yield from self._of_joins(function)
-            if not function.definer or function.volatility != "v":
+            if not function.definer:
+                continue
+            yield from self._of_callers(function)
+            if function.volatility != "v":
                 continue
             yield from self._of_states(function)
             yield from self._of_values(function)
             yield from self._of_marks(function)
+            yield from self._of_ties(function)
+            yield from self._of_decisions(function)
+            yield from self._of_new_rows(function)
 
     def _of_states(self, function: Function) -> Iterator[Unasked]:
         """The states of a row that others ask for; not if the function only changes states."""
@@ -154,10 +168,168 @@ class Siblings:
                 columns=[name],
             )
             is_now = expressions.value(node) == NOW
-            if is_now and _is_mark(column) and self._gives_number(function, relation):
+            is_mark = is_now and _is_mark(column) and self._gives_number(function, relation)
+            if is_mark or self._is_claimed(relation, column, node):
                 yield one
-            elif limits and _is_next(node, name):
+            elif limits and _is_step(node, name, "+"):
                 yield replace(one, what=Omission.LIMIT, values=limits)
+            elif self._is_used_up(relation, name, node):
+                yield replace(one, what=Omission.REST)
+
+    def _is_claimed(self, relation: Relation, column: Column, node: Node) -> bool:
+        """Whether a value names the caller in a column that is empty in new rows, and that a policy
+        or another function demands to be empty.
+        """
+        called = {name[-1] for name in expressions.calls(node)}
+        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.asking}
+        names_caller = expressions.value(node) == USER_ID or bool(called & asking)
+        is_empty = not column.not_null and column.default is None
+        return names_caller and is_empty and (relation.oid, column.name) in self._usage.nulls
+
+    def _is_used_up(self, relation: Relation, name: str, node: Node) -> bool:
+        """Whether a value takes one or more from a number that no CHECK limits, and that nothing
+        adds to: one that is counted both ways is no stock.
+        """
+        checks = [one.definition or "" for one in relation.constraints if one.kind == "c"]
+        is_checked = any(re.search(rf"\b{re.escape(name)}\b", text) for text in checks)
+        is_number = relation.by_name[name].category == "N"
+        is_raised = (relation.oid, name) in self._raised
+        return is_number and _is_step(node, name, "-") and not (is_checked or is_raised)
+
+    @cached_property
+    def _raised(self) -> set[ColumnKey]:
+        """The numbers to which some function adds."""
+        found = set[ColumnKey]()
+        for function in self._catalog.functions:
+            for label, name, node in expressions.assigned(self._trees(function)):
+                relation = self._labelled.get(label)
+                if relation is not None and _is_step(node, name, "+"):
+                    found.add((relation.oid, name))
+        return found
+
+    def _of_callers(self, function: Function) -> Iterator[Unasked]:
+        """The states of the row by which a function finds its caller, if each helper asks for them
+        that finds it in the same way, and the function is about other rows, too.
+        """
+        usage = self._usage
+        reads = usage.function_reads.get(function.oid, set())
+        for oid, column in sorted(usage.own[function.oid]):
+            helpers = [one for one in self._helpers if (oid, column) in usage.own[one.oid]]
+            if not reads - {oid} or not helpers or function in helpers:
+                continue
+            demanded = [{n for t, n in usage.demands[one.oid] if t == oid} for one in helpers]
+            states = {n for n in set.intersection(*demanded) if self._is_state((oid, n))}
+            columns = sorted(name for name in states if not self._asks(function, name))
+            if columns:
+                yield Unasked(
+                    what=Omission.CALLER,
+                    function=function.signature,
+                    table=self._catalog.by_oid[oid].label,
+                    columns=columns,
+                    places=[one.signature for one in helpers],
+                )
+
+    @cached_property
+    def _helpers(self) -> Sequence[Function]:
+        """The functions that policies, views or other functions call."""
+        called = {oid for oids in self._usage.callees.values() for oid in oids}
+        names = {name for found in self._usage.policy_functions.values() for name in found}
+        return [
+            function
+            for function in self._catalog.functions
+            if function.oid in called or function.signature in names
+        ]
+
+    def _of_ties(self, function: Function) -> Iterator[Unasked]:
+        """The columns by which the row of one argument refers to that of another, if the function
+        neither compares nor sets them.
+        """
+        joins = expressions.nodes(self._trees(function), "JoinExpr")
+        used = {one["String"]["sval"] for join in joins for one in join.get("usingClause", ())}
+        set_ = self._usage.sets[function.oid]
+        found = self._found(function)
+        for oid in sorted(found - self._usage.adds[function.oid]):
+            relation = self._catalog.by_oid[oid]
+            for key in relation.foreign_keys:
+                [name, *others] = key.columns
+                is_pair = key.target in found - {oid} and not others
+                is_known = name in used or (oid, name) in set_ or self._asks(function, name)
+                if is_pair and not is_known:
+                    yield Unasked(
+                        what=Omission.TIE,
+                        function=function.signature,
+                        table=relation.label,
+                        columns=[name],
+                        values=[self._catalog.by_oid[key.target or 0].label],
+                    )
+
+    def _of_decisions(self, function: Function) -> Iterator[Unasked]:
+        """The columns on which other code depends, and that a function lets either of two persons
+        set in a row, one of whom adds such rows.
+        """
+        usage, trees = self._usage, self._trees(function)
+        own = {name: oid for oid, name in usage.own[function.oid]}
+        deciding = {name for one in _alternatives(trees) for name in one if name in own}
+        adding = {name for name in deciding if self._adds_own(own[name], name)}
+        for label, name, node in expressions.assigned(trees) if len(deciding) > 1 else ():
+            relation, given = self._labelled.get(label), expressions.value(node)
+            if relation is None or not isinstance(given, Literal) or name in own:
+                continue
+            persons = sorted(one for one in adding if own[one] == relation.oid)
+            places = [
+                one.signature
+                for one in self._catalog.functions
+                if one is not function
+                if usage.demands.get(one.oid, {}).get((relation.oid, name)) == given.text
+            ]
+            if persons and places:
+                yield Unasked(
+                    what=Omission.DECISION,
+                    function=function.signature,
+                    table=relation.label,
+                    columns=[name],
+                    places=places,
+                    values=persons,
+                )
+
+    def _of_new_rows(self, function: Function) -> Iterator[Unasked]:
+        """The columns of new rows that a function which asks nobody takes from its arguments, where
+        no policy lets anybody add rows. Who names a row that exists is asked by that.
+        """
+        if function.oid in self._usage.asking or self._found(function):
+            return
+        chosen: dict[str, list[str]] = {}
+        for label, name, node in expressions.inserted(self._trees(function), self._columns):
+            relation = self._labelled.get(label)
+            given = (one.column for one in expressions.references(node))
+            if relation is not None and _is_closed(relation) and any(map(function.argument, given)):
+                chosen.setdefault(relation.label, []).append(name)
+        for table, names in chosen.items():
+            yield Unasked(
+                what=Omission.NOBODY,
+                function=function.signature,
+                table=table,
+                columns=[*dict.fromkeys(names)],
+            )
+
+    def _adds_own(self, oid: int, column: str) -> bool:
+        """Whether a policy or a function lets its caller add rows that name them in a column."""
+        if (oid, column) in self._usage.checked:
+            return True
+        adding = [f for f in self._functions if oid in self._usage.adds[f.oid]]
+        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.asking}
+        for function in adding:
+            for label, name, node in expressions.inserted(self._trees(function), self._columns):
+                relation = self._labelled.get(label)
+                called = {one[-1] for one in expressions.calls(node)}
+                is_caller = expressions.value(node) == USER_ID or bool(called & asking)
+                if relation is not None and (relation.oid, name) == (oid, column) and is_caller:
+                    return True
+        return False
+
+    def _columns(self, table: str) -> Sequence[str]:
+        relation = self._labelled.get(table)
+        return [] if relation is None else [column.name for column in relation.columns]
 
     def _gives_number(self, function: Function, marked: Relation) -> bool:
         """Whether a function adds a row elsewhere with a number that its caller does not choose."""
@@ -250,7 +422,17 @@ class Siblings:
         if not usage.callees.get(function.oid, set()) & usage.asking:
             found |= owners & by_name.keys()
         changed = {name for oid, name in usage.sets[function.oid] if oid == relation.oid}
-        return {n for n in found if n in changed or by_name[n].base in (*_TIMES, "bool")}
+        steps = {n for n in found if n in changed or by_name[n].base in (*_TIMES, "bool")}
+        return steps | self._marks(other, relation)
+
+    def _marks(self, function: Function, relation: Relation) -> set[str]:
+        """The columns of a table that a function sets where they are empty, such as the person who
+        has accepted.
+        """
+        demands = self._usage.demands[function.oid]
+        set_ = {name for oid, name in self._usage.sets[function.oid] if oid == relation.oid}
+        empty = {name for name in set_ if demands.get((relation.oid, name), "") is None}
+        return {name for name in empty if not relation.by_name[name].not_null}
 
     def _compared(
         self, function: Function, relation: Relation
@@ -365,10 +547,28 @@ def _is_used(select: Node, join: Node, alias: str, relation: Relation) -> bool:
     )
 
 
-def _is_next(node: object, name: str) -> bool:
-    """Whether an expression is the number after that of a column."""
+def _is_closed(relation: Relation) -> bool:
+    """Whether no policy lets a request of users add rows to a table."""
+    adding = [p for p in relation.policies if p.permissive and p.governs("insert")]
+    roles = {role for role in _CALLERS if relation.may(role, "INSERT")}
+    return relation.rls and not any(p.applies_to(role) for p in adding for role in roles)
+
+
+def _alternatives(trees: Trees) -> Iterator[set[str]]:
+    """The columns of each OR whose operands have different ones."""
+    for operation in expressions.nodes(trees, "BoolExpr"):
+        if operation["boolop"] == "OR_EXPR":
+            parts: list[set[str]] = []
+            for operand in operation["args"]:
+                parts.append({one.column for one in expressions.references(operand)})
+            first, *others = parts
+            yield first.union(*others) - first.intersection(*others)
+
+
+def _is_step(node: object, name: str, operator: str) -> bool:
+    """Whether an expression adds something to a column, or subtracts it."""
     fields = node.get("A_Expr", {}) if isinstance(node, dict) else {}
-    if not fields or fields["name"][-1]["String"]["sval"] != "+":
+    if not fields or fields["name"][-1]["String"]["sval"] != operator:
         return False
     left = expressions.value(fields.get("lexpr"))
     return isinstance(left, Reference | Selected) and getattr(left, "column", "") == name

@@ -361,7 +361,7 @@ class Arguments:
             choice.anything = ["{}"]
             choice.edges = [f"[{document}]", "[]", None]
         elif type_ in _INTEGERS or type_ == "numeric":
-            choice.edges = ["0", "-1", None]
+            choice.edges = ["1", "0", "-1", None]  # a guard may ask for a positive number
         elif type_.endswith("[]"):
             choice.edges = [*self._mixed(name, type_, caller), "{}", None]
         return choice

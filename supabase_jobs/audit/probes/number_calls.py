@@ -1,17 +1,20 @@
 """Calls with a number and with its negative, and calls twice: which numbers in the caller's own
-rows rise?
+rows rise, or in rows that a function adds or changes?
 """
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from psycopg import sql
+
 from supabase_jobs.audit.callers import STRANGER, Persona
-from supabase_jobs.audit.catalog import Function
+from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.arguments import NUMBERS, Arguments
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, call_of
 from supabase_jobs.audit.probes.effects import Watch
+from supabase_jobs.audit.probes.funded_calls import numbers
 from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
@@ -22,10 +25,10 @@ from supabase_jobs.session.impersonation import SET, Impersonation, own_role
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import Runner, probes_of
 
-# the numbers of rows that the transaction has added to each table so far
-_ADDED = Statement(
-    "select coalesce(jsonb_object_agg(relid, n_tup_ins) filter (where n_tup_ins > 0), '{}')::text"
-    " from pg_stat_xact_user_tables"
+# the numbers of rows that the transaction has added to each table so far, and sums of columns
+_COUNTED = sql.SQL(
+    "select coalesce(jsonb_object_agg(relid, n_tup_ins) filter (where n_tup_ins > 0), '{{}}')"
+    "::text, jsonb_build_array({})::text from pg_stat_xact_user_tables"
 )
 # caller, row → the columns that the tables let the caller update
 Permitted = Callable[[Persona, Row], Collection[str]]
@@ -33,13 +36,14 @@ Permitted = Callable[[Persona, Row], Collection[str]]
 
 @dataclass(eq=False, kw_only=True)
 class NumberCall(Bypass):
-    """A call with a number. `watch` are rows of the caller; `raised` the columns, with their
-    tables, whose numbers are larger after it; `free` those of them that the tables let the caller
-    change.
+    """A call with a number, after the owner has `prepared` rows. `watch` are rows of the caller;
+    `raised` the columns, with their tables, whose numbers are larger after it; `free` those of them
+    that the tables let the caller change.
     """
 
     watch: Watch
     own: Statement
+    prepared: Sequence[Statement] = ()
     raised: set[tuple[int, str]] = field(default_factory=set)
     free: set[tuple[int, str]] = field(default_factory=set)
 
@@ -49,13 +53,14 @@ class NumberCall(Bypass):
         show = self.watch.statement
         assert show is not None  # noqa: S101  own rows are watched
         become = Statement(SET, ("role", self.caller.role))
-        return [self.own, show, become, *super().statements, self.own, show]
+        calls = [become, *super().statements, self.own, show]
+        return [self.own, *self.prepared, show, *calls]
 
     def read(self, result: GroupResult) -> None:
         """Read which numbers have risen."""
         self.error = result.error
         if result.error is None:
-            _, before, _, _, _, after = result.answers
+            before, _, _, _, after = result.answers[1 + len(self.prepared) :]
             shown = (self.watch.snapshot(answer.rows[0]) for answer in (before, after))
             self.raised = self.watch.raised(*shown)
 
@@ -65,14 +70,17 @@ class RepeatedCall(NumberCall):
     """Two calls in a row, after the owner has `prepared` the rows that they are about. `raised` are
     the columns that both raise, and `added` the tables to which both add rows, if the first one has
     `marked` such a row, in one of the columns `marking`, as the second one leaves it, or has added
-    a row `once`: to tables to which the second one adds none.
+    a row `once`: to tables to which the second one adds none. `summed` are those of the columns
+    `totals` whose sum over all rows rises twice: the first call may add the row in which the second
+    one raises them.
     """
 
-    prepared: Sequence[Statement]
+    totals: Sequence[tuple[Relation, str]]
     marking: Collection[tuple[int, str]]
     marked: set[tuple[int, str]] = field(default_factory=set)
     once: set[int] = field(default_factory=set)
     added: set[int] = field(default_factory=set)
+    summed: set[tuple[int, str]] = field(default_factory=set)
 
     @property
     def is_marked(self) -> bool:
@@ -82,33 +90,51 @@ class RepeatedCall(NumberCall):
     @property
     def statements(self) -> list[Statement]:
         """The statements of the owner and of the caller, in order."""
-        once = super().statements
-        return [*self.prepared, _ADDED, *once, _ADDED, *once[2:], _ADDED]
+        once, count = super().statements[1 + len(self.prepared) :], self._count
+        return [self.own, *self.prepared, count, *once, count, *once[1:], count]
+
+    @property
+    def _count(self) -> Statement:
+        """The query of the owner for the numbers of added rows, and for the sums."""
+        sums = [
+            sql.SQL("(select sum({}) from {})").format(sql.Identifier(name), relation.identifier)
+            for relation, name in self.totals
+        ]
+        return Statement(_COUNTED.format(sql.SQL(", ").join(sums)).as_string(None))
 
     def read(self, result: GroupResult) -> None:
         """Read which numbers have risen twice."""
         self.error = result.error
         if result.error is not None:
             return
-        shown = result.answers[len(self.prepared) :]
-        versions = [self.watch.snapshot(shown[at].rows[0]) for at in (2, 6, 11)]
-        counts = [json.loads(shown[at].rows[0][0] or "{}") for at in (0, 7, 12)]
+        shown = result.answers[1 + len(self.prepared) :]
+        versions = [self.watch.snapshot(shown[at].rows[0]) for at in (1, 5, 10)]
+        counted = [shown[at].rows[0] for at in (0, 6, 11)]
+        counts = [json.loads(added) for added, _ in counted]
+        sums = [json.loads(each) for _, each in counted]
         first = self.watch.differing(versions[0], versions[1])
         self.marked = (first & {*self.marking}) - self.watch.differing(versions[1], versions[2])
         self.raised = self.watch.raised(*versions[:2]) & self.watch.raised(*versions[1:])
+        for (relation, name), *each in zip(self.totals, *sums, strict=True):
+            before, once, twice = (number or 0 for number in each)
+            self.summed |= {(relation.oid, name)} if before < once < twice else set()
         first_added, then_added = _increased(counts[0], counts[1]), _increased(counts[1], counts[2])
         self.added, self.once = first_added & then_added, first_added - then_added
 
 
 def find(
     world: World,
+    worlds: Worlds,
     impersonation: Impersonation,
     functions: Sequence[Function],
     callers: Sequence[Persona],
     permitted: Permitted,
     runner: Runner,
 ) -> list[Bypass]:
-    """The calls with a negative number that raise numbers which the positive one does not raise."""
+    """The calls with a negative number that raise numbers which the positive one does not raise,
+    with ids of the caller and with ids of others. All rows have enough of the numbers that the
+    function sets: what it takes from another row must not fail.
+    """
     arguments, own = Arguments(world), own_role(impersonation)
     pairs: list[tuple[NumberCall, NumberCall]] = []
     for caller in callers:
@@ -118,22 +144,27 @@ def find(
             rows = _rows(world, function, caller)
             if not rows or not function.definer or caller.role not in function.callers:
                 continue
-            for number in _numbers(function):
-                chosen = arguments.of_caller(function, caller)
-                calls = []
-                for text in ("1", "-1"):
-                    chosen[number] = Constant(text, function.argument_types[number])
-                    calls.append(
-                        NumberCall(
-                            caller=caller,
-                            object=function,
-                            action=CALL,
-                            sent=[call_of(function, chosen)],
-                            watch=Watch(rows),
-                            own=own,
+            columns = numbers(world, function) if worlds.is_possible else ()
+            prepared = worlds.with_enough(columns)
+            of_others, *_ = arguments.lists(function, caller)
+            for given in (arguments.of_caller(function, caller), of_others):
+                for number in _numbers(function):
+                    calls = []
+                    for text in ("1", "-1"):
+                        chosen = [*given]
+                        chosen[number] = Constant(text, function.argument_types[number])
+                        calls.append(
+                            NumberCall(
+                                caller=caller,
+                                object=function,
+                                action=CALL,
+                                sent=[call_of(function, chosen)],
+                                watch=Watch(rows),
+                                own=own,
+                                prepared=prepared,
+                            )
                         )
-                    )
-                pairs.append((calls[0], calls[1]))
+                    pairs.append((calls[0], calls[1]))
     if pairs:
         runner.run([*probes_of([one for pair in pairs for one in pair], LIMITS.calls_in_batch)])
     found: list[Bypass] = []
@@ -185,7 +216,8 @@ def find_repeated(
                         sent=[call_of(function, arguments.of_caller(function, caller))],
                         watch=Watch([*rows, *(row for row in about if row not in rows)]),
                         own=own,
-                        prepared=[own, *prepared],
+                        prepared=prepared,
+                        totals=_totals(world, function, about),
                         marking=marks,
                     )
                 )
@@ -193,13 +225,18 @@ def find_repeated(
         runner.run([*probes_of(calls, LIMITS.calls_in_batch)])
     found: list[Bypass] = []
     for call in calls:
-        call.raised -= _free(call, permitted)
         marked = {oid for oid, _ in call.marked}
         call.added = {
             oid
             for oid in call.added - marked
             if (id(call.caller), oid) not in inserting and _has_number(world, oid)
         }
+        call.raised |= {
+            (oid, name)
+            for oid, name in call.summed
+            if oid not in call.added and (id(call.caller), oid) not in inserting
+        }
+        call.raised -= _free(call, permitted)
         call.outcome = outcome_of_count(len(call.raised) + len(call.added))
         found += [call] if call.is_marked and (call.raised or call.added) else []
     return found
@@ -214,6 +251,15 @@ def _added_before(
     usage = world.plan.usage
     added = usage.adds[function.oid] - {oid for oid, _ in usage.own[function.oid]}
     return [row for row in rows if row.relation.oid in added and row not in about]
+
+
+def _totals(world: World, function: Function, about: Sequence[Row]) -> list[tuple[Relation, str]]:
+    """The columns with numbers of the tables to which a function adds rows, without those of the
+    rows that it is about.
+    """
+    adds = world.plan.usage.adds[function.oid] - {row.relation.oid for row in about}
+    relations = [world.plan.catalog.by_oid[oid] for oid in sorted(adds)]
+    return [(relation, name) for relation in relations for name in _numbers_of(relation)]
 
 
 def _marks(world: World, function: Function, row: Row) -> Iterator[tuple[int, str]]:
@@ -236,12 +282,15 @@ def _increased(before: Mapping[str, int], after: Mapping[str, int]) -> set[int]:
 def _has_number(world: World, oid: int) -> bool:
     """Whether a table has a column with a number that is neither a key nor a reference."""
     relation = world.plan.catalog.by_oid.get(oid)
-    if relation is None:
-        return False
+    return relation is not None and bool(_numbers_of(relation))
+
+
+def _numbers_of(relation: Relation) -> list[str]:
+    """The columns of a table with a number that is neither a key nor a reference."""
     keys = {name for key in relation.foreign_keys for name in key.columns}
     keys |= {name for key in relation.unique_keys for name in key}
-    numbers = [c for c in relation.columns if c.category == "N" and not c.identity]
-    return any(c.name not in keys.union(relation.primary_key) for c in numbers)
+    found = [c.name for c in relation.columns if c.category == "N" and not c.identity]
+    return [name for name in found if name not in keys.union(relation.primary_key)]
 
 
 def _free(call: NumberCall, permitted: Permitted) -> set[tuple[int, str]]:

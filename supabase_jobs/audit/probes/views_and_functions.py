@@ -249,7 +249,9 @@ class Bypasses:
             return self._updated.get((id(caller), id(row)), ())
 
         world, acting, everyone = self._world, self._impersonation, self._everyone
-        negative = number_calls.find(world, acting, functions, everyone, permitted, self._prober)
+        negative = number_calls.find(
+            world, self._worlds, acting, functions, everyone, permitted, self._prober
+        )
         repeated = number_calls.find_repeated(
             world,
             self._worlds,

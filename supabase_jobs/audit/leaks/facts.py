@@ -396,7 +396,9 @@ class Called(Answered):
     add rows. `by_null` is the argument that finds a row without a value by NULL. `regained` are the
     tables of rows that a caller without access to the group reads after a call with a secret.
     `addressee` is the column in which the row with the secret names somebody else;
-    `is_asked_elsewhere`: a policy or another function compares it with the caller.
+    `is_asked_elsewhere`: a policy or another function compares it with the caller. `across` is the
+    table of memberships if the row with the secret belongs to another group than the caller.
+    `is_loose`: the guard refuses a caller by <> only, which is not true of NULL.
     """
 
     function: str
@@ -443,6 +445,8 @@ class Called(Answered):
     regained: Sequence[str] = ()
     addressee: str = ""
     is_asked_elsewhere: bool = False
+    across: str = ""
+    is_loose: bool = False
 
     @property
     def object(self) -> str:

@@ -1,11 +1,13 @@
-"""Functions that return rows to a role to which the table refuses them, but not to others."""
+"""Functions that return rows to a role to which the table refuses them, but not to others; or that
+change rows of others for a role which may only change its own.
+"""
 
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import CLAIM, LAPSED, MEMBER
 from supabase_jobs.audit.leaks.facts import Called, Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, who
-from supabase_jobs.audit.probes.attempt import OWN, SELECT
+from supabase_jobs.audit.probes.attempt import DELETE, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -16,7 +18,10 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for each function."""
+    """One question for each function, and one for each that changes rows of others for a caller who
+    may only change their own.
+    """
+    yield from _writes(facts)
     lapsed = {standing.label for standing in facts.standings}
     for called in facts.calls_of_staff:
         if called.actor.kind == LAPSED or called.actor.label in lapsed:
@@ -34,6 +39,33 @@ def find(facts: Facts) -> Iterator[Question]:
                     decides=called.function,
                     topics=(table,),
                 )
+
+
+def _writes(facts: Facts) -> Iterator[Question]:
+    told = {called.function for called in facts.calls if called.changed}
+    for called in facts.calls_of_staff:
+        tables = [table for table in called.changed if _changes_own(facts, called, table)]
+        if called.actor.kind != CLAIM or not tables or called.function in told:
+            continue
+        told.add(called.function)
+        message = (
+            f"{_who(called)} change rows of others in {{}} by {called.function}, where policies"
+        )
+        yield Question(
+            kind=KIND,
+            severity=Severity.QUESTION,
+            object=called.function,
+            message=f"{message} let them change their own. Is that intended?",
+            decides=f"{called.function}:rows of others",
+            topics=tuple(tables),
+        )
+
+
+def _changes_own(facts: Facts, called: Called, table: str) -> bool:
+    """Whether a table lets a caller change its own rows only."""
+    own = [one for one in facts.of_table(table) if one.actor is called.actor and one.reached]
+    changed = {one.whose for one in own if one.action in (UPDATE, DELETE)}
+    return changed == {OWN}
 
 
 def _is_refused(facts: Facts, called: Called, table: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from supabase_jobs.audit.callers import FORMER, LAPSED, MEMBER, NEWCOMER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, call_of
@@ -43,7 +44,9 @@ class EndedCall(Bypass):
     """A call with the secret of a row after the owner has `prepared` it, or on rows of the caller
     (`is_own`). `rows` are those that may end, `ended` is how one has; None if they are valid. `did`
     is what the call has done: its answer, and the number of rows that it has `written`; '' for
-    nothing. `addressee` is the column in which the row with the secret names somebody else.
+    nothing. `addressee` is the column in which the row with the secret names somebody else. `of` is
+    the table of memberships, if the function lets members of another group pass than that to which
+    the row belongs, and nobody who has none.
     `rereads` are rows of the group of a caller; `opened`, if it reads none before, those that it
     reads after the call.
     """
@@ -51,6 +54,7 @@ class EndedCall(Bypass):
     rows: Sequence[Row]
     rereads: Sequence[Row] = ()
     addressee: ColumnKey | None = None
+    of: Relation | None = None
     is_own: bool = False
     prepared: Sequence[Statement]
     own: Statement
@@ -172,7 +176,27 @@ def find(
         is_same = again.written == one.written if is_drawn else again.did == one.did
         again.outcome = outcome_of_count(is_same)
     found = [again for _, again in ended if again.outcome == ROWS]
-    return [*found, *_for_others(valid)]
+    return [*found, *_for_others(valid), *_across(world, valid)]
+
+
+def _across(world: World, valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
+    """The calls with the secret of a row that belongs to a group, by a member of another group, if
+    the function asks for a membership: it refuses those who have none.
+    """
+    refused = {one.object.oid for one in valid if one.caller.kind == NEWCOMER and not one.did}
+    for one in valid:
+        is_outside = one.caller.kind == STRANGER and one.caller.user is world.b.owner
+        if not one.written or one.is_own or not is_outside or one.object.oid not in refused:
+            continue
+        above = {row.relation.oid for row in one.rows}
+        asked = {oid for oid, _ in world.plan.usage.own[one.object.oid]}
+        for oid in sorted(asked & world.plan.memberships.keys()):
+            membership = world.plan.memberships[oid]
+            keys = membership.relation.foreign_keys
+            groups = {key.target for key in keys if {*key.columns} & {*membership.groups}}
+            if groups & above:
+                yield replace(one, of=membership.relation, addressee=None, outcome=ROWS)
+                break
 
 
 def _for_others(valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
@@ -377,7 +401,8 @@ def _end(world: World, relation: Relation, column: Column) -> str | None:
     words = world.plan.words
     is_end = words.ending_columns.matches(column.name)
     if column.base in TIMES:
-        return _PAST if is_end or words.expiry_columns.matches(column.name) else None
+        is_end |= words.expiry_columns.matches(column.name) or _is_term(column)
+        return _PAST if is_end else None
     if column.base == "bool":
         is_valid = words.valid_columns.matches(column.name)
         return {(True, False): "true", (False, True): "false"}.get((is_end, is_valid))
@@ -386,6 +411,12 @@ def _end(world: World, relation: Relation, column: Column) -> str | None:
     limits = world.plan.limits.get(relation.oid, {}).get(column.name)
     known = [*column.labels, *(limits.allowed if limits else ())]
     return next((label for label in known if words.ended_states.matches(label)), None)
+
+
+def _is_term(column: Column) -> bool:
+    """Whether a time of new rows lies ahead by its default, such as the end of an invitation."""
+    time = expressions.value(expressions.expression_tree(column.default or "null"))
+    return isinstance(time, expressions.Now) and time.beside == "+"
 
 
 def _is_asked(world: World, relation: Relation, column: Column, own: Sequence[Row]) -> bool:

@@ -115,6 +115,8 @@ class Answers:
             is_pair=_is_pair(bypass),
             named=self._named_in(bypass),
             addressee=self._addressee(bypass),
+            is_loose=function.oid in self._plan.usage.loosely,
+            across=bypass.of.label if isinstance(bypass, EndedCall) and bypass.of else "",
             is_asked_elsewhere=self._asks_addressee(bypass),
             by_null=bypass.by_null if isinstance(bypass, PreparedCall) else "",
             below=self._tables.labels(bypass.below) if isinstance(bypass, PreparedCall) else (),

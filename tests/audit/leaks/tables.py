@@ -368,6 +368,8 @@ class _Builder:
             "regained": [],
             "addressee": "",
             "is_asked_elsewhere": False,
+            "across": "",
+            "is_loose": False,
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

@@ -9,7 +9,7 @@ from supabase_jobs.audit.catalog import Column, Constraint, Function
 from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.policies.tested import Closed
 from supabase_jobs.audit.policies.unlike_siblings import Siblings
-from tests.audit.catalogs import catalog, column, foreign_key, function, table
+from tests.audit.catalogs import ALL, catalog, column, foreign_key, function, policy, table
 
 VIEW = "select room from cards where code = p_code and used_at is null and ends_at > now()"
 ADD = "insert into visits (card) select id from cards where code = p_code"
@@ -178,3 +178,54 @@ def test_who_adds_a_row_decides_on_it(acts: str, found: list[str]) -> None:
 )
 def test_anyone_adds_rows_where_no_policy_lets_anybody(acts: str, found: list[str]) -> None:
     assert people(_called("f", acts, 100, "p_to")) == found
+
+
+def _guarded(name: str, condition: str, body: str) -> Function:
+    text = f"begin if {condition} then raise exception 'refused'; end if; {body}; end"
+    return replace(_called(name, text, 100, "p_person", "p_state"), language="plpgsql")
+
+
+MINE = "exists (select from bookings b where b.show = p_person"
+ADD_FOR_CALLER = "insert into letters (address) values (auth.uid())"
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        (f"not {MINE})", ["whose visitor"]),
+        (f"not {MINE} and b.visitor = auth.uid())", []),
+        (f"{MINE})", []),  # somebody else has taken it
+        ("not exists (select from bookings b where b.id = p_person)", []),
+        (f"exists (select from shows s where not {MINE}))", ["whose visitor"]),
+    ],
+)
+def test_function_demands_a_row_of_anybody(condition: str, found: list[str]) -> None:
+    key = _key("id")
+    own = policy("visitor = auth.uid()", ALL)
+    bookings = table("bookings", "id", "show", "visitor", constraints=[key], policies=[own])
+    letters, shows = table("letters", "address", oid=2), table("shows", "id", oid=3)
+    called = _guarded("f", condition, ADD_FOR_CALLER)
+    project = catalog(bookings, letters, shows, functions=[called])
+    siblings = Siblings(project, usage.usage(project, words.load()), {}, set())
+    assert [f"{one.what} {' '.join(one.columns)}" for one in siblings.find()] == found
+
+
+@pytest.mark.parametrize(
+    ("refused", "found"),
+    [
+        ("p_state = 'owner'", ["role state mate"]),
+        ("p_state in ('owner', 'mate')", []),
+        ("p_state is null", []),  # it may be for whoever has each role
+    ],
+)
+def test_function_lets_a_role_give_itself(refused: str, found: list[str]) -> None:
+    crews = table("crews", "id", "person", column("state"), constraints=[_key("id")])
+    body = "select exists (select 1 from crews where state in ('owner', 'mate'))"
+    may = replace(function("may", body, oid=101), callers=())
+    act = "update crews set state = p_state where id = p_person"
+    called = _guarded("f", f"not may() or {refused}", act)
+    project = catalog(crews, functions=[called, may])
+    closed = {1: {"state": Closed(["owner", "mate", "guest"], ["guest"])}}
+    siblings = Siblings(project, usage.usage(project, words.load()), closed, {1})
+    omissions = [one for one in siblings.find() if one.what == "role"]
+    assert [f"{one.what} {' '.join([*one.columns, *one.values])}" for one in omissions] == found

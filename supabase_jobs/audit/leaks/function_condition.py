@@ -70,6 +70,10 @@ def _message(left: Unasked) -> str:
             what = (
                 f"asks for its caller whatever {{}} says, which {places} tests. Is that intended?"
             )
+        case Omission.WHOSE:
+            what = f"demands a row of {left.table}, whoever is its {{}}. May it be anybody's?"
+        case Omission.ROLE:
+            what = f"lets whoever is {values} set {{}} of others to it. Is that intended?"
         case Omission.TIE:
             what = f"takes a row of {values} by an argument of its own, and does not compare {{}}."
             what += " Do the rows belong together?"

@@ -40,6 +40,8 @@ class Omission(StrEnum):
     LIMIT = "limit"  # a number beside the one that it counts, at which nothing looks
     REST = "rest"  # that something is left of a number from which it takes
     CALLER = "caller"  # the state of the row by which it finds its caller, which helpers test
+    WHOSE = "whose"  # whose the row is that it demands
+    ROLE = "role"  # that it gives the role of those whom it lets give one
     TIE = "tie"  # that a row which an argument names belongs to that of another argument
     NOBODY = "nobody"  # who calls it, where no policy lets anybody add rows
     DECISION = "decision"  # that whoever adds a row does not decide on it as well
@@ -99,6 +101,8 @@ class Siblings:
             yield from self._of_states(function)
             yield from self._of_values(function)
             yield from self._of_marks(function)
+            yield from self._of_demanded_rows(function)
+            yield from self._of_roles(function)
             yield from self._of_ties(function)
             yield from self._of_decisions(function)
             yield from self._of_new_rows(function)
@@ -217,9 +221,11 @@ class Siblings:
             helpers = [one for one in self._helpers if (oid, column) in usage.own[one.oid]]
             if not reads - {oid} or not helpers or function in helpers:
                 continue
-            demanded = [{n for t, n in usage.demands[one.oid] if t == oid} for one in helpers]
-            states = {n for n in set.intersection(*demanded) if self._is_state((oid, n))}
-            columns = sorted(name for name in states if not self._asks(function, name))
+            columns = []
+            for name in sorted(self._catalog.by_oid[oid].by_name):
+                is_demanded = all((oid, name) in usage.demands[one.oid] for one in helpers)
+                if is_demanded and self._is_state((oid, name)) and not self._asks(function, name):
+                    columns.append(name)
             if columns:
                 yield Unasked(
                     what=Omission.CALLER,
@@ -239,6 +245,61 @@ class Siblings:
             for function in self._catalog.functions
             if function.oid in called or function.signature in names
         ]
+
+    def _of_demanded_rows(self, function: Function) -> Iterator[Unasked]:
+        """The columns with the person of a row without which a function refuses its caller, if it
+        neither asks for the person nor finds the row by its key.
+        """
+        usage = self._usage
+        if function.oid not in usage.asking:
+            return
+        asking = {f.name for f in self._catalog.functions if f.oid in usage.asking} | {"uid", "jwt"}
+        for condition in map(expressions.expression_tree, bodies.refusing(function)):
+            for query in _demanded_queries(condition, is_demanded=False):
+                if asking & {name[-1] for name in expressions.calls(query)}:
+                    continue
+                for alias, label in expressions.tables_of(query).items():
+                    relation, used = self._labelled.get(label), expressions.references(query)
+                    named = {one.column for one in used if one.table in (alias, None)}
+                    if relation is None or named & {key[0] for key in _single_keys(relation)}:
+                        continue
+                    owners = {name for oid, name in usage.owners if oid == relation.oid}
+                    if owners and not named & owners:
+                        yield Unasked(
+                            what=Omission.WHOSE,
+                            function=function.signature,
+                            table=relation.label,
+                            columns=sorted(owners),
+                        )
+
+    def _of_roles(self, function: Function) -> Iterator[Unasked]:
+        """The columns with a role that a function sets as its caller says, if it refuses some roles
+        and not one that its guard admits: who has it gives it to others.
+        """
+        trees = self._trees(function)
+        for label, name, node in expressions.assigned(trees):
+            relation, given = self._labelled.get(label), expressions.value(node)
+            is_given = isinstance(given, Reference) and bool(function.argument(given.column))
+            if relation is None or relation.oid not in self._giving or not is_given:
+                continue
+            labels = {*self._listed(relation, name)}
+            compared = [
+                one.right.text
+                for one in self._comparisons(function)
+                if one.left == given and isinstance(one.right, Literal)
+            ]
+            callees = self._usage.callees.get(function.oid, set())
+            called = [self._trees(self._by_oid[oid]) for oid in callees if oid in self._by_oid]
+            admitted = {text for one in called for text in expressions.literals(list(one))} & labels
+            left = sorted(admitted - {*compared})
+            if labels & {*compared} and left:
+                yield Unasked(
+                    what=Omission.ROLE,
+                    function=function.signature,
+                    table=relation.label,
+                    columns=[name],
+                    values=left,
+                )
 
     def _of_ties(self, function: Function) -> Iterator[Unasked]:
         """The columns by which the row of one argument refers to that of another, if the function
@@ -545,6 +606,31 @@ def _is_used(select: Node, join: Node, alias: str, relation: Relation) -> bool:
         one.table == alias or (one.table is None and one.column in (alias, *relation.by_name))
         for one in named
     )
+
+
+def _demanded_queries(node: object, *, is_demanded: bool) -> Iterator[Node]:
+    """The queries of EXISTS that must have a row, if an expression `is_demanded` or must be
+    false.
+    """
+    if isinstance(node, list):
+        for part in node:
+            yield from _demanded_queries(part, is_demanded=is_demanded)
+    if not isinstance(node, dict):
+        return
+    if expressions.excludes(node):
+        operands = node["BoolExpr"]["args"]
+        yield from _demanded_queries(operands, is_demanded=not is_demanded)
+        return
+    link = node.get("SubLink", {})
+    if is_demanded and link.get("subLinkType") == "EXISTS_SUBLINK":
+        yield link["subselect"]["SelectStmt"]
+    for part in node.values():
+        yield from _demanded_queries(part, is_demanded=is_demanded)
+
+
+def _single_keys(relation: Relation) -> list[tuple[str, ...]]:
+    """The unique keys of one column."""
+    return [key for key in relation.unique_keys if len(key) == 1]
 
 
 def _is_closed(relation: Relation) -> bool:

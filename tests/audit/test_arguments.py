@@ -205,6 +205,11 @@ UNREACHED = {
     "delete from todos where list_id = list; end $$",
     "no effect and no result": f"create function public.find(list uuid) returns text {_SQL} "
     "$$ select name from lists where id = list and name = md5('closed') $$",
+    "copies": "create table public.shares (list_id uuid not null references public.lists); "
+    f"alter table public.shares enable row level security; create function public.again(todo bigint) returns void {_PLPGSQL} "
+    "$$ declare t public.todos; begin select * into t from todos where id = todo; "
+    "if auth.uid() is null or md5(t.title) <> 'closed' then raise 'no'; end if; "
+    "insert into shares (list_id) select t.list_id from generate_series(1, 2); end $$",
     "nothing was written": f"create function public.shut(list uuid) returns boolean {_PLPGSQL} "
     "$$ begin update lists set name = '-' where id = list and name = md5('closed'); return found; end $$",
 }
@@ -232,8 +237,10 @@ def test_functions_that_nobody_gets_through_are_a_question(project: Connection) 
         project.execute(statement.encode())
     result = run_audit(project, repairs=False)
     [asked] = [f.message for f in result.findings if f.id.startswith("function-unpassed:")]
-    assert asked.startswith("Anyone can call public.find(uuid) (asks for public.lists.id,")
+    assert asked.startswith("Anyone can call public.again(bigint) (writes public.shares;")
+    assert ", public.find(uuid) (asks for public.lists.id," in asked
     assert ", public.settle(uuid) (writes public.todos; asks for public.lists.id," in asked
+    assert "public.todos.list_id" in asked[: asked.index("public.find(")].partition("not for")[2]
     asked_elsewhere = [f.message for f in result.findings if f.id == "function-unasked:anyone"]
     assert "public.shut(uuid) (public.lists)" in asked_elsewhere[0]
     assert result.not_tested == ()

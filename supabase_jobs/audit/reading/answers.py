@@ -149,10 +149,21 @@ class Answers:
                     unread=[
                         f"{r.label}.{c.name}"
                         for r, c in columns
-                        if c.name not in tested and self._may_decide(r, c)
+                        if c.name not in tested
+                        if self._may_decide(r, c) or self._hands_on(function, r, c)
                     ],
                     changes=changes,
                 )
+
+    def _hands_on(self, function: Function, relation: Relation, column: Column) -> bool:
+        """Whether a function copies a reference, such as that to a group, to the rows that it adds:
+        who has written it has chosen where these belong.
+        """
+        usage, key = self._plan.usage, (relation.oid, column.name)
+        is_reference = any(column.name in one.columns for one in relation.foreign_keys)
+        copied = {oid for oid, _ in usage.copied.get(key, ())}
+        is_copied = not copied.isdisjoint(usage.adds[function.oid])
+        return is_reference and is_copied and key not in usage.users
 
     def _deleted(self, function: Function) -> set[str]:
         """The tables from which a function deletes rows."""

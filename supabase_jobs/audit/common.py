@@ -81,6 +81,7 @@ def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
         computed=own.computed,
         loose=own.loose,
         loosely=own.loosely,
+        capacities=own.capacities,
         policy_functions=own.policy_functions,
         callees=own.callees,
         write_words=own.write_words,

@@ -524,6 +524,22 @@ def test_function_refuses_by_an_answer(
 
 
 @pytest.mark.parametrize(
+    ("condition", "limits"),
+    [
+        ("(select count(*) from notes) >= n.state", {"state"}),
+        ("(select n.state from notes n) <= (select count(*) from notes)", {"state"}),
+        ("(select max(state) from notes) >= n.state", set()),
+        ("(select count(*) from notes) >= 3", set()),
+    ],
+)
+def test_function_compares_a_number_of_rows(condition: str, limits: set[str]) -> None:
+    body = f"declare n public.notes; begin if {condition} then raise 'full'; end if; end"
+    called = function("f", body, language="plpgsql")
+    found = read(catalog(table("notes", "id", "state"), functions=[called]))
+    assert found.capacities == {100: {(1, name) for name in limits}}
+
+
+@pytest.mark.parametrize(
     ("condition", "own"),
     [
         ("n.owner <> auth.uid()::text", {"owner"}),

@@ -4,7 +4,7 @@ change rows of others for a role which may only change its own.
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.callers import CLAIM, LAPSED, MEMBER
+from supabase_jobs.audit.callers import CLAIM, LAPSED, MEMBER, STRANGER
 from supabase_jobs.audit.leaks.facts import Called, Facts, Tried
 from supabase_jobs.audit.leaks.leak import Kind, Question, who
 from supabase_jobs.audit.probes.attempt import DELETE, OWN, SELECT, UPDATE
@@ -62,10 +62,15 @@ def _writes(facts: Facts) -> Iterator[Question]:
 
 
 def _changes_own(facts: Facts, called: Called, table: str) -> bool:
-    """Whether a table lets a caller change its own rows only."""
-    own = [one for one in facts.of_table(table) if one.actor is called.actor and one.reached]
-    changed = {one.whose for one in own if one.action in (UPDATE, DELETE)}
-    return changed == {OWN}
+    """Whether a table lets a caller change its own rows only, by its role: who has no role does not
+    change even these.
+    """
+    reached = [one for one in facts.of_table(table) if one.reached]
+    changed = [one for one in reached if one.action in (UPDATE, DELETE)]
+    whose = {one.whose for one in changed if one.actor is called.actor}
+    return whose == {OWN} and not any(
+        one.actor.kind == STRANGER and one.whose == OWN for one in changed
+    )
 
 
 def _is_refused(facts: Facts, called: Called, table: str) -> bool:

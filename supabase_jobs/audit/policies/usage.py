@@ -141,7 +141,8 @@ class Usage:
     `selecting` maps each view to the conditions by which it selects rows.
     `operations` are the operations of Storage with which that of the request is compared.
     `paths` are those by which policies find their caller. `loosely` are the functions whose guard
-    refuses a caller by <> only, so that it lets who has no role pass.
+    refuses a caller by <> only, so that it lets who has no role pass. `capacities` maps functions
+    to the columns with which they compare a number of rows, such as that of the seats.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
@@ -200,6 +201,7 @@ class Usage:
     selecting: dict[int, list[Condition]] = field(default_factory=dict)
     paths: list[Path] = field(default_factory=list)
     loosely: set[int] = field(default_factory=set)
+    capacities: dict[int, set[ColumnKey]] = field(default_factory=dict)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -524,6 +526,7 @@ class _Reader:
         self._note_caller_and_time(function, queried)
         self._note_charged(function)
         self._note_refusing(function)
+        self._note_capacities(function)
         self._note_callees(function.oid, body)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
         self._usage.function_reads[function.oid] = tables
@@ -904,6 +907,23 @@ class _Reader:
                 self._note_loose(function, condition)
                 if rows or values:
                     self._note_refused(function, condition, rows, values)
+
+    def _note_capacities(self, function: Function) -> None:
+        """Note the columns with which a body compares a number of rows."""
+        rows = self._rows_in_variables(function)
+        found = self._usage.capacities.setdefault(function.oid, set())
+        for fields in expressions.nodes(self._bodies[function.oid], "A_Expr"):
+            sides = [fields.get("lexpr"), fields.get("rexpr")]
+            counts = [("count",) in expressions.calls(side) for side in sides]
+            if fields["name"][-1]["String"]["sval"] not in _ORDERING or counts[0] == counts[1]:
+                continue
+            limit = sides[counts.index(False)] or {}
+            query = limit.get("SubLink", {}).get("subselect")
+            column = expressions.selected(query) if query else expressions.value(limit)
+            if isinstance(column, Selected):
+                column = Reference(column.table, column.column)
+            key = self._column(column, rows, None) if isinstance(column, Reference) else None
+            found |= {key} if key is not None else set()
 
     def _note_loose(self, function: Function, condition: Node) -> None:
         """Note that a guard compares what a function selects, such as the role of the caller, only

@@ -229,10 +229,11 @@ class Worlds:
         named: ColumnKey | None = None,
     ) -> list[Statement]:
         """The statements of the owner after which rows are as a function demands: named after the
-        caller, only in the column `named` if it is given, and with the constants and on the side of
-        now that its queries ask for. The times `unset` are null.
+        caller, only in the column `named` if it is given, with the constants and on the side of now
+        that its queries ask for, and with room for more rows. The times `unset` are null.
         """
-        by_oid, wanted = self._plan.catalog.by_oid, self.demanded(function)
+        by_oid, usage = self._plan.catalog.by_oid, self._plan.usage
+        wanted = self._large(usage.capacities.get(function.oid, ())) | self.demanded(function)
         wanted |= {(oid, name): None for oid, name in unset if _is_time(by_oid[oid], name)}
         found = []
         for row in rows:
@@ -267,14 +268,19 @@ class Worlds:
         """The statements of the owner after which all rows have large numbers in some columns, as
         far as these accept them.
         """
+        tables = {oid for oid, _ in columns}
+        rows = [*_rows_of(self._world.a), *_rows_of(self._world.b)]
+        chosen = [row for row in rows if row.relation.oid in tables]
+        return self.in_state(chosen, self._large(columns))
+
+    def _large(self, columns: Collection[ColumnKey]) -> dict[ColumnKey, str | None]:
+        """Large numbers for some columns, as far as these accept them."""
         large: dict[ColumnKey, str | None] = {}
         for oid, name in columns:
             limit = self._plan.limits.get(oid, {}).get(name, Limits())
             high = _LARGE if limit.high is None else min(_LARGE, limit.high)
             large[oid, name] = f"{high:g}"
-        tables = {oid for oid, _ in columns}
-        rows = [*_rows_of(self._world.a), *_rows_of(self._world.b)]
-        return self.in_state([row for row in rows if row.relation.oid in tables], large)
+        return large
 
     def with_numbers(self, rows: Sequence[Row], but: Collection[ColumnKey]) -> list[Statement]:
         """The statements of the owner after which rows have something in the numbers that are zero,

@@ -160,10 +160,13 @@ class Answers:
         who has written it has chosen where these belong.
         """
         usage, key = self._plan.usage, (relation.oid, column.name)
-        is_reference = any(column.name in one.columns for one in relation.foreign_keys)
-        copied = {oid for oid, _ in usage.copied.get(key, ())}
-        is_copied = not copied.isdisjoint(usage.adds[function.oid])
-        return is_reference and is_copied and key not in usage.users
+        copied = {one for one in usage.copied.get(key, ()) if one[0] in usage.adds[function.oid]}
+        is_reference = any(
+            name in foreign.columns
+            for oid, name in (key, *sorted(copied))
+            for foreign in self._catalog.by_oid[oid].foreign_keys
+        )
+        return bool(copied) and is_reference and key not in usage.users
 
     def _deleted(self, function: Function) -> set[str]:
         """The tables from which a function deletes rows."""

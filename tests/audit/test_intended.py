@@ -57,10 +57,13 @@ FLATS = """
 create table flats (
   id uuid primary key default gen_random_uuid(), landlord uuid not null references auth.users, name text not null
 );
+create table tenants (id uuid primary key references auth.users, name text not null);
 create table leases (
   id uuid primary key default gen_random_uuid(), flat_id uuid not null references flats,
-  tenant uuid not null references auth.users, rent int not null
+  tenant uuid not null references tenants, rent int not null
 );
+alter table tenants enable row level security;
+create policy "own" on tenants for select to authenticated using (id = auth.uid());
 create function lets(flat uuid) returns boolean language sql stable security definer set search_path = '' as $$
   select exists (select from public.flats where id = flat and landlord = auth.uid()) $$;
 alter table flats enable row level security;

@@ -134,7 +134,8 @@ def _is_of_the_owner(facts: Facts, group: Sequence[Tried]) -> bool:
     shared = [t for t in inserts if t.actor.kind == MEMBER and t.whose == GROUP]
     if table.checked or not (has_owner or shared):
         return False
-    others = [t for t in inserts if t.actor.kind == MEMBER or t.name == BELOW]
+    others = [t for t in inserts if t.actor.kind == MEMBER]
+    others += [t for t in inserts if t.name == BELOW and t.column not in table.users]
     return not any(t.reached for t in others)
 
 

@@ -131,9 +131,9 @@ def find(
     permitted: Permitted,
     runner: Runner,
 ) -> list[Bypass]:
-    """The calls with a negative number that raise numbers which the positive one does not raise,
-    with ids of the caller and with ids of others. All rows have enough of the numbers that the
-    function sets: what it takes from another row must not fail.
+    """The calls with a negative number that raise numbers which the positive one does not raise:
+    with ids of the caller; and with ids of others, after all rows have got enough of the numbers
+    that the function sets: what it takes from another row must not fail.
     """
     arguments, own = Arguments(world), own_role(impersonation)
     pairs: list[tuple[NumberCall, NumberCall]] = []
@@ -145,9 +145,10 @@ def find(
             if not rows or not function.definer or caller.role not in function.callers:
                 continue
             columns = numbers(world, function) if worlds.is_possible else ()
-            prepared = worlds.with_enough(columns)
             of_others, *_ = arguments.lists(function, caller)
-            for given in (arguments.of_caller(function, caller), of_others):
+            of_caller, nothing = arguments.of_caller(function, caller), list[Statement]()
+            with_enough = of_others, worlds.with_enough(columns)
+            for given, prepared in ((of_caller, nothing), with_enough):
                 for number in _numbers(function):
                     calls = []
                     for text in ("1", "-1"):

@@ -159,3 +159,9 @@ def test_view_that_writes_the_same_column(firm: dict[str, AuditFinding]) -> None
 def test_path_of_other_policies(firm: dict[str, AuditFinding]) -> None:
     upload = firm["upload:storage.objects (bucket papers):insert"]
     assert "my_firm()" in upload.fix
+
+
+def test_columns_of_other_findings_are_named(club: dict[str, AuditFinding]) -> None:
+    given = club["give-away:public.ties:update:a"]
+    assert not club["untested-column:public.ties:update"].proven
+    assert "-- It leaves accepted, about which there is another finding." in given.fix

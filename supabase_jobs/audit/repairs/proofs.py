@@ -615,7 +615,28 @@ class Proofs:
         """The statements of a repair, with those of the others of its policies."""
         if proven.demand is None:
             return proven.text
-        return f"-- {proven.text}\n{self.statements(proven)}"
+        left = ", ".join(self._left(proven.demand))
+        note = f"-- It leaves {left}, about which there is another finding.\n" if left else ""
+        return f"-- {proven.text}\n{note}{self.statements(proven)}"
+
+    def _left(self, demand: Demand) -> list[str]:
+        """The columns that a repair of others grants again, and that other findings are about."""
+        if demand.columns is None or demand.guard is not None:
+            return []
+        relation, role, privilege, _ = demand.columns
+        taken = {
+            name
+            for one in (*self._chosen, demand)
+            for other, *_, names in one.granted
+            if other is relation and one.guard is None
+            for name in names
+        }
+        about = {n for one in self._trials.before.leaks for n in _columns_of(one, relation.label)}
+        return [
+            column.name
+            for column in relation.columns
+            if column.name in about - taken and relation.may(role, privilege.upper(), column.name)
+        ]
 
     def statements(self, proven: Proven) -> str:
         """The statements of a repair."""
@@ -994,6 +1015,18 @@ class Proofs:
             return is_found or _is_kept(leak, after)
         now = dict.fromkeys(wider(after.granted, self._accepted))
         return any(cell in now for cell in cells)
+
+
+def _columns_of(leak: AnyLeak, label: str) -> Collection[str]:
+    """The columns of existing rows of a table that a finding is about."""
+    if isinstance(leak, Question):
+        return leak.topics if leak.object == label else ()
+    if not isinstance(leak, ShownLeak) or leak.tried.table.label != label:
+        return ()
+    is_of_columns = leak.kind.of_column or leak.columns
+    if leak.tried.action != UPDATE or not is_of_columns or not leak.severity.is_problem:
+        return ()
+    return leak.columns or [leak.tried.column]
 
 
 def _without_one(demands: dict[Demand, list[str]]) -> Iterator[Mapping[Demand, list[str]]]:

@@ -73,6 +73,7 @@ _EVENT = sql_file(_FILES / "event.sql")
 _TOPIC = sql_file(_FILES / "topic.sql")
 _ATTEMPT = sql_file(_FILES / "attempt.sql")
 _CALLER = sql_file(_FILES / "caller.sql")
+_CALLABLE = sql_file(_FILES / "callable.sql")
 _ANOTHER_CALLER = sql_file(_FILES / "another_caller.sql")
 
 # more candidates than this are left out: each takes several calls
@@ -100,6 +101,7 @@ _METADATA = "raw_user_meta_data"
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _OF_TRIGGER = "trigger that bypasses row level security"
 _OF_FUNCTION = "function that bypasses row level security"
+_OF_DYNAMIC = "lint:security_definer_dynamic_sql"
 # what metadata may be called besides the literals of a trigger
 _NAMES_OF_METADATA = ("id", "user_id", "guest_id", "email")
 # what may decide by the caller what it sees, other than its id
@@ -111,6 +113,7 @@ _BY_CALLER = re.compile(
 _CHOOSES_ROWS = re.compile(r"\b(if|case|or|union|execute)\b", re.IGNORECASE)
 _READ = re.compile(r"\b(?:from|join)\s+(?!lateral\b|\()([\w.\"]+)", re.IGNORECASE)
 _WRITES = re.compile(r"\b(?:insert\s+into|update|merge\s+into)\s+([\w.\"]+)", re.IGNORECASE)
+_CHANGES = re.compile(r"\b(insert|update|delete|truncate|merge|copy)\b", re.IGNORECASE)
 _CALLED = re.compile(r"\b([\w\"]+\.[\w\"]+)\s*\(")
 # what holds the key of the row that the caller has written
 _WRITTEN = sql.SQL("current_setting('verify.row', true)")
@@ -515,6 +518,8 @@ class _Trial:
             if problem is None and self._joins(candidate, own):
                 ends = (f"{_OF_TRIGGER}:{function}" for function in candidate.fires)
                 self._take_back(ends, Severity.INFO)
+            if problem is None and candidate.kind == "function":
+                self._take_back(self._proven(candidate, own), Severity.INFO)
             if problem is None and self._shows_own_rows(candidate):
                 self._take_back([f"{_OF_FUNCTION}:{candidate.object}"])
             self._report(candidate, problem)
@@ -547,6 +552,40 @@ class _Trial:
             for one in self._context.findings
         ]
 
+    def _proven(self, function: Candidate, uses: Sequence[_Use]) -> Iterator[str]:
+        """The ends of the ids of findings about a function of which everything was tried: it
+        chooses nothing and shows each caller its own rows, it only passes on what its caller can
+        ask itself, or it runs dynamic SQL for the literals of its own text alone.
+        """
+        text = _COMMENT.sub(" ", function.text)
+        bypass = f"{_OF_FUNCTION}:{function.object}"
+        if any(one.id.endswith(bypass) for one in self._errors) and (
+            (not _chooses(function, text) and self._shows_own_rows(function))
+            or self._passes_on(text, function.callers)
+        ):
+            yield bypass
+        if _is_closed(function, text, uses):
+            yield f"{_OF_DYNAMIC}:{function.object}"
+
+    def _passes_on(
+        self, text: str, callers: Sequence[str], before: Collection[str] = ("auth.uid",)
+    ) -> bool:
+        """Whether a function of this text reads and changes nothing but by functions that run as
+        their owner too, and that its callers may call themselves.
+        """
+        called = {*_CALLED.findall(text)} - {*before}
+        if (
+            not called
+            or not {*_READ.findall(text)} <= called
+            or any(one.search(text) for one in (_CHANGES, _BY_CALLER, _SETS, _DYNAMIC))
+        ):
+            return False
+        rows = _CALLABLE.rows(self._impersonation.connection, sorted(called), callers)
+        return {name for name, _, _ in rows} == called and all(
+            as_owner or self._passes_on(_COMMENT.sub(" ", body), callers, {*before, *called})
+            for _, as_owner, body in rows
+        )
+
     def _shows_own_rows(self, function: Candidate) -> bool:
         """Whether a function answers each caller as if there were no rows of others. Its text reads
         nothing else and knows no caller but by its id. One that chooses by other arguments than an
@@ -554,8 +593,7 @@ class _Trial:
         """
         text = _COMMENT.sub(" ", function.text)
         readable = {*self._tables}
-        chooses = _CHOOSES_ROWS.search(text) or function.types not in ([], ["uuid"])
-        if not chooses:
+        if not _chooses(function, text):
             readable.add("auth.users")
         if (
             function.kind != "function"
@@ -1258,6 +1296,31 @@ def _call(function: Candidate, values: Sequence[sql.Composable]) -> Statement:
         qualified(function.name), sql.SQL(", ").join(values), sql.Literal(_ROWS)
     )
     return Statement(call.as_string(None))
+
+
+def _chooses(function: Candidate, text: str) -> bool:
+    """Whether a function chooses rows by more than an id."""
+    return bool(_CHOOSES_ROWS.search(text)) or [*function.types] not in ([], ["uuid"])
+
+
+def _is_closed(function: Candidate, text: str, uses: Sequence[_Use]) -> bool:
+    """Whether a function of one text accepts only literals of its own text, all of which were
+    tried.
+    """
+    answered = [use for use in uses if use.answer is not None]
+    literals = {literal for literal in _LITERAL.findall(text) if literal and "%" not in literal}
+    return (
+        [*function.types] == ["text"]
+        and bool(answered)
+        and literals <= {*function.literals}
+        and all(_names(use, literals) for use in answered)
+    )
+
+
+def _names(use: _Use, literals: Collection[str]) -> bool:
+    """Whether the argument of a call is one of these literals."""
+    said = " ".join(one.sql for one in use.statements[: use.own])
+    return any(f"('{literal}'::" in said for literal in literals)
 
 
 def _key_of(table: Candidate) -> sql.Composable:

@@ -7,9 +7,10 @@ import pytest
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Function, Policy
-from supabase_jobs.audit.policies import usage
+from supabase_jobs.audit.policies import own_locks, unseen_flags, usage
 from supabase_jobs.audit.policies.uneven_writes import UnevenWrites
 from tests.audit.catalogs import (
+    ALL,
     DELETE,
     INSERT,
     UPDATE,
@@ -203,3 +204,77 @@ def test_helper_that_is_asked_for_a_role_elsewhere() -> None:
     found = [(one.table, one.other) for one in writes.of_siblings(tables)]
     assert found == [("public.photos", "public.dives, public.logs")]
     assert [*writes.of_siblings(tables[1:])] == []
+
+
+@pytest.mark.parametrize(
+    ("deleted", "found"),
+    [
+        (GUIDES, ["value: rank = head"]),
+        (f"({GUIDES} AND (rank <> 'head'::text))", []),
+        (f"({GUIDES} AND (rank = 'guide'::text))", []),
+    ],
+)
+def test_value_that_a_row_must_not_get(deleted: str, found: list[str]) -> None:
+    checked = f"({GUIDES} AND (rank <> 'head'::text))"
+    staff = policy(deleted, ALL, checked=checked)
+    granted = frozenset({"authenticated DELETE"})
+    seats = replace(table("seats", "club", "rank", policies=[staff]), granted=granted)
+    project = catalog(seats, table("crew", "id", "club", "rank", oid=3), functions=[RANK])
+    writes = UnevenWrites(project, usage.usage(project, words.load()))
+    assert [f"{one.what}: {', '.join(one.columns)}" for one in writes.of_table(seats)] == found
+    closed = replace(seats, granted=frozenset())
+    assert [*writes.of_table(closed)] == []
+
+
+SEES = f"(in_crew(club) AND ((NOT secret) OR {GUIDES}))"
+
+
+@pytest.mark.parametrize(
+    ("read", "new", "found"),
+    [
+        (SEES, "(in_crew(club) AND (writer = auth.uid()))", ["secret"]),
+        (SEES, f"(in_crew(club) AND {GUIDES})", []),
+        (SEES, "(in_crew(club) AND (NOT secret))", []),
+        (SEES, OWN, []),
+        ("(in_crew(club) AND (NOT secret))", "in_crew(club)", []),
+        (f"({SEES} OR (writer = auth.uid()))", "in_crew(club)", []),
+    ],
+)
+def test_flag_that_hides_rows_from_who_adds_them(read: str, new: str, found: list[str]) -> None:
+    flag = column("secret", "bool")
+    policies = [policy(read), policy(new, INSERT)]
+    chat = table("chat", "id", "club", "writer", "diver", flag, policies=policies)
+    chat = replace(chat, granted=frozenset({"authenticated INSERT"}))
+    crew = table("crew", "id", "club", "rank", oid=3)
+    project = catalog(chat, crew, functions=[RANK, IN_CREW])
+    used = usage.usage(project, words.load())
+    assert [name for one in unseen_flags.find(used, chat) for name in one.columns] == found
+
+
+BANNED = function(
+    "banned",
+    "select exists (select 1 from bans where club = p_club and who = auth.uid())",
+    oid=96,
+    arguments=["p_club"],
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "deleted", "found"),
+    [
+        ("(in_crew(club) AND (NOT banned(club)))", "in_crew(club)", ["who: public.banned(text)"]),
+        ("(in_crew(club) AND (NOT banned(club)))", "(who <> auth.uid())", []),
+        ("(in_crew(club) AND (NOT banned(club)))", "(in_crew(club) AND (NOT banned(club)))", []),
+        ("(in_crew(club) AND banned(club))", "in_crew(club)", []),
+    ],
+)
+def test_row_that_refuses_something_to_who_deletes_it(
+    asked: str, deleted: str, found: list[str]
+) -> None:
+    bans = table("bans", "club", "who", policies=[policy(deleted, DELETE)])
+    bans = replace(bans, granted=frozenset({"authenticated DELETE"}))
+    dives = table("dives", "id", "club", oid=2, policies=[policy(asked)])
+    project = catalog(bans, dives, functions=[IN_CREW, BANNED])
+    locks = own_locks.locks(project, usage.usage(project, words.load()))
+    ended = [f"{one.columns[0]}: {one.other}" for one in own_locks.find(bans, locks)]
+    assert ended == found

@@ -85,6 +85,21 @@ def _of_weaker_role(one: UnevenWrite) -> Iterator[Question]:
             f'Policy "{one.policy}" asks for less after a change of rows in {{}} than before it,'
             f" so that {', '.join(one.columns)} may be one for which the role is missing. May it?"
         )
+    elif one.what is Uneven.VALUE:
+        message = (
+            f'Policy "{one.policy}" lets its callers delete rows of {{}} with {one.columns[0]},'
+            " which it refuses in new and changed rows. May they?"
+        )
+    elif one.what is Uneven.UNSEEN:
+        message = (
+            f'Policy "{one.policy}" lets more users add rows of {{}} with {one.columns[0]} than'
+            f' policy "{one.other}" shows them to. May they?'
+        )
+    elif one.what is Uneven.LOCK:
+        message = (
+            f'Policy "{one.policy}" lets its callers delete rows of {{}} with themselves as'
+            f" {one.columns[0]}, by which {one.other} refuses them something. May they?"
+        )
     else:
         return
     yield Question(

@@ -44,10 +44,14 @@ class DecidedElsewhere:
         owners = [n for n in relation.by_name if (relation.oid, n) in self._usage.owners]
         persons = set[str]()
         found: dict[str, dict[str, None]] = {}
-        for policy in self._policies(relation, _UPDATE):
+        updating = self._policies(relation, _UPDATE)
+        kept = self._kept(relation) if updating else set[str]()
+        for policy in updating:
             named = naming(relation, tests(relation, policy.visible), owners)
             after = written(relation, policy).mentioned
-            for column in (c for c in relation.columns if self._is_free(relation, c, after)):
+            for column in (
+                c for c in relation.columns if self._is_free(relation, c, {*after, *kept})
+            ):
                 places = [*self._unguarded(relation, column)]
                 if named:
                     places += self._places(relation, column, named, closed, owners)
@@ -71,11 +75,16 @@ class DecidedElsewhere:
         keys = [*relation.unique_keys, *(key.columns for key in relation.foreign_keys)]
         if name in mentioned or any(name in columns for columns in keys):
             return False
+        return relation.may(_USER, "UPDATE", name) and not column.generated
+
+    def _kept(self, relation: Relation) -> set[str]:
+        """The columns that restrictive policies or triggers name, but for those that a trigger sets
+        in new rows.
+        """
         restrictive = [p for p in relation.policies if not p.permissive and p.governs(_UPDATE)]
         kept = {n for p in restrictive for n in written(relation, p).mentioned}
-        is_set = (relation.oid, name) in self._usage.computed
-        is_kept = name in kept or (name in self._triggered(relation) and not is_set)
-        return relation.may(_USER, "UPDATE", name) and not is_kept and not column.generated
+        set_ = {name for oid, name in self._usage.computed if oid == relation.oid}
+        return kept | (self._triggered(relation) - set_)
 
     def _unguarded(self, relation: Relation, column: Column) -> Iterator[str]:
         """The functions that read a number of a row that no user adds, and of which a trigger

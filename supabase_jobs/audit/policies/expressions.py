@@ -858,15 +858,17 @@ def calls(tree: Any) -> set[tuple[str, ...]]:
 
 
 def operands(text: str, operator: str) -> list[str]:
-    """The operands of AND or OR, as the server prints an expression: each in parentheses of its
-    own, or a call. The expression itself if another operator is its outermost one.
+    """The operands of AND or OR, as the server prints an expression, or `alternatives`: each in
+    parentheses of its own, or a call. The expression itself if another operator is its outermost
+    one.
     """
     inner = text.strip()
     while _is_enclosed(inner):
         inner = inner[1:-1].strip()
     found, start = list[str](), 0
+    written = f" {operator} ", f" {operator.lower()} "
     for at, depth in outside_quotes(inner):
-        if depth == 0 and inner.startswith(f" {operator} ", at):
+        if depth == 0 and inner.startswith(written, at):
             found.append(inner[start:at].strip())
             start = at + len(operator) + 2
     return [*found, inner[start:].strip()]

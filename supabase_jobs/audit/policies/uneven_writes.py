@@ -31,6 +31,9 @@ class Uneven(StrEnum):
     ROLE_OF_DELETE = "role-of-delete"  # of who changes or adds rows, and not of who deletes them
     SIBLINGS = "siblings"  # of who adds rows of other tables
     ROLE_AFTER = "role-after"  # of who changes a row, before the change, and not after it
+    VALUE = "value"  # a value that a row must not get, of rows that are deleted
+    UNSEEN = "unseen"  # the role without which a flag hides rows: of who reads, and not of who adds
+    LOCK = "lock"  # that a row which refuses something does not name who deletes it
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class UnevenWrites:
         yield from self._of_states(relation, Uneven.STATE_OF_CHANGED, before, adding)
         yield from _of_roles(relation, Uneven.ROLE, before, adding)
         yield from _of_roles(relation, Uneven.ROLE_OF_DELETE, deleting, [*before, *adding])
+        yield from _of_values(relation)
         for name in dict.fromkeys(one.policy for one in after):
             old_rows = [one for one in before if one.policy == name]
             new_rows = [one for one in after if one.policy == name]
@@ -273,6 +277,29 @@ class UnevenWrites:
 
     def _called(self, tree: Any) -> list[Function]:
         return [f for name in expressions.calls(tree) for f in self._functions.get(name[-1], ())]
+
+
+def _of_values(relation: Relation) -> Iterator[UnevenWrite]:
+    """The values that a policy refuses in a row as it is written, and not in one that is deleted:
+    an editor who names no admin removes one.
+    """
+    for policy in relation.policies:
+        is_deleting = policy.permissive and policy.applies_to(_USER) and policy.governs(_DELETE)
+        if not is_deleting or policy.checked is None or not relation.may(_USER, "DELETE"):
+            continue
+        old = tests(relation, policy.visible).mentioned
+        for one in expressions.comparisons(expressions.expression_tree(policy.checked)):
+            left, right = one.left, one.right
+            if one.operator != "<>" or not isinstance(right, Literal):
+                continue
+            if isinstance(left, Reference) and left.column not in old:
+                yield UnevenWrite(
+                    what=Uneven.VALUE,
+                    table=relation.label,
+                    columns=(f"{left.column} = {right.text}",),
+                    policy=policy.name,
+                    other=policy.name,
+                )
 
 
 def _lacks_role(less: _Alternative, more: _Alternative) -> bool:

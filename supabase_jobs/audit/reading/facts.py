@@ -33,7 +33,9 @@ from supabase_jobs.audit.policies import (
     lone_guards,
     loose_states,
     one_table,
+    own_locks,
     refusals,
+    unseen_flags,
 )
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
@@ -42,7 +44,7 @@ from supabase_jobs.audit.policies.lone_guards import LoneGuard
 from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates, is_about_another
-from supabase_jobs.audit.policies.uneven_writes import UnevenWrite, UnevenWrites
+from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite, UnevenWrites
 from supabase_jobs.audit.policies.unlike_siblings import Siblings, Unasked
 from supabase_jobs.audit.probes.attempt import SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
@@ -231,11 +233,19 @@ class _Reader:
                     yield f"{relation.label}.{name}"
 
     def _uneven_writes(self) -> Iterator[UnevenWrite]:
-        """The policies for writes of the tables that ask for less than others."""
+        """The policies for writes of the tables that ask for less than others; for less than for a
+        value, if it is that of a role.
+        """
         writes = UnevenWrites(self._catalog, self._plan.usage)
         tables = [r for r in self._catalog.tables if r.oid in self._selected and r.rls]
+        locks = own_locks.locks(self._catalog, self._plan.usage)
         for relation in tables:
-            yield from writes.of_table(relation)
+            is_membership = relation.oid in self._plan.memberships
+            for one in writes.of_table(relation):
+                if one.what is not Uneven.VALUE or is_membership:
+                    yield one
+            yield from unseen_flags.find(self._plan.usage, relation)
+            yield from own_locks.find(relation, locks)
         yield from writes.of_siblings(tables)
 
     def _lone_guards(self) -> Iterator[LoneGuard]:

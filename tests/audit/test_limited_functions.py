@@ -71,7 +71,7 @@ def test_tables_that_a_function_changes() -> None:
             False,
         ),
         (
-            "begin select * into n from notes where id = $1; if not found then return; end if;"
+            "begin select * into n from notes where id = $1 for update; if not found then return; end if;"
             " update notes set title = '' where id = $1; insert into logs values (1); end",
             True,
         ),

@@ -8,7 +8,7 @@ from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, is_for_members, leak, refuses_insiders
 from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
-from supabase_jobs.audit.probes.attempt import SELECT
+from supabase_jobs.audit.probes.attempt import OWN, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -26,7 +26,8 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     for called in asked(facts):
         if not called.shown or called.function in public:
             continue
-        is_asked = refuses_insiders(facts, called.function, is_read=True)
+        is_own_way = not _reads_directly(facts, called)
+        is_asked = refuses_insiders(facts, called.function, is_read=is_own_way)
         if is_asked or is_for_members(facts, called, (SELECT,)):
             yield question(KIND, called, "read rows of others by")
         elif _is_only_way(facts, called):
@@ -35,6 +36,14 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
         else:
             severity = _severity(facts, called)
             yield leak(KIND, severity, called, "read rows of others", called.shown)
+
+
+def _reads_directly(facts: Facts, called: Called) -> bool:
+    """Whether the caller reads rows of others in these tables anyway, and the function shows it
+    more of them.
+    """
+    tried = [t for label in called.shown for t in facts.of_actor(label, called.actor)]
+    return any(t.action == SELECT and t.reached and t.whose != OWN for t in tried)
 
 
 def _is_only_way(facts: Facts, called: Called) -> bool:

@@ -12,6 +12,8 @@ from supabase_jobs.database.parser import syntax
 _KINDS = ("UpdateStmt", "DeleteStmt")
 _WRITE = re.compile(r"\b(?:update|delete)\b", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"\bif\s+not\s+found\b", re.IGNORECASE)
+# not SELECT … FOR UPDATE
+_CHANGE = re.compile(r"\bupdate\b[^;]*?\bset\b|\bdelete\s+from\b", re.IGNORECASE)
 _WHERE = re.compile(r"where\b", re.IGNORECASE)
 
 
@@ -32,7 +34,7 @@ def goes_on(function: Function) -> bool:
     """
     trees = expressions.body_trees(function.language, function.body)
     found = [write for kind in (*_KINDS, "InsertStmt") for write in expressions.nodes(trees, kind)]
-    first = _WRITE.search(function.body)
+    first = _CHANGE.search(function.body)
     start = 0 if first is None else first.end()
     return len(found) > 1 and _NOT_FOUND.search(function.body, start) is None
 

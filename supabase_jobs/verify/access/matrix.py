@@ -11,6 +11,7 @@ from typing import Any
 from supabase_jobs.api.request import METHODS, Request, as_json, equal, function_path, table_path
 from supabase_jobs.api.sender import COUNTED
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import NULL
@@ -187,6 +188,15 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What no scheduled job changes: a query, and what one that changes its rows does."""
+
+    does: str
+    sql: str
+    severity: Severity = Severity.ERROR
+
+
+@dataclass(frozen=True)
 class Reach:
     """The rows of others than the first user, on which objects of the project are tried.
 
@@ -196,7 +206,8 @@ class Reach:
     values that they choose into rows of their own: the setting verify.chosen. Each of `alone`
     removes the rows of all but one caller, and each of `states` gives all jobs another state.
     `owners` returns a text for the owners of all jobs, which no state changes.
-    `joined` returns a row after the guest whose id is `secret` has become a user.
+    `joined` returns a row after the guest whose id is `secret` has become a user. `present` are
+    the statements that make people and jobs of now, of which scheduled jobs change nothing `kept`.
     """
 
     given: tuple[Given, ...] = ()
@@ -211,6 +222,8 @@ class Reach:
     secret: str = ""
     joined: str = ""
     owners: str = ""
+    present: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -341,6 +354,11 @@ def _reach(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Reach:
         secret=table.get("secret", ""),
         joined=table.get("joined", ""),
         owners=table.get("owners", ""),
+        present=tuple(table.get("present", ())),
+        kept=tuple(
+            Kept(one["does"], one["sql"], Severity(one.get("severity", Severity.ERROR)))
+            for one in table.get("kept", ())
+        ),
     )
 
 

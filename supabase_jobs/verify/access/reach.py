@@ -44,7 +44,7 @@ from supabase_jobs.session.impersonation import (
 )
 from supabase_jobs.session.runner import Runner, probes_of
 from supabase_jobs.session.sign_up import NewUser
-from supabase_jobs.verify.access import AREA
+from supabase_jobs.verify.access import AREA, scheduled
 from supabase_jobs.verify.access.matrix import AccessDeclaration, Given
 from supabase_jobs.verify.access.reach_values import (
     ADDRESS,
@@ -88,6 +88,7 @@ _OUTSIDE = re.compile(
     r"|vacuum|reindex|refresh|pg_reload_conf|pg_sleep\w*)\b",
     re.IGNORECASE,
 )
+_TRUNCATE = re.compile(r"\btruncate\b", re.IGNORECASE)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _DYNAMIC = re.compile(r"\bexecute\b|\b(query|table|cursor)_to_xml|\bregclass\b", re.IGNORECASE)
 # what decides by a value whether something happens
@@ -335,15 +336,16 @@ def check(
         )
         and one.is_tried
     ][:_MOST]
-    scheduled = any(one.kind == "schedule" for one in found)
-    if context.in_use or len(users) < 2 or not (tried or scheduled):
+    has_jobs = any(one.kind == "schedule" for one in found)
+    if context.in_use or len(users) < 2 or not (tried or has_jobs):
         return
     jobs = (
         [_job(row, sources) for row in _SCHEDULED.rows(impersonation.connection)]
-        if scheduled
+        if has_jobs
         else []
     )
-    jobs = [job for job in jobs if job.is_tried]
+    ending = _ending(impersonation, jobs, declared, frame, context)
+    jobs = [job for job in jobs if job.is_tried and job.object not in ending]
     happened = [
         *(f"refresh materialized view {one.name}" for one in tried if one.relation == _STORED),
         *(job.name for job in jobs),
@@ -355,6 +357,27 @@ def check(
     ]
     trial = _Trial(impersonation, declared, frame, context, happened, sources)
     trial.run([*tried, *(job for job in jobs if job.names)])
+
+
+def _ending(
+    impersonation: Impersonation,
+    jobs: Sequence[Candidate],
+    declared: AccessDeclaration,
+    frame: Frame,
+    context: Context,
+) -> Collection[str]:
+    """The scheduled jobs, by the names of their objects, that end what is in use. One may truncate
+    a table: nobody else waits for the lock.
+    """
+    texts = {
+        job.object: job.name for job in jobs if _stays_inside(_TRUNCATE.sub(" ", job.text))
+    }
+    if not (texts and declared.reach.kept):
+        return ()
+    names = script.quoted(impersonation.ids)
+    present = (attempt(script.filled(one, names)) for one in declared.reach.present)
+    made = [*frame.before, *chain.from_iterable(present), *committed(impersonation)]
+    return scheduled.check(impersonation, texts, made, declared.reach.kept, context)
 
 
 def sources_of(rows: Sequence[Row], exposed: Collection[str]) -> list[Candidate]:

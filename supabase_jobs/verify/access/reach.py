@@ -45,6 +45,7 @@ from supabase_jobs.session.impersonation import (
 from supabase_jobs.session.runner import Runner, probes_of
 from supabase_jobs.session.sign_up import NewUser
 from supabase_jobs.verify.access import AREA, scheduled
+from supabase_jobs.verify.access.groups import Groups, Member
 from supabase_jobs.verify.access.matrix import AccessDeclaration, Given
 from supabase_jobs.verify.access.reach_values import (
     ADDRESS,
@@ -125,6 +126,8 @@ _CHANGED = "changed"
 _MESSAGES = "messages"
 # a table of which requests change or delete rows that others insert
 _KEPT = "kept"
+# a table whose rows may make users members of the same group
+_MEMBER = "member"
 _SIGN_UP = "sign-up"
 # a trigger of a managed table that may change the owner of a job
 _STATE = "state"
@@ -145,6 +148,10 @@ _OF_BACKEND = {
     "entry": "the audit log of Auth, with the addresses of all users",
     "command": "the commands of scheduled jobs, which may hold keys",
 }
+_ANOTHER = "another user"
+_OF_MEMBER = (
+    "changes or deletes the account, a session or a key of another user who is in the same group"
+)
 _SEGMENT = r"[\w+/-]+=*"
 _TOKEN = re.compile(rf"{_SEGMENT}\.({_SEGMENT})\.{_SEGMENT}")
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-"
@@ -328,7 +335,7 @@ def check(
     tried = [
         one
         for one in found
-        if one.kind not in ("source", _CHANGED)
+        if one.kind not in ("source", _CHANGED, _MEMBER)
         and (
             one.schema in exposed
             or one.kind in (_SIGN_UP, _STATE, _MESSAGES)
@@ -357,6 +364,11 @@ def check(
     ]
     trial = _Trial(impersonation, declared, frame, context, happened, sources)
     trial.run([*tried, *(job for job in jobs if job.names)])
+    # members change accounts only by what runs as its owner
+    if any(one.kind in ("table", _KEPT) for one in tried):
+        members = [one for one in found if one.kind == _MEMBER]
+        texts = {one.name: one.literals for one in tried if one.kind in ("table", _KEPT)}
+        trial.run_in_groups(members, texts, exposed)
 
 
 def _ending(
@@ -369,9 +381,7 @@ def _ending(
     """The scheduled jobs, by the names of their objects, that end what is in use. One may truncate
     a table: nobody else waits for the lock.
     """
-    texts = {
-        job.object: job.name for job in jobs if _stays_inside(_TRUNCATE.sub(" ", job.text))
-    }
+    texts = {job.object: job.name for job in jobs if _stays_inside(_TRUNCATE.sub(" ", job.text))}
     if not (texts and declared.reach.kept):
         return ()
     names = script.quoted(impersonation.ids)
@@ -502,7 +512,8 @@ class _Trial:
             _TOPIC.statement(),
             *committed(impersonation),
         )
-        self._runner = Runner(impersonation, context.deadline, Frame(before, frame.undo))
+        self._frame = Frame(before, frame.undo)
+        self._runner = Runner(impersonation, context.deadline, self._frame)
         self._watch = [_USERS.statement(self._other, self._own)]
         if self._reach.watch:
             self._watch.append(Statement(self._reach.watch, ids))
@@ -546,6 +557,43 @@ class _Trial:
             if problem is None and self._shows_own_rows(candidate):
                 self._take_back([f"{_OF_FUNCTION}:{candidate.object}"])
             self._report(candidate, problem)
+
+    def run_in_groups(
+        self,
+        members: Sequence[Candidate],
+        texts: Mapping[str, Sequence[str]],
+        exposed: Collection[str],
+    ) -> None:
+        """Let the caller change rows of the groups in which the other user is too, also with the
+        texts that the triggers of the tables suggest; report the tables by which it reaches the
+        account, the sessions or the keys of the other user.
+        """
+        tables = {one.name: _member(one) for one in members}
+        groups = Groups(list(tables.values()), uuid.uuid4())
+        literals = dict.fromkeys(literal for one in members for literal in one.literals)
+        found: set[str] = set()
+        changing = [one for one in members if one.schema in exposed and one.callers]
+        for literal in ["", *literals][:_MOST_LITERALS]:
+            uses = [
+                self._use(one, "authenticated", [Statement(change)])
+                for one in changing
+                for change in groups.changes(tables[one.name], self._other, texts.get(one.name, ()))
+            ]
+            nothing = self._use(None, "authenticated", [Statement("select 1")])
+            rows = groups.statements(self._own, self._other, literal)
+            before = [*self._frame.before, *chain.from_iterable(map(attempt, rows))]
+            frame = replace(self._frame, before=tuple(before))
+            runner = Runner(self._impersonation, self._context.deadline, frame)
+            runner.run(probes_of([nothing, *uses], _CALLS_PER_PROBE))
+            found |= {
+                use.candidate.name
+                for use in uses
+                if use.candidate is not None and _reaches_account(use, nothing)
+            }
+            changing = [one for one in changing if one.name not in found]
+        for one in members:
+            if one.name in found:
+                self._report(one, _Problem(_OF_MEMBER))
 
     def _joins(self, trigger: Candidate, uses: Sequence[_Use]) -> bool:
         """Whether a sign-up changes nothing of others by what can be known of them, and by the id
@@ -1166,7 +1214,7 @@ class _Trial:
     def _change(
         self, changed: Collection[str], seen: Mapping[str, Sequence[str]]
     ) -> _Problem | None:
-        if "another user" in changed:
+        if _ANOTHER in changed:
             return _Problem(
                 "changes or deletes a user, or a session or key, that is not the caller's"
             )
@@ -1304,6 +1352,18 @@ class _Trial:
         self._context.findings.append(finding)
         if candidate.kind in ("function", "computed", "relation"):
             self._context.allowed.candidates[id] = {"name": candidate.object}
+
+
+def _member(table: Candidate) -> Member:
+    columns = zip(table.names or (), table.types, table.required, table.refers, strict=True)
+    return Member(table.name, list(columns), table.key)
+
+
+def _reaches_account(use: _Use, nothing: _Use) -> bool:
+    """Whether a use has changed the account, a session or a key of the other user."""
+    if use.seen is None or nothing.seen is None:
+        return False
+    return use.seen.get(_ANOTHER) != nothing.seen.get(_ANOTHER)
 
 
 def attempt(statement: str) -> list[Statement]:

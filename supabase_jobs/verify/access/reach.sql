@@ -5,7 +5,7 @@
 -- requests write, for what reads it.
 -- The columns of a table are those that authenticated may insert; those of a computed column are all. `required`: it has to
 -- have a value. `refers`: the table that its foreign key refers to. Requests change or delete the rows of a `kept` table, and
--- insert none. Also whether jobs are scheduled, and what a sign-up runs.
+-- insert none. A member is any user table, with the text of its policies. Also whether jobs are scheduled, and what a sign-up runs.
 with recursive caller as (
   select
     r.oid,
@@ -267,6 +267,28 @@ target (relid, kind, text) as (
     and has_any_column_privilege('authenticated', c.oid, 'update')
     and not has_any_column_privilege('authenticated', c.oid, 'insert')
   union
+  -- rows of it may make users members of the same group: with what its policies read
+  select
+    c.oid,
+    'member',
+    (
+      select coalesce(string_agg(concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid), f.text), ' '), '')
+      from pg_policy as p
+      left join lateral (
+        select string_agg(u.text, ' ') as text
+        from pg_depend as d
+        inner join user_function as u on d.refobjid = u.oid and d.refclassid = 'pg_proc'::regclass and u.nspname <> 'auth'
+        where d.classid = 'pg_policy'::regclass and d.objid = p.oid
+      ) as f on true
+      where p.polrelid = c.oid
+    )
+  from pg_class as c
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where c.relkind in ('r', 'p')
+    and not c.relispartition
+    and n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'storage', 'realtime', 'cron', 'net', 'vault', 'supabase_migrations')
+    and format('%I.%I', n.nspname, c.relname) <> all($1)
+  union
   select
     o.relid,
     'computed',
@@ -300,9 +322,9 @@ columns as (
   where a.attnum > 0
     and not a.attisdropped
     and a.attgenerated = ''
-    and a.attidentity = ''
+    and (a.attidentity = '' or t.kind = 'member')
     and (
-      t.kind in ('computed', 'parent', 'holder', 'kept')
+      t.kind in ('computed', 'parent', 'holder', 'kept', 'member')
       or has_column_privilege('authenticated', t.relid, a.attnum, case t.kind when 'changed' then 'update' else 'insert' end)
     )
   group by t.relid, t.kind, t.text
@@ -366,6 +388,7 @@ select
     where case w.kind
         when 'parent' then has_table_privilege(r.oid, c.oid, 'delete')
         when 'changed' then has_any_column_privilege(r.oid, c.oid, 'update')
+        when 'member' then has_any_column_privilege(r.oid, c.oid, 'update') or has_table_privilege(r.oid, c.oid, 'delete')
         when 'kept' then has_any_column_privilege(r.oid, c.oid, 'update') or has_table_privilege(r.oid, c.oid, 'delete')
         else has_any_column_privilege(r.oid, c.oid, 'insert')
       end
@@ -424,7 +447,7 @@ left join lateral (
       where o.tgfoid = f.oid and o.tgrelid <> c.oid
     )
 ) as g on true
-where w.kind in ('table', 'kept', 'source', 'changed', 'parent')
+where w.kind in ('table', 'kept', 'source', 'changed', 'parent', 'member')
 union all
 select
   'relation',

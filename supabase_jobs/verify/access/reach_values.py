@@ -184,11 +184,14 @@ def _object(text: Sequence[sql.Composable], names: Sequence[str]) -> sql.Composa
     return sql.SQL("jsonb_build_object({})").format(members)
 
 
-def insert_of(table: str, values: Mapping[str, sql.Composable]) -> sql.Composed:
-    """An insert of one row."""
-    return sql.SQL("insert into {} ({}) values ({})").format(
+def insert_of(
+    table: str, values: Mapping[str, sql.Composable], *, overriding: bool = False
+) -> sql.Composed:
+    """An insert of one row. `overriding`: also into an identity column that is always generated."""
+    return sql.SQL("insert into {} ({}) {}values ({})").format(
         qualified(table),
         sql.SQL(", ").join(map(qualified, values)),
+        sql.SQL("overriding system value " if overriding else ""),
         sql.SQL(", ").join(values.values()),
     )
 

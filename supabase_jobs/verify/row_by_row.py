@@ -23,7 +23,7 @@ _RUNNING = sql_file(Path(__file__).with_name("running.sql"))
 @dataclass(frozen=True)
 class Running:
     """An object of the project that runs when a row of a managed table is written: a trigger with
-    its function, or a constraint or index that computes something.
+    its function, or a constraint, generated column or index that computes with its values.
     """
 
     name: str
@@ -60,8 +60,8 @@ def conflict_of(
     connection: Connection, error: psycopg.Error, managed: Collection[str]
 ) -> UserObjectConflict | None:
     """The object of the project that refuses a row: a constraint or a column, or the triggers whose
-    functions were running; without a function, what computes with values if a value is wrong, or
-    else the triggers, whose conditions may. None if there is none.
+    functions were running; without a function, what computes with values if a value is wrong or
+    too long, or else the triggers, whose conditions may. None if there is none.
 
     Queries the catalogs, so the transaction must not be in a failed state.
     """
@@ -71,7 +71,7 @@ def conflict_of(
     objects = running(connection, managed)
     called = ownership.functions_of(error)
     found = [one for one in objects if one.function in called]
-    if not found and isinstance(error, psycopg.DataError):
+    if not found and isinstance(error, (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)):
         found = [one for one in objects if not one.function]
     if not found and not called and not isinstance(error, psycopg.errors.InsufficientPrivilege):
         found = [one for one in objects if one.function]

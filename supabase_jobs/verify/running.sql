@@ -1,6 +1,7 @@
 -- $1 managed
 -- What the project lets run when a row of a managed table is written: triggers, each with the name of its function; and
--- check constraints, exclusion constraints and indexes that compute something, with '' for it. Also their texts.
+-- check constraints, exclusion constraints, generated columns and indexes that compute something or have values of any length,
+-- with '' for it. Also their texts.
 with managed_table as (
   select
     c.oid,
@@ -43,10 +44,31 @@ from pg_index as i
 inner join managed_table as m on i.indrelid = m.oid
 inner join pg_class as c on i.indexrelid = c.oid
 where
-  (i.indexprs is not null or i.indpred is not null)
+  (
+    i.indexprs is not null
+    or i.indpred is not null
+    -- a value may be too long for it
+    or exists (
+      select from pg_attribute as a
+      inner join pg_type as t on a.atttypid = t.oid
+      where a.attrelid = i.indrelid and a.attnum = any(i.indkey) and t.typlen = -1
+    )
+  )
   and not exists (
     select from pg_constraint as k
     where k.conindid = i.indexrelid
   )
   and format('%s:%s', m.name, c.relname) <> all($1)
+union all
+select
+  format('column %I of %s', a.attname, m.name),
+  '',
+  pg_get_expr(d.adbin, d.adrelid),
+  false
+from pg_attribute as a
+inner join managed_table as m on a.attrelid = m.oid
+inner join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
+where
+  a.attgenerated <> ''
+  and format('%s:%s', m.name, a.attname) <> all($1)
 order by name

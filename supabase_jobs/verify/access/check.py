@@ -78,7 +78,9 @@ def run(
     if not context.should_stop:
         sources = reach.sources_of(found.reachable, found.exposed)
         functions = reach.functions_of(found.reachable, found.exposed)
-        platform.check(impersonation, found.of_platform, sources, functions, context)
+        platform.check(
+            impersonation, found.of_platform, sources, functions, declared.reach, context
+        )
     if f"{AREA}:fixture" in context.unchecked:  # not every cell was run
         return
     deviating = {finding.object for finding in context.findings if finding.area == AREA}

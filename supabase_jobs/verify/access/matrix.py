@@ -208,6 +208,7 @@ class Reach:
     `owners` returns a text for the owners of all jobs, which no state changes.
     `joined` returns a row after the guest whose id is `secret` has become a user. `present` are
     the statements that make people and jobs of now, of which scheduled jobs change nothing `kept`.
+    `owned` inserts what the user `owner` owns, and `belongings` returns it.
     """
 
     given: tuple[Given, ...] = ()
@@ -222,6 +223,9 @@ class Reach:
     secret: str = ""
     joined: str = ""
     owners: str = ""
+    owner: str = ""
+    owned: tuple[str, ...] = ()
+    belongings: str = ""
     present: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
 
@@ -354,6 +358,9 @@ def _reach(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Reach:
         secret=table.get("secret", ""),
         joined=table.get("joined", ""),
         owners=table.get("owners", ""),
+        owner=table.get("owner", ""),
+        owned=tuple(table.get("owned", ())),
+        belongings=table.get("belongings", ""),
         present=tuple(table.get("present", ())),
         kept=tuple(
             Kept(one["does"], one["sql"], Severity(one.get("severity", Severity.ERROR)))

@@ -31,17 +31,20 @@ from supabase_jobs.session.runner import Runner
 from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify.access import AREA, reach
+from supabase_jobs.verify.access.matrix import Reach
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import catalog
 
 QUERY = Path(__file__).with_name("platform.sql")
 
 _SIGN_IN = Path(__file__).with_name("sign_in")
-_SESSION, _TOKEN, _LAST, _RIGHTS, _OTHER, _OTHER_ALONE = (
+_SESSION, _TOKEN, _LAST, _RIGHTS, _OTHER, _OTHER_ALONE, _IDENTITY_ROW = (
     sql_file(_SIGN_IN / f"{name}.sql")
-    for name in ("session", "token", "last", "rights", "other", "account")
+    for name in ("session", "token", "last", "rights", "other", "account", "identity")
 )
 _AUTH = "supabase_auth_admin"
+# the role is set, and the user inserted
+_CONFIRMING = 2
 _LOGINS = ("authenticator", _AUTH)
 _SEARCH_PATH_OF_AUTH = {"search_path": "auth"}
 _SEARCH_PATH_OF_REQUESTS = {"search_path": "public, extensions"}
@@ -125,13 +128,14 @@ def check(
     rows: Sequence[Row],
     sources: Sequence[reach.Candidate],
     functions: Sequence[reach.Candidate],
+    reached: Reach,
     context: Context,
 ) -> None:
     """Add a case for each thing that the platform runs, and a finding for each that fails, or that
     makes somebody another caller.
 
-    `rows` are those of `QUERY`, `sources` the tables that users write, and `functions` what they
-    call and runs as its owner. Comes after the fixture
+    `rows` are those of `QUERY`, `sources` the tables that users write, `functions` what they call
+    and runs as its owner, and `reached` says what a user owns. Comes after the fixture
     rows: the server names a function in errors as the first search_path of the session under which
     it ran sees it, and that is PostgREST's. On a database in use nothing is run, because what hooks
     and triggers do outside the transaction is not undone.
@@ -144,6 +148,7 @@ def check(
     as_auth = "acts as Auth" in found
     tables = [table.name for table in found.get("table", ())]
     triggers, hooks = found.get("sign-up trigger", ()), found.get("token hook", ())
+    has_triggers = "trigger of Auth" in found
     trials = [
         _sign_in(tables, as_auth=as_auth),
         _same_name(as_auth=as_auth),
@@ -151,7 +156,7 @@ def check(
         _deletion(as_auth=as_auth),
         *_chosen(triggers, as_auth=as_auth),
         *_hooks(hooks, triggers, [*sources, *functions], as_auth=as_auth),
-        *(_others_stay(tables, as_auth=as_auth) if "trigger of Auth" in found else ()),
+        *(_beside_others(tables, reached, impersonation, as_auth=as_auth) if has_triggers else ()),
         *_identities(found.get("identity", ()), sources, as_auth=as_auth),
         *_before_requests(found.get("function before requests", ())),
         *_logins(found.get("event trigger of logins", ()), as_auth=as_auth),
@@ -213,7 +218,11 @@ def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
     user, created = _signed_up(as_auth, {})
     signed_in = [
         *([_SESSION.statement(user)] if "auth.sessions" in tables else []),
-        *([_TOKEN.statement(user)] if len(tables) > 1 else []),
+        *(
+            [_TOKEN.statement(user)]
+            if {"auth.sessions", "auth.refresh_tokens"} <= {*tables}
+            else []
+        ),
         _LAST.statement(user),
     ]
     statements = [*created, CHECK_DEFERRED, *signed_in, CHECK_DEFERRED]
@@ -229,9 +238,19 @@ def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
                 "Drop the constraint, or check addresses in a hook of Auth, which says why.",
                 Severity.WARNING,
             )
-        stage = "sign up" if len(result.answers) <= len(created) else "sign in"
+        is_new = len(result.answers) <= len(created)
+        stage = "sign up" if is_new else "sign in"
         if _needs_metadata(error):
-            return _without_metadata(error)
+            return _without_metadata(error) if is_new else _without_device(error)
+        is_refused = isinstance(error, psycopg.errors.RaiseException)
+        at_commit = len(result.answers) == len(created)
+        if is_refused and not at_commit and len(result.answers) >= _CONFIRMING:
+            return _WithoutRows(
+                "nobody can confirm an address or sign in: a trigger refuses what Auth changes in"
+                f" the row of a new user, with {sqlstate_and_message(error)}{_in(error)}",
+                "Let the trigger allow it: Auth updates the row at each sign-in.",
+                cause=outermost_function(error),
+            )
         if len(result.answers) == len(created) and not _is_broken(error, as_auth=as_auth):
             return _WithoutRows(
                 "nobody can sign up: a check at the commit refuses each new user:"
@@ -248,6 +267,15 @@ def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
         return _Problem(message + _in(error), _fix(error), cause=outermost_function(error))
 
     return _Trial(f"{AREA}:auth.users:sign-in", "auth.users", statements, judge)
+
+
+def _without_device(error: psycopg.Error) -> _Problem:
+    return _Problem(
+        "who signs in is refused unless Auth knows the browser, the address or more of the session,"
+        f" which may be unknown: {sqlstate_and_message(error)}{_in(error)}",
+        "Let the trigger insert another value, or the column be null.",
+        cause=outermost_function(error),
+    )
 
 
 def _in(error: psycopg.Error) -> str:
@@ -321,22 +349,26 @@ def _same_name(*, as_auth: bool) -> _Trial:
 
 
 def _anonymously(*, as_auth: bool) -> _Trial:
-    """Two anonymous sign-ins: users without address and metadata."""
+    """Two anonymous sign-ins, users without address and metadata, after somebody whose address no
+    list can have: who raises an error for them alone has not thought of them.
+    """
+    anybody = NewUser(id=uuid.uuid4(), email=f"a@verify{uuid.uuid4().hex[:12]}.org")
+    users = [NewUser(id=uuid.uuid4(), is_anonymous=True) for _ in range(2)]
 
     def judge(error: psycopg.Error) -> _Problem | None:
         is_of_auth = error.diag.context is None or error.diag.schema_name == "auth"
-        if is_of_auth or not isinstance(error, _OF_VALUES):
+        is_raised = isinstance(error, psycopg.errors.RaiseException)
+        if is_of_auth or not (is_raised or isinstance(error, _OF_VALUES)):
             return None
         return _Problem(
             "who has no address is refused (anonymous sign-ins, or telephone numbers, if the"
             f" project uses them): {sqlstate_and_message(error)}{_in(error)}",
-            "If that is not meant, let the trigger insert another value.",
-            Severity.INFO,
+            "If that is not meant, let the trigger allow that new.email is null.",
+            Severity.WARNING if is_raised else Severity.INFO,
             cause=outermost_function(error),
         )
 
-    users = [NewUser(id=uuid.uuid4(), is_anonymous=True) for _ in range(2)]
-    return _sign_ups("anonymous sign-in", users, judge, as_auth=as_auth)
+    return _sign_ups("anonymous sign-in", users, judge, as_auth=as_auth, before=anybody)
 
 
 def _sign_ups(
@@ -345,17 +377,74 @@ def _sign_ups(
     judge: Callable[[psycopg.Error], _Problem | None],
     *,
     as_auth: bool,
+    before: NewUser | None = None,
 ) -> _Trial:
-    """Sign-ups one after the other, whose error is judged."""
+    """Sign-ups one after the other, whose error is judged; that of the user `before` is not."""
     role = _become(_AUTH if as_auth else "none", _SEARCH_PATH_OF_AUTH)
+    first = [role, *(sign_up.statements([before]) if before is not None else [])]
     created = [statement for user in users for statement in sign_up.statements([user])]
 
     def judge_result(result: GroupResult) -> _Problem | None:
-        return None if result.error is None else judge(result.error)
+        if result.error is None or len(result.answers) < len(first):
+            return None
+        return judge(result.error)
 
     return _Trial(
-        f"{AREA}:auth.users:{what}", "auth.users", [role, *created, CHECK_DEFERRED], judge_result
+        f"{AREA}:auth.users:{what}", "auth.users", [*first, *created, CHECK_DEFERRED], judge_result
     )
+
+
+def _beside_others(
+    tables: Sequence[str], reached: Reach, impersonation: Impersonation, *, as_auth: bool
+) -> Iterator[_Trial]:
+    """What happens to the identity and the rows of a user that signs in and out, and to others."""
+    if "auth.identities" in tables:
+        yield _identified(as_auth=as_auth)
+    if reached.owned:
+        yield from _own_stay(tables, reached, impersonation, as_auth=as_auth)
+    yield from _others_stay(tables, as_auth=as_auth)
+
+
+def _identified(*, as_auth: bool) -> _Trial:
+    """The identity that Auth inserts for a new user."""
+    user, created = _signed_up(as_auth, {})
+
+    def judge(result: GroupResult) -> _Problem | None:
+        error = result.error
+        is_other = error is None or len(result.answers) < len(created)
+        if error is None or is_other or not _is_broken(error, as_auth=as_auth):
+            return None
+        why = f"{sqlstate_and_message(error)}{_in(error)}"
+        message = f"nobody can sign up: the insert into auth.identities fails with {why}"
+        return _Problem(message, _fix(error), cause=outermost_function(error))
+
+    statements = [*created, _IDENTITY_ROW.statement(user), CHECK_DEFERRED]
+    return _Trial(f"{AREA}:auth.identities:sign-up", "auth.identities", statements, judge)
+
+
+def _own_stay(
+    tables: Sequence[str], reached: Reach, impersonation: Impersonation, *, as_auth: bool
+) -> Iterator[_Trial]:
+    """A user who owns something signs in, and out."""
+    user, created = _signed_up(as_auth, {})
+    session = [_SESSION.statement(user)] if "auth.sessions" in tables else []
+    signed_out = Statement("delete from auth.sessions as s where s.user_id = %s", (user,))
+    owner = {**impersonation.ids, reached.owner: user}
+    own = [_become("none"), *(Statement(one, owner) for one in reached.owned)]
+    look = Statement(reached.belongings, owner)
+    auth = _become(_AUTH if as_auth else "none", _SEARCH_PATH_OF_AUTH)
+    signed_in = [auth, *session, _LAST.statement(user), CHECK_DEFERRED]
+    for what, statements in {
+        "sign-in": signed_in,
+        "sign-out": [*signed_in, *([signed_out] if session else []), CHECK_DEFERRED],
+    }.items():
+        yield _changing(
+            f"{what} and own jobs",
+            [*created, *own],
+            look,
+            [*statements, _become("none")],
+            f"the {what} of a user changes or deletes its own jobs",
+        )
 
 
 def _others_stay(tables: Sequence[str], *, as_auth: bool) -> Iterator[_Trial]:
@@ -375,23 +464,34 @@ def _others_stay(tables: Sequence[str], *, as_auth: bool) -> Iterator[_Trial]:
     }.items():
         before = [*others, *([_SESSION.statement(other)] if has_sessions else [])]
         look = _OTHER.statement(other) if has_sessions else _OTHER_ALONE.statement(other)
-        yield _changing(what, before, look, statements)
+        message = (
+            f"the {what} of one user changes or ends the account or the sessions of another one"
+        )
+        yield _changing(f"{what} beside others", before, look, statements, message)
 
 
 def _changing(
-    what: str, before: Sequence[Statement], look: Statement, statements: Sequence[Statement]
+    what: str,
+    before: Sequence[Statement],
+    look: Statement,
+    statements: Sequence[Statement],
+    message: str,
 ) -> _Trial:
+    """A trial after which a look has to return the same as before."""
+
     def judge(result: GroupResult) -> _Problem | None:
         if result.error is not None or result.answers[len(before)].rows == result.answer().rows:
             return None
         return _Problem(
-            f"the {what} of one user changes or ends the account or the sessions of another one",
-            "Let the triggers on the tables of Auth change only rows of the user of NEW or OLD.",
+            message,
+            "Let the triggers on the tables of Auth change only rows of the user of NEW or OLD, and"
+            " no jobs.",
             cause="triggers of Auth",
         )
 
-    id = f"{AREA}:auth.users:{what} beside others"
-    return _Trial(id, "auth.users", [*before, look, *statements, look], judge)
+    return _Trial(
+        f"{AREA}:auth.users:{what}", "auth.users", [*before, look, *statements, look], judge
+    )
 
 
 def _chosen(triggers: Sequence[_Function], *, as_auth: bool) -> Iterator[_Trial]:

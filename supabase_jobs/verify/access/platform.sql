@@ -33,6 +33,17 @@ select
 from (values ('sessions'), ('refresh_tokens')) as t (name)
 where has_table_privilege(to_regclass('auth.' || t.name), 'insert')
 union all
+-- older versions of Auth have other columns
+select
+  'table',
+  'auth.identities',
+  '',
+  '{}'
+from pg_attribute as a
+where a.attrelid = to_regclass('auth.identities')
+  and a.attname = 'provider_id'
+  and has_table_privilege(a.attrelid, 'insert')
+union all
 -- what runs when somebody signs up, in or out
 select distinct
   'trigger of Auth',

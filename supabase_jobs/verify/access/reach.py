@@ -308,6 +308,7 @@ class _Problem:
 
     message: str
     fix: str = ""
+    severity: Severity = Severity.ERROR
 
 
 def check(
@@ -340,6 +341,8 @@ def check(
             one.schema in exposed
             or one.kind in (_SIGN_UP, _STATE, _MESSAGES)
             or (one.kind == "relation" and one.schema in _SERVED)
+            # tried for what its text says: nobody calls it through the API
+            or (one.kind == "function" and one.object in reported)
         )
         and one.is_tried
     ][:_MOST]
@@ -362,13 +365,13 @@ def check(
             if _stays_inside(text)
         ),
     ]
-    trial = _Trial(impersonation, declared, frame, context, happened, sources)
+    trial = _Trial(impersonation, declared, frame, context, happened, sources, exposed)
     trial.run([*tried, *(job for job in jobs if job.names)])
     # members change accounts only by what runs as its owner
     if any(one.kind in ("table", _KEPT) for one in tried):
         members = [one for one in found if one.kind == _MEMBER]
         texts = {one.name: one.literals for one in tried if one.kind in ("table", _KEPT)}
-        trial.run_in_groups(members, texts, exposed)
+        trial.run_in_groups(members, texts)
 
 
 def _ending(
@@ -464,8 +467,9 @@ class _Trial:
         context: Context,
         happened: Sequence[str],
         sources: Sequence[Candidate],
+        exposed: Collection[str],
     ) -> None:
-        self._sources = sources
+        self._sources, self._exposed = sources, exposed
         self._tables = sorted({table for table, _, _ in declared.privileges})
         self._impersonation = impersonation
         self._context = context
@@ -556,13 +560,13 @@ class _Trial:
                 self._take_back(self._proven(candidate, own), Severity.INFO)
             if problem is None and self._shows_own_rows(candidate):
                 self._take_back([f"{_OF_FUNCTION}:{candidate.object}"])
-            self._report(candidate, problem)
+            if candidate.kind != "function" or candidate.schema in self._exposed:
+                self._report(candidate, problem)
 
     def run_in_groups(
         self,
         members: Sequence[Candidate],
         texts: Mapping[str, Sequence[str]],
-        exposed: Collection[str],
     ) -> None:
         """Let the caller change rows of the groups in which the other user is too, also with the
         texts that the triggers of the tables suggest; report the tables by which it reaches the
@@ -572,7 +576,7 @@ class _Trial:
         groups = Groups(list(tables.values()), uuid.uuid4())
         literals = dict.fromkeys(literal for one in members for literal in one.literals)
         found: set[str] = set()
-        changing = [one for one in members if one.schema in exposed and one.callers]
+        changing = [one for one in members if one.schema in self._exposed and one.callers]
         for literal in ["", *literals][:_MOST_LITERALS]:
             uses = [
                 self._use(one, "authenticated", [Statement(change)])
@@ -766,13 +770,15 @@ class _Trial:
         numbers: list[sql.Composable] = [sql.Literal(number) for number in (1, 0, -1)]
         is_dynamic = _DYNAMIC.search(function.text) is not None
         if is_dynamic:
-            tables = [number_of(table) for table in self._tables]
-            numbers = [*tables, *numbers] if "regclass" in function.types else [*numbers, *tables]
+            oids = [number_of(table) for table in self._tables]
+            numbers = [*oids, *numbers] if "regclass" in function.types else [*numbers, *oids]
         more = self._more(function)
         if _COMPUTES.search(function.text):
             more += self._values.computed()
         names = function.literals if is_dynamic or _SETS.search(function.text) else ()
-        for values in self._values.profiles(function.types, numbers, more, names):
+        profiles = self._values.profiles(function.types, numbers, more, names)
+        tables = self._tables if is_dynamic else ()
+        for values in chain(profiles, self._values.of_tables(function.types, tables)):
             yield _Act([*self._identified(function), _call(function, values)])
         if _METADATA in function.text:
             become = caller_statement(self._caller(function, function.callers[0]))
@@ -973,6 +979,14 @@ class _Trial:
     def _moves(self, table: Candidate) -> Iterator[_Act]:
         """Updates by which the caller gives a row that it has to another user, with other texts."""
         become = caller_statement(self._caller(table, table.callers[0]))
+        for moved, id in product(
+            [name for name, type, _ in table.columns if type == "uuid"], self._ids
+        ):
+            # the rows that it has without being given one, as in a view of managed rows
+            update = sql.SQL("update {} set {} = {} where true").format(
+                qualified(table.name), qualified(moved), sql.Literal(str(id))
+            )
+            yield _Act([Statement(update.as_string(None))])
         chosen = sql.Literal(f"{self._secret}@verify.invalid")
         texts = [column for column, type, _ in table.columns if is_text(type)]
         for moved, type, _ in table.columns:
@@ -1255,6 +1269,8 @@ class _Trial:
             return _Problem(
                 "returns a token or password of another user: whoever has it can become that user"
             )
+        if f"{self._secret} device" in answer:
+            return _Problem("shows with which devices another user is signed in")
         if self._phone in answer or (
             self._address and ADDRESS not in said and self._address in answer
         ):
@@ -1274,6 +1290,13 @@ class _Trial:
             return _Problem(
                 "returns a setting that its caller names, and a setting of this database looks"
                 " like a secret"
+            )
+        if f"{self._secret} file" in answer:
+            return _Problem(
+                "shows files of others in a bucket that is not public",
+                "Let the policies of storage.objects compare the folder or the owner of a file with"
+                " the caller.",
+                Severity.WARNING,
             )
         if _is_version(answer, self._impersonation.connection.info.server_version // 10_000):
             return _Problem("returns a file of the server that its caller names")
@@ -1344,7 +1367,7 @@ class _Trial:
         finding = Finding(
             id=id,
             area=AREA,
-            severity=Severity.ERROR,
+            severity=problem.severity,
             object=candidate.object,
             message=message,
             fix=problem.fix or fix,

@@ -141,6 +141,16 @@ class Values:
             for number in numbers[1:]:
                 yield self._of(types, texts[0], number, self.other)
 
+    def of_tables(
+        self, types: Sequence[str], tables: Sequence[str]
+    ) -> Iterator[list[sql.Composable]]:
+        """The values for dynamic SQL: each table, qualified or not, with a condition or an id."""
+        for table in tables:
+            for name in (table, table.rpartition(".")[2]):
+                for id, last in [(self.other, "true"), *((id, str(id)) for id in self.ids)]:
+                    text = [sql.Literal(name), sql.Literal(last)]
+                    yield self._of(types, text, number_of(table), id)
+
     def _of(
         self,
         types: Sequence[str],

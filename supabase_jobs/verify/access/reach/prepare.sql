@@ -45,7 +45,7 @@ begin
     select r.name, r.row
     from (
       values
-      (1, 'sessions', jsonb_build_object('id', victim, 'user_id', victim)),
+      (1, 'sessions', jsonb_build_object('id', victim, 'user_id', victim, 'user_agent', secret || ' device')),
       -- the sequence may be behind rows that were copied with their numbers
       (2, 'refresh_tokens', jsonb_build_object('id', -1, 'token', secret || ' token', 'user_id', victim, 'session_id', victim)),
       -- an argument is often one text for both
@@ -109,6 +109,15 @@ begin
   end;
   begin
     perform cron.schedule('verify', '0 0 1 1 *', format('select %L', secret || ' command'));
+  exception when others then
+    null;
+  end;
+  -- each bucket that its project keeps private, with a file in the folder of the user
+  begin
+    insert into storage.objects (bucket_id, name, owner)
+    select b.id, victim || '/' || secret || ' file.json', victim
+    from storage.buckets as b
+    where not b.public;
   exception when others then
     null;
   end;

@@ -53,7 +53,7 @@ class Groups:
                 yield from self._updated(member, person, values)
 
     def changes(self, member: Member, other: uuid.UUID, literals: Sequence[str]) -> list[str]:
-        """What a member can do with the rows of its groups: delete them all, or those of the other
+        """Statements of a member on the rows of its groups: delete them all, or those of the other
         user, and change a column of all.
         """
         table = qualified(member.name)

@@ -189,7 +189,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Kept:
-    """What no scheduled job changes: a query, and what one that changes its rows does."""
+    """A query whose rows no scheduled job changes, and what one does that changes them."""
 
     does: str
     sql: str

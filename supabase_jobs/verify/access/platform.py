@@ -397,7 +397,7 @@ def _sign_ups(
 def _beside_others(
     tables: Sequence[str], reached: Reach, impersonation: Impersonation, *, as_auth: bool
 ) -> Iterator[_Trial]:
-    """What happens to the identity and the rows of a user that signs in and out, and to others."""
+    """Trials of the identity and the rows of a user that signs in and out, and of others."""
     if "auth.identities" in tables:
         yield _identified(as_auth=as_auth)
     if reached.owned:

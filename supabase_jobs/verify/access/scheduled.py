@@ -88,7 +88,7 @@ def check(
 
 
 def _done(kept: Sequence[Kept], nothing: _Run, run: _Run) -> list[Kept]:
-    """What a job does. What cannot be looked at, or of which nothing is there, says nothing."""
+    """The things that a job does. Where nothing can be looked at, or is there, it does none."""
     if nothing.seen is None or run.seen is None:
         return []
     pairs = zip(kept, nothing.seen, run.seen, strict=True)

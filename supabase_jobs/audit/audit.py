@@ -37,7 +37,14 @@ from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import pins
 from supabase_jobs.audit.policies.usage import add_states
-from supabase_jobs.audit.probes import control_calls, local_roles, standings, topics
+from supabase_jobs.audit.probes import (
+    control_calls,
+    exclusions,
+    local_roles,
+    own_exclusions,
+    standings,
+    topics,
+)
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.attempt import NONE as NOBODY
 from supabase_jobs.audit.probes.bypass import Bypass
@@ -124,6 +131,8 @@ def audit(connection: Connection, options: Options) -> Audit:
                 to_users = bypasses.writes_to_users
                 untested += bypasses.not_compared
                 without_call = bypasses.stopped(called)
+                excluded = probes.exclusions
+                exclusions.try_functions(acting, world, excluded, called, probes.prober)
             except DeadlineError:
                 stopped = True
         options.advance(4, _PARTS)
@@ -137,6 +146,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             with undone(connection):
                 try:
                     channels, without_topics = topics.run(acting, deadline, world, everyone)
+                    topics.run_excluded(acting, deadline, channels, probes.exclusions)
                     untested += without_topics
                 except DeadlineError:
                     stopped = True
@@ -148,8 +158,9 @@ def audit(connection: Connection, options: Options) -> Audit:
             probes.gains,
             [*tried, *to_users],
             channels,
-            callers.current(world, everyone),
+            callers.current(probes.standings, everyone),
             [one.function for one in without_call],
+            probes.exclusions,
         )
         asked = {one.function for one in facts.unpassed}
         untested += control_calls.not_tested(
@@ -417,6 +428,7 @@ def insert_world(connection: Connection, options: Options, common: Common) -> Wo
     world = build(connection, plan, options.configuration, common, stable=options.stable)
     acting = impersonation.begin(connection, "audit", (), (), {})
     deadline = Deadline(time.monotonic() + options.seconds)
+    own_exclusions.release(acting, world, deadline)
     return local_roles.find(acting, standings.settle(acting, world, deadline), deadline)
 
 

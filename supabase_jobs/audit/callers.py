@@ -217,10 +217,10 @@ def _sent(world: World, caller: Persona) -> dict[str, str]:
     return {name: value for name, value in own if _names_group(world.plan, name)}
 
 
-def current(world: World, everyone: Sequence[Persona]) -> list[Standing]:
-    """The standings of users who are not known as former members or invited persons."""
+def current(standings: Sequence[Standing], everyone: Sequence[Persona]) -> list[Standing]:
+    """Those of users who are not known as former members or invited persons."""
     inactive = {id(caller.user) for caller in everyone if caller.is_inactive}
-    return [one for one in world.standings if id(one.user) not in inactive]
+    return [one for one in standings if id(one.user) not in inactive]
 
 
 def _declared(world: World, declared: DeclaredCaller) -> Persona:

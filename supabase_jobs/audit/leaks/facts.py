@@ -349,13 +349,16 @@ class Answered:
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ViewTried(Answered):
     """An action on a view. `changed` are the tables of the rows that it changes although they
-    refuse that. `is_own`: the caller's own row of auth.users.
+    refuse that. `is_own`: the caller's own row of auth.users. `in_state`: it shows a row in a state
+    in which the table refuses it to the caller, who reads it in another one; `state` names it.
     """
 
     view: View
     action: str
     changed: Sequence[str] = ()
     is_own: bool = False
+    in_state: bool = False
+    state: str = ""
 
     @property
     def object(self) -> str:
@@ -458,7 +461,8 @@ class Called(Answered):
 class Standing:
     """A caller in a state that closes tables: the `label` of the caller and its role, the table and
     column of the state, and how the state is named. `open` are the tables with rows of others that
-    it still reads, `closed` those that another state opens.
+    it still reads, `closed` those that another state opens, `written` those in which its holder
+    still writes rows of the group.
     """
 
     label: str
@@ -468,6 +472,18 @@ class Standing:
     state: str
     open: Sequence[str]
     closed: Sequence[str]
+    written: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A table whose rows exclude whom they name: the acts that they close, and those that they
+    leave open, in words.
+    """
+
+    table: str
+    closed: Sequence[str]
+    open: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -573,6 +589,7 @@ class Facts:
     calls_of_staff: Sequence[Called] = ()
     unpassed: Sequence[Unpassed] = ()
     standings: Sequence[Standing] = ()
+    exclusions: Sequence[Exclusion] = ()
     unread_columns: Sequence[UnreadColumn] = ()
     of_one_table: Sequence[OneTable] = ()
     channels: Sequence[ChannelTried] = ()

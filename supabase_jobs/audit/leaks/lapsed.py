@@ -27,7 +27,8 @@ def find(facts: Facts) -> Iterator[Question]:
         )
         who = f"Who is {standing.role or 'listed'} in {standing.table} with {standing.state}"
         message = f"{who}, which closes {some(standing.closed)}, still reaches {{}}. Intended?"
-        for topic in reached:
+        written = [f"writes of {label}" for label in standing.written]
+        for topic in (*reached, *written):
             yield Question(
                 kind=KIND,
                 severity=Severity.QUESTION,

@@ -4,15 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from psycopg import sql
 
-from supabase_jobs.audit.leaks.facts import Channel, ChannelPolicy, ChannelTried, Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
-from supabase_jobs.audit.probes.attempt import INSERT, SELECT
+from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.leaks.facts import Channel, ChannelPolicy, ChannelTried, Facts, Tried
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question, who, without_ended
+from supabase_jobs.audit.probes.attempt import GROUP, INSERT, JOIN, SELECT
 from supabase_jobs.findings import Explanation, Severity
 from supabase_jobs.outcomes import ROWS
 
 KIND = Kind(
     code="topic",
-    severities=(Severity.ERROR, Severity.WARNING),
+    severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence=(
         "Users receive or send messages on the private channel of a row that they cannot read,"
         " or of another user."
@@ -22,9 +23,9 @@ _DOES = {SELECT: "receive messages", INSERT: "send messages"}
 _TOPIC = sql.SQL("(select realtime.topic())")
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
+def find(facts: Facts) -> Iterator[ExplainedLeak | Question]:
     """One leak for each topic and action: an error for the topic of a row, a warning for that of a
-    user.
+    user. A question about those who send on the topic of a row below which they add no rows.
     """
     leaks: dict[tuple[str, str], ChannelTried] = {}
     for tried in sorted(facts.channels, key=lambda t: t.actor.rank):
@@ -37,6 +38,50 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
             closed.setdefault(policy.name, []).append(tried.channel)
     for tried in leaks.values():
         yield _leak(tried, closed)
+    yield from _of_readers(facts)
+
+
+def _of_readers(facts: Facts) -> Iterator[Question]:
+    """The members who only read the rows that others add below a row, such as the messages of a
+    channel, and send on its topic.
+    """
+    for tried in facts.channels:
+        is_sent = tried.action == INSERT and tried.outcome == ROWS
+        if not is_sent or tried.actor.kind != MEMBER or not tried.channel.table:
+            continue
+        table = _written_below(facts, tried.channel.table)
+        own = [] if table is None else facts.of_actor(table, tried.actor)
+        reads = any(t.action == SELECT and t.whose == GROUP and t.reached for t in own)
+        adds = [t.reached for t in own if _adds(t)]
+        if reads and adds and not any(adds):
+            message = (
+                f"{who(tried.actor)} send messages on {{}}, but only read {table}, in which others"
+                " add rows. Is that intended?"
+            )
+            yield Question(
+                kind=KIND,
+                severity=Severity.QUESTION,
+                object=tried.channel.label,
+                message=message,
+                decides=f"{tried.channel.table}:{table}",
+                topics=(tried.channel.label,),
+            )
+
+
+def _written_below(facts: Facts, label: str) -> str | None:
+    """The table to which the most members add rows below rows of a table."""
+    counts: dict[str, int] = {}
+    for table in facts.tables.values():
+        if label in table.parents and table.label != label:
+            adding = {t.actor for t in facts.of_table(table.label) if _adds(t) and t.reached}
+            counts[table.label] = len(adding)
+    most = max(counts, key=lambda name: counts[name], default=None)
+    return most if most is not None and counts[most] else None
+
+
+def _adds(tried: Tried) -> bool:
+    is_row = tried.action == INSERT and tried.name in ("", JOIN)
+    return is_row and tried.actor.kind == MEMBER
 
 
 def _counts_what_has_ended(facts: Facts, tried: ChannelTried) -> bool:

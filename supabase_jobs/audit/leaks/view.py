@@ -8,7 +8,7 @@ from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER, OWNER
 from supabase_jobs.audit.catalog import USERS
 from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.facts import Facts, ViewTried
-from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, Kind, who
+from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, Kind, Question, who
 from supabase_jobs.audit.leaks.views import explanation
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Explanation, Severity
@@ -33,6 +33,8 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
         tables = tables_of(tried)
         if tables and tried.is_own:
             yield _of_own_user(tried)
+        elif tables and tried.in_state:
+            yield _of_state(tried, tables)
         elif tables and _is_for_members(facts, tried, tables):
             yield question(KIND, tried, "read rows of others by")
         elif tables and _is_read_by_users(facts, tried):
@@ -83,6 +85,25 @@ def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> Explain
     is_of_nobody = not any(label in facts.tables and facts.tables[label].owned for label in tables)
     of_owner = actor.kind == OWNER or (is_of_nobody and USERS not in tables)
     return _leak(tried, severity, message, explained, of_owner=of_owner)
+
+
+def _of_state(tried: ViewTried, tables: Sequence[str]) -> Question:
+    """A row in a state in which its table refuses it to the caller."""
+    actor, state = tried.actor, f" ({tried.state})" if tried.state else ""
+    whose = "rows of their own" if actor.kind == OWNER else "rows of others"
+    [table, *_] = tables
+    message = (
+        f"{who(actor)} read {whose} in {table}{state} by {{}}, which the table refuses to them in"
+        " this state only. Is that intended?"
+    )
+    return Question(
+        kind=KIND,
+        severity=Severity.QUESTION,
+        object=tried.view.label,
+        message=message,
+        decides=f"{table}{state}:{actor.kind}",
+        topics=(tried.view.label,),
+    )
 
 
 def _severity(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> Severity:

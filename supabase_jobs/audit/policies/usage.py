@@ -1260,7 +1260,7 @@ class _Reader:
     def _selected(self, function: Function) -> Selected | None:
         """The only column that a body selects, such as the role of the caller."""
         found = {expressions.selected(tree) for tree in self._bodies[function.oid]} - {None}
-        return found.pop() if len(found) == 1 and not function.returns_set else None
+        return found.pop() if len(found) == 1 else None
 
     def _returned(self, body: Any) -> Value | None:
         """The claim or header that a body selects, without a table."""

@@ -62,6 +62,28 @@ class PreparedUse(Bypass):
         self.outcome = ROWS if found else HIDDEN
 
 
+@dataclass(eq=False, kw_only=True)
+class StateUse(PreparedUse):
+    """A read of a view of a row in a `state` in which its table refuses the row to the caller, who
+    reads it in another one.
+    """
+
+    state: str
+
+    def read(self, result: GroupResult) -> None:
+        """Read whether the view shows the row: by a mark, or by its key."""
+        super().read(result)
+        if self.error is None and not self.shown:
+            reads, answer = result.answers[-2:]
+            text = str(answer.rows[0][0]) if answer.rows else ""
+            [row] = self.hidden
+            values_ = [value for value in map(row.values.get, row.key) if value is not None]
+            is_read = bool(self._readable) and reads.rows[0][0]
+            is_shown = any(len(v) >= LIMITS.identifying_unique_text and v in text for v in values_)
+            self.shown = [row] if is_shown and not is_read else []
+            self.outcome = ROWS if self.shown else HIDDEN
+
+
 def wanted(
     world: World, rows: Sequence[Row], conditions: Sequence[Condition]
 ) -> dict[ColumnKey, str | None]:

@@ -159,11 +159,12 @@ class _Trial:
         return self._change(changed, membership.relation, {column: best})
 
     def _members(self, membership: Membership) -> list[User]:
-        """The members of both groups, without their owners."""
+        """The members of both groups; their owners too, if no name tells who has not accepted."""
         found = []
         for tenant in (self._world.a, self._world.b):
             for user in tenant.users:
-                is_member = user.membership is membership
+                is_owner = user is tenant.owner and membership.invited is None
+                is_member = user.membership is membership or is_owner
                 is_current = user.standing is None and not user.is_inactive
                 if is_member and is_current and membership.relation.oid in user.rows:
                     found.append(user)

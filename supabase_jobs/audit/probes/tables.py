@@ -10,6 +10,7 @@ from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.deciding_roles import DecidingRoles
 from supabase_jobs.audit.probes.escalation import Escalation, Gain
+from supabase_jobs.audit.probes.exclusions import Exclusion, Exclusions
 from supabase_jobs.audit.probes.existing_rows import ExistingRows
 from supabase_jobs.audit.probes.known import Known, Tried
 from supabase_jobs.audit.probes.lasting import LastingColumns
@@ -23,6 +24,7 @@ from supabase_jobs.audit.probes.state_changes import StateChanges
 from supabase_jobs.audit.probes.takeovers import Takeovers
 from supabase_jobs.audit.probes.writes import Writes
 from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import Standing
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.deadline import Deadline
@@ -33,7 +35,9 @@ from supabase_jobs.session.runner import Runner
 class Probes:
     """Tries what callers may do, in the order in which each step builds on those before it.
 
-    `attempts` keeps what shows access, `gains` what permitted writes opened.
+    `attempts` keeps what shows access, `gains` what permitted writes opened. `exclusions` are the
+    tables whose rows exclude whom they name, and `standings` those of the world with what members
+    still write; a run on the same rows as an earlier one finds neither.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class Probes:
         self._values = NewValues(world)
         self._lasting = LastingColumns(world, known)
         self.gains: list[Gain] = []
+        self.exclusions: list[Exclusion] = []
+        self.standings: Sequence[Standing] = world.standings
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -80,7 +86,10 @@ class Probes:
         cursors = self._open_cursors(tables)
         if self._is_first:
             self._lasting.find(tables, self._callers[0], self._values, self.prober)
-        self._attempt(tables, cursors, with_own_rows=tables)
+        writes_again = self._attempt(tables, cursors, with_own_rows=tables)
+        if self._is_first:
+            excluded = Exclusions(self._world, writes_again, self._record)
+            self.exclusions, self.standings = excluded.find(), excluded.standings()
         self.gains = Escalation(self._world.plan, self._record).gains(writes)
 
     def run_by_key(self, relations: Sequence[Relation]) -> None:
@@ -95,9 +104,9 @@ class Probes:
         cursors: dict[int, Cursor],
         *,
         with_own_rows: Sequence[Relation],
-    ) -> None:
+    ) -> Writes:
         """Try everything with the tables; `with_own_rows` are those in which callers also write the
-        profile or membership that each of them has.
+        profile or membership that each of them has. Returns what makes the writes.
         """
         world, values, record, callers = self._world, self._values, self._record, self._callers
         writes = Writes(world.plan, own_role(self._impersonation), cursors)
@@ -136,6 +145,7 @@ class Probes:
         record.send([*approval.started()])
         approval.find_deciders()
         roles.find()
+        return writes
 
     def _open_cursors(self, tables: Sequence[Relation]) -> dict[int, Cursor]:
         """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no

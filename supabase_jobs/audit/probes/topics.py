@@ -7,7 +7,8 @@ reads a message of the topic to let a client receive, and inserts one to let it 
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import ClassVar, LiteralString
 
 from psycopg import sql
@@ -17,6 +18,7 @@ from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, SELECT
+from supabase_jobs.audit.probes.exclusions import Exclusion
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
@@ -29,6 +31,7 @@ from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import (
     SET,
     Impersonation,
+    own_role,
 )
 from supabase_jobs.session.outcome import outcome_of_group
 from supabase_jobs.session.runner import Runner, probes_of
@@ -38,6 +41,7 @@ SETTING = "realtime.topic"
 _EXTENSIONS = ("broadcast", "presence")
 _MESSAGES = sql.SQL("realtime.messages")
 _SEPARATORS = ":-_/."
+_DOES = {SELECT: "receive", INSERT: "send"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Topic:
 @dataclass(eq=False)
 class TopicAttempt:
     """A caller receives (select) or sends (insert) on a topic, by one of the extensions of
-    Realtime.
+    Realtime, after statements of the owner that are `prepared`.
     """
 
     caller: Persona
@@ -104,6 +108,7 @@ class TopicAttempt:
     action: str
     extension: str
     outcome: str = ""
+    prepared: Sequence[Statement] = ()
 
     @property
     def label(self) -> str:
@@ -129,7 +134,9 @@ class TopicAttempt:
     @property
     def statements(self) -> list[Statement]:
         """The topic, and the action."""
-        return [Statement(SET, (SETTING, self.topic.name)), self.sent.statement]
+        become = [Statement(SET, ("role", self.caller.role))] if self.prepared else []
+        topic = Statement(SET, (SETTING, self.topic.name))
+        return [*self.prepared, *become, topic, self.sent.statement]
 
     def read(self, result: GroupResult) -> None:
         """Read the outcome."""
@@ -178,6 +185,31 @@ def run(
     Runner(impersonation, deadline).run(probes_of(attempts, len(attempts)))
     used = {a.topic for a in attempts if a.outcome == ROWS}
     return [a for a in attempts if a.topic in used], []
+
+
+def run_excluded(
+    impersonation: Impersonation,
+    deadline: Deadline,
+    attempts: Sequence[TopicAttempt],
+    exclusions: Sequence[Exclusion],
+) -> None:
+    """Note the topics of rows that an exclusion is about and on which callers still receive or send
+    whom a row excludes. Raises DeadlineError.
+    """
+    again = []
+    for one, attempt in product(exclusions, attempts):
+        row, changes = attempt.topic.row, {id(c): change for c, change in one.changes}
+        is_about = row is not None and row.relation.oid in one.tables
+        is_about &= attempt.outcome == ROWS and (one.is_read or attempt.action == INSERT)
+        if is_about and id(attempt.caller) in changes:
+            before = [own_role(impersonation), changes[id(attempt.caller)]]
+            again.append((one, replace(attempt, prepared=before, outcome="")))
+    if again:
+        Runner(impersonation, deadline).run(probes_of([a for _, a in again], len(again)))
+    for one, attempt in again:
+        act = f"{_DOES[attempt.action]} on {attempt.label}"
+        if attempt.outcome == ROWS and act not in one.open:
+            one.open.append(act)
 
 
 def _topics(world: World) -> Iterator[Topic]:

@@ -16,6 +16,7 @@ from supabase_jobs.audit.callers import (
     CLAIM,
     GENERAL,
     LAPSED,
+    MEMBER,
     NEWCOMER,
     OWNER,
     STRANGER,
@@ -24,6 +25,7 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
+from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes import (
     control_calls,
     ended_calls,
@@ -56,11 +58,12 @@ from supabase_jobs.audit.probes.bypass import (
 from supabase_jobs.audit.probes.control_calls import Stopped
 from supabase_jobs.audit.probes.effects import Watch, all_of
 from supabase_jobs.audit.probes.interference import Interference
-from supabase_jobs.audit.probes.selected_rows import PreparedUse, wanted
+from supabase_jobs.audit.probes.selected_rows import PreparedUse, StateUse, wanted
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.plan import user_columns
 from supabase_jobs.audit.rows.tenants import Row, User
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.findings import NotTested
@@ -171,6 +174,7 @@ class Bypasses:
             self._send([*tried, *users])
             self._judge_unmarked(tried)
             tried += self._with_selected_rows(views, tried)
+            tried += self._in_refused_states(views, tried)
             tried += self._with_ended_rows(functions)
             tried += self._with_numbers(functions)
             tried += self._with_enough(tried)
@@ -225,6 +229,61 @@ class Bypasses:
                     own=own_role(self._impersonation),
                     become=Statement(SET, ("role", one.caller.role)),
                 )
+
+    def _in_refused_states(
+        self, views: Sequence[Relation], tried: Sequence[Bypass]
+    ) -> list[Bypass]:
+        """Read the views of rows in a state in which their table refuses them to somebody who reads
+        them in another one: to a member, or to their owner.
+        """
+        leaking = {one.object.oid for one in tried if one.shown}
+        callers = [c for c in self._view_callers if c.kind in (MEMBER, OWNER)]
+        found: list[Bypass] = []
+        for view in views if self._worlds.is_possible else ():
+            if view.kind != "v" or view.oid in leaking or self._shows_only_tables(view):
+                continue
+            for row, state in self._rows_in_states(self._tables_of(view)):
+                use = next(filter(None, (self._use(c, view, row, state) for c in callers)), None)
+                found += [] if use is None else [use]
+        self._prober.run([*probes_of(found, LIMITS.calls_in_batch)])
+        return [one for one in found if one.shown]
+
+    def _rows_in_states(self, tables: Collection[int]) -> Iterator[tuple[Row, Row]]:
+        """The first row of each of these tables, with the one in each state of the table's own."""
+        a = self._world.a
+        for oid in sorted(tables & a.rows.keys()):
+            own = [row for row in a.owner.extra if row.state_of is row.relation]
+            yield a.rows[oid], a.rows[oid]
+            yield from ((a.rows[oid], row) for row in own if row.relation.oid == oid)
+
+    def _use(self, caller: Persona, view: Relation, row: Row, state: Row) -> StateUse | None:
+        """A read of a view of a row that is in a state, if the table refuses it to the caller in
+        this state only.
+        """
+        rows = [row, *(r for r in self._world.a.owner.extra if r.relation is row.relation)]
+        read = [one for one in rows if (id(caller), id(one), SELECT) in self._reached]
+        is_own = caller.kind == OWNER
+        if not read or state in read or not (is_own or row in read):
+            return None
+        persons = user_columns(row.relation, self._plan.usage, self._plan.per_user)
+        columns = [one for one in columns_of_state(state.part) if one.name not in persons]
+        named = [one.name for one in columns if one.name in row.relation.by_name]
+        values_ = {(row.relation.oid, name): state.values[name] for name in named}
+        shown = [c for c in view.columns if view.may(caller.role, "SELECT", c.name)]
+        if (state is not row and not values_) or not shown:
+            return None
+        texts = _texts(shown)
+        return StateUse(
+            caller=caller,
+            object=view,
+            action=SELECT,
+            sent=[Select(view.identifier, self._selecting(view, shown, [row]), texts)],
+            hidden=[row],
+            prepared=self._worlds.in_state([row], values_),
+            own=own_role(self._impersonation),
+            become=Statement(SET, ("role", caller.role)),
+            state=state.part or f"without {read[0].part}",
+        )
 
     def _place(self, one: Bypass, row: Row) -> tuple[int, int, str]:
         """The caller, the table and the action of a use of a view."""

@@ -17,6 +17,7 @@ from supabase_jobs.audit.probes.bypass import (
 )
 from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.number_calls import NumberCall, RepeatedCall
+from supabase_jobs.audit.probes.selected_rows import StateUse
 from supabase_jobs.audit.reading.actors import Actors
 from supabase_jobs.audit.reading.tables import Tables
 from supabase_jobs.audit.rows.plan import Plan, is_told_apart
@@ -57,6 +58,8 @@ class Answers:
             existing=self._tables.labels(bypass.existing),
             counted=self._tables.labels(bypass.counted),
             is_own=isinstance(bypass, ViewWrite) and bypass.is_own,
+            in_state=isinstance(bypass, StateUse),
+            state=bypass.state if isinstance(bypass, StateUse) else "",
         )
 
     def of_call(self, bypass: Bypass) -> Called:

@@ -18,6 +18,7 @@ from supabase_jobs.audit.leaks.facts import (
     Channel,
     ChannelPolicy,
     ChannelTried,
+    Exclusion,
     Facts,
     Opened,
     OpenPolicies,
@@ -46,6 +47,7 @@ from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates, is_about_another
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite, UnevenWrites
 from supabase_jobs.audit.policies.unlike_siblings import Siblings, Unasked
+from supabase_jobs.audit.probes import exclusions as tried_exclusions
 from supabase_jobs.audit.probes.attempt import SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.escalation import Gain
@@ -69,6 +71,7 @@ def read(
     topics: Sequence[TopicAttempt],
     standings: Sequence[tenants.Standing] = (),
     unpassed: Sequence[Function] = (),
+    exclusions: Sequence[tried_exclusions.Exclusion] = (),
 ) -> Facts:
     """The facts of an audit of these relations. No call got through functions that are
     `unpassed`.
@@ -79,6 +82,7 @@ def read(
         facts,
         standings=[_standing(one) for one in standings],
         unpassed=reader.unpassed(unpassed),
+        exclusions=[_exclusion(one) for one in exclusions],
     )
 
 
@@ -355,7 +359,12 @@ def _standing(one: tenants.Standing) -> Standing:
         state=one.state,
         open=[relation.label for relation in one.open],
         closed=[relation.label for relation in one.closed],
+        written=[relation.label for relation in one.written],
     )
+
+
+def _exclusion(one: tried_exclusions.Exclusion) -> Exclusion:
+    return Exclusion(table=one.relation.label, closed=one.closed, open=one.open)
 
 
 def _is_of_staff(called: Called) -> bool:

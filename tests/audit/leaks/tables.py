@@ -33,6 +33,7 @@ from supabase_jobs.audit.leaks.facts import (
     Channel,
     ChannelPolicy,
     ChannelTried,
+    Exclusion,
     Facts,
     Membership,
     Opened,
@@ -233,6 +234,7 @@ class _Builder:
             unread_columns=[UnreadColumn(**one) for one in case.get("unread_columns", [])],
             of_one_table=[OneTable(**one) for one in case.get("of_one_table", [])],
             standings=[Standing(**one) for one in case.get("standings", [])],
+            exclusions=[Exclusion(**one) for one in case.get("exclusions", [])],
             topmost=case.get("topmost", []),
             channels=[self._channel(one) for one in case.get("channels", [])],
             public_buckets=case.get("public_buckets", []),
@@ -318,7 +320,7 @@ class _Builder:
     def _viewed(self, given: Mapping[str, Any]) -> ViewTried:
         one = dict(given)
         actor, view, action = self._actor(one.pop("by")), one.pop("view"), one.pop("does")
-        fields = _known({**_NO_ROWS, "is_own": False}, one)
+        fields = _known({**_NO_ROWS, "is_own": False, "in_state": False, "state": ""}, one)
         return ViewTried(actor=actor, view=self._view(view), action=action, **fields)
 
     def _called(self, given: Mapping[str, Any]) -> Called:

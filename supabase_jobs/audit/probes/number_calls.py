@@ -145,8 +145,9 @@ def find(
             if not rows or not function.definer or caller.role not in function.callers:
                 continue
             columns = numbers(world, function) if worlds.is_possible else ()
-            of_others, *_ = arguments.lists(function, caller)
+            likeliest = next(iter(arguments.lists(function, caller)), [])
             of_caller, nothing = arguments.of_caller(function, caller), list[Statement]()
+            of_others = [*likeliest, *of_caller[len(likeliest) :]]  # with those that have a default
             with_enough = of_others, worlds.with_enough(columns)
             for given, prepared in ((of_caller, nothing), with_enough):
                 for number in _numbers(function):

@@ -128,11 +128,8 @@ def _is_of_the_owner(facts: Facts, group: Sequence[Tried]) -> bool:
     """
     table, inserts = group[0].table, [t for t in group if t.action == INSERT]
     above = [p for p in facts.parents(table) if not p.per_user]
-    has_owner = any(p.users for p in above) and not any(
-        p.is_group or len(p.users) > 1 for p in above
-    )
-    shared = [t for t in inserts if t.actor.kind == MEMBER and t.whose == GROUP]
-    if table.checked or not (has_owner or shared):
+    is_shared = any(p.is_group or len(p.users) > 1 for p in above)
+    if table.checked or is_shared or not any(p.users for p in above):
         return False
     others = [t for t in inserts if t.actor.kind == MEMBER]
     others += [t for t in inserts if t.name == BELOW and t.column not in table.users]

@@ -197,12 +197,26 @@ class Tables:
         signatures = called.get((relation.oid, policy.name), ())
         functions = [f for f in self._catalog.functions if f.signature in signatures]
         read = {oid for f in functions for oid in usage.function_reads.get(f.oid, ())}
-        own = {relation.oid, *_targets(relation)} - self._plan.per_user
+        own = self._above(relation)
         for other in self._catalog.relations:
             is_read = other.oid in read or {other.name, other.label} & names
-            if is_read and own & {other.oid, *_targets(other)}:
+            if is_read and own & self._above(other):
                 return True
         return False
+
+    def _above(self, relation: Relation) -> set[int]:
+        """The oids of a table and of those above it, but not by and without those of one row for
+        each user: an author's row says nothing about the author's text.
+        """
+        found, waiting = set[int](), [relation]
+        while waiting:
+            table = waiting.pop()
+            is_of_user = table.oid in self._plan.per_user and table is not relation
+            if table.oid not in found and not is_of_user:
+                found.add(table.oid)
+                targets = {key.target for key in table.foreign_keys}
+                waiting += [r for r in self._catalog.relations if r.oid in targets]
+        return found - self._plan.per_user
 
     def _names_rows(self, relation: Relation, users: Collection[str]) -> bool:
         """Whether each column of users refers to a row of theirs that has a key of its own."""
@@ -492,11 +506,6 @@ def _lets_all_pass(policy: Policy, role: str, action: str) -> bool:
     if action == INSERT:
         text = policy.checked or policy.visible
     return text is not None and expressions.always_true(expressions.expression_tree(text), role)
-
-
-def _targets(relation: Relation) -> set[int]:
-    """The oids of the tables to which a table refers."""
-    return {key.target for key in relation.foreign_keys if key.target is not None}
 
 
 def _are_limited(relation: Relation, identifying: Collection[str]) -> bool:

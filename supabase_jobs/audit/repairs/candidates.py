@@ -11,6 +11,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import FORGER, FORMER, IMPOSTOR, INVITED
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Policy, Relation
+from supabase_jobs.audit.leaks import give_away
 from supabase_jobs.audit.leaks.leak import Repair
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.usage import columns_of_state
@@ -693,8 +694,8 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     asked = any(_asks_elsewhere(policy) for policy in policies)
     if policies and (one.is_deviation or (is_extra and not asked)):
         yield edited(relation, policies, Edit.DROP)
-    # who passes by one of several conditions changes the other columns, too
-    if not (one.is_of_column and action == UPDATE):
+    # each person whom the row names changes its other columns, too
+    if one.leak.kind is not give_away.KIND:
         yield from _fewer_alternatives(relation, policies)
     # without a column that each new row must have, nobody adds rows
     is_of_column = one.is_of_column

@@ -51,7 +51,7 @@ drop function if exists public.complete_and_claim(jsonb, text, integer);
 drop function if exists public.requeue_stale_jobs(interval, integer, integer);
 drop function if exists private.metadata_of_finished(jsonb, text, timestamptz, integer);
 drop function if exists private.worker_metadata(jsonb, jsonb);
-drop function if exists private.finish_and_claim(text, jsonb, text, integer);
+drop function if exists private.finish_jobs(text, jsonb, text);
 
 {% endif -%}
 drop function if exists public.migrate_guest_jobs(uuid, uuid);

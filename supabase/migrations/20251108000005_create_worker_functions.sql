@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:935e846b6619f61396d881dbb141b087eb39f37e9915ae9e5295c3d75021d57e
+-- supabase-jobs: 005_create_worker_functions sha256:5f49cd910b414d4246572c8f4b1e81ca944e765e54de2bf3bf9a0f2c934c4af2
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -154,46 +154,26 @@ comment on function private.metadata_of_finished(jsonb, text, timestamptz, integ
 'The metadata of a job that its worker has completed or failed.';
 
 
--- finish_and_claim -----------------------------------------------------------------------------
--- One function for the jobs that a worker reports on and for those that it claims, because PostgreSQL reads and prepares
--- all constraints of the table again in each UPDATE statement: a fifth of the time of a call that ends one job and claims
--- another. Three queries, each with a snapshot of its own: the first locks the reported jobs and takes their states, the
--- second locks the next jobs, and the third changes all of them.
---
--- The first query locks the jobs in the order of their ids; after that, their states cannot change. While it waits for a
--- lock, the job may be requeued and claimed again; the state then has another claim_id, and DELETE compares its newest
--- version. An owner that updates several of the jobs can lock them in another order. Then PostgreSQL cancels one of the
--- two; this function tries again. The second query waits for no lock, so no deadlock can involve it.
---
--- What a worker reports on one job must not prevent its reports on others, so a malformed id matches no job. Its hyphens
--- and braces may stand anywhere; a regular expression for their places would take ten times as long. The id of a
--- claim is compared as text, so it needs no check.
---
--- The second query must read the oldest jobs from idx_async_jobs_active in index order, independent of the statistics.
+-- claim_jobs -----------------------------------------------------------------------------------
+
+-- The first query must read the oldest jobs from idx_async_jobs_active in index order, independent of the statistics.
 -- Otherwise the planner reads all jobs in order of age if it expects many queued jobs, and reads and sorts all queued
 -- jobs for each claim if it expects few. Therefore the query orders by both columns of that index; it compares the
 -- status with an array, because the planner drops a column that equals a constant from the order; and sorting is
--- disabled. The other settings, and LATERAL, make the others look up these jobs by their ids. The few reported and claimed
--- jobs are sorted all the same; up to PostgreSQL 17 that counts as expensive, and each call would be compiled, which takes
--- 200 ms.
+-- disabled. The other settings make the second query look up these jobs by their ids. The few claimed jobs are sorted
+-- all the same; up to PostgreSQL 17 that counts as expensive, and each call would be compiled, which takes 200 ms.
 --
--- The second query does nothing else. A job that another worker has claimed since the snapshot of the query is locked and
+-- The first query does nothing else. A job that another worker has claimed since the snapshot of the query is locked and
 -- compared once more, and that worker then waits for this one: the time from the snapshot to the lock should be short.
 --
 -- The index keeps an entry of each claimed job until the next vacuum, and each claim would read all of them. So the
 -- session remembers the oldest job of its last claim, and for a second the next claims start there. An older job, which
 -- was requeued, imported or inserted by a long transaction, can be claimed after younger jobs during that second. A
--- claim that finds too few jobs there starts again with the oldest ones.
+-- claim that finds too few jobs there adds the oldest ones.
 --
 -- A claim removes the result and error of an earlier run, or of the owner, so that the response stays small.
-create function private.finish_and_claim(
-  p_worker text,
-  p_reports jsonb,
-  p_status text,
-  p_limit integer,
-  out finished_count integer,
-  out claimed public.async_jobs[]
-)
+create function public.claim_jobs(p_worker text, p_limit integer default 1)
+returns setof public.async_jobs
 language plpgsql
 volatile
 security invoker
@@ -208,248 +188,107 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_variable
 declare
-  finished private.worker_state[]; -- those of the reports, with as many results, errors and metadata
-  results pg_catalog.jsonb[];
-  errors pg_catalog.text[];
-  metadata_values pg_catalog.jsonb[];
   last_claim pg_catalog.timestamptz[];
   read_at pg_catalog.timestamptz; -- when a claim started at the beginning of the queue
   queue_start pg_catalog.timestamptz;
+  oldest_claimed pg_catalog.timestamptz;
+  wanted pg_catalog.int4 := p_limit;
   states private.worker_state[]; -- without claim_id if no worker could read the metadata
-  remembered pg_catalog.text;
-  added constant pg_catalog.jsonb := jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', 0);
+  unreadable pg_catalog.int4;
+  claimed record;
+  job public.async_jobs;
 begin
-  finished_count := 0;
-  claimed := '{}';
-  if jsonb_typeof(p_reports) is distinct from 'array' then
-    raise exception '% must be an array of objects with id, claim_id and %',
-      case p_status
-        when 'completed' then 'complete_jobs: p_jobs'
-        when 'failed' then 'fail_jobs: p_jobs'
-        else 'complete_and_claim: p_reports'
-      end,
-      case p_status when 'completed' then 'result' when 'failed' then 'error' else 'result or error' end
+  if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
+    raise exception 'claim_jobs: p_worker must name the worker, in at most 255 bytes'
       using errcode = 'invalid_parameter_value';
   end if;
-  if p_status is null then
-    if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
-      raise exception 'claim_jobs: p_worker must name the worker, in at most 255 bytes'
-        using errcode = 'invalid_parameter_value';
-    end if;
-    if p_limit is null or p_limit < 1 then
-      raise exception 'claim_jobs: p_limit must be 1 or more, not %', coalesce(p_limit::pg_catalog.text, 'null')
-        using errcode = 'invalid_parameter_value';
-    end if;
+  if p_limit is null or p_limit < 1 then
+    raise exception 'claim_jobs: p_limit must be 1 or more, not %', coalesce(p_limit::pg_catalog.text, 'null')
+      using errcode = 'invalid_parameter_value';
   end if;
 
-  for attempt in 1..5 loop
-    exit when p_reports = '[]'; -- claim_jobs
-    begin
-      with report as (
-        select
-          case when length(r.id) = 32 and r.id !~ '[^0-9a-fA-F]' then r.id::pg_catalog.uuid end as id,
-          r.claim_id,
-          r.result,
-          r.error
-        from (
-          select
-            replace(replace(replace(g.job ->> 'id', '-', ''), '{', ''), '}', '') as id,
-            lower(replace(replace(replace(g.job ->> 'claim_id', '-', ''), '{', ''), '}', '')) as claim_id,
-            nullif(g.job -> 'result', 'null') as result,
-            g.job ->> 'error' as error,
-            g.number
-          from jsonb_array_elements(p_reports) with ordinality as g (job, number)
-          offset 0 -- each expression once
-        ) r
-        order by
-          id,
-          r.number -- the first of several reports on a job
-      ),
-      job as materialized (
-        select
-          j.id,
-          j.created_at,
-          j.status,
-          j.metadata,
-          r.claim_id,
-          r.result,
-          case
-            when p_status = 'completed' or (p_status is null and r.error is null)
-              then case when not private.is_valid_result(r.result) then 'The result was too large or not readable.' end
-            when coalesce(r.error, '') = '' then 'The worker reported no error message.'
-            when private.is_valid_error(r.error) then r.error
-            else left(r.error, private.max_job_bytes('error') / 4) -- the longest character has 4 bytes
-          end as error
-        from report r
-        cross join lateral (
-          select
-            j.id,
-            j.created_at,
-            j.status,
-            j.metadata
-          from public.async_jobs j
-          where j.id = r.id
-          for update
-        ) j
-      ),
-      taken as (
-        delete from private.worker_state s
-        using job
-        where job.status = 'processing'
-          and s.job_id = job.id
-          and s.job_created_at = job.created_at
-          and case s.job_id
-            when job.id then s.worker = p_worker and replace(s.claim_id::pg_catalog.text, '-', '') = job.claim_id
-          end
-        returning
-          s as state,
-          case when job.error is null then job.result end as result,
-          job.error,
-          private.metadata_of_finished(job.metadata, s.worker, s.claimed_at, s.retry_count) as metadata
-      )
-      select
-        array_agg(t.state),
-        array_agg(t.result),
-        array_agg(t.error),
-        array_agg(t.metadata)
-      into finished, results, errors, metadata_values
-      from taken t;
-      exit;
-    exception
-      when deadlock_detected then
-        if attempt = 5 then
-          raise;
-        end if;
-    end;
-  end loop;
-
-  if p_status is null then
-    begin
-      last_claim := nullif(current_setting('supabase_jobs.last_claim', true), '')::pg_catalog.timestamptz[];
-    exception
-      -- another program wrote the value, or the time zone is more than 15 hours from UTC, which PostgreSQL cannot read
-      when data_exception then
-        null; -- last_claim has no value yet
-      when program_limit_exceeded then
-        null; -- too many dimensions or elements
-    end;
-    read_at := last_claim[1];
-    queue_start := last_claim[2];
-    if queue_start is null
-      or read_at is null
-      or clock_timestamp() not between read_at and read_at + '1 second'::pg_catalog.interval
-    then
-      read_at := clock_timestamp();
-      queue_start := '-infinity';
-    end if;
-
-    loop
-      select
-        array_agg(
-          row(j.id, j.created_at, p_worker, case when j.is_readable then gen_random_uuid() end, now(), now(), 0)
-          ::private.worker_state
-        )
-      into states
-      from (
-        select
-          j.id,
-          j.created_at,
-          -- without a call for most jobs
-          (pg_column_size(j.metadata) <= 200 and octet_length(j.metadata::pg_catalog.text) <= 200)
-          or private.worker_metadata(j.metadata, '{}') is not null as is_readable
-        from public.async_jobs j
-        where j.status = any(array['queued'])
-          and j.created_at >= queue_start
-        order by j.status desc, j.created_at
-        limit p_limit
-        for update skip locked -- rows that another worker is claiming
-      ) j;
-      exit when queue_start = '-infinity' or cardinality(states) = p_limit;
-      queue_start := '-infinity';
-    end loop;
+  begin
+    last_claim := nullif(current_setting('supabase_jobs.last_claim', true), '')::pg_catalog.timestamptz[];
+  exception
+    -- another program wrote the value, or the time zone is more than 15 hours from UTC, which PostgreSQL cannot read
+    when data_exception then
+      null; -- last_claim has no value yet
+    when program_limit_exceeded then
+      null; -- too many dimensions or elements
+  end;
+  read_at := last_claim[1];
+  queue_start := last_claim[2];
+  if queue_start is null
+    or read_at is null
+    or clock_timestamp() not between read_at and read_at + '1 second'::pg_catalog.interval
+  then
+    read_at := clock_timestamp();
+    queue_start := '-infinity';
   end if;
 
-  if finished is not null or states is not null then
-    with state as (
-      insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
-      select n.job_id, n.job_created_at, n.worker, n.claim_id, n.claimed_at, n.heartbeat_at
-      from unnest(states) n
-      where n.claim_id is not null
-      on conflict (job_id, job_created_at) do update
-      set
-        worker = excluded.worker,
-        claim_id = excluded.claim_id,
-        claimed_at = excluded.claimed_at,
-        heartbeat_at = excluded.heartbeat_at
-      returning s.job_id, s.job_created_at, s.claim_id, s.retry_count
-    ),
-    change as (
-      select
-        s.job_id,
-        s.job_created_at,
-        s.claim_id,
-        s.retry_count,
-        'processing' as status,
-        null::pg_catalog.jsonb as result,
-        null::pg_catalog.text as error,
-        null::pg_catalog.jsonb as metadata
-      from state s
-      union all
-      select
-        f.job_id,
-        f.job_created_at,
-        null,
-        null,
-        case when f.error is null then 'completed' else 'failed' end,
-        f.result,
-        f.error,
-        f.metadata
-      from unnest(finished, results, errors, metadata_values)
-        as f (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at, retry_count, result, error, metadata)
-    ),
-    updated as (
-      update public.async_jobs j
-      set
-        status = c.status,
-        progress = case c.status when 'completed' then 100 else j.progress end,
-        result = c.result,
-        error = c.error,
-        updated_at = now(),
-        metadata = coalesce(
-          c.metadata,
-          case when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms' else '{}' end
-          || case c.retry_count
-            when 0 then added -- most jobs: the same object for all of them
-            else added || jsonb_build_object('retry_count', c.retry_count)
-          end
-        )
-      from change c
-      where j.id = c.job_id and j.created_at between c.job_created_at and c.job_created_at
-      returning
-        j.created_at,
-        j.id,
-        j.status,
-        c.claim_id,
-        case
-          when c.claim_id is not null then jsonb_populate_record(
-            j,
-            jsonb_build_object('metadata', j.metadata || jsonb_build_object('claim_id', c.claim_id))
-          )
-        end as job
-    )
+  loop
     select
-      count(*) filter (where u.status = p_status),
-      coalesce(array_agg(u.job) filter (where u.claim_id is not null), claimed)
-    into finished_count, claimed
+      array_agg(
+        row(j.id, j.created_at, p_worker, case when j.is_readable then gen_random_uuid() end, now(), now(), 0)
+        ::private.worker_state
+      )
+    into states
     from (
-      -- the joins of an UPDATE may change the order
-      select u.* from updated u
-      order by u.created_at, u.id
-    ) u;
-  end if;
+      select
+        j.id,
+        j.created_at,
+        -- without a call for most jobs
+        (pg_column_size(j.metadata) <= 200 and octet_length(j.metadata::pg_catalog.text) <= 200)
+        or private.worker_metadata(j.metadata, '{}') is not null as is_readable
+      from public.async_jobs j
+      where j.status = any(array['queued'])
+        and j.created_at >= queue_start
+      order by j.status desc, j.created_at
+      limit wanted
+      for update skip locked -- rows that another worker is claiming
+    ) j;
+    unreadable := cardinality(states);
 
-  if p_status is null then
-    if cardinality(claimed) < cardinality(states) then
+    for claimed in
+      with state as (
+        insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
+        select n.job_id, n.job_created_at, n.worker, n.claim_id, n.claimed_at, n.heartbeat_at
+        from unnest(states) n
+        where n.claim_id is not null
+        on conflict (job_id, job_created_at) do update
+        set
+          worker = excluded.worker,
+          claim_id = excluded.claim_id,
+          claimed_at = excluded.claimed_at,
+          heartbeat_at = excluded.heartbeat_at
+        returning s.job_id, s.job_created_at, s.claim_id, s.retry_count
+      ),
+      updated as (
+        update public.async_jobs j
+        set
+          status = 'processing',
+          result = null,
+          error = null,
+          updated_at = now(),
+          metadata = case when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms' else '{}' end
+            || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', s.retry_count)
+        from state s
+        where j.id = s.job_id and j.created_at between s.job_created_at and s.job_created_at
+        returning j as job, s.claim_id
+      )
+      -- the joins of an UPDATE may change the order
+      select u.job, u.claim_id from updated u
+      order by (u.job).created_at, (u.job).id
+    loop
+      job := claimed.job;
+      job.metadata := job.metadata || jsonb_build_object('claim_id', claimed.claim_id);
+      return next job;
+      oldest_claimed := least(oldest_claimed, job.created_at);
+      wanted := wanted - 1;
+      unreadable := unreadable - 1;
+    end loop;
+
+    if unreadable > 0 then
       update public.async_jobs j
       set
         status = 'failed',
@@ -462,41 +301,15 @@ begin
         and j.created_at between s.job_created_at and s.job_created_at;
     end if;
 
-    -- an assignment, because PERFORM would run a query
-    remembered := set_config(
-      'supabase_jobs.last_claim',
-      case
-        when cardinality(claimed) = p_limit then array[read_at, states[1].job_created_at]::pg_catalog.text
-        else ''
-      end,
-      false
-    );
-  end if;
-end
-$$;
-
-comment on function private.finish_and_claim(text, jsonb, text, integer) is
-'Completes or fails the jobs of an array of objects with id, claim_id, and result or error: p_status is completed or '
-'failed; finished_count is the number of jobs that have this status now. If p_status is null, those with an error fail, '
-'and up to p_limit queued jobs are claimed.';
-
-
--- claim_jobs -----------------------------------------------------------------------------------
-
-create function public.claim_jobs(p_worker text, p_limit integer default 1)
-returns setof public.async_jobs
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-declare
-  job public.async_jobs;
-begin
-  -- not FROM: the session keeps the plan, and the columns in it, when the project adds one to the table
-  foreach job in array (private.finish_and_claim(p_worker, '[]', null, p_limit)).claimed loop
-    return next job;
+    exit when wanted = 0 or queue_start = '-infinity';
+    queue_start := '-infinity';
   end loop;
+
+  perform set_config(
+    'supabase_jobs.last_claim',
+    case when wanted = 0 then array[read_at, oldest_claimed]::pg_catalog.text else '' end,
+    false
+  );
 end
 $$;
 
@@ -574,7 +387,8 @@ comment on function public.heartbeat_job(uuid, text, uuid, integer) is
 
 
 -- complete_job ---------------------------------------------------------------------------------
--- Locks the job first, as finish_and_claim does.
+-- This function and finish_jobs lock the job first: after that its state cannot change. While they wait for the lock, the
+-- job may be requeued and claimed again; the state then has another claim_id, and DELETE compares its newest version.
 
 create function public.complete_job(p_job_id uuid, p_worker text, p_claim_id uuid, p_result jsonb)
 returns boolean
@@ -627,6 +441,118 @@ comment on function public.complete_job(uuid, text, uuid, jsonb) is
 
 -- complete_jobs, fail_jobs ---------------------------------------------------------------------
 
+-- Locks the jobs in the order of their ids. An owner that updates several of them can lock them in another order. Then
+-- PostgreSQL cancels one of the two; this function tries again.
+--
+-- What a worker reports on one job must not prevent its reports on others, so a malformed id matches no job. Its hyphens
+-- and braces may stand anywhere; a regular expression for their places would take ten times as long. The id of a
+-- claim is compared as text, so it needs no check.
+--
+-- Without p_status, each report says by its error whether the job failed.
+create function private.finish_jobs(p_worker text, p_jobs jsonb, p_status text) returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_variable
+declare
+  finished_count pg_catalog.int4;
+begin
+  if jsonb_typeof(p_jobs) is distinct from 'array' then
+    raise exception '% must be an array of objects with id, claim_id and %',
+      case p_status
+        when 'completed' then 'complete_jobs: p_jobs'
+        when 'failed' then 'fail_jobs: p_jobs'
+        else 'complete_and_claim: p_reports'
+      end,
+      case p_status when 'completed' then 'result' when 'failed' then 'error' else 'result or error' end
+      using errcode = 'invalid_parameter_value';
+  end if;
+
+  for attempt in 1..5 loop
+    begin
+      with report as (
+        select
+          case when length(r.id) = 32 and r.id !~ '[^0-9a-fA-F]' then r.id::pg_catalog.uuid end as id,
+          r.claim_id,
+          r.result,
+          r.error
+        from (
+          select
+            replace(replace(replace(g.job ->> 'id', '-', ''), '{', ''), '}', '') as id,
+            lower(replace(replace(replace(g.job ->> 'claim_id', '-', ''), '{', ''), '}', '')) as claim_id,
+            nullif(g.job -> 'result', 'null') as result,
+            g.job ->> 'error' as error
+          from jsonb_array_elements(p_jobs) as g (job)
+          offset 0 -- each expression once
+        ) r
+      ),
+      job as materialized (
+        select
+          j.id,
+          j.created_at,
+          j.status,
+          r.claim_id,
+          r.result,
+          case
+            when p_status = 'completed' or (p_status is null and r.error is null)
+              then case when not private.is_valid_result(r.result) then 'The result was too large or not readable.' end
+            when coalesce(r.error, '') = '' then 'The worker reported no error message.'
+            when private.is_valid_error(r.error) then r.error
+            else left(r.error, private.max_job_bytes('error') / 4) -- the longest character has 4 bytes
+          end as error
+        from report r
+        inner join public.async_jobs j on r.id = j.id
+        order by j.id
+        for update of j
+      ),
+      ended as (
+        delete from private.worker_state s
+        using job
+        where job.status = 'processing'
+          and s.job_id = job.id
+          and s.job_created_at = job.created_at
+          and case s.job_id
+            when job.id then s.worker = p_worker and replace(s.claim_id::pg_catalog.text, '-', '') = job.claim_id
+          end
+        returning s.*, job.result, job.error
+      ),
+      updated as (
+        update public.async_jobs j
+        set
+          status = case when e.error is null then 'completed' else 'failed' end,
+          progress = case when e.error is null then 100 else j.progress end,
+          result = case when e.error is null then e.result end,
+          error = e.error,
+          updated_at = now(),
+          metadata = private.metadata_of_finished(j.metadata, e.worker, e.claimed_at, e.retry_count)
+        from ended e
+        where j.id = e.job_id
+          and j.created_at between e.job_created_at and e.job_created_at
+        returning j.status
+      )
+      select count(*) filter (where u.status = coalesce(p_status, u.status)) into finished_count from updated u;
+      exit;
+    exception
+      when deadlock_detected then
+        if attempt = 5 then
+          raise;
+        end if;
+    end;
+  end loop;
+  return finished_count;
+end
+$$;
+
+comment on function private.finish_jobs(text, jsonb, text) is
+'Completes or fails the jobs of an array of objects with id, claim_id, and result or error: p_status is completed or '
+'failed, or null to fail those with an error. Returns the number of jobs that have this status now.';
+
 create function public.complete_jobs(p_worker text, p_jobs jsonb) returns integer
 language plpgsql
 volatile
@@ -634,7 +560,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return (private.finish_and_claim(p_worker, p_jobs, 'completed', null)).finished_count;
+  return private.finish_jobs(p_worker, p_jobs, 'completed');
 end
 $$;
 
@@ -650,7 +576,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return (private.finish_and_claim(p_worker, p_jobs, 'failed', null)).finished_count;
+  return private.finish_jobs(p_worker, p_jobs, 'failed');
 end
 $$;
 
@@ -695,7 +621,10 @@ as $$
 declare
   job public.async_jobs;
 begin
-  foreach job in array (private.finish_and_claim(p_worker, p_reports, null, p_limit)).claimed loop
+  perform private.finish_jobs(p_worker, p_reports, null);
+
+  -- not FROM: the session keeps the plan, and the columns in it, when the project adds one to the table
+  foreach job in array array(select public.claim_jobs(p_worker, p_limit)) loop
     return next job;
   end loop;
 end
@@ -881,10 +810,10 @@ comment on function public.requeue_stale_jobs(interval, integer, integer) is
 revoke all on function private.delete_worker_state() from public, anon, authenticated, service_role;
 
 revoke all on function private.worker_metadata(jsonb, jsonb) from public, anon, authenticated, service_role;
-revoke all on function private.finish_and_claim(text, jsonb, text, integer) from public, anon, authenticated, service_role;
+revoke all on function private.finish_jobs(text, jsonb, text) from public, anon, authenticated, service_role;
 revoke all on function private.metadata_of_finished(jsonb, text, timestamptz, integer) from public, anon, authenticated, service_role;
 grant execute on function private.worker_metadata(jsonb, jsonb) to service_role;
-grant execute on function private.finish_and_claim(text, jsonb, text, integer) to service_role;
+grant execute on function private.finish_jobs(text, jsonb, text) to service_role;
 grant execute on function private.metadata_of_finished(jsonb, text, timestamptz, integer) to service_role;
 
 revoke all on function public.claim_jobs(text, integer) from public, anon, authenticated, service_role;

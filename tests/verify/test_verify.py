@@ -46,7 +46,7 @@ def test_user_objects_are_no_errors(rolled_back: Connection) -> None:
         "create table public.user_table (id int); create index user_table_idx on public.user_table"
         " (id);"
         "create function public.user_function() returns int language sql as 'select 1';"
-        "create index user_index on public.async_jobs (error); alter table public.async_jobs add"
+        "create index user_index on public.async_jobs (progress); alter table public.async_jobs add"
         " column user_note text;"
         "create view public.user_view with (security_invoker) as select * from public.async_jobs"
     )

@@ -345,7 +345,7 @@ class FunctionCall(Inquiry):
             return []
         table, key = error.diag.message_primary or "", error.diag.message_detail or ""
         found = [row for row in self.watch.rows if f'"{row.relation.name}"' in table]
-        return [row for row in found if _contains(key, map("=({})".format, _key(row)))]
+        return [row for row in found if _contains(key, _named_key(row))]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -443,6 +443,13 @@ def _text(answer: batch.Answer) -> str:
 
 def _contains(text: str, parts: Iterable[str]) -> bool:
     return any(part in text for part in parts)
+
+
+def _named_key(row: Row) -> Iterator[str]:
+    """The columns of a row's key with their values, as the error of a foreign key names them: a new
+    row without one above it is named by the columns that refer.
+    """
+    return (f"({name})=({row.values.get(name)})" for name in row.key)
 
 
 def _key(row: Row) -> Iterator[str | None]:

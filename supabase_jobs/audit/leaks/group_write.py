@@ -25,6 +25,38 @@ KIND = Kind(
     sentence="Members write rows of others in their group that they cannot read or add.",
 )
 
+# the policy that asks for less, and the other one; states of the row above are another kind's
+_UNEVEN = {
+    Uneven.ROLE: (
+        'Policy "{policy}" lets more roles change rows of {table} than policy "{other}" lets add'
+        " them. May they?"
+    ),
+    Uneven.ROLE_OF_DELETE: (
+        'Policy "{policy}" lets more roles delete rows of {table} than policy "{other}" lets change'
+        " or add them. May they?"
+    ),
+    Uneven.SIBLINGS: (
+        'Policy "{policy}" lets each role add rows of {table}, although those of {other} ask the'
+        " same function for one. May they?"
+    ),
+    Uneven.ROLE_AFTER: (
+        'Policy "{policy}" asks for less after a change of rows in {table} than before it, so that'
+        " {columns} may be one for which the role is missing. May it?"
+    ),
+    Uneven.VALUE: (
+        'Policy "{policy}" lets its callers delete rows of {table} with {columns}, which it refuses'
+        " in new and changed rows. May they?"
+    ),
+    Uneven.UNSEEN: (
+        'Policy "{policy}" lets more users add rows of {table} with {columns} than policy'
+        ' "{other}" shows them to. May they?'
+    ),
+    Uneven.LOCK: (
+        'Policy "{policy}" lets its callers delete rows of {table} with themselves as {columns}, by'
+        " which {other} refuses them something. May they?"
+    ),
+}
+
 
 def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """A leak for each object that a weaker role deletes; a question about rows in a colleague's
@@ -65,43 +97,12 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
 
 def _of_weaker_role(one: UnevenWrite) -> Iterator[Question]:
     """Rows that more roles change than add, or that are moved to a group where a role lacks."""
-    if one.what is Uneven.ROLE:
-        message = (
-            f'Policy "{one.policy}" lets more roles change rows of {{}} than policy "{one.other}"'
-            " lets add them. May they?"
-        )
-    elif one.what is Uneven.ROLE_OF_DELETE:
-        message = (
-            f'Policy "{one.policy}" lets more roles delete rows of {{}} than policy "{one.other}"'
-            " lets change or add them. May they?"
-        )
-    elif one.what is Uneven.SIBLINGS:
-        message = (
-            f'Policy "{one.policy}" lets each role add rows of {{}}, although those of {one.other}'
-            " ask the same function for one. May they?"
-        )
-    elif one.what is Uneven.ROLE_AFTER:
-        message = (
-            f'Policy "{one.policy}" asks for less after a change of rows in {{}} than before it,'
-            f" so that {', '.join(one.columns)} may be one for which the role is missing. May it?"
-        )
-    elif one.what is Uneven.VALUE:
-        message = (
-            f'Policy "{one.policy}" lets its callers delete rows of {{}} with {one.columns[0]},'
-            " which it refuses in new and changed rows. May they?"
-        )
-    elif one.what is Uneven.UNSEEN:
-        message = (
-            f'Policy "{one.policy}" lets more users add rows of {{}} with {one.columns[0]} than'
-            f' policy "{one.other}" shows them to. May they?'
-        )
-    elif one.what is Uneven.LOCK:
-        message = (
-            f'Policy "{one.policy}" lets its callers delete rows of {{}} with themselves as'
-            f" {one.columns[0]}, by which {one.other} refuses them something. May they?"
-        )
-    else:
+    sentence = _UNEVEN.get(one.what)
+    if sentence is None:
         return
+    message = sentence.format(
+        policy=one.policy, other=one.other, columns=", ".join(one.columns), table="{}"
+    )
     yield Question(
         kind=KIND,
         severity=Severity.QUESTION,

@@ -16,7 +16,12 @@ from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
 from supabase_jobs.migrations.extensions import prepare, superuser_statements
 from supabase_jobs.projects.load import load, not_tested, raise_decisive, raise_first, warnings
 from supabase_jobs.projects.narration import SILENT, Narration
-from supabase_jobs.sources.config_toml import load_api_settings, load_buckets, load_major_version
+from supabase_jobs.sources.config_toml import (
+    lists_buckets,
+    load_api_settings,
+    load_buckets,
+    load_major_version,
+)
 from supabase_jobs.sources.files import Migration, MigrationFiles, read_sql
 
 _BUCKET = """
@@ -78,7 +83,7 @@ def migrated(
         files = _with_roles(directory, files)
         loaded = _load(connection, embedded.own_url, files, narration, checkpoint=checkpoint)
         note_missing(loaded.missing, narration)
-        _insert_buckets(connection, directory)
+        _insert_buckets(connection, directory, narration)
         if seeds:
             from supabase_jobs.migrations.seed import apply_seeds
 
@@ -127,7 +132,7 @@ def before_and_after(
             name = str(connection.info.dbname)
             files = _with_roles(directory, shared)
             both = _load(connection, embedded.own_url, files, narration)
-            _insert_buckets(connection, directory)
+            _insert_buckets(connection, directory, narration)
         copy = f"{name}_before"
         copy_database(embedded, name, copy)
         old = stack.enter_context(connect(embedded.url_for(copy)))
@@ -226,8 +231,13 @@ def _with_roles(directory: Path, files: MigrationFiles) -> MigrationFiles:
     return replace(files, migrations=[roles, *files.migrations])
 
 
-def _insert_buckets(connection: Connection, directory: Path) -> None:
+def _insert_buckets(connection: Connection, directory: Path, narration: Narration = SILENT) -> None:
     """Insert the buckets of config.toml, as `supabase start` does; those of migrations stay."""
+    if lists_buckets(directory):
+        narration.note(
+            "note: [[storage.buckets]] in supabase/config.toml makes no bucket with the Supabase"
+            " CLI, and version 3 refuses it: write [storage.buckets.NAME]; taken as such"
+        )
     for bucket in load_buckets(directory):
         types = None if bucket.allowed_mime_types is None else list(bucket.allowed_mime_types)
         connection.execute(_BUCKET, (bucket.name, bucket.name, bucket.public, types))

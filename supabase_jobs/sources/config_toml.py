@@ -1,6 +1,6 @@
 """Settings of a project's config.toml or config.json, with the defaults of the Supabase CLI."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ __all__ = [
     "AuthSettings",
     "Bucket",
     "bucket_names",
+    "lists_buckets",
     "load_api_settings",
     "load_auth_settings",
     "load_buckets",
@@ -143,8 +144,26 @@ class Bucket:
 
 def load_buckets(project: Path) -> list[Bucket]:
     """The buckets of `[storage.buckets]`. Raises ConfigError for a list that is none."""
-    config = load_config(project)
+    config = _with_named_buckets(load_config(project))
     return [_bucket(config, name) for name in config.table("storage", "buckets")]
+
+
+def lists_buckets(project: Path) -> bool:
+    """Whether the file has `[[storage.buckets]]`, which version 2 of the Supabase CLI passes over
+    and version 3 refuses.
+    """
+    return isinstance(load_config(project).table("storage").get("buckets"), list)
+
+
+def _with_named_buckets(config: ConfigFile) -> ConfigFile:
+    """The file with each `[[storage.buckets]]` that has a name as `[storage.buckets.NAME]`."""
+    storage = config.table("storage")
+    listed = storage.get("buckets")
+    if not isinstance(listed, list):
+        return config
+    entries = [entry for entry in listed if isinstance(entry, dict)]
+    named = {entry["name"]: entry for entry in entries if isinstance(entry.get("name"), str)}
+    return replace(config, document={**config.document, "storage": {**storage, "buckets": named}})
 
 
 def _bucket(config: ConfigFile, name: str) -> Bucket:
@@ -155,7 +174,7 @@ def _bucket(config: ConfigFile, name: str) -> Bucket:
 
 def bucket_names(project: Path) -> list[str]:
     """The buckets of `[storage.buckets]`, which the Supabase CLI creates beside the migrations."""
-    return list(load_config(project).table("storage", "buckets"))
+    return list(_with_named_buckets(load_config(project)).table("storage", "buckets"))
 
 
 def seed_files(project: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import pytest
 
 from supabase_jobs.errors import MigrationError
 from supabase_jobs.projects.migrated import before_and_after, migrated, migrated_server
+from supabase_jobs.projects.narration import Narration
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 
 ROLES = "create role reporting;\nalter role authenticator set pgrst.db_aggregates_enabled = 'true';"
@@ -57,6 +58,21 @@ def test_buckets_of_the_configuration_exist(project: Path) -> None:
             "select id, public, allowed_mime_types from storage.buckets order by id"
         ).fetchall()
     assert found == [("files", False, None), ("images", True, ["image/png"])]
+
+
+def test_a_list_of_buckets_stops_no_project(project: Path) -> None:
+    """Version 3 of the Supabase CLI refuses the file; version 2 passes over the list."""
+    (project / "supabase" / "config.toml").write_text(
+        '[[storage.buckets]]\nname = "images"\npublic = true\n'
+        '[[storage.buckets]]\nname = "files"\n[[storage.buckets]]\npublic = true\n'
+    )
+    notes: list[str] = []
+    with migrated(project, files(project), narration=Narration(note=notes.append)) as built:
+        found = built.connection.execute(
+            "select id, public from storage.buckets order by id"
+        ).fetchall()
+    assert found == [("files", False), ("images", True)]
+    assert any("[storage.buckets.NAME]" in note for note in notes)
 
 
 EVENT = """

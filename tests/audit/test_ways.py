@@ -58,7 +58,7 @@ create table visits (id bigint primary key, holder uuid not null references auth
 alter table visits enable row level security;
 create view my_visits as select id, note from visits where holder = auth.uid();
 revoke all on my_visits from anon, authenticated;
-grant select, update (note) on my_visits to authenticated;
+grant select, update on my_visits to authenticated;
 """
 
 # numbers of all stays, and names that a privilege gives to everybody; the views that end with _list

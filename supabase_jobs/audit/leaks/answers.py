@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from supabase_jobs.audit.callers import ANON
-from supabase_jobs.audit.leaks.facts import Answered, Called, ViewTried
+from supabase_jobs.audit.leaks.facts import Answered, Called, Facts, ViewTried
 from supabase_jobs.audit.leaks.leak import Kind, Question, who
 from supabase_jobs.findings import Severity
 
 _Answer = TypeVar("_Answer", ViewTried, Called)
 
+ABOUT_KNOWN = "read a number of rows that go with one they know by"
 # what an answer says about rows, from the most to the least
 _STRENGTH = ("shown", "identified", "derived", "existing", "counted")
 
@@ -28,18 +29,28 @@ def saying(answers: Sequence[_Answer], what: str) -> Iterator[_Answer]:
             yield answer
 
 
-def question(kind: Kind, answer: _Answer, does: str, topic: str = "") -> Question:
+def question(kind: Kind, answer: _Answer, does: str, topic: str = "", about: str = "") -> Question:
     """One question about all views or functions by which a caller does something. `topic` names
-    one with what else is to be said about it.
+    one with what else is to be said about it, `about` tells apart what one caller does.
     """
+    by = "anyone" if answer.actor.kind == ANON else "signed-in users"
     return Question(
         kind=kind,
         severity=Severity.QUESTION,
         object=answer.object,
         message=f"{who(answer.actor)} {does} {{}}. Is that intended?",
-        decides="anyone" if answer.actor.kind == ANON else "signed-in users",
+        decides=f"{by}, {about}" if about else by,
         topics=(topic or answer.object,),
     )
+
+
+def is_about_known(facts: Facts, called: Called) -> bool:
+    """Whether a function takes ids of rows that its caller reads, such as of a page, or a text that
+    says nothing about a person.
+    """
+    if called.about is None or called.is_general:
+        return False
+    return all(facts.reads_others_in(label, called.actor) for label in called.about)
 
 
 def tables(answer: Answered, what: str) -> Sequence[str]:

@@ -195,6 +195,7 @@ class Table(Named):
     read_by_policies: Collection[str]
     limited: bool
     started: Collection[str]
+    mandatory: Collection[str]
     looked_up: Collection[str]
     overruled: Collection[str]
     managed: Collection[str]
@@ -312,7 +313,10 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class View(Named):
-    """A view. `columns` and `granted` are like those of a table."""
+    """A view. `columns` and `granted` are like those of a table; `links` are the columns that refer
+    to another row, or name the person of one. `selects`: it shows rows of which a flag, a state or
+    a public name says so.
+    """
 
     schema: str
     name: str
@@ -320,6 +324,8 @@ class View(Named):
     is_invoker: bool
     columns: Mapping[str, Collection[str]]
     granted: Collection[str]
+    links: Sequence[str]
+    selects: bool
 
     def may(self, role: str, privilege: str, column: str) -> bool:
         """Whether a role has a privilege on a column."""
@@ -378,6 +384,8 @@ class Called(Answered):
     without one. `arguments` are equal for calls with the same ones; `names_others`: an id of a row
     that is refused to the caller is among them. `runs_sql`: an argument was run as SQL,
     `runs_statement`: it was a whole statement.
+    `about` are the tables of the rows whose ids are its arguments, None if one is neither such an
+    id nor a text that says nothing about a person. `is_aggregate`: it answers with aggregates only.
     `is_helper`: a policy calls it, so those whom the policy limits may call it, too. `asks`: its
     body names the caller, `charges`: it takes from a number in a row of the caller. `touched`
     are the tables that it names and whose rows are refused to the caller, `unread` the columns
@@ -416,6 +424,8 @@ class Called(Answered):
     sqlstate: str = ""
     arguments: str = ""
     names_others: bool = False
+    about: Sequence[str] | None = None
+    is_aggregate: bool = False
     runs_sql: bool = False
     runs_statement: bool = False
     is_helper: bool = False
@@ -649,6 +659,11 @@ class Facts:
     def for_guests(self) -> frozenset[str]:
         """The functions that do not ask who calls them, as for guests with a token."""
         return frozenset(called.function for called in self.calls if not called.asks)
+
+    def reads_others_in(self, label: str, actor: Actor) -> bool:
+        """Whether a caller reads rows of others in a table."""
+        tried = self.of_actor(label, actor)
+        return any(t.action == SELECT and t.reached and t.whose != OWN for t in tried)
 
     def is_referred(self, table: Table) -> bool:
         """Whether rows of other tables refer to rows of a table."""

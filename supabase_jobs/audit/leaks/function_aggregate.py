@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.answers import saying
+from supabase_jobs.audit.leaks.answers import ABOUT_KNOWN, is_about_known, question, saying
 from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-aggregate",
-    severities=(Severity.WARNING,),
+    severities=(Severity.WARNING, Severity.QUESTION),
     sentence=(
         "A function returns numbers that are computed from rows which the tables refuse to its"
         " caller."
@@ -18,9 +18,14 @@ KIND = Kind(
 )
 
 
-def find(facts: Facts) -> Iterator[ExplainedLeak]:
-    """One leak for each function. A member may know the numbers of its group."""
-    for called in saying(asked(facts), "derived"):
-        if called.actor.is_outsider:
+def find(facts: Facts) -> Iterator[AnyLeak]:
+    """One leak for each function; a question about those that go with a row which the caller knows.
+    A member may know the numbers of its group.
+    """
+    calls = asked(facts)
+    for called in saying(calls, "derived"):
+        if called.actor.is_outsider and is_about_known(facts, called):
+            yield question(KIND, called, ABOUT_KNOWN, "", "about what they know")
+        elif called.actor.is_outsider:
             effect = "read numbers that are computed from rows of others"
             yield leak(KIND, Severity.WARNING, called, effect, called.derived)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import FORMER
-from supabase_jobs.audit.leaks.answers import question, saying
+from supabase_jobs.audit.leaks.answers import ABOUT_KNOWN, is_about_known, question, saying
 from supabase_jobs.audit.leaks.calls import asked, leak
 from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
@@ -17,15 +17,18 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
-    """One leak for each function, and one question about the numbers of all rows. A member may know
-    the numbers of its group; helpers of policies answer to everyone who has an id.
+    """One leak for each function, and one question about the numbers of all rows, or of those that
+    go with a row which the caller knows. A member may know the numbers of its group; helpers of
+    policies answer to everyone who has an id. A function that changes rows says whether it has.
     """
     calls = [called for called in asked(facts) if not _is_of_own(called)]
     changing = {called.function for called in facts.calls if called.changed or called.opened}
     for called in saying(calls, "existing"):
         if not called.actor.is_outsider or called.function in changing:
             continue
-        if not called.is_helper:
+        if is_about_known(facts, called):
+            yield question(KIND, called, ABOUT_KNOWN, "", "about what they know")
+        elif not (called.is_helper or called.sets or called.returns == []):
             effect = "find out by an id whether others have rows, or how many"
             yield leak(KIND, Severity.WARNING, called, effect, called.existing)
     for called in saying(calls, "counted"):

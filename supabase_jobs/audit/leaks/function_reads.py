@@ -8,7 +8,7 @@ from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, is_for_members, leak, refuses_insiders
 from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
-from supabase_jobs.audit.probes.attempt import OWN, SELECT
+from supabase_jobs.audit.probes.attempt import SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -42,8 +42,7 @@ def _reads_directly(facts: Facts, called: Called) -> bool:
     """Whether the caller reads rows of others in these tables anyway, and the function shows it
     more of them.
     """
-    tried = [t for label in called.shown for t in facts.of_actor(label, called.actor)]
-    return any(t.action == SELECT and t.reached and t.whose != OWN for t in tried)
+    return any(facts.reads_others_in(label, called.actor) for label in called.shown)
 
 
 def _is_only_way(facts: Facts, called: Called) -> bool:
@@ -59,14 +58,19 @@ def _is_only_way(facts: Facts, called: Called) -> bool:
 
 
 def _severity(facts: Facts, called: Called) -> Severity:
-    """A warning for some columns of all rows, without addresses or secrets, as for a view."""
+    """A warning for aggregates, and for some columns of all rows, without addresses or secrets, as
+    for a view.
+    """
     if USERS in called.shown:
         # a group may show its members the addresses of the others
         is_of_group = list(called.shown) == [USERS] and called.actor.kind == MEMBER
         return Severity.WARNING if is_of_group else Severity.ERROR
+    names = called.returns or ()
+    is_sensitive = any(facts.words.is_sensitive(name) for name in names)
+    if called.is_aggregate and not is_sensitive:
+        return Severity.WARNING
     if called.returns is None or not called.is_general:
         return Severity.ERROR
-    is_sensitive = any(facts.words.is_sensitive(name) for name in called.returns)
     columns = set(called.returns)
     is_whole = any(facts.tables[label].columns.keys() <= columns for label in called.shown)
     return Severity.ERROR if is_sensitive or is_whole else Severity.WARNING

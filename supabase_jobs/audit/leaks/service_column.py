@@ -308,6 +308,10 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
             continue
         seen.add(one.column)
         of_price = meaning is _Meaning.AMOUNT and _refers_to_price(facts, one)
+        is_stated = meaning is _Meaning.AMOUNT and one.column in table.mandatory
+        if is_stated and not (of_price or _is_of_payments(facts.words, table)):
+            yield question(KIND, one, table.label, one.column, message)
+            continue  # nobody else can state it
         if of_price or (meaning is not _Meaning.STATE and _is_kept(facts, table, one)):
             why = "the row refers to a price" if of_price else "they cannot change it"
             message = (

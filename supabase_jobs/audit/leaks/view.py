@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER, OWNER
+from supabase_jobs.audit.callers import ANON, IMPOSTOR, MEMBER, NEWCOMER, OWNER
 from supabase_jobs.audit.catalog import USERS
 from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.facts import Facts, ViewTried
 from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, Kind, Question, who
 from supabase_jobs.audit.leaks.views import explanation
+from supabase_jobs.audit.limits import LIMITS, some
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Explanation, Severity
 
@@ -29,6 +30,7 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each view and action, by the most general caller; a question about views by
     which members read.
     """
+    pages = {one.object for one in facts.views if _is_of_members(facts, one)}
     for tried in sorted(facts.views, key=lambda t: t.actor.rank):
         tables = tables_of(tried)
         if tables and tried.is_own:
@@ -39,7 +41,16 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
             yield question(KIND, tried, "read rows of others by")
         elif tables and _is_read_by_users(facts, tried):
             yield question(KIND, tried, "read rows that every signed-in user reads by")
-        elif tables:
+        elif tables and _is_page(facts, tried, tables):
+            topic = f"{tried.object} ({some([*tried.view.columns])})"
+            effect = "read a part of rows that tables refuse, such as for a public page, by"
+            if tried.object not in pages:
+                yield question(KIND, tried, effect, topic, "pages")
+            pages.add(tried.object)
+        elif tables and _is_granted(tried):
+            topic = f"{tried.object} ({some(_written(tried))})"
+            yield question(KIND, tried, "change columns of their own rows by", topic, "own rows")
+        elif tables and not (tried.action == SELECT and tried.object in pages):
             yield _of_others(facts, tried, tables)
 
 
@@ -50,10 +61,47 @@ def _is_for_members(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> bo
     if tried.actor.kind != MEMBER or tried.action != SELECT or USERS in tables:
         return False
     others = [one for one in facts.views if one.object == tried.object and one.action == SELECT]
-    if any(one.actor.is_outsider and one.shown for one in others):
+    outside = [one for one in others if one.actor.is_outsider and one.actor.kind != IMPOSTOR]
+    if any(one.shown for one in outside):
         return False
     direct = [one for label in tables for one in facts.of_table(label)]
     return not any(t.reached and t.action == SELECT and t.whose in (OWN, GROUP) for t in direct)
+
+
+def _is_of_members(facts: Facts, tried: ViewTried) -> bool:
+    """Whether members read by a view, and a sign-up that makes anyone a member shows it to others:
+    the sign-up is the leak.
+    """
+    same = [one for one in facts.views if one.object == tried.object]
+    return tried.actor.kind == IMPOSTOR and any(
+        _is_for_members(facts, one, tables_of(one)) for one in same
+    )
+
+
+def _is_granted(tried: ViewTried) -> bool:
+    """Whether a view is how the owner changes columns of their rows that a GRANT names."""
+    is_of_own = tried.actor.kind == OWNER and tried.action == UPDATE
+    return is_of_own and f"{tried.actor.role} UPDATE" not in tried.view.granted
+
+
+def _written(tried: ViewTried) -> list[str]:
+    """The columns of a view that the caller's role may change."""
+    role = tried.actor.role
+    return [name for name in tried.view.columns if tried.view.may(role, "UPDATE", name)]
+
+
+def _is_page(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> bool:
+    """Whether a view may be a public page: it shows everybody some columns, neither addresses nor
+    whom or what a row belongs to, of rows that are selected as public, or of each user's profile.
+    """
+    if tried.actor.kind not in (ANON, NEWCOMER) or tried.view.is_materialized:
+        return False
+    if tried.view.links or _severity(facts, tried, tables) != Severity.WARNING:
+        return False
+    if any(facts.reads_others_in(label, tried.actor) for label in tables):
+        return False  # it shows columns that a grant leaves out, or rows that policies leave out
+    are_profiles = all(label in facts.tables and facts.tables[label].per_user for label in tables)
+    return tried.action == SELECT and (tried.view.selects or are_profiles)
 
 
 def _is_read_by_users(facts: Facts, tried: ViewTried) -> bool:
@@ -73,9 +121,12 @@ def tables_of(tried: ViewTried) -> Sequence[str]:
 def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> ExplainedLeak:
     view, actor = tried.view, tried.actor
     whose = "rows of their own" if actor.kind == OWNER else "rows of others"
-    message = (
-        f"{who(actor)} {_DOES[tried.action]} {whose} by the view, which {', '.join(tables)} refuses"
-    )
+    does = f"{_DOES[tried.action]} {whose}"
+    if tried.action == UPDATE and actor.kind == OWNER:
+        does = f"change {some(_written(tried), LIMITS.guarding)} of {whose}"
+    elif tried.action == SELECT and view.links:
+        does += f", with {some(view.links)},"
+    message = f"{who(actor)} {does} by the view, which {', '.join(tables)} refuses"
     explained = explanation(view, actor)
     if USERS in tables and not view.is_materialized:
         cause = f"the view reads {USERS} with the privileges of its owner"

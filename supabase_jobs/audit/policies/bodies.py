@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from supabase_jobs.audit.catalog import Function
+from supabase_jobs.audit.policies import expressions
 
 # the conditions of a body, up to what may follow one
 _CONDITION = re.compile(
@@ -12,6 +14,7 @@ _CONDITION = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _AGGREGATE = re.compile(r"\b(?:count|sum|avg)\s*\(", re.IGNORECASE)
+_AGGREGATES = ("count", "sum", "avg", "min", "max", "bool_and", "bool_or")
 _NUMBERS = ("bigint", "integer", "numeric", "double precision")
 # the condition of an IF that refuses the call, by an error or by an answer such as 'unknown'
 _REFUSING = re.compile(
@@ -34,6 +37,22 @@ def counts_only(function: Function) -> bool:
     """Whether a function answers with a number about many rows, or asks for nothing."""
     is_number = function.result in _NUMBERS or not function.argument_types
     return is_number and _AGGREGATE.search(function.body) is not None
+
+
+def answers_with_aggregates(function: Function) -> bool:
+    """Whether a function is one query that answers with a row of aggregates."""
+    if function.language != "sql":
+        return False
+    selects = [*expressions.nodes(expressions.body_trees("sql", function.body), "SelectStmt")]
+    targets = selects[0].get("targetList", ()) if len(selects) == 1 else ()
+    if not targets or "groupClause" in selects[0]:
+        return False
+    return all(map(_has_aggregate, targets))
+
+
+def _has_aggregate(target: Any) -> bool:
+    calls = expressions.nodes(target, "FuncCall")
+    return any(expressions.name_of(call)[-1] in _AGGREGATES for call in calls)
 
 
 def tested_names(body: str) -> set[str]:

@@ -136,6 +136,8 @@ class MassAssignment:
         membership = self._plan.memberships[row.relation.oid]
         column = row.relation.by_name[membership.user]
         other = self._world.a.rows.get(row.relation.oid)
-        if other is not None:
+        name, value = membership.invited or ("", None)
+        is_invitation = name != "" and copy.get(name) == value
+        if other is not None and not is_invitation:
             value = other.values.get(membership.user)
             yield self._writes.varied(caller, row, copy, column, value, ADD)

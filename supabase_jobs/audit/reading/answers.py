@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from supabase_jobs.audit.catalog import VAULT, Column, Function, Relation
+from supabase_jobs.audit.catalog import USERS, VAULT, Column, Function, Relation
 from supabase_jobs.audit.leaks.facts import API_USERS, Called, Unpassed, View, ViewTried
 from supabase_jobs.audit.policies import bodies, expressions
+from supabase_jobs.audit.policies.usage import ColumnKey
 from supabase_jobs.audit.probes.bypass import (
     SQL,
     Bypass,
@@ -45,6 +46,8 @@ class Answers:
                 is_invoker=view.invoker,
                 columns={column.name: column.granted for column in view.columns},
                 granted=view.granted,
+                links=sorted(self._links(view).intersection(view.by_name)),
+                selects=self._selects(view),
             )
         return ViewTried(
             actor=self._actors.of(bypass.caller),
@@ -61,6 +64,30 @@ class Answers:
             in_state=isinstance(bypass, StateUse),
             state=bypass.state if isinstance(bypass, StateUse) else "",
         )
+
+    def _links(self, view: Relation) -> set[str]:
+        """The names of the columns that refer to another row or person in the tables that a view
+        reads. That of a row which each user has is the row itself.
+        """
+        plan, found = self._plan, set[str]()
+        for oid in self._plan.usage.reads.get(view.oid, {view.oid}) - {view.oid}:
+            relation = self._catalog.by_oid.get(oid)
+            if relation is not None and relation.label != USERS:
+                own = relation.primary_key if oid in plan.per_user else ()
+                found |= {n for key in relation.foreign_keys for n in key.columns}.difference(own)
+                found |= {n for of, n in plan.usage.users if of == oid}.difference(own)
+        return found
+
+    def _selects(self, view: Relation) -> bool:
+        """Whether the rows that a view selects say themselves that it shows them: by a flag, a
+        state, or a value that is shown if there is one, such as a public name.
+        """
+        for (oid, name), operator, text in self._plan.usage.selecting.get(view.oid, ()):
+            is_time = self._catalog.by_oid[oid].by_name[name].base in TIMES
+            is_shown = operator == expressions.IS_NOT_NULL and name in view.by_name
+            if (operator == "=" and text is not None) or (is_shown and not is_time):
+                return True
+        return False
 
     def of_call(self, bypass: Bypass) -> Called:
         """A call of a function."""
@@ -84,6 +111,8 @@ class Answers:
             sqlstate="" if bypass.error is None else bypass.error.sqlstate or "",
             arguments=_arguments(bypass),
             names_others=isinstance(bypass, FunctionCall) and bypass.names_others,
+            about=self._about(function),
+            is_aggregate=bodies.answers_with_aggregates(function),
             identified=self._tables.labels(bypass.identified),
             derived=self._tables.labels(bypass.derived),
             existing=self._tables.labels(bypass.existing),
@@ -328,6 +357,32 @@ class Answers:
                 found.setdefault(oid, set()).update(bodies.tested_names(function.body))
         return found
 
+    def _about(self, function: Function) -> list[str] | None:
+        """The tables of the rows whose ids a function takes; None if it takes anything else than
+        these and texts that say nothing about a person.
+        """
+        usage, words = self._plan.usage, self._plan.words
+        names, found = function.argument_names[: len(function.argument_types)], set[str]()
+        if len(names) < len(function.argument_types) or "" in names:
+            return None
+        for name in names:
+            keys = usage.arguments.get((function.oid, name), ())
+            if not keys or any(key in usage.users or words.is_sensitive(key[1]) for key in keys):
+                return None
+            found |= {label for key in keys for label in self._identified(key)}
+        return sorted(found)
+
+    def _identified(self, key: ColumnKey) -> Iterator[str]:
+        """The tables whose rows a value of a column identifies."""
+        oid, name = key
+        relation = self._catalog.by_oid[oid]
+        targets = [k.target or 0 for k in relation.foreign_keys if name in k.columns]
+        if name in relation.primary_key and not targets:
+            yield relation.label
+        for target in targets:
+            if target in self._catalog.by_oid:
+                yield self._catalog.by_oid[target].label
+
     def _handed_out(self, function: Function) -> list[str]:
         """The columns with a random value, other than a key, in the rows of a result."""
         return [
@@ -339,11 +394,11 @@ class Answers:
         ]
 
     def _returns(self, function: Function) -> Sequence[str] | None:
-        """The columns that a function returns, its own name for a single value; None for whole
-        rows, or documents with any of them.
+        """The columns that a function returns, its own name for a single value, none without a
+        result; None for whole rows, or documents with any of them.
         """
         columns = function.argument_names[len(function.argument_types) :]
-        if columns:
+        if columns or function.result == "void":
             return columns
         is_row = function.result in self._row_types or function.result in (
             "json",

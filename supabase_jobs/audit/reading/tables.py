@@ -116,6 +116,9 @@ class Tables:
             read_for_new=self._read_for_new(relation),
             shown_to=[role for role in API_USERS if open_to(relation, role, SELECT)],
             without_value=[name for _, name in keys if (relation.oid, name) in usage.without_value],
+            mandatory={
+                c.name for c in relation.columns if c.not_null and not (c.default or c.generated)
+            },
             started=[
                 column.name
                 for column in relation.columns

@@ -106,6 +106,7 @@ _TABLE: Mapping[str, Any] = {
     "read_by_policies": [],
     "limited": False,
     "started": [],
+    "mandatory": [],
     "looked_up": [],
     "overruled": [],
     "managed": [],
@@ -154,6 +155,8 @@ _VIEW: Mapping[str, Any] = {
     "is_invoker": False,
     "columns": ["id", "body"],
     "granted": _GRANTED,
+    "links": [],
+    "selects": False,
 }
 _TRIED: Mapping[str, Any] = {
     "row": 0,
@@ -372,6 +375,8 @@ class _Builder:
             "is_asked_elsewhere": False,
             "across": "",
             "is_loose": False,
+            "about": None,
+            "is_aggregate": False,
         }
         return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
 

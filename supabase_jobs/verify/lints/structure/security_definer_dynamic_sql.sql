@@ -18,7 +18,9 @@ with definer as materialized (
   inner join pg_roles as s on n.nspowner = s.oid
   where p.prokind in ('f', 'p', 'w')
     and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
-    and n.nspname not in ('pg_catalog', 'information_schema')
+    -- as a condition of the function itself, before its text is searched
+    and p.pronamespace <> 'pg_catalog'::regnamespace
+    and n.nspname <> 'information_schema'
     and p.prosrc ~* '(\mexecute\M(?!\s+(function|procedure|on)\M)|\m(query|table|cursor|schema|database)_to_xml|\mdblink|\m(crosstab|connectby|ts_stat))'
     and (p.prosecdef or p.prosrc ~* '\mquery_to_xml\w*\s*\(\s*[^''\s]')
     -- functions of the platform and of extensions

@@ -53,8 +53,8 @@ later as (
     and array_position(o.schemas, 'pg_catalog') > 1
 ),
 
--- the types of the columns of managed tables
-used as (
+-- the types of the columns of managed tables; once, not for each operator
+used as materialized (
   select distinct a.atttypid as oid
   from pg_attribute as a
   inner join pg_class as c on a.attrelid = c.oid

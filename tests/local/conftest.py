@@ -11,6 +11,7 @@ import pytest
 from supabase_jobs.local import server
 from supabase_jobs.local.server import ServerInfo
 from tests.fix_cli import Run
+from tests.fix_initdb import without_copies
 from tests.programs import MAJORS, postgres_bin, unavailable
 
 
@@ -18,6 +19,12 @@ def require_root() -> None:
     """Skip the test unless it runs as root."""
     if os.geteuid() != 0:
         unavailable("needs root")
+
+
+@pytest.fixture(autouse=True)
+def _own_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers start as for users."""
+    without_copies(monkeypatch)
 
 
 @pytest.fixture

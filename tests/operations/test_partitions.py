@@ -105,8 +105,10 @@ def test_the_move_keeps_all_rows_and_their_visibility(
 
 
 def test_verify_reports_the_documented_findings(
-    filled: Database, move: Move, shell: Shell, cli: Run
+    filled: Database, move: Move, shell: Shell, cli: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # the findings are counted; trying their fixes takes half a minute
+    monkeypatch.setattr("supabase_jobs.verify.verify.TRIALS_LIMIT_S", 0)
     url = filled.url
     assert "0 errors" in shell(move(url), url)
     partitions = query(url, NAMES)

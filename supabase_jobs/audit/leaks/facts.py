@@ -17,6 +17,7 @@ from supabase_jobs.audit.callers import (
     STRANGER,
 )
 from supabase_jobs.audit.catalog import Named
+from supabase_jobs.audit.policies.caller_states import CallerState
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.decided_elsewhere import Elsewhere
 from supabase_jobs.audit.policies.left_out import LeftOut
@@ -499,12 +500,14 @@ class Exclusion:
 @dataclass(frozen=True)
 class UnreadColumn:
     """A column of a membership that no policy of another table, function or view reads: a flag, a
-    role, or a time that each row must have; of a link, only such a time.
+    role, or a time that each row must have; of a link, only such a time. `is_of_user`: a role in
+    the row that each user has, with whose values nothing is compared.
     """
 
     table: str
     column: str
     is_time: bool
+    is_of_user: bool = False
 
 
 @dataclass(frozen=True)
@@ -615,6 +618,7 @@ class Facts:
     uneven_writes: Sequence[UnevenWrite] = ()
     unasked: Sequence[Unasked] = ()
     lone_guards: Sequence[LoneGuard] = ()
+    caller_states: Sequence[CallerState] = ()
     unread_flags: Sequence[str] = ()
     topmost: Collection[str] = ()
 

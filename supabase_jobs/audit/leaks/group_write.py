@@ -5,14 +5,16 @@ they cannot read the row, or the row above it, or add one.
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, STRANGER
-from supabase_jobs.audit.leaks.facts import Actor, Facts, Tried
+from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.probes.attempt import (
+    BELOW,
     DELETE,
     GROUP,
     INSERT,
     JOIN,
+    NAME,
     OTHER,
     OWN,
     UPDATE,
@@ -130,7 +132,9 @@ def _unguarded(facts: Facts, label: str) -> Iterator[Question]:
 
 
 def _of_colleague(facts: Facts, tried: Tried) -> Iterator[Question]:
-    """A new row in a colleague's name: a message to the colleague, or a statement of theirs."""
+    """A new row in a colleague's name: a message to the colleague, a task, or a statement of
+    theirs.
+    """
     table = tried.table
     is_of_person = bool(table.users) and not tried.names_nobody
     if not is_of_person or table.is_membership or table.is_group or table.per_user:
@@ -138,6 +142,22 @@ def _of_colleague(facts: Facts, tried: Tried) -> Iterator[Question]:
     if not _reads(facts, tried.actor, tried.row):
         message = "Members can add rows to {} that name a colleague and that they cannot read."
         yield question(KIND, tried, "members", table.label, f"{message} May they?")
+        return
+    if tried.failed:
+        return
+    message = "Members can name a colleague in {} of new rows. May they?"
+    for column in table.users:
+        if column not in {*table.checked, *_named_by_outsiders(facts, table)}:
+            yield question(KIND, tried, "colleagues", f"{table.label}.{column}", message)
+
+
+def _named_by_outsiders(facts: Facts, table: Table) -> Iterator[str]:
+    """The columns in which even outsiders name others: another kind's question."""
+    for tried in facts.of_table(table.label):
+        is_named = tried.name == BELOW and tried.column in tried.names
+        is_named |= tried.name == NAME and facts.is_deciding(table)
+        if is_named and tried.actor.is_outsider and tried.reached:
+            yield tried.column
 
 
 def _below_unreadable(facts: Facts, tried: Tried) -> Iterator[Question]:

@@ -48,6 +48,24 @@ def find(facts: Facts) -> Iterator[Question]:
             topics=tuple(state.columns),
         )
     yield from _of_guards(facts)
+    yield from _of_callers(facts)
+
+
+def _of_callers(facts: Facts) -> Iterator[Question]:
+    """A state of the caller's own row, as of an account that is not blocked."""
+    for one in facts.caller_states:
+        message = (
+            f"Policies of {{}} do not look at {one.column} of the caller's row in {one.table}, for"
+            f" which those of {some(one.others)} ask. Does it not matter there?"
+        )
+        yield Question(
+            kind=KIND,
+            severity=Severity.QUESTION,
+            object=one.table,
+            message=message,
+            decides=f"{one.table}.{one.column}, of the caller",
+            topics=tuple(one.tables),
+        )
 
 
 def _of_guards(facts: Facts) -> Iterator[Question]:

@@ -51,14 +51,18 @@ def _of_time(facts: Facts, time: UnreadColumn) -> Iterator[Question]:
 def _of_right(facts: Facts, right: UnreadColumn) -> Iterator[Question]:
     """The writes of a member, or else the reads, whatever others have set in the column."""
     own = [tried for tried in facts.of_table(right.table) if _sets(right, tried)]
-    if any(not facts.manages(tried.actor, tried.table) for tried in own):
+    is_set = any(not facts.manages(tried.actor, tried.table) for tried in own)
+    if is_set and not right.is_of_user:
         return  # a preference
+    unread = "which no policy of another table, function or view reads"
+    if right.is_of_user:
+        unread = "with whose values no policy or function compares it"
     writes = _opened(facts, right, [UPDATE, INSERT, DELETE])
     for tried in writes or _opened(facts, right, [SELECT]):
         does = f"{who(tried.actor)} {'write' if writes else DOES[SELECT]}"
         message = (
-            f"{does} rows of {{}}, whatever {right.table}.{right.column} says, which no policy of"
-            " another table, function or view reads. Is that intended?"
+            f"{does} rows of {{}}, whatever {right.table}.{right.column} says, {unread}. Is that"
+            " intended?"
         )
         yield question(KIND, tried, f"{right.table}.{right.column}", tried.table.label, message)
 
@@ -97,6 +101,8 @@ def _is_by_row(column: UnreadColumn, tried: Tried) -> bool:
     """Whether it is a row of another table in the group of somebody who has such a row."""
     if tried.actor.kind != MEMBER or tried.whose != GROUP:
         return False
+    if column.is_of_user:
+        return tried.table.label != column.table and not tried.table.per_user
     membership = tried.actor.membership
     belongs = tried.actor.link if membership is None else membership.table
     return belongs == column.table != tried.table.label
@@ -106,6 +112,8 @@ def _is_of_all(facts: Facts, column: UnreadColumn, tried: Tried) -> bool:
     """Whether users without such a row do the same: outsiders, or the colleagues of a tenant who do
     not give such rows.
     """
+    if column.is_of_user:
+        return facts.is_open(tried)
     same = [
         t
         for t in facts.of_table(tried.table.label)

@@ -28,6 +28,7 @@ from supabase_jobs.audit.leaks.facts import (
     UnreadColumn,
 )
 from supabase_jobs.audit.policies import (
+    caller_states,
     captured_names,
     left_out,
     link_states,
@@ -38,6 +39,7 @@ from supabase_jobs.audit.policies import (
     refusals,
     unseen_flags,
 )
+from supabase_jobs.audit.policies.caller_states import CallerState
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.link_states import LinkState
@@ -162,6 +164,7 @@ class _Reader:
             uneven_writes=list(self._uneven_writes()),
             unasked=list(self._unasked()),
             lone_guards=list(self._lone_guards()),
+            caller_states=list(self._caller_states()),
         )
 
     def unpassed(self, functions: Iterable[Function]) -> list[Unpassed]:
@@ -260,6 +263,16 @@ class _Reader:
             if one.table in labels:
                 yield one
 
+    def _caller_states(self) -> Iterator[CallerState]:
+        """Those that policies of these tables leave out, and others ask for."""
+        plan = self._plan
+        every = [r for r in self._catalog.tables if r.rls]
+        labels = {r.label for r in every if r.oid in self._selected}
+        closed = {relation.oid: plan.closed(relation) for relation in every}
+        for one in caller_states.find(self._catalog, plan.usage, every, closed):
+            if labels.intersection(one.tables):
+                yield one
+
     def _unasked(self) -> Iterator[Unasked]:
         """The conditions about rows of these tables, and of those that only functions reach, that
         functions leave out.
@@ -291,6 +304,14 @@ class _Reader:
                     yield UnreadColumn(relation.label, column.name, is_time=True)
                 elif column.name in closed and column.name not in elsewhere:
                     yield UnreadColumn(relation.label, column.name, is_time=False)
+        for oid in sorted(plan.per_user - links - plan.memberships.keys()):
+            relation = self._catalog.by_oid[oid]
+            for name, values in plan.closed(relation).items():
+                key = oid, name
+                is_tested = key in plan.usage.mentioned or bool(plan.usage.literals.get(key))
+                powers = {plan.words.powerful_roles.matches(one) for one in values.values}
+                if powers == {True, False} and not is_tested:
+                    yield UnreadColumn(relation.label, name, is_time=False, is_of_user=True)
 
     def _of_one_table(self) -> Iterator[OneTable]:
         plan = self._plan

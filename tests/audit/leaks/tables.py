@@ -47,6 +47,7 @@ from supabase_jobs.audit.leaks.facts import (
     View,
     ViewTried,
 )
+from supabase_jobs.audit.policies.caller_states import CallerState
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.decided_elsewhere import Elsewhere
 from supabase_jobs.audit.policies.left_out import LeftOut
@@ -263,6 +264,7 @@ class _Builder:
                 for one in case.get("uneven_writes", [])
             ],
             lone_guards=[LoneGuard(**one) for one in case.get("lone_guards", [])],
+            caller_states=[CallerState(**one) for one in case.get("caller_states", [])],
             unasked=[
                 Unasked(**{**one, "what": Omission[one["what"]]}) for one in case.get("unasked", [])
             ],

@@ -91,6 +91,8 @@ def find(
 
 
 class _Reader:
+    """Policies and functions of a project as conditions about their caller."""
+
     def __init__(self, catalog: Catalog, usage: Usage) -> None:
         self._usage = usage
         self._tables = {name: r for r in catalog.tables for name in (r.name, r.label)}
@@ -113,7 +115,13 @@ class _Reader:
             is_own = any(isinstance(s, Reference) and s.table is None for s in own)
             if rows or is_own:
                 is_write = policy.command != "r"
-                yield _Asked(relation, is_write, frozenset(rows), states, is_own)
+                yield _Asked(
+                    table=relation,
+                    is_write=is_write,
+                    rows=frozenset(rows),
+                    states=states,
+                    is_own=is_own,
+                )
 
     def _add_queries(self, tree: Any, rows: set[int], states: dict[ColumnKey, str]) -> None:
         """The subqueries of a condition that find a row of the caller."""
@@ -141,7 +149,7 @@ class _Reader:
                         states[relation.oid, flag.column] = "true" if is_set else "false"
 
     def _add_call(self, call: Any, rows: set[int], states: dict[ColumnKey, str]) -> None:
-        """What a function asks of the row of its caller, or of the user whom an argument names."""
+        """The row of its caller, or of the user whom an argument names, that a function asks."""
         usage = self._usage
         given = [expressions.value(node) for node in call.get("args", ())]
         for function in self._functions.get(expressions.name_of(call)[-1], ()):

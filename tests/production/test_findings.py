@@ -13,7 +13,7 @@ from benchmarks.independent_server import IndependentServer, independent_server,
 from benchmarks.production import large_project
 from benchmarks.shop import Observation, read_log
 from tests.audit.catalogue import PROJECTS, names
-from tests.fix_cli import Run
+from tests.fix_cli import Run, new_runner
 from tests.fix_db import every_major, in_memory, on_one_major_each
 from tests.production.conftest import MAJOR, migrate
 from tests.programs import postgres_bin
@@ -38,14 +38,18 @@ def findings(document: Any) -> dict[str, Any]:
     return {**kept, "findings": without_lines}
 
 
-@pytest.fixture
-def of_migrations(cli: Run, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
-    """The findings of an example project's migrations, on an embedded server."""
+@pytest.fixture(scope="module")
+def of_migrations(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+    """The findings of an example project's migrations, on an embedded server; audited once."""
+    made: dict[str, dict[str, Any]] = {}
 
     def audited(name: str) -> dict[str, Any]:
-        folder = tmp_path / name
-        shutil.copytree(PROJECTS / name, folder)
-        return findings(cli("audit", "--json", cwd=folder).json)
+        if name not in made:
+            home = tmp_path_factory.mktemp("migrations")
+            folder = home / name
+            shutil.copytree(PROJECTS / name, folder)
+            made[name] = findings(new_runner(home)("audit", "--json", cwd=folder).json)
+        return made[name]
 
     return audited
 

@@ -39,22 +39,9 @@ body as materialized (
     p.prosecdef,
     p.prorettype,
     t.text,
-    c.schemas,
-    l.lanname in ('sql', 'plpgsql') and t.text !~ '\$\w*\$|\\' as is_plain,
-    -- other than the time of the last change in the row that NEW refers to
-    regexp_replace(
-      t.text,
-      '\mupdate\s+[\w.]+(\s+(as\s+)?\w+)?\s+set\s+(last_\w+|updated)_at\s*=\s*'
-      || '(now\(\)|clock_timestamp\(\)|statement_timestamp\(\)|current_timestamp)\s+where\s+[\w.]+\s*=\s*new\.\w+\s*;',
-      '',
-      'gi'
-    ) ~* '\m(update|delete|truncate|merge)\M' as changes,
-    t.text ~* (
-      '\mnew\s*\.\s*("[^"]+"|\w+)\s*:?=|\minto\s+(strict\s+)?new\M|\mnew\s*:=|(;|\mbegin|\mthen|\melse|\mloop)\s*new\s*='
-      -- returns another row than NEW or OLD
-      || '|\mreturn\s+(?!((new|old|null|coalesce|case|when|then|else|end|tg_op)\M|''[^'']*''|[\s(),=<>])*;)'
-    ) as changes_row,
-    regexp_replace(regexp_replace(t.text, '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g') ~* 'confirmed_at' as confirmed,
+    lower(t.text) as lower_text,
+    l.lanname in ('sql', 'plpgsql') as is_parsed,
+    p.proconfig,
     format('%I.%I', s.nspname, p.proname) as name,
     format('%I.%I(%s)', s.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as signature,
     case p.prokind when 'p' then 'procedure' else 'function' end as kind,
@@ -64,27 +51,44 @@ body as materialized (
   inner join pg_namespace as s on p.pronamespace = s.oid
   inner join pg_language as l on p.prolang = l.oid
   cross join lateral (select coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as text) as t
-  -- the schemas in which it finds names without one: null if its caller chooses them, or its text makes names or statements
-  cross join lateral (
-    select max(string_to_array(regexp_replace(substr(u.setting, strpos(u.setting, '=') + 1), '[\s"]', '', 'g'), ',')) as schemas
-    from unnest(p.proconfig) as u (setting)
-    where u.setting like 'search\_path=%' and t.text !~* '\m(search_path|execute|reg\w+|\w+_to_xml\w*|dblink\w*)\M'
-  ) as c
   where s.nspname not in ('pg_catalog', 'information_schema')
     and p.prokind in ('f', 'p', 'w')
     and l.lanname not in ('c', 'internal')
     and p.oid not in (select x.oid from of_extension as x)
 ),
 
--- matches a name in a body: any case, quoted or not, alone, with its schema, or with its database and schema; `qualified`
--- not alone
-pattern (classid, oid, nspname, qualified, text) as materialized (
+-- what the texts of the functions say that are reached: not materialized, because most are not
+judged as not materialized (
+  select
+    b.*,
+    b.is_parsed and b.text !~ '\$\w*\$|\\' as is_plain,
+    -- other than the time of the last change in the row that NEW refers to
+    regexp_replace(
+      b.text,
+      '\mupdate\s+[\w.]+(\s+(as\s+)?\w+)?\s+set\s+(last_\w+|updated)_at\s*=\s*'
+      || '(now\(\)|clock_timestamp\(\)|statement_timestamp\(\)|current_timestamp)\s+where\s+[\w.]+\s*=\s*new\.\w+\s*;',
+      '',
+      'gi'
+    ) ~* '\m(update|delete|truncate|merge)\M' as changes,
+    b.text ~* (
+      '\mnew\s*\.\s*("[^"]+"|\w+)\s*:?=|\minto\s+(strict\s+)?new\M|\mnew\s*:=|(;|\mbegin|\mthen|\melse|\mloop)\s*new\s*='
+      -- returns another row than NEW or OLD
+      || '|\mreturn\s+(?!((new|old|null|coalesce|case|when|then|else|end|tg_op)\M|''[^'']*''|[\s(),=<>])*;)'
+    ) as changes_row,
+    regexp_replace(regexp_replace(b.text, '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g') ~* 'confirmed_at' as confirmed
+  from body as b
+),
+
+-- matches a name in a body, behind `(?<![\w.$"])`: any case, quoted or not, alone, with its schema, or with its database and
+-- schema; `qualified` not alone
+pattern (classid, oid, nspname, name, qualified, text) as materialized (
   select
     o.classid,
     o.oid,
     o.nspname,
+    lower(o.name) as name,
     q.text || '"?' || q.name as qualified,
-    format('(?<![\w.$"])(%s)?"?%s', replace(q.text, '(?<![\w.$"])', ''), q.name) as text
+    format('(%s)?"?%s', q.text, q.name) as text
   from (
     select
       'pg_class'::regclass as classid,
@@ -106,14 +110,15 @@ pattern (classid, oid, nspname, qualified, text) as materialized (
   ) as o
   cross join lateral (
     select
-      '(?<![\w.$"])("?' || regexp_replace(current_database(), '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?'
+      '("?' || regexp_replace(current_database(), '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?'
       || regexp_replace(o.nspname, '(\W)', '\\\1', 'g') || '"?\s*\.\s*' as text,
       regexp_replace(o.name, '(\W)', '\\\1', 'g') || o.ends as name
   ) as q
 ),
 
 -- The subquery uses min() because the planner cannot turn an aggregate into a join. With wrong statistics it could
--- otherwise match every name against every body instead of only the names that were reached.
+-- otherwise match every name against every body instead of only the names that were reached. Most bodies do not have the
+-- name at all, which position() sees in a tenth of the time.
 reaches (managed, oid, changes) as (
   select
     r.managed,
@@ -124,12 +129,21 @@ reaches (managed, oid, changes) as (
     select
       min(p.text) as text,
       min(p.qualified) as qualified,
-      min(p.nspname) as nspname
+      min(p.nspname) as nspname,
+      min(p.name) as name
     from pattern as p
     where p.oid = r.oid and p.classid = 'pg_class'::regclass
   ) as m
-  inner join body as b
-    on b.text ~* case when b.schemas is null or m.nspname = any(b.schemas) then m.text else m.qualified end
+  inner join judged as b on position(m.name in b.lower_text) > 0
+  -- the schemas in which it finds names without one: null if its caller chooses them, or its text makes names or statements
+  cross join lateral (
+    select max(string_to_array(regexp_replace(substr(u.setting, strpos(u.setting, '=') + 1), '[\s"]', '', 'g'), ',')) as schemas
+    from unnest(b.proconfig) as u (setting)
+    where u.setting like 'search\_path=%' and b.text !~* '\m(search_path|execute|reg\w+|\w+_to_xml\w*|dblink\w*)\M'
+  ) as c
+  cross join lateral (
+    select '(?<![\w.$"])' || case when c.schemas is null or m.nspname = any(c.schemas) then m.text else m.qualified end as text
+  ) as n
   -- not in a comment, nor in a literal of a body that does nothing with a text
   cross join lateral (
     select regexp_replace(
@@ -139,9 +153,8 @@ reaches (managed, oid, changes) as (
   cross join lateral (
     select regexp_replace(w.text, '''(?:[^'']|'''')*''', '''''', 'g') as text
   ) as v
-  where not b.is_plain
-    or case when v.text ~* '\(|::|\mexecute\M' then w.text else v.text end
-    ~* case when b.schemas is null or m.nspname = any(b.schemas) then m.text else m.qualified end
+  where b.text ~* n.text
+    and (not b.is_plain or case when v.text ~* '\(|::|\mexecute\M' then w.text else v.text end ~* n.text)
   union
   select
     t.managed,
@@ -149,10 +162,14 @@ reaches (managed, oid, changes) as (
     t.changes or b.changes
   from reaches as t
   cross join lateral (
-    select min(p.text) as text from pattern as p
+    select
+      min(p.text) as text,
+      min(p.name) as name
+    from pattern as p
     where p.oid = t.oid and p.classid = 'pg_proc'::regclass
   ) as m
-  inner join body as b on t.oid <> b.oid and b.text ~* m.text
+  inner join judged as b
+    on t.oid <> b.oid and position(m.name in b.lower_text) > 0 and b.text ~* ('(?<![\w.$"])' || m.text)
 ),
 
 -- views of these functions; those that are stored, or read a stored one
@@ -205,7 +222,7 @@ bypass as (
   ) as t
   inner join pg_class as c on t.managed = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
-  inner join body as b on t.oid = b.oid and b.prosecdef
+  inner join judged as b on t.oid = b.oid and b.prosecdef
   -- functions.sql reports overloads of managed functions
   where b.name not in (
     select split_part(s.name, '(', 1)

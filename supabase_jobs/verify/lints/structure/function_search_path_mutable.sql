@@ -21,7 +21,9 @@ where not exists (
     select 1 from unnest(f.proconfig) as c (setting)
     where c.setting like 'search\_path=%'
   )
-  and exists (
-    select 1 from jsonb_array_elements_text($1::jsonb -> 'managed') as s (name)
-    where s.name like '%(%' and split_part(s.name, '(', 1) = f.name
-  )
+  -- as an array, because a join would compare each name with each schema too
+  and f.name = any(array(
+    select split_part(s.name, '(', 1)
+    from jsonb_array_elements_text($1::jsonb -> 'managed') as s (name)
+    where s.name like '%(%'
+  ))

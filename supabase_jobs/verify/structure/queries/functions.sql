@@ -90,8 +90,8 @@ cross join lateral (
     || case when f.proretset then format(' rows %s;', f.prorows) else ';' end)
 ) as v (kind, value, create_sql)
 where v.value is not null
-  and split_part(f.object, '(', 1) in (
+  and split_part(f.object, '(', 1) = any(array(
     select split_part(s.name, '(', 1)
     from unnest($1::text[]) as s (name)
     where s.name like '%(%'
-  )
+  ))

@@ -1,5 +1,6 @@
 """`supabase-jobs`, and `python -m supabase_jobs`."""
 
+import gc
 import signal
 
 
@@ -11,7 +12,10 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from supabase_jobs import cli
 
-    cli.main()
+    try:
+        cli.main()
+    finally:
+        gc.freeze()  # Python looks for cycles once more when it ends, which frees nothing we need
 
 
 if __name__ == "__main__":

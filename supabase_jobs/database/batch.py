@@ -80,8 +80,9 @@ def run_groups(connection: Connection, groups: Sequence[Sequence[Statement]]) ->
         commands.append([_command(connection, quote, statement) for statement in group])
     with closed_by_interrupt(connection), connection.lock:
         results = iter(connection.wait(_exchange(connection, commands)))
+    transformer = Transformer(connection)  # one, because it remembers how types are loaded
     return [
-        _group(connection, group, list(islice(results, len(group))), next(results))
+        _group(connection, transformer, group, list(islice(results, len(group))), next(results))
         for group in groups
     ]
 
@@ -143,6 +144,7 @@ def _exchange(
 
 def _group(
     connection: Connection,
+    transformer: Transformer,
     group: Sequence[Statement],
     results: Sequence[list[PGresult]],
     _sync: list[PGresult],
@@ -153,14 +155,13 @@ def _group(
             return GroupResult(
                 tuple(answers), psycopg.errors.error_from_result(result, connection.info.encoding)
             )
-        answers.append(_answer(connection, statement, result))
+        answers.append(_answer(transformer, statement, result))
     return GroupResult(tuple(answers))
 
 
-def _answer(connection: Connection, statement: Statement, result: PGresult) -> Answer:
+def _answer(transformer: Transformer, statement: Statement, result: PGresult) -> Answer:
     if result.status != ExecStatus.TUPLES_OK or not statement.decoded:
         return Answer((), result.command_tuples or 0)
-    transformer = Transformer(connection)
     transformer.set_pgresult(result)
     rows = transformer.load_rows(0, result.ntuples, tuple)
     return Answer(rows, result.ntuples)

@@ -413,7 +413,7 @@ class Document:
     unsure) head a page, `heading` a Markdown document. `opening` is the first sentence of a
     Markdown document, `lead` that of a page, `closing` are the last lines of a text report; `hints`
     precede them. `instead` replaces the entries of a shortened text report. `contract` makes the
-    document that `--json` prints.
+    document that `--json` prints, and `checks` what only JUnit and SARIF list.
 
     `is_compact`: its entries are the short items of lists, whose titles text reports print.
     `marker` is the first line of a Markdown document, by which a workflow finds its comment again.
@@ -436,7 +436,7 @@ class Document:
     milliseconds: float = 0.0
     database: str = ""
     results: tuple[Result, ...] = ()
-    checks: tuple[Check, ...] = ()
+    checks: Callable[[], tuple[Check, ...]] = tuple
     unchecked: tuple[str, ...] = ()
     default_location: Location = DEFAULT_LOCATION
     rules: Rules = Rules("", "")

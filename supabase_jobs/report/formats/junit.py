@@ -25,7 +25,7 @@ def write(document: Document) -> str:
     """The XML, to be encoded as UTF-8."""
     xml = JUnitXml(f"supabase-jobs {document.command}")
     suites: dict[str, TestSuite] = {}
-    for check in document.checks:
+    for check in document.checks():
         if check.area not in suites:
             suites[check.area] = TestSuite(_printable(check.area))
         suites[check.area].add_testcase(_case(check))

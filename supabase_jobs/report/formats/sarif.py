@@ -37,7 +37,7 @@ def _log(document: Document) -> dict[str, Any]:
     The rules are derived from all checks, so they do not depend on the findings.
     """
     findings = [result.finding for result in document.results]
-    rules = sorted({*map(_rule_id, document.checks), *map(_rule_id, findings)})
+    rules = sorted({*map(_rule_id, document.checks()), *map(_rule_id, findings)})
     driver = {
         "name": "supabase-jobs",
         "semanticVersion": _version(),

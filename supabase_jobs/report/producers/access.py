@@ -85,7 +85,7 @@ def document(result: AccessDiff) -> Document:
         milliseconds=result.milliseconds,
         database=result.audit.database,
         results=found,
-        checks=tuple(audit.checks(unchanged, found, locations)),
+        checks=lambda: tuple(audit.checks(unchanged, found, locations)),
         default_location=default_location(locations),
         rules=audit.RULES,
         width=100,

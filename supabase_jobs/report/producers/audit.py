@@ -114,7 +114,7 @@ def document(result: Audit) -> Document:
         milliseconds=result.milliseconds,
         database=result.database,
         results=found,
-        checks=tuple(checks(result.summaries, found, result.locations)),
+        checks=lambda: tuple(checks(result.summaries, found, result.locations)),
         default_location=default_location(result.locations),
         rules=RULES,
         hints=(Line(_ACCEPT),) if set(result.unchecked) - {"database"} else (),

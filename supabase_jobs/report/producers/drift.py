@@ -65,7 +65,7 @@ def document(result: Drift) -> Document:
         milliseconds=result.milliseconds,
         database=result.database,
         results=results,
-        checks=tuple(_checks(results)),
+        checks=lambda: tuple(_checks(results)),
         rules=_RULES,
         noun="difference",
     )

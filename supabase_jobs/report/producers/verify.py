@@ -88,7 +88,7 @@ def document(result: Verification) -> Document:
         milliseconds=result.milliseconds,
         database=result.database,
         results=tuple(results(result)),
-        checks=tuple(checks(result)),
+        checks=lambda: tuple(checks(result)),
         unchecked=result.unchecked,
         default_location=default_location(result.locations),
         rules=_RULES,

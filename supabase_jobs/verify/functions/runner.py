@@ -32,6 +32,7 @@ from supabase_jobs.session.impersonation import (
 from supabase_jobs.session.outcome import outcome_of_error
 from supabase_jobs.session.runner import Runner
 from supabase_jobs.session.savepoint import kept, results_of_kept
+from supabase_jobs.session.script import quoted
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify import other_values, ownership, row_by_row
 from supabase_jobs.verify.fixture import SEARCH_PATH, committed
@@ -125,12 +126,18 @@ def scenario_runner(
     `variables` fill the placeholders of declared values. A constraint of a table that is not among
     `managed` is a user object. User columns of the managed `tables` are not compared.
     """
-    params = {**impersonation.ids, ALL_IDS: list(impersonation.ids.values())}
-    query = psycopg.ClientCursor(impersonation.connection).mogrify(declared.watch.encode(), params)
+    literals = quoted({**impersonation.ids, ALL_IDS: list(impersonation.ids.values())})
     runner = ScenarioRunner(
-        impersonation, deadline, frame, params, variables, managed, tables, query
+        impersonation,
+        deadline,
+        frame,
+        literals,
+        variables,
+        managed,
+        tables,
+        declared.watch % literals,
     )
-    unchanging = [Statement(statement, params) for statement in declared.unchanging]
+    unchanging = [Statement(statement % literals) for statement in declared.unchanging]
     triggers = _USER_TRIGGERS.statement(list(tables.columns), list(tables.triggers))
     compared = _COMPARED.statement(list(tables.columns))
     runner.run([_Unchanging(runner, [triggers, compared, *unchanging, _RUN_WATCH])])
@@ -148,7 +155,7 @@ class ScenarioRunner(Runner):
         impersonation: Impersonation,
         deadline: Deadline,
         frame: Frame,
-        params: Mapping[str, object],
+        literals: Mapping[str, str],
         variables: Mapping[str, object],
         managed: Collection[str],
         tables: ManagedTables,
@@ -160,7 +167,7 @@ class ScenarioRunner(Runner):
             name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in variables.items()
         }
-        self._params = params
+        self._literals = literals
         self._names = {str(id): f"${name}" for name, id in impersonation.ids.items()}
         self.columns = ComparedColumns(tables.columns)
         # by their text, because a scenario changes few of the watched rows
@@ -177,7 +184,7 @@ class ScenarioRunner(Runner):
             self.impersonation,
             self._deadline,
             Frame(tuple(rows), self._frame.undo),
-            self._params,
+            self._literals,
             self._variables,
             self._managed,
             _NO_TABLES,
@@ -216,7 +223,7 @@ class ScenarioRunner(Runner):
         """
         if _is_one_group(scenario):
             return [[*self._step(scenario.steps[0]), _RUN_WATCH]]
-        given = [Statement(statement, self._params) for statement in scenario.given]
+        given = [Statement(statement % self._literals) for statement in scenario.given]
         begin = [*given, reset_statement(self.impersonation), _RUN_WATCH] if given else []
         steps = kept([self._step(step) for step in scenario.steps], check_deferred=True)
         return [begin, *steps, [_RUN_WATCH]]
@@ -225,7 +232,7 @@ class ScenarioRunner(Runner):
         caller = step.identity and step.identity.filled(self.impersonation.texts)
         become = [caller_statement(caller)] if caller else []
         reset = reset_statement(self.impersonation, caller)
-        call = Statement(step.call, self._params)
+        call = Statement(step.call % self._literals)
         return [*become, call, *committed(self.impersonation), reset]
 
     def deviations(self, scenario: Scenario, groups: Sequence[GroupResult]) -> Iterator[Deviation]:

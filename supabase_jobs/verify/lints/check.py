@@ -7,13 +7,14 @@ nothing. The parameter $1 is a JSON object of name lists.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from psycopg.types.json import Jsonb
 
 from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.sql_files import sql_files
+from supabase_jobs.database.sql_files import SqlFile, sql_files
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script
 from supabase_jobs.verify.context import Context
@@ -34,7 +35,7 @@ def run_lints(
     """Run every lint of a folder in one round trip. Needs an empty search_path; only reads
     catalogs.
 
-    All lints read the lists `managed` (names of the managed objects) and `recorded` (recorded
+    All lints may read the lists `managed` (names of the managed objects) and `recorded` (recorded
     facts); the lints of a folder may read more. Nothing is reported about a fact that the project
     allows. A lint without findings is the case `prefix:stem`; a finding has the id
     `prefix:stem:object:name`.
@@ -43,13 +44,12 @@ def run_lints(
         finding.id for finding in context.findings if finding.severity is not Severity.INFO
     } | context.allowed.ids
     context.preambles.setdefault(prefix, script.preamble("A lint of verify."))
-    parameter = Jsonb({key: list(names) for key, names in parameters.items()})
     lints = sql_files(_HERE / folder)
-    results = read(connection, [lint.statement(parameter) for lint in lints.values()])
-    literal = script.quoted({"": parameter})[""]
+    statements = [lint.statement(_parameter(lint, parameters)) for lint in lints.values()]
+    results = read(connection, statements)
     for (stem, file), rows in zip(lints.items(), results, strict=True):
         title = _title(file.text)
-        probe = script.probe((title,), "", file.text.replace("$1", literal))
+        probe = partial(_script, title, file, parameters)
         findings = []
         for subject, name, message, fix, severity, facts in rows:
             if not known.isdisjoint(f"structure:{fact}" for fact in facts):
@@ -74,6 +74,16 @@ def run_lints(
             context.cases.append(
                 Case(id=id, area=area, object=subject, name=title, script=probe, preamble=prefix)
             )
+
+
+def _parameter(lint: SqlFile, parameters: Parameters) -> Jsonb:
+    """The lists that a lint reads: there are hundreds of recorded facts, which few do."""
+    return Jsonb({key: list(names) for key, names in parameters.items() if f"'{key}'" in lint.text})
+
+
+def _script(title: str, lint: SqlFile, parameters: Parameters) -> str:
+    literal = script.literal(_parameter(lint, parameters))
+    return script.probe((title,), "", lint.text.replace("$1", literal))
 
 
 def _title(text: str) -> str:

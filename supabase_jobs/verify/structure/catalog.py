@@ -7,7 +7,7 @@ its order.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from psycopg import sql
@@ -156,11 +156,11 @@ def _scripted(
 ) -> Case:
     key = _preamble_key(queries)
     context.preambles[key] = _preamble(queries)
-    return replace(
-        case,
-        script=script.probe(comments, "", _executes(queries, name)) + _ending(queries),
-        preamble=key,
-    )
+    return replace(case, script=partial(_script, queries, name, comments), preamble=key)
+
+
+def _script(queries: tuple[Path, ...], name: str, comments: tuple[str, ...]) -> str:
+    return script.probe(comments, "", _executes(queries, name)) + _ending(queries)
 
 
 @cache

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 import psycopg
-from psycopg import generators
+from psycopg import abc, generators
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
@@ -144,7 +144,7 @@ def _exchange(
 
 def _group(
     connection: Connection,
-    transformer: Transformer,
+    transformer: abc.Transformer,
     group: Sequence[Statement],
     results: Sequence[list[PGresult]],
     _sync: list[PGresult],
@@ -159,7 +159,7 @@ def _group(
     return GroupResult(tuple(answers))
 
 
-def _answer(transformer: Transformer, statement: Statement, result: PGresult) -> Answer:
+def _answer(transformer: abc.Transformer, statement: Statement, result: PGresult) -> Answer:
     if result.status != ExecStatus.TUPLES_OK or not statement.decoded:
         return Answer((), result.command_tuples or 0)
     transformer.set_pgresult(result)

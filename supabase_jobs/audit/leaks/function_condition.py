@@ -83,6 +83,28 @@ def _message(left: Unasked) -> str:
         case Omission.DECISION:
             what = f"lets whoever is {values} of the row, and may add it, set {{}}, for which"
             what += f" {places} asks. Is that intended?"
+        case Omission.PERSON:
+            what = f"takes a row whoever is its {{}}, whom {places} refuses. Is that intended?"
+        case Omission.ABOVE:
+            what = f"writes rows of {values} whatever {{}} says, which {places} tests. Is that"
+            what += " intended?"
+        case Omission.PASSED:
+            what = f"decides by its argument {values}, and not by {{}} of the row. May its caller"
+            what += " say so?"
+        case Omission.PRICE:
+            what = f"takes {{}} of new rows from its caller, and does not look at {places}. Is that"
+            what += " intended?"
+        case Omission.ADDRESSEE:
+            what = "does not look at {} of the row that it finds by a text. Is it for everybody who"
+            what += " has the text?"
+        case Omission.LINK:
+            what = "demands a row of its caller whatever {} says, of which a policy demands a value"
+            what += " in new rows. Is that intended?"
+        case Omission.GROUP:
+            what = f"asks for a row of its caller in {values}, and not whether it is of the {{}} of"
+            what += " the row that it changes. Is that intended?"
+        case Omission.GUARD:
+            what = f"does not ask {{}} about its caller, unlike {places}. Is that intended?"
     return f"{function} {what}"
 
 

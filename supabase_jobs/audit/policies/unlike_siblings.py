@@ -45,6 +45,14 @@ class Omission(StrEnum):
     TIE = "tie"  # that a row which an argument names belongs to that of another argument
     NOBODY = "nobody"  # who calls it, where no policy lets anybody add rows
     DECISION = "decision"  # that whoever adds a row does not decide on it as well
+    PERSON = "person"  # a person of the row whom another function refuses
+    ABOVE = "above"  # the state of the row above, for which another function asks
+    PASSED = "passed"  # the number of the row, beside an argument of the same name
+    PRICE = "price"  # the number of the row above that a new row repeats
+    ADDRESSEE = "addressee"  # whom the row names that the bearer of a text finds
+    LINK = "link"  # the state of the row between two persons that it demands
+    GROUP = "group"  # in which group its caller has the role that it asks for
+    GUARD = "guard"  # the helper that other functions ask about their caller
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +263,7 @@ class Siblings:
             return
         asking = {f.name for f in self._catalog.functions if f.oid in usage.asking} | {"uid", "jwt"}
         for condition in map(expressions.expression_tree, bodies.refusing(function)):
-            for query in _demanded_queries(condition, is_demanded=False):
+            for query in demanded_queries(condition, is_demanded=False):
                 if asking & {name[-1] for name in expressions.calls(query)}:
                     continue
                 for alias, label in expressions.tables_of(query).items():
@@ -608,24 +616,24 @@ def _is_used(select: Node, join: Node, alias: str, relation: Relation) -> bool:
     )
 
 
-def _demanded_queries(node: object, *, is_demanded: bool) -> Iterator[Node]:
+def demanded_queries(node: object, *, is_demanded: bool) -> Iterator[Node]:
     """The queries of EXISTS that must have a row, if an expression `is_demanded` or must be
     false.
     """
     if isinstance(node, list):
         for part in node:
-            yield from _demanded_queries(part, is_demanded=is_demanded)
+            yield from demanded_queries(part, is_demanded=is_demanded)
     if not isinstance(node, dict):
         return
     if expressions.excludes(node):
         operands = node["BoolExpr"]["args"]
-        yield from _demanded_queries(operands, is_demanded=not is_demanded)
+        yield from demanded_queries(operands, is_demanded=not is_demanded)
         return
     link = node.get("SubLink", {})
     if is_demanded and link.get("subLinkType") == "EXISTS_SUBLINK":
         yield link["subselect"]["SelectStmt"]
     for part in node.values():
-        yield from _demanded_queries(part, is_demanded=is_demanded)
+        yield from demanded_queries(part, is_demanded=is_demanded)
 
 
 def _single_keys(relation: Relation) -> list[tuple[str, ...]]:

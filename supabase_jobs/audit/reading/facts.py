@@ -46,6 +46,7 @@ from supabase_jobs.audit.policies.link_states import LinkState
 from supabase_jobs.audit.policies.lone_guards import LoneGuard
 from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
+from supabase_jobs.audit.policies.passed_over import PassedOver
 from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates, is_about_another
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite, UnevenWrites
 from supabase_jobs.audit.policies.unlike_siblings import Siblings, Unasked
@@ -283,9 +284,10 @@ class _Reader:
         labels = {relation.label for relation in tables}
         closed = {relation.oid: plan.closed(relation) for relation in self._catalog.tables}
         giving = {*plan.memberships, *plan.per_user, *plan.staff}
-        for one in Siblings(self._catalog, plan.usage, closed, giving).find():
-            if one.table in labels:
-                yield one
+        for kind in (Siblings, PassedOver):
+            for one in kind(self._catalog, plan.usage, closed, giving).find():
+                if one.table in labels:
+                    yield one
 
     def _topmost(self, oid: int, column: str) -> str:
         relation = self._catalog.by_oid[oid]

@@ -22,6 +22,7 @@ from tests.audit.catalogs import (
 
 HELPERS = {
     "leads": "select 1 from members where person = auth.uid() and duty = 'lead'",
+    "trusted": "select 1 from members where person = auth.uid()",
     "leads_in": "select 1 from members where person = auth.uid() and duty = 'lead' and club = p",
     "has_rated": "select 1 from ratings where game = p and sent",
     "has_rated_too": "select 1 from ratings where game = p and sent and author = auth.uid()",
@@ -101,7 +102,7 @@ def passed_over(*bodies: str, rating: str = "has_rated") -> list[str]:
         for at, (name, body) in enumerate(zip("fghi", bodies, strict=False))
     ]
     for at, (name, body) in enumerate(HELPERS.items()):
-        arguments = [] if name == "leads" else ["p"]
+        arguments = [] if name in ("leads", "trusted") else ["p"]
         one = function(name, body, oid=200 + at, arguments=arguments)
         functions.append(replace(one, callers=()))
     relations = (clubs, members, games, seats, gifts, friends, ratings)
@@ -126,6 +127,10 @@ REDEEM = (
 FRIENDS = "not exists (select 1 from friends where (one = auth.uid() and other = p_id) or (other = auth.uid() and one = p_id){})"
 SCORE = "update games set score = 2 where id = p_id"
 LED = _refusing("not leads()")
+TRUSTED = _refusing("not trusted()")
+GIVE = "insert into gifts (fee) values (1)"
+RAISE = "update games set score = score + fee where id = p_id"
+SUM = "perform sum(fee) from games where club = p_id"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +164,16 @@ LED = _refusing("not leads()")
             [ENTER, *[f"{LED}; insert into gifts (fee) values (1)"] * 3],
             ["f guard leads"],
         ),
+        (
+            [f"{LED}; {GIVE}", *[f"{LED}; {TRUSTED}; {GIVE}"] * 2],
+            ["f guard trusted"],
+        ),
+        ([f"{LED}; {GIVE}", f"{LED}; {TRUSTED}; {GIVE}"], []),
+        ([RAISE], ["f mark score"]),
+        ([f"{RAISE} and score = 0"], []),
+        ([RAISE.replace("fee", "1")], []),
+        ([f"{SUM} and phase = 'paid'", SUM], ["g state phase"]),
+        ([f"{SUM} and phase = 'paid'", f"{SUM} and phase <> 'open'"], []),
         ([ENTER, f"{LED}; insert into gifts (fee) values (1)"], []),
     ],
 )

@@ -104,7 +104,7 @@ def _message(left: Unasked) -> str:
             what = f"asks for a row of its caller in {values}, and not whether it is of the {{}} of"
             what += " the row that it changes. Is that intended?"
         case Omission.GUARD:
-            what = f"does not ask {{}} about its caller, unlike {places}. Is that intended?"
+            what = f"does not ask {values} about its caller, unlike {places}. Is that intended?"
     return f"{function} {what}"
 
 

@@ -15,11 +15,14 @@ from supabase_jobs.audit.policies.unlike_siblings import (
     Siblings,
     Unasked,
     demanded_queries,
+    is_step,
 )
 from supabase_jobs.audit.policies.usage import ColumnKey
 
 # so many functions have to ask a helper before it is what they all ask
 _ASKING = 3
+# so many ask it beside another helper before that one alone is too little
+_BESIDE = 2
 
 
 class PassedOver(Siblings):
@@ -41,6 +44,8 @@ class PassedOver(Siblings):
                 yield from self._of_addressees(function)
                 yield from self._of_groups(function)
                 yield from self._of_guards(function)
+                yield from self._of_raised_numbers(function)
+                yield from self._of_sums(function)
 
     def _of_refused_persons(self, function: Function) -> Iterator[Unasked]:
         """The persons of a row whom another function refuses that takes it in the same state, such
@@ -150,14 +155,27 @@ class PassedOver(Siblings):
                     yield self._one(Omission.ABOVE, function, parent, [*places], named, below)
 
     def _above(self, oid: int) -> set[int]:
-        """The tables to which rows of a table refer, by a key or as conditions say."""
-        relation = self._catalog.by_oid[oid]
-        found = {key.target or 0 for key in relation.foreign_keys}
-        for column in relation.columns:
-            for of, name in self._usage.equated.get((oid, column.name), ()):
-                if (name,) in self._catalog.by_oid[of].unique_keys:
-                    found.add(of)
+        """The tables to which rows of a table refer: by a key, or because a function adds them with
+        an argument by which it finds a row there.
+        """
+        found = {key.target or 0 for key in self._catalog.by_oid[oid].foreign_keys}
+        for function in self._functions:
+            if oid in self._usage.adds[function.oid]:
+                trees = self._trees(function)
+                for label, _, node in expressions.inserted(trees, self._columns):
+                    relation, value = self._labelled.get(label), expressions.value(node)
+                    if (
+                        relation is not None
+                        and relation.oid == oid
+                        and isinstance(value, Reference)
+                    ):
+                        found |= self._identified(function, value.column)
         return found
+
+    def _identified(self, function: Function, name: str) -> set[int]:
+        """The tables of which a function finds a row by this argument."""
+        known = self._usage.arguments.get((function.oid, name), ())
+        return {o for o, column in known if (column,) in self._catalog.by_oid[o].unique_keys}
 
     def _states(self, function: Function, relation: Relation | None) -> set[str]:
         """The columns of a table with a state that a function compares with a constant."""
@@ -290,24 +308,37 @@ class PassedOver(Siblings):
 
     def _of_guards(self, function: Function) -> Iterator[Unasked]:
         """The helper without arguments that most functions ask about their caller, if one that adds
-        rows for its caller asks none.
+        rows for its caller asks none; or that others ask beside the only one that it asks.
         """
         usage = self._usage
-        callees = usage.callees.get(function.oid, set()) & usage.asking
-        if callees or function.oid not in usage.asking or not self._for_caller(function):
+        if function.oid not in usage.asking or self._passes_on(function):
             return
-        for oid, names in self._guards.items():
-            helper = self._by_oid[oid]
+        asked = self._asked_helpers(function)
+        for oid, functions in self._guards.items():
+            beside = [f for f in functions if asked and asked < self._asked_helpers(f)]
+            names = [f.signature for f in (beside if asked else functions)]
+            is_guard = len(names) >= _ASKING if not asked else len(names) >= _BESIDE
             tables = sorted(usage.function_reads.get(oid, set()) & {*self._giving})
-            read = self._giving_read(function)
-            if tables and not read & set(tables):
-                yield self._one(
-                    Omission.GUARD,
-                    function,
-                    self._catalog.by_oid[tables[0]],
-                    [helper.name],
-                    names,
-                )
+            is_read = bool(self._giving_read(function) & {*tables})
+            is_alone = not asked and self._for_caller(function) and bool(tables) and not is_read
+            if oid not in asked and is_guard and (is_alone or len(asked) == 1):
+                written = sorted(self._written(function) | {o for o, _ in usage.sets[function.oid]})
+                for one in written[:1]:
+                    yield self._one(
+                        Omission.GUARD,
+                        function,
+                        self._catalog.by_oid[one],
+                        [self._by_oid[oid].name],
+                        names,
+                        [self._by_oid[oid].signature],
+                    )
+
+    def _asked_helpers(self, function: Function) -> set[int]:
+        """The helpers without arguments that a function asks about its caller."""
+        called = self._usage.callees.get(function.oid, set()) & self._usage.asking
+        named = {name[-1] for name in expressions.calls(list(self._trees(function)))}
+        found = [self._by_oid[oid] for oid in called if oid in self._by_oid]
+        return {f.oid for f in found if not f.argument_types and f.name in named}
 
     def _giving_read(self, function: Function) -> set[int]:
         return self._usage.function_reads.get(function.oid, set()) & {*self._giving}
@@ -318,17 +349,63 @@ class PassedOver(Siblings):
         return any(expressions.value(node) == USER_ID for _, _, node in inserted)
 
     @cached_property
-    def _guards(self) -> Mapping[int, list[str]]:
-        """The helpers without arguments that several writing functions ask about their caller."""
-        usage = self._usage
-        found: dict[int, list[str]] = {}
-        writing = [f for f in self._functions if f.definer and f.volatility == "v"]
-        for function in writing:
-            for oid in usage.callees.get(function.oid, set()) & usage.asking:
-                helper = self._by_oid.get(oid)
-                if helper is not None and not helper.argument_types:
-                    found.setdefault(oid, []).append(function.signature)
-        return {oid: names for oid, names in found.items() if len(names) >= _ASKING}
+    def _guards(self) -> Mapping[int, list[Function]]:
+        """The helpers without arguments that writing functions ask about their caller."""
+        found: dict[int, list[Function]] = {}
+        for function in self._functions:
+            if function.definer and function.volatility == "v":
+                for oid in self._asked_helpers(function):
+                    found.setdefault(oid, []).append(function)
+        return found
+
+    def _of_raised_numbers(self, function: Function) -> Iterator[Unasked]:
+        """The numbers to which a function adds an amount in a row that an argument identifies, if
+        it sets nothing in the row for which it asks: each call adds the amount again.
+        """
+        found, trees = self._found(function), self._trees(function)
+        for label, name, node in expressions.assigned(trees):
+            relation = self._labelled.get(label)
+            if relation is None or relation.oid not in found or not is_step(node, name, "+"):
+                continue
+            added = expressions.value(node["A_Expr"]["rexpr"])
+            is_given = isinstance(added, Reference) and bool(function.argument(added.column))
+            set_ = {column for oid, column in self._usage.sets[function.oid] if oid == relation.oid}
+            is_asked = any(self._asks(function, column) for column in set_)
+            if not isinstance(added, Literal) and not is_given and not is_asked:
+                yield self._one(Omission.MARK, function, relation, [name])
+
+    def _of_sums(self, function: Function) -> Iterator[Unasked]:
+        """The states of rows of which a function takes a sum without them, although another one
+        takes the sum of those in a state.
+        """
+        own = self._sums(function)
+        for other in self._catalog.functions:
+            if other is function or other.result == "trigger":
+                continue
+            for oid, names in self._sums(other).items():
+                left = sorted(names - own.get(oid, names))
+                if left:
+                    relation = self._catalog.by_oid[oid]
+                    yield self._one(Omission.STATE, function, relation, left, [other.signature])
+
+    def _sums(self, function: Function) -> Mapping[int, set[str]]:
+        """Table of which a function takes a sum → the states in the conditions of the query."""
+        found: dict[int, set[str]] = {}
+        for select in expressions.nodes(self._trees(function), "SelectStmt"):
+            calls = expressions.nodes(select.get("targetList", []), "FuncCall")
+            if not any(expressions.name_of(call)[-1] == "sum" for call in calls):
+                continue
+            for label in expressions.tables_of(select).values():
+                relation = self._labelled.get(label)
+                named = {one.column for one in expressions.references(select.get("whereClause"))}
+                if relation is not None:
+                    states = {
+                        n
+                        for n in named & relation.by_name.keys()
+                        if self._is_state((relation.oid, n))
+                    }
+                    found.setdefault(relation.oid, set()).update(states)
+        return found
 
     def _of_own_policies(self) -> Iterator[Unasked]:
         """The persons of a table whose policy calls a function that looks for any row of it, and

@@ -183,7 +183,7 @@ class Siblings:
             is_mark = is_now and _is_mark(column) and self._gives_number(function, relation)
             if is_mark or self._is_claimed(relation, column, node):
                 yield one
-            elif limits and _is_step(node, name, "+"):
+            elif limits and is_step(node, name, "+"):
                 yield replace(one, what=Omission.LIMIT, values=limits)
             elif self._is_used_up(relation, name, node):
                 yield replace(one, what=Omission.REST)
@@ -206,7 +206,7 @@ class Siblings:
         is_checked = any(re.search(rf"\b{re.escape(name)}\b", text) for text in checks)
         is_number = relation.by_name[name].category == "N"
         is_raised = (relation.oid, name) in self._raised
-        return is_number and _is_step(node, name, "-") and not (is_checked or is_raised)
+        return is_number and is_step(node, name, "-") and not (is_checked or is_raised)
 
     @cached_property
     def _raised(self) -> set[ColumnKey]:
@@ -215,7 +215,7 @@ class Siblings:
         for function in self._catalog.functions:
             for label, name, node in expressions.assigned(self._trees(function)):
                 relation = self._labelled.get(label)
-                if relation is not None and _is_step(node, name, "+"):
+                if relation is not None and is_step(node, name, "+"):
                     found.add((relation.oid, name))
         return found
 
@@ -659,7 +659,7 @@ def _alternatives(trees: Trees) -> Iterator[set[str]]:
             yield first.union(*others) - first.intersection(*others)
 
 
-def _is_step(node: object, name: str, operator: str) -> bool:
+def is_step(node: object, name: str, operator: str) -> bool:
     """Whether an expression adds something to a column, or subtracts it."""
     fields = node.get("A_Expr", {}) if isinstance(node, dict) else {}
     if not fields or fields["name"][-1]["String"]["sval"] != operator:

@@ -74,14 +74,18 @@ class PassedOver(Siblings):
         for other in self._functions:
             if other is function:
                 continue
-            for key, (refused, own) in self._tests(function).items():
-                demanded = self._tests(other).get(key, (set(), set()))[1]
+            for key, (refused, own) in self._all_tests[function.oid].items():
+                demanded = self._all_tests[other.oid].get(key, (set(), set()))[1]
                 relation = self._catalog.by_oid[key[0]]
                 left = {*self._listed(relation, key[1])} - refused - demanded
                 is_set = key in sets & self._usage.sets[other.oid] and not own
                 if is_set and refused and demanded and left and not refused & demanded:
                     places, values = [other.signature], sorted(refused)
                     yield self._one(Omission.VALUES, function, relation, [key[1]], places, values)
+
+    @cached_property
+    def _all_tests(self) -> Mapping[int, Mapping[ColumnKey, tuple[set[str], set[str]]]]:
+        return {function.oid: self._tests(function) for function in self._functions}
 
     def _tests(self, function: Function) -> Mapping[ColumnKey, tuple[set[str], set[str]]]:
         """Column of a row in a variable → the values that a function refuses, and those that it
@@ -140,7 +144,7 @@ class PassedOver(Siblings):
         """
         written = self._written(function)
         for oid in sorted(written):
-            unread = self._above(oid) - {oid, *self._giving}
+            unread = self._all_above[oid] - {oid, *self._giving}
             for target in sorted(unread - self._usage.function_reads.get(function.oid, set())):
                 parent = self._catalog.by_oid.get(target)
                 places: dict[str, list[str]] = {}
@@ -153,6 +157,10 @@ class PassedOver(Siblings):
                 if parent is not None and places:
                     below = [self._catalog.by_oid[oid].label]
                     yield self._one(Omission.ABOVE, function, parent, [*places], named, below)
+
+    @cached_property
+    def _all_above(self) -> Mapping[int, set[int]]:
+        return {relation.oid: self._above(relation.oid) for relation in self._catalog.tables}
 
     def _above(self, oid: int) -> set[int]:
         """The tables to which rows of a table refer: by a key, or because a function adds them with
@@ -335,10 +343,18 @@ class PassedOver(Siblings):
 
     def _asked_helpers(self, function: Function) -> set[int]:
         """The helpers without arguments that a function asks about its caller."""
+        if function.oid in self._helpers_of:
+            return self._helpers_of[function.oid]
         called = self._usage.callees.get(function.oid, set()) & self._usage.asking
         named = {name[-1] for name in expressions.calls(list(self._trees(function)))}
         found = [self._by_oid[oid] for oid in called if oid in self._by_oid]
-        return {f.oid for f in found if not f.argument_types and f.name in named}
+        asked = {f.oid for f in found if not f.argument_types and f.name in named}
+        self._helpers_of[function.oid] = asked
+        return asked
+
+    @cached_property
+    def _helpers_of(self) -> dict[int, set[int]]:
+        return {}
 
     def _giving_read(self, function: Function) -> set[int]:
         return self._usage.function_reads.get(function.oid, set()) & {*self._giving}
@@ -378,15 +394,19 @@ class PassedOver(Siblings):
         """The states of rows of which a function takes a sum without them, although another one
         takes the sum of those in a state.
         """
-        own = self._sums(function)
+        own = self._all_sums[function.oid]
         for other in self._catalog.functions:
             if other is function or other.result == "trigger":
                 continue
-            for oid, names in self._sums(other).items():
+            for oid, names in self._all_sums[other.oid].items():
                 left = sorted(names - own.get(oid, names))
                 if left:
                     relation = self._catalog.by_oid[oid]
                     yield self._one(Omission.STATE, function, relation, left, [other.signature])
+
+    @cached_property
+    def _all_sums(self) -> Mapping[int, Mapping[int, set[str]]]:
+        return {function.oid: self._sums(function) for function in self._catalog.functions}
 
     def _sums(self, function: Function) -> Mapping[int, set[str]]:
         """Table of which a function takes a sum → the states in the conditions of the query."""

@@ -153,7 +153,7 @@ class _Reader:
         usage = self._usage
         given = [expressions.value(node) for node in call.get("args", ())]
         for function in self._functions.get(expressions.name_of(call)[-1], ()):
-            keys = {*usage.own[function.oid]}
+            keys = {*usage.own.get(function.oid, ())}
             for callee in usage.callees.get(function.oid, ()):
                 keys |= usage.own.get(callee, set())
             for name, value in zip(function.argument_names, given, strict=False):

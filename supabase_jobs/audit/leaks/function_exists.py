@@ -26,9 +26,11 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     for called in saying(calls, "existing"):
         if not called.actor.is_outsider or called.function in changing:
             continue
+        if called.is_helper or called.sets or called.returns == []:
+            continue
         if is_about_known(facts, called):
             yield question(KIND, called, ABOUT_KNOWN, "", "about what they know")
-        elif not (called.is_helper or called.sets or called.returns == []):
+        else:
             effect = "find out by an id whether others have rows, or how many"
             yield leak(KIND, Severity.WARNING, called, effect, called.existing)
     for called in saying(calls, "counted"):

@@ -36,7 +36,7 @@ _LABEL = 26  # leaves space for six columns
 _SHOWN = 3
 _LISTED = 156
 _MESSAGE = 800
-_ONE_MORE = "(+1): and another one with the same outcomes"
+_MORE = "(+1): and one more, as --all prints"
 _SEVERITIES = {
     Severity.ERROR: "red",
     Severity.WARNING: "yellow",
@@ -127,7 +127,7 @@ class _Writer:
         for legend in self._document.of(Legend):
             known = {word: legend.words[word] for word in legend.words if word in outcomes}
             words = known if len(known) == len(outcomes) else legend.words
-            self._paragraph(f"{_meanings(words)} · {_ONE_MORE}", style="dim")
+            self._paragraph(f"{_meanings(words)} · {_MORE}", style="dim")
 
     def tables(self) -> None:
         """The tables of numbers, each followed by an empty line."""

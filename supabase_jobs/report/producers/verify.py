@@ -50,7 +50,6 @@ _HINTS = (
         extent=Extent.SHORT,
     ),
 )
-_WHOLE_MATRIX = Line("--all prints every cell of the matrices.", extent=Extent.SHORT)
 LEGEND = Legend(
     words={**OUTCOMES, "five digits": SQLSTATE_MEANING},
     items=(
@@ -172,9 +171,7 @@ def _lead(result: Verification) -> str:
 
 
 def _hints(result: Verification) -> tuple[Line, ...]:
-    if result.findings:
-        return _HINTS
-    return (_WHOLE_MATRIX,) if result.grids else ()
+    return _HINTS if result.findings else ()
 
 
 def _closing(result: Verification, state: str) -> tuple[Line, ...]:

@@ -54,8 +54,9 @@ if TYPE_CHECKING:
     from supabase_jobs.audit.repairs import changes
     from supabase_jobs.cli.project_database import ProjectDatabase
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.findings import AccessDiff, Audit
+    from supabase_jobs.findings import AccessDiff, Audit, NotTested
     from supabase_jobs.settings import Settings
+    from supabase_jobs.sources.files import Migration
 
 DEFAULT_GRANTS = {
     True: "on: requests reach each new object of schema public",
@@ -365,7 +366,8 @@ def command(
             with project_database(given, seed=seed, default_grants=not exposed) as changed:
                 difference = _other_grants(given, connection, changed.connection, options, exposed)
     if update_baseline is not None and file is not None:
-        write_file(file, without_private(render(result, known, _last_migration(given))))
+        last = _last_migration(given, database.unapplied)
+        write_file(file, without_private(render(result, known, last)))
         written.append(f"wrote {file}")
     else:
         result = compared(result)
@@ -451,9 +453,11 @@ def _strict_about_performance(result: "Audit") -> "Audit":
 
 
 def _with_lacking(result: "Audit", database: "ProjectDatabase", options: "Options") -> "Audit":
-    """Add what the database lacks; objects in schemas that requests reach make it fail."""
+    """Add what the database lacks; objects in schemas that requests reach make it fail, and so do
+    files of the project.
+    """
     schemas = {*options.served, *options.schemas, "storage"}
-    lacking = []
+    lacking = [_not_applied(migration) for migration in database.unapplied]
     for item in database.lacking:
         schema, _, name = item.object.partition(".")
         if item.fails or not name:
@@ -461,6 +465,18 @@ def _with_lacking(result: "Audit", database: "ProjectDatabase", options: "Option
         elif schema in schemas:
             lacking.append(replace(item, fails=True))
     return replace(result, not_tested=(*result.not_tested, *lacking))
+
+
+def _not_applied(migration: "Migration") -> "NotTested":
+    from supabase_jobs.findings import NotTested
+
+    return NotTested(
+        migration.file_name,
+        "the local server does not have this file, or has it with another text",
+        "Apply it: supabase-jobs apply. Or build the project from its files: supabase-jobs local"
+        " stop, and audit again.",
+        fails=True,
+    )
 
 
 def _fail_if_nothing_is_reached(result: "Audit", options: "Options") -> "Audit":
@@ -551,13 +567,14 @@ def _show_explanation(text: str, files: Sequence[Path]) -> None:
         click.echo(text, nl=False)
 
 
-def _last_migration(given: "Settings") -> str:
-    """The highest version of the project's migrations; '' if there is none."""
+def _last_migration(given: "Settings", unapplied: "Sequence[Migration]") -> str:
+    """The highest version of the project's migrations that were audited; '' if there is none."""
     from supabase_jobs.sources.loadable import loadable
 
     folder = given.migrations or given.directory / DEFAULT_MIGRATIONS
     found = loadable(given.directory, folder).files.migrations
-    return max((migration.version for migration in found), default="")
+    left_out = {migration.version for migration in unapplied}
+    return max((m.version for m in found if m.version not in left_out), default="")
 
 
 def _shown(file: Path) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from supabase_jobs.projects.migrated import Checkpoint
     from supabase_jobs.projects.narration import Narration
     from supabase_jobs.settings import Settings
-    from supabase_jobs.sources.files import MigrationFiles
+    from supabase_jobs.sources.files import Migration, MigrationFiles
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class ProjectDatabase:
     """A database to audit, its name in reports, and the database that it copies, if any.
 
     `lacking` are objects that the copy lacks; `private` are texts that no report may print, and
-    `definitions` is the text of what it copies.
+    `definitions` is the text of what it copies. `unapplied` are the project's files whose text the
+    database does not have.
     """
 
     connection: "Connection"
@@ -42,6 +43,7 @@ class ProjectDatabase:
     lacking: "tuple[NotTested, ...]" = ()
     private: tuple[str, ...] = ()
     definitions: str = ""
+    unapplied: "tuple[Migration, ...]" = ()
 
 
 @contextmanager
@@ -80,8 +82,9 @@ def project_database(
         with connected(given) as connection:
             narrate(f"audit {ANNOUNCEMENT}")
             options = copy_options(given, rows=rows)
+            unapplied = _unapplied(given, connection)
             with copied(connection, options, narration=narration()) as copy:
-                yield _of_copy(connection, copy)
+                yield replace(_of_copy(connection, copy), unapplied=unapplied)
         return
     from supabase_jobs.sources import project
 
@@ -127,7 +130,10 @@ def database_in_place(given: "Settings", *, allow_remote: bool) -> Iterator[Proj
                 click.confirm("Insert rows, and roll them back?", abort=True, err=True)
         narrate("audit inserts rows of its own into this database, and rolls them back")
         yield ProjectDatabase(
-            connection=connection, name=str(describe(connection)), target=connection
+            connection=connection,
+            name=str(describe(connection)),
+            target=connection,
+            unapplied=_unapplied(given, connection),
         )
 
 
@@ -149,6 +155,21 @@ def suite_database(given: "Settings") -> Iterator[ProjectDatabase]:
                 return
     with project_database(given) as database:
         yield database
+
+
+def _unapplied(given: "Settings", connection: "Connection") -> "tuple[Migration, ...]":
+    """The files that the local server of the folder does not have, or has with another text.
+
+    A database that was named may have another state on purpose: only of the server that is used
+    because it runs, the user expects the files of the folder.
+    """
+    from supabase_jobs.migrations import ledger
+    from supabase_jobs.projects.applied import unapplied
+    from supabase_jobs.sources import project
+
+    if given.db_url or given.migrations is None:
+        return ()
+    return unapplied(project.loadable_files(given), ledger.read(connection).rows)
 
 
 def _of_copy(target: "Connection", copy: "Copy") -> ProjectDatabase:

@@ -45,6 +45,19 @@ def applied_files(
     return MigrationFiles(sorted(applied, key=lambda migration: migration.version))
 
 
+def unapplied(files: MigrationFiles, rows: Sequence[LedgerRow]) -> tuple[Migration, ...]:
+    """The files that a database lacks by its ledger, or has with another text; none if the ledger
+    is empty, as in `applied_files`.
+    """
+    if not rows:
+        return ()
+    return tuple(
+        status.migration
+        for status in plan(files, rows).statuses
+        if status.migration is not None and status.state in (State.PENDING, State.EDITED)
+    )
+
+
 def _applied(status: MigrationStatus) -> Migration | None:
     """The migration of a version as it was applied; None if it was not, or is not known."""
     migration, row = status.migration, status.row

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from supabase_jobs.local import server
 from tests.audit.catalogue import PROJECTS, project
 from tests.fix_cli import Run
 
@@ -249,3 +250,25 @@ def test_baseline_of_a_part_is_refused(cli: Run, folder: Path) -> None:
     ran = cli("audit", "--update-baseline", "--table", "public.teams", cwd=folder)
     assert ran.code == 2
     assert "--update-baseline needs the whole project" in ran.err
+
+
+def test_files_that_the_local_server_lacks_are_not_tested(cli: Run, folder: Path) -> None:
+    """The server that runs is audited, and the leak is in the file that it does not have."""
+    migrations = folder / "supabase" / "migrations"
+    [fault] = [f for f in project("teams").faults if f.name == "anyone signed in can join a team"]
+    leak, first = migrations / "20990101000000_leak.sql", min(migrations.iterdir())
+    try:
+        for words in (("local", "start"), ("apply",)):
+            assert cli(*words, cwd=folder).code == 0
+        assert cli("audit", cwd=folder).code == 0
+        leak.write_text(fault.sql)
+        ran = cli("audit", cwd=folder)
+        assert (ran.code, "1 object not tested" in ran.out) == (1, True)
+        assert f"not tested: {leak.name}: the local server does not have this file" in ran.out
+        assert cli("audit", "--update-baseline", cwd=folder).code == 0
+        assert leak.name[:14] not in (folder / "supabase" / "access.toml").read_text()
+        first.write_text(f"{first.read_text()}\nalter table public.teams add column extra text;")
+        untested = cli("audit", "--json", cwd=folder).json["coverage"]["not_tested"]
+        assert [item["object"] for item in untested] == [first.name, leak.name]
+    finally:
+        server.remove(folder)

@@ -399,7 +399,7 @@ class Answers:
         """
         columns = function.argument_names[len(function.argument_types) :]
         if columns or function.result == "void":
-            return columns
+            return [*columns]
         is_row = function.result in self._row_types or function.result in (
             "json",
             "jsonb",

@@ -157,7 +157,7 @@ def compare_facts(
                 context.allowed.candidates[fact.id] = {"name": fact.name}
             elif fact.kind in _EXCEPTABLE:
                 context.allowed.candidates[fact.id] = {}
-            problem = f"is not in any migration: {fact.value}"
+            problem = f"is not in any rendered migration: {fact.value}"
             finding = _finding(
                 fact,
                 additions.severity_of(fact.id, fact.unexpected_severity, context),

@@ -52,6 +52,21 @@ def test_options_and_query_of_a_managed_view_are_compared(rolled_back: Connectio
     assert [f.id for f in _compared(rolled_back, recorded)] == ["structure:public.mine:definition"]
 
 
+def test_blocking_foreign_key_names_the_tables_that_a_cascade_deletes(
+    rolled_back: Connection,
+) -> None:
+    rolled_back.execute(
+        "create table public.clubs (id int primary key, founder uuid not null references auth.users"
+        " (id)); create table public.rooms (id int primary key, club int not null references"
+        " public.clubs (id) on delete cascade)"
+    )
+    [finding] = verify(rolled_back, EXPECTATIONS, ("structure",)).findings
+    assert finding.message.startswith(
+        'foreign key "public.clubs.clubs_founder_fkey" is not in any rendered migration: it blocks'
+    )
+    assert "public.clubs, public.rooms\n" in finding.fix
+
+
 def _compared(connection: Connection, snapshot: snapshot.Snapshot) -> list[Finding]:
     context = Context()
     check.compare(connection, snapshot, context)

@@ -20,15 +20,36 @@ with recursive deleted (object, oid) as (
   where d.object = 'auth.users'
     and m.nspname <> 'auth'
     and format('%I.%I', m.nspname, o.relname) <> all($1)
+),
+
+-- what ON DELETE CASCADE of such a key would delete, so that the fix says it
+also_deleted (key, oid) as (
+  select
+    k.oid,
+    k.conrelid
+  from pg_constraint as k
+  where k.contype = 'f' and k.confrelid in (select d.oid from deleted as d)
+  union
+  select
+    a.key,
+    k.conrelid
+  from also_deleted as a
+  inner join pg_constraint as k on a.oid = k.confrelid and k.contype = 'f' and k.confdeltype = 'c'
 )
 
 select
   d.object,
   'foreign key' as kind,
-  format('%I of %I.%I', k.conname, m.nspname, o.relname) as name,
+  format('%I.%I.%I', m.nspname, o.relname, k.conname) as name,
   'it blocks the deletion of rows in this table: ' || pg_get_constraintdef(k.oid) as value,
   '' as create_sql,
-  format('alter table %I.%I drop constraint %I, add constraint %I %s;', m.nspname, o.relname, k.conname, k.conname,
+  format(E'-- It deletes rows of these tables too; ON DELETE SET NULL keeps them: %s\nalter table %I.%I drop constraint %I, add constraint %I %s;',
+    (
+      select string_agg(replace(a.oid::regclass::text, E'\n', ' '), ', ' order by a.oid::regclass::text)
+      from also_deleted as a
+      where a.key = k.oid
+    ),
+    m.nspname, o.relname, k.conname, k.conname,
     regexp_replace(pg_get_constraintdef(k.oid), '( ON DELETE (RESTRICT|SET NULL))?( NOT DEFERRABLE| DEFERRABLE| NOT VALID|$)',
       ' ON DELETE CASCADE\3')) as drop_sql,
   'warning' as unexpected_severity,

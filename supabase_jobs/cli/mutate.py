@@ -314,11 +314,12 @@ def _write_tests(folder: Path, result: "SuiteMutation") -> None:
     from supabase_jobs.mutation.suite.render import add_to
     from supabase_jobs.report.phrases import counted
 
-    number = sum(bool(mutant.tests) for mutant in result.survivors)
     for name, text in add_to(folder, result.survivors).items():
         write_file(folder / name, without_private(text))
-    narrate(
-        f"wrote the tests for {counted(number, 'survivor')} into {folder}"
-        if number
-        else "no missing tests"
-    )
+    tested = sum(bool(mutant.tests) for mutant in result.survivors)
+    if tested:
+        narrate(f"wrote the tests for {counted(tested, 'survivor')} into {folder}")
+    if untested := len(result.survivors) - tested:
+        narrate(f"no test was found for {counted(untested, 'survivor')}; --all prints why")
+    if not result.survivors:
+        narrate("no missing tests")

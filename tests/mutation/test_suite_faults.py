@@ -12,6 +12,7 @@ from supabase_jobs.mutation.mutate import derive
 from supabase_jobs.mutation.suite import faults
 from supabase_jobs.mutation.suite.faults import (
     derive_suite_faults,
+    named,
     parse_kinds,
     project_objects,
     sample,
@@ -121,6 +122,26 @@ def test_only_selects_kinds(connection: Connection) -> None:
     assert {f.kind for f in found} == {"privileges"}
     with pytest.raises(ConfigError, match="'structure'"):
         parse_kinds("policies,structure")
+
+
+def test_an_object_is_named_as_the_report_prints_it_or_without_its_arguments() -> None:
+    objects = ["public.notes", "public.allowed(uuid)", "public.allowed(text,uuid)"]
+    assert named(objects, ["allowed(uuid)"]) == ["public.allowed(uuid)"]
+    assert named(objects, ["public.allowed"]) == objects[1:]
+    with pytest.raises(ConfigError, match=r"'public\.allowed\(int\)'"):
+        named(objects, ["notes", "allowed(int)"])
+
+
+def test_the_body_in_a_sentence_is_cut_between_two_words(connection: Connection) -> None:
+    connection.execute(
+        "create function public.late() returns void language sql as $$ update public.notes set"
+        " body = 'x' where body = 'a text of many words' and id is not null and is_public $$"
+    )
+    found = derive_suite_faults(connection, ["public.late()"], faults.KINDS)
+    cut = [f.sentence.partition(", in: ")[2] for f in found if f.sentence.endswith("…")]
+    assert cut
+    where = "where body = 'a text of many words' and id is not null and is_public"
+    assert all(text.removesuffix("…") in where for text in cut)
 
 
 def test_a_column_privilege_is_no_fault_beside_that_on_the_table(connection: Connection) -> None:

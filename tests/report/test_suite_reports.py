@@ -103,6 +103,15 @@ def test_short_text_has_a_line_for_each_survivor_and_names_what_it_omits() -> No
     assert "--all" not in complete
 
 
+def test_short_text_promises_only_the_tests_that_were_found() -> None:
+    bare = replace(SURVIVED, id="bare", sentence="bare", tests={}, note="no single statement")
+    both = write_text(document(replace(RESULT, mutants=(SURVIVED, bare))), whole=False)
+    assert "The SQL of each survivor and the missing tests of 1: --tests DIR writes" in both
+    none = write_text(document(replace(RESULT, mutants=(bare,))), whole=False)
+    assert "--tests" not in none
+    assert "--all prints the SQL of each survivor, and why no missing test was found." in none
+
+
 def test_markdown_has_a_code_block_for_the_fault_and_for_each_test() -> None:
     blocks = re.findall(
         r"^```(\w+)\n(.*?)^```$", written("markdown", RESULT), re.MULTILINE | re.DOTALL

@@ -62,8 +62,10 @@ place as (
 select
   array[format('%s-%s', p.name, p.number), p.object] as id,
   p.object,
-  format('%s, in: %s', p.description, left(
-    regexp_replace(substr(p.prosrc, regexp_instr(p.prosrc, p.pattern, 1, p.number, 0, 'i')), '\s+', ' ', 'g'), 60
+  -- cut between two words
+  format('%s, in: %s', p.description, regexp_replace(
+    regexp_replace(substr(p.prosrc, regexp_instr(p.prosrc, p.pattern, 1, p.number, 0, 'i')), '\s+', ' ', 'g'),
+    '^(?=.{61})(.{1,60}) .*$', '\1 …'
   )) as description,
   replace(p.definition, p.prosrc, regexp_replace(p.prosrc, p.pattern, p.replacement, 1, p.number, 'i')) || ';' as sql
 from place as p

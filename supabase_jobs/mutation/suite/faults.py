@@ -56,6 +56,22 @@ def project_objects(connection: Connection) -> list[str]:
     return [name for (name,) in sql_file(_OBJECTS).rows(connection)]
 
 
+def named(objects: Sequence[str], tables: Sequence[str]) -> list[str]:
+    """The objects that `--table` names. Raises ConfigError for a name without an object."""
+    wanted = {table if "." in table.partition("(")[0] else f"public.{table}" for table in tables}
+    if unknown := wanted.difference(*map(_spellings, objects)):
+        raise ConfigError(
+            f"--table: no object {min(unknown)!r} in the database",
+            hint="Write schema.name, or a function as the report does.",
+        )
+    return [name for name in objects if wanted & _spellings(name)]
+
+
+def _spellings(name: str) -> set[str]:
+    """The name as reports print it, and without quotes and arguments."""
+    return {name, name.partition("(")[0].replace('"', "")}
+
+
 def derive_suite_faults(
     connection: Connection, names: Sequence[str], kinds: Iterable[str]
 ) -> list[SuiteFault]:

@@ -26,6 +26,7 @@ from supabase_jobs.mutation.suite.faults import (
     KINDS,
     SuiteFault,
     derive_suite_faults,
+    named,
     project_objects,
     sample,
 )
@@ -156,14 +157,7 @@ class SuiteRun:
         options = self._options
         names = [name for name in project_objects(self._connection) if name not in options.excluded]
         if options.tables:
-            labels = {name: name.partition("(")[0].replace('"', "") for name in names}
-            wanted = {table if "." in table else f"public.{table}" for table in options.tables}
-            if unknown := wanted - set(labels.values()):
-                raise ConfigError(
-                    f"--table: no object {min(unknown)!r} in the database",
-                    hint="Write schema.table.",
-                )
-            names = [name for name, label in labels.items() if label in wanted]
+            names = named(names, options.tables)
         faults = derive_suite_faults(self._connection, names, options.kinds)
         if not faults:
             raise ConfigError(

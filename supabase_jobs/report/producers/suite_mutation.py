@@ -168,11 +168,7 @@ def counts(result: SuiteMutation) -> str:
 def _closing(result: SuiteMutation, score: Score) -> Iterator[Line]:
     """Where a short report has the details, and the verdict."""
     if result.survivors:
-        yield Line(
-            "The SQL and the missing test of each survivor: --tests DIR writes the tests, --all"
-            " prints both.",
-            extent=Extent.SHORT,
-        )
+        yield Line(_where_the_details_are(result), extent=Extent.SHORT)
     if unclear := len(result.of("untested", "rejected")):
         faults = counted(unclear, "fault")
         yield Line(f"--all also prints why {faults} could not be tested.", extent=Extent.SHORT)
@@ -180,6 +176,18 @@ def _closing(result: SuiteMutation, score: Score) -> Iterator[Line]:
         f"{verdict(result)}: score {score.percent} ({score.killed} of {score.total});"
         f" {counts(result)}; {result.seconds:.0f} s"
     )
+
+
+def _where_the_details_are(result: SuiteMutation) -> str:
+    """Which options print the SQL and the missing tests. Not every survivor has a test."""
+    tested = sum(bool(mutant.tests) for mutant in result.survivors)
+    if not tested:
+        return "--all prints the SQL of each survivor, and why no missing test was found."
+    if tested == len(result.survivors):
+        what = "The SQL and the missing test of each survivor"
+    else:
+        what = f"The SQL of each survivor and the missing tests of {tested}"
+    return f"{what}: --tests DIR writes the tests, --all prints both."
 
 
 # -------------------------------------------------------------------------------------------------

@@ -119,3 +119,27 @@ def test_views_and_functions_over_users(project: Connection) -> None:
     again = run_audit(project)
     assert "read" in again.access["public.me"]["owner"]
     assert not [f for f in again.findings if f.severity in STRONG and f.id not in known]
+
+
+# slots without a text by which a row is recognized
+SLOTS = """
+create table public.slots (
+  id uuid primary key default gen_random_uuid(), user_id uuid not null references auth.users,
+  starts_at timestamptz not null, note text
+);
+alter table public.slots enable row level security;
+create policy "own" on public.slots using (user_id = auth.uid()) with check (user_id = auth.uid());
+create view public.calendar as select starts_at from public.slots;
+"""
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_a_view_is_read_whether_or_not_its_table_refuses_the_rows(project: Connection) -> None:
+    """A row that the table shows too is no bypass of the view, and the view shows it all the same:
+    what opens the table closes no view.
+    """
+    project.execute(SLOTS.encode())
+    before = run_audit(project, repairs=False).access["public.calendar"]
+    assert {before[one] for one in ("anon", "newcomer", "stranger", "owner")} == {"read"}
+    project.execute('create policy "all" on public.slots for select to authenticated using (true)')
+    assert run_audit(project, repairs=False).access["public.calendar"] == before

@@ -187,9 +187,12 @@ class Inquiry(Bypass):
 
 @dataclass(eq=False, kw_only=True)
 class ViewRead(Inquiry):
-    """A read of a view: of the rows with a mark, of any row (`has_rows`), and of all."""
+    """A read of a view: of the rows with a mark (`is_marked`: it shows one), of any row
+    (`has_rows`), and of all.
+    """
 
     everything: Select | None = None
+    is_marked: bool = False
     has_rows: bool = False
 
     @property
@@ -208,7 +211,8 @@ class ViewRead(Inquiry):
         reached = any(_contains(text, row.marks) for row in self.visible)
         self.has_rows = len(answers) > 1 and bool(answers[1].count)
         self.answer = answer_of(result, len(answers) - 1)
-        self.outcome = outcome_of_count(reached or len(self.shown))
+        self.is_marked = reached or bool(self.shown)
+        self.outcome = outcome_of_count(self.is_marked)
 
 
 @dataclass(eq=False, kw_only=True)

@@ -1003,8 +1003,10 @@ def _platform_table(oid: int, schema: str, name: str) -> Relation:
 
 
 def _is_unmarked(group: Sequence[ViewRead]) -> bool:
-    """Whether a view has rows, and nobody reads one with a mark."""
-    if any(read.outcome == ROWS for read in group):
+    """Whether a view has rows, and nobody reads one with a mark. Of whom its answers tell something
+    about rows that the tables refuse, it is known already that they read it.
+    """
+    if any(read.is_marked for read in group):
         return False
     return any(read.has_rows for read in group)
 

@@ -51,16 +51,31 @@ def refused(checkout: Checkout, database: str) -> list[Step]:
     return steps
 
 
-def test_pull_request_runs_dry_run_apply_and_verify(checkout: Checkout) -> None:
-    (checkout.migrations / OWN).write_text("create table public.own (id int primary key);\n")
+def test_pull_request_runs_dry_run_apply_verify_and_audit(checkout: Checkout) -> None:
+    (checkout.migrations / OWN).write_text(
+        "create table public.own (id int primary key);\n"
+        "alter table public.own enable row level security;\n"
+    )
     steps = checkout.run(DRY_RUN)
-    assert last(steps) == ("Verify", 0), steps[-1].err
+    assert last(steps) == ("Audit", 0), steps[-1].err
     by_name = {step.name: step for step in steps}
     assert by_name["New migrations"].out == "pending  20991231000000  own\n"
     assert "20991231000000" in by_name["Dry run"].out
     assert by_name["Apply"].out.startswith("applied  20991231000000  own")
     assert "\n| guest" in checkout.summary.read_text()
     assert annotations(steps) == []
+
+
+def test_a_leak_in_a_table_of_the_project_fails_beside_jobs_tables(checkout: Checkout) -> None:
+    (checkout.migrations / OWN).write_text(
+        "create table public.profiles (id uuid primary key references auth.users on delete cascade,"
+        " is_admin boolean not null default false);\n"
+        "alter table public.profiles enable row level security;\n"
+        'create policy "own" on public.profiles using (id = (select auth.uid()));\n'
+    )
+    steps = checkout.run(DRY_RUN)
+    assert last(steps) == ("Audit", 1), steps[-1].err
+    assert "is_admin" in "".join(annotations(steps))
 
 
 def test_a_broken_migration_fails_with_an_annotation_at_its_line(
@@ -100,7 +115,7 @@ def test_the_first_pull_request_of_all(checkout: Checkout) -> None:
     checkout.git("commit", "--message", "none")
     checkout.git("push", "origin", "HEAD:main")
     steps = checkout.run(DRY_RUN)
-    assert last(steps) == ("Verify", 0), steps[-1].err
+    assert last(steps) == ("Audit", 0), steps[-1].err
 
 
 def test_deploying_applies_and_verifies_and_again_does_no_harm(
@@ -131,7 +146,7 @@ def test_a_project_without_jobs_tables_is_audited(checkout: Checkout) -> None:
     checkout.git("commit", "--message", "other tables")
     checkout.git("push", "--force", "origin", "HEAD:main")
     steps = checkout.run(DRY_RUN)
-    assert last(steps) == ("Verify", 0), steps[-1].err
+    assert last(steps) == ("Audit", 0), steps[-1].err
     assert "public.notes" in checkout.summary.read_text()
 
 
@@ -144,7 +159,7 @@ def test_a_project_with_every_service_is_audited(checkout: Checkout) -> None:
     checkout.git("push", "--force", "origin", "HEAD:main")
     (checkout.migrations / OWN).write_text(STORAGE.replace("notes", "letters"))
     steps = checkout.run(DRY_RUN)
-    assert last(steps) == ("Verify", 0), steps[-1].err
+    assert last(steps) == ("Audit", 0), steps[-1].err
     assert "public.letters" in checkout.summary.read_text()
 
 

@@ -127,9 +127,11 @@ def test_a_suite_that_passes_only_once_is_refused(
 
 
 def test_a_suite_that_uses_another_database_is_refused(cli: Run, make_database: Make) -> None:
-    ran = cli("mutate", "--db-url", notebooks(make_database, 16).url, "--run", "true")
+    url = notebooks(make_database, 16).url
+    ran = cli("mutate", "--db-url", url, "--run", "echo no tests | tr a-z A-Z")
     assert ran.code == 2
     assert "without a connection to the copy" in ran.err
+    assert "NO TESTS" in ran.err
 
 
 def test_a_mutant_that_hangs_is_killed_by_the_timeout(cli: Run, make_database: Make) -> None:

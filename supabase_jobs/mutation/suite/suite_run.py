@@ -182,9 +182,9 @@ class SuiteRun:
             if not copies.sessions([copy]):
                 raise ConfigError(
                     "the suite passes without a connection to the copy of the database:"
-                    f" {suite.command}",
-                    hint="It must connect to the URL in SUPABASE_DB_URL or DATABASE_URL, or by the"
-                    " PG… variables.",
+                    f" {suite.command}\n{_last_lines(first)}",
+                    hint="It must run a test, and connect to the URL in SUPABASE_DB_URL or"
+                    " DATABASE_URL, or by the PG… variables.",
                 )
         checking(2, 2)
         jobs = self._options.jobs
@@ -323,16 +323,19 @@ def _survivor(fault: SuiteFault, effect: Effect, started: float) -> SuiteMutant:
     )
 
 
-def _failed(command: str, outcome: SuiteOutcome, what: str) -> ConfigError:
+def _last_lines(outcome: SuiteOutcome) -> str:
     lines = outcome.output.rstrip().splitlines()[-_SHOWN_LINES:]
-    shown = "\n".join(f"  {line}" for line in lines) or "  (no output)"
+    return "\n".join(f"  {line}" for line in lines) or "  (no output)"
+
+
+def _failed(command: str, outcome: SuiteOutcome, what: str) -> ConfigError:
     ended = (
         f"exit code {outcome.code}"
         if outcome.code is not None
         else f"stopped after {outcome.seconds:.1f} s"
     )
     return ConfigError(
-        f"the suite {what} ({ended}): {command}\n{shown}",
+        f"the suite {what} ({ended}): {command}\n{_last_lines(outcome)}",
         hint="The suite must pass on an unmodified copy of the database, twice and several at a"
         " time (--jobs 1: one).",
     )

@@ -116,15 +116,37 @@ def render(result: Audit, old: Baseline, last_migration: str = "") -> str:
         lines += [f"{_text(name)} = {_texts(names)}" for name, names in columns.items()]
     lines += ["", "# The roles that may call each function.", "[functions]"]
     lines += [f"{_text(name)} = {_text(roles)}" for name, roles in sorted(result.functions.items())]
-    leaks = sorted(f.id for f in result.findings if f.severity.is_problem)
-    if leaks:
+    accepted, decisions = _reasons(result, old)
+    if accepted:
         lines += [_ACCEPTED.rstrip("\n"), "[accepted]"]
-        lines += [f"{_text(leak)} = {_text(old.accepted.get(leak, ''))}" for leak in leaks]
-    questions = sorted(f.id for f in result.findings if f.severity is Severity.QUESTION)
-    if questions:
+        lines += [f"{_text(leak)} = {_text(reason)}" for leak, reason in accepted.items()]
+    if decisions:
         lines += [_DECISIONS.rstrip("\n"), "[decisions]"]
-        lines += [f"{_text(one)} = {_text(old.decisions.get(one, ''))}" for one in questions]
+        lines += [f"{_text(one)} = {_text(answer)}" for one, answer in decisions.items()]
     return "\n".join(lines) + "\n"
+
+
+def without_reason(result: Audit, old: Baseline) -> int:
+    """How many leaks and questions of a rendered baseline have no reason and no answer yet."""
+    return sum(not text.strip() for texts in _reasons(result, old) for text in texts.values())
+
+
+def with_reasons(result: Audit, old: Baseline) -> Audit:
+    """The audit with its leaks and questions that have a reason or an answer as infos."""
+    texts = (old.accepted, old.decisions)
+    accepted, decisions = ({id_: one for id_, one in t.items() if one.strip()} for t in texts)
+    given = Baseline(accepted=accepted, decisions=decisions)
+    return replace(result, findings=tuple(_accepted(one, given) for one in result.findings))
+
+
+def _reasons(result: Audit, old: Baseline) -> tuple[dict[str, str], dict[str, str]]:
+    """The ids of leaks with the reasons of a baseline, and those of questions with its answers."""
+    leaks = sorted(f.id for f in result.findings if f.severity.is_problem)
+    questions = sorted(f.id for f in result.findings if f.severity is Severity.QUESTION)
+    return (
+        {leak: old.accepted.get(leak, "") for leak in leaks},
+        {one: old.decisions.get(one, "") for one in questions},
+    )
 
 
 def _columns(result: Audit) -> dict[str, list[str]]:
@@ -395,6 +417,17 @@ def _of_everyone(caller: str, before: Mapping[str, str]) -> frozenset[Permission
         return permissions(before.get("owner"))
     # "CALLER, rows of members" is about rows that are not a stranger's
     return frozenset() if ", " in caller else general
+
+
+def accepted_actions(baseline: Baseline, name: str, caller: str) -> frozenset[Permission]:
+    """The actions of a caller on an object that a baseline accepts. Of a caller that it does not
+    know at all, such as one with a header that a migration introduces, those of everyone of its
+    role, as in the comparison with the baseline.
+    """
+    callers = baseline.access.get(name, {})
+    if caller in callers or caller in OUTSIDERS.union(*baseline.access.values()):
+        return permissions(callers.get(caller))
+    return _of_everyone(caller, callers)
 
 
 def _new_caller(

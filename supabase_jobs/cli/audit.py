@@ -205,7 +205,14 @@ def command(
     and prints only what differs. Only requests to an API are committed; their rows are marked, and
     deleted at the end.
     """
-    from supabase_jobs.audit.baseline import Baseline, apply, load, render
+    from supabase_jobs.audit.baseline import (
+        Baseline,
+        apply,
+        load,
+        render,
+        with_reasons,
+        without_reason,
+    )
     from supabase_jobs.audit.options import Options
     from supabase_jobs.database.connection import second_connection
     from supabase_jobs.findings import DefaultGrants
@@ -368,7 +375,8 @@ def command(
     if update_baseline is not None and file is not None:
         last = _last_migration(given, database.unapplied)
         write_file(file, without_private(render(result, known, last)))
-        written.append(f"wrote {file}")
+        written.append(f"wrote {file}{_lacking_reasons(without_reason(result, known))}")
+        result = with_reasons(result, known)
     else:
         result = compared(result)
     if unknown := set(only) - {finding.id for finding in result.findings}:
@@ -575,6 +583,11 @@ def _last_migration(given: "Settings", unapplied: "Sequence[Migration]") -> str:
     found = loadable(given.directory, folder).files.migrations
     left_out = {migration.version for migration in unapplied}
     return max((m.version for m in found if m.version not in left_out), default="")
+
+
+def _lacking_reasons(number: int) -> str:
+    """The rest of the line about a baseline that was written."""
+    return f"; without a reason: {number} under [accepted] and [decisions]" if number else ""
 
 
 def _shown(file: Path) -> str:

@@ -23,15 +23,15 @@ def _decided(answers: dict[str, str]) -> AuditFinding:
 
 
 def test_text_ends_with_a_line_for_each_question() -> None:
-    *_, asked, empty, verdict = text.write(document(RESULT)).splitlines()
-    assert asked == f"question: {ASKED}"
+    *_, asked, id_, empty, verdict = text.write(document(RESULT)).splitlines()
+    assert (asked, id_) == (f"question: {ASKED}", f"  {ID}")
     assert empty == ""
     assert "1 warning, 1 question" in verdict
     assert verdict.startswith("ok: ")
 
 
 def test_markdown_has_a_list_with_boxes() -> None:
-    assert f"### Questions\n\n- [ ] {ASKED}\n" in markdown.write(document(RESULT))
+    assert f"### Questions\n\n- [ ] {ASKED} `{ID}`\n" in markdown.write(document(RESULT))
 
 
 def test_programs_read_a_question_as_a_note() -> None:
@@ -52,6 +52,14 @@ def test_baseline_asks_for_an_answer_and_keeps_it() -> None:
     assert f'[decisions]\n"{ID}" = ""\n' in baseline.render(RESULT, baseline.Baseline())
     answered = baseline.Baseline(decisions={ID: "profiles are public"})
     assert f'"{ID}" = "profiles are public"' in baseline.render(RESULT, answered)
+
+
+def test_entries_without_a_reason_are_counted_and_others_are_no_longer_asked() -> None:
+    answered = baseline.Baseline(decisions={ID: "profiles are public"}, accepted={LEAK.id: " "})
+    counts = [baseline.without_reason(RESULT, old) for old in (baseline.Baseline(), answered)]
+    assert counts == [2, 1]
+    shown = [f.severity for f in baseline.with_reasons(RESULT, answered).findings]
+    assert shown == [Severity.WARNING, Severity.INFO]
 
 
 def test_answer_is_the_reason_and_its_absence_a_warning() -> None:

@@ -124,7 +124,8 @@ def _add_findings(parts: _Parts, findings: Findings, document: Document) -> None
         parts.add(f"### {findings.title}\n")
     counts_findings = document.limit.noun == "finding"
     if findings.is_checklist:
-        parts.add_all([f"- [ ] {_sentence(entry)}\n" for entry in findings.entries])
+        for entry in findings.entries:
+            parts.add(f"- [ ] {_sentence(entry)} {code(entry.id)}\n")
         return
     for entry in findings.entries:
         parts.add(_entry(entry, document), entry.findings if counts_findings else 1)

@@ -339,6 +339,7 @@ def _question(finding: AuditFinding) -> Entry:
         label=f"{finding.severity}: ",
         badge=finding.severity,
         is_named=False,
+        id=finding.id,
         position=sys.maxsize,
     )
 

@@ -5,7 +5,7 @@ first.
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from supabase_jobs.audit.baseline import OUTSIDERS, Baseline, opens
+from supabase_jobs.audit.baseline import OUTSIDERS, Baseline, accepted_actions, opens
 from supabase_jobs.audit.leaks.kinds import FROM_CATALOGS
 from supabase_jobs.audit.permission import NONE, Permission, beyond, grouped, permissions
 from supabase_jobs.audit.policies.usage import StateColumn, columns_of_state
@@ -228,7 +228,7 @@ class _Comparison:
         self._add(WIDER, severity, name, caller, str(action), verb=verb, explained=explained)
 
     def _accepted_actions(self, name: str, caller: str) -> frozenset[Permission]:
-        return permissions(self._accepted.access.get(name, {}).get(caller))
+        return accepted_actions(self._accepted, name, caller)
 
     # -------------------------------------------------------------------------------------------
     # functions

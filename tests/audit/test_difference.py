@@ -280,6 +280,19 @@ def test_functions_are_compared_by_the_roles_that_call_them() -> None:
     assert found.changes[0].message == "anon can now call public.f()"
 
 
+def test_accepted_access_is_that_of_callers_which_the_baseline_does_not_know() -> None:
+    """As in the comparison with the baseline: a header is no more than its role."""
+    before, everyone = state({}), {"anon": "read", "newcomer": "read", "stranger": "read"}
+    header = "anon with another header"
+    after = state({NOTES: {**everyone, header: "read"}})
+    accepted = Baseline(access={NOTES: everyone})
+    assert shown(diff(before, after, accepted)) == ["info new:public.notes"]
+    more = state({NOTES: {**everyone, header: "read delete"}})
+    assert shown(diff(before, more, accepted)) == ["error new:public.notes"]
+    wider = diff(state({NOTES: {**everyone, header: "none"}}), after, accepted)
+    assert shown(wider) == [f"info wider:public.notes:{header}:read"]
+
+
 def test_new_and_closed_leaks() -> None:
     leaking = replace(CLOSED, findings=(LEAK,))
     assert shown(diff(leaking, leaking)) == []

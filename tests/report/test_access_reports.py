@@ -121,6 +121,18 @@ def test_text_has_one_sentence_for_cells_that_change_alike() -> None:
     )
 
 
+def test_text_says_which_changes_fail() -> None:
+    """New objects are listed whether or not they are open to everyone."""
+    closed = replace(NEW, id="new:public.a", severity=Severity.INFO, message="new table public.a")
+    known = replace(cell("wider", "anon", "read"), severity=Severity.INFO)
+    shown = written("text", replace(BAD, changes=(known, closed, NEW)))
+    assert [line for line in shown.splitlines() if line.startswith("  + ")] == [
+        "  + info: anon can now read public.notes",
+        "  + new table public.a",
+        "  + error: new table public.pages; anon: read",
+    ]
+
+
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_control_characters_in_a_name_are_escaped(form: str) -> None:
     name = "x\x1b[2J\r\nok: 0 cells wider\u202e"

@@ -275,12 +275,11 @@ def _shared_entry(same: Sequence[Sentence]) -> Entry:
 
 def _entry(sentence: Sentence) -> Entry:
     is_of_leak = sentence.change in _OF_LEAKS
-    severity = f"{sentence.severity}: " if sentence.change == "leak" else ""
     return Entry(
         severity=sentence.severity,
         object=sentence.object,
         messages=(Message(sentence.text),),
-        label=f"{_SIGNS[sentence.change]} {severity}",
+        label=f"{_SIGNS[sentence.change]} {_severity(sentence)}",
         badge=sentence.severity,
         is_named=is_of_leak,
         is_graded=sentence.change not in _GONE,
@@ -288,6 +287,16 @@ def _entry(sentence: Sentence) -> Entry:
         fixes=(sentence.fix,) if sentence.fix else (),
         footer=f"Cause: {sentence.where}" if sentence.where else "",
     )
+
+
+def _severity(sentence: Sentence) -> str:
+    """The severity, where the sign does not say it: wider access is an error unless something
+    accepts it, and of new objects only some are.
+    """
+    is_error = sentence.severity is Severity.ERROR
+    if sentence.change != "leak" and is_error == (sentence.change == "wider"):
+        return ""
+    return f"{sentence.severity}: "
 
 
 def omissions(result: AccessDiff) -> Iterator[Omission]:

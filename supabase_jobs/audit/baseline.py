@@ -128,13 +128,14 @@ def render(result: Audit, old: Baseline, last_migration: str = "") -> str:
 
 def without_reason(result: Audit, old: Baseline) -> int:
     """How many leaks and questions of a rendered baseline have no reason and no answer yet."""
-    return sum(not text.strip() for texts in _reasons(result, old) for text in texts.values())
+    accepted, decisions = _reasons(result, old)
+    return sum(not text.strip() for text in (*accepted.values(), *decisions.values()))
 
 
 def with_reasons(result: Audit, old: Baseline) -> Audit:
     """The audit with its leaks and questions that have a reason or an answer as infos."""
-    texts = (old.accepted, old.decisions)
-    accepted, decisions = ({id_: one for id_, one in t.items() if one.strip()} for t in texts)
+    accepted = {leak: reason for leak, reason in old.accepted.items() if reason.strip()}
+    decisions = {one: answer for one, answer in old.decisions.items() if answer.strip()}
     given = Baseline(accepted=accepted, decisions=decisions)
     return replace(result, findings=tuple(_accepted(one, given) for one in result.findings))
 

@@ -1,4 +1,6 @@
-"""Narration on stderr, with a spinner and the elapsed time of the current step on a terminal."""
+"""Narration on stderr: on a terminal with a spinner and the elapsed time of the current step,
+elsewhere with a line now and then.
+"""
 
 import os
 import sys
@@ -16,11 +18,13 @@ from supabase_jobs.cli.private import without_private
 _ERASE = "\r\x1b[2K"
 _DELAY_SECONDS = 0.5  # shorter steps show no spinner
 _FRAME_SECONDS = 0.1
+# without a terminal: until the first line about a step that still runs; each next one takes longer
+_REMINDER_SECONDS = 10.0
 _DEFAULT_COLUMNS = 80
 _NARROWEST, _WIDEST = 60, 160  # of a report
 
 _lock = threading.RLock()
-_current: "_Spinner | None" = None
+_current: "_Spinner | _Reminder | None" = None
 
 
 def terminal_width() -> int:
@@ -49,16 +53,18 @@ def progress(text: str, *, quiet: bool = False) -> Iterator[None]:
     """Show the current step while the block runs.
 
     On a terminal, a line with a spinner and the elapsed seconds appears after a delay and
-    disappears at the end; elsewhere `text` is printed once, unless it is `quiet`. Code in the block
-    must print with `narrate` and `output`, above the spinner.
+    disappears at the end; elsewhere `text` is printed, unless it is `quiet`, and again with the
+    seconds if the step is long. Code in the block must print with `narrate` and `output`, above the
+    spinner.
     """
     global _current
-    if _current is not None or not is_terminal():
-        if not quiet:
-            narrate(text)
+    redraws = is_terminal()
+    if not quiet and (_current is not None or not redraws):
+        narrate(text)
+    if _current is not None:
         yield
         return
-    _current = _Spinner(text)
+    _current = _Spinner(text) if redraws else _Reminder(text)
     try:
         with _current:
             yield
@@ -192,6 +198,35 @@ class _Spinner:
                 return
             if self._done.wait(_FRAME_SECONDS):
                 return
+
+
+class _Reminder:
+    """Says that a step still runs, where no line can be redrawn."""
+
+    def __init__(self, text: str) -> None:
+        self.part = ""
+        self._text = without_private(text)  # the thread has no context of the command
+        self._started = time.monotonic()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._remind, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def erase(self) -> None:
+        """Nothing is drawn that another line could break."""
+
+    def _remind(self) -> None:
+        pause = _REMINDER_SECONDS
+        while not self._done.wait(pause):
+            seconds = time.monotonic() - self._started
+            with suppress(OSError, ValueError), _lock:
+                click.echo(f"{self.part}{self._text}: {seconds:.0f} s so far", err=True)
+            pause *= 2
 
 
 def _wrapped(text: str) -> str:

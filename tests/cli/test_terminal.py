@@ -5,7 +5,12 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
+
+from supabase_jobs.cli import terminal
 
 # `{seconds}`: the duration of the step; a spinner would appear after half a second
 PROGRAM = """
@@ -103,6 +108,19 @@ def test_without_a_terminal_a_step_is_printed_once(tmp_path: Path) -> None:
         "after",
     ]
     assert "\x1b" not in done.stderr
+
+
+def test_without_a_terminal_a_long_step_says_that_it_still_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "_REMINDER_SECONDS", 0.05)
+    with terminal.progress("auditing"), terminal.progress("one table"):
+        terminal.advance(2, 3)
+        time.sleep(0.3)
+    first, second, *more = capsys.readouterr().err.splitlines()
+    assert (first, second) == ("auditing", "one table")
+    assert {*more} == {"2/3  auditing: 0 s so far"}
+    assert len(more) < 4
 
 
 def test_a_dumb_terminal_gets_no_spinner(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.leaks.facts import Facts, Table
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.audit.limits import some
-from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, OWN, UPDATE
+from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, OTHER, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -40,6 +40,27 @@ def find(facts: Facts) -> Iterator[Question]:
                     " project looks at elsewhere. May they?"
                 )
                 yield _question(label, f"{label}:{UPDATE}", ends, message)
+    yield from _shown_to_others(facts)
+
+
+def _shown_to_others(facts: Facts) -> Iterator[Question]:
+    """All numbers and states that a person chooses in rows which others read: to them it is a
+    statement, such as a rating, a level or a plan.
+    """
+    found = list[str]()
+    for label, table in facts.tables.items():
+        known = {*table.chosen, *table.managed}
+        known |= set() if table.elsewhere is None else {*table.elsewhere.columns}
+        reads = [t for t in facts.of_table(label) if t.action == SELECT and t.reached]
+        is_read = any(t.whose in (GROUP, OTHER) and t.actor.kind != SERVICE for t in reads)
+        if table.rls and table.owned and is_read:
+            whose = (OWN, GROUP) if table.is_group else (OWN,)
+            names = [name for name in facts.stated.get(label, ()) if name not in known]
+            names = [name for name in names if _is_chosen(facts, table, UPDATE, name, whose)]
+            found += [f"{label}.{name}" for name in names]
+    if found:
+        message = "Users choose {} in rows of their own, which others read. Does none decide?"
+        yield _question(found[0].rpartition(".")[0], "what others read", found, message)
 
 
 def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:

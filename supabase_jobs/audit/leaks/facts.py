@@ -587,7 +587,8 @@ class Sequenced:
 class Facts:
     """All facts of an audit. Anyone can read the files of `public_buckets` by a URL.
     `unread_flags` are the columns, with their table, at which nothing of the project looks, of rows
-    that a group reads and does not write. `topmost` are the roles with the rights of all others, by
+    that a group reads and does not write. `stated` maps the tables to their columns with a number
+    or one of few values. `topmost` are the roles with the rights of all others, by
     the order of their type, as `decided_by` names them. `calls_of_staff` are those of users whose
     rights follow from a claim or a row of their own, such as one of `staff`, or who are named in
     the row that a call is about; members call among the others.
@@ -620,6 +621,7 @@ class Facts:
     lone_guards: Sequence[LoneGuard] = ()
     caller_states: Sequence[CallerState] = ()
     unread_flags: Sequence[str] = ()
+    stated: Mapping[str, Sequence[str]] = field(default_factory=dict)
     topmost: Collection[str] = ()
 
     @cached_property

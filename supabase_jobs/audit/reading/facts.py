@@ -162,6 +162,7 @@ class _Reader:
             loose_states=list(self._loose_states()),
             shown_states=list(self._shown_states()),
             unread_flags=list(self._unread_flags()),
+            stated={relation.label: self._stated(relation) for relation in self._catalog.tables},
             uneven_writes=list(self._uneven_writes()),
             unasked=list(self._unasked()),
             lone_guards=list(self._lone_guards()),
@@ -239,6 +240,18 @@ class _Reader:
             for name in self._states.unread(relation):
                 if relation.oid not in plan.per_user or is_about_another(relation, name):
                     yield f"{relation.label}.{name}"
+
+    def _stated(self, relation: Relation) -> list[str]:
+        """The columns with a number or one of few values, which are no key."""
+        closed = self._plan.closed(relation)
+        keys = {name for key in relation.foreign_keys for name in key.columns}
+        keys |= {name for key in relation.unique_keys for name in key}
+        return [
+            column.name
+            for column in relation.columns
+            if column.category == "N" or column.name in closed
+            if column.name not in keys and not column.generated
+        ]
 
     def _uneven_writes(self) -> Iterator[UnevenWrite]:
         """The policies for writes of the tables that ask for less than others; for less than for a

@@ -264,6 +264,7 @@ class _Builder:
                 for one in case.get("uneven_writes", [])
             ],
             lone_guards=[LoneGuard(**one) for one in case.get("lone_guards", [])],
+            stated=case.get("stated", {}),
             caller_states=[CallerState(**one) for one in case.get("caller_states", [])],
             unasked=[
                 Unasked(**{**one, "what": Omission[one["what"]]}) for one in case.get("unasked", [])

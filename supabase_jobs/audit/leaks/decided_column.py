@@ -22,6 +22,9 @@ KIND = Kind(
 )
 
 
+# one question about the columns of all tables, which leaves out those that others name
+OF_ALL = "what others read"
+
 _ROWS = {INSERT: "new", UPDATE: "changed"}
 
 
@@ -60,7 +63,7 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
             found += [f"{label}.{name}" for name in names]
     if found:
         message = "Users choose {} in rows of their own, which others read. Does none decide?"
-        yield _question(found[0].rpartition(".")[0], "what others read", found, message)
+        yield _question(found[0].rpartition(".")[0], OF_ALL, found, message)
 
 
 def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:

@@ -272,13 +272,21 @@ def _once(leaks: Sequence[AnyLeak], told: Collection[tuple[str, str]]) -> Iterat
             continue
         elsewhere = {service_column.KIND: decided - columns, decided_column.KIND: columns}
         without = elsewhere.get(leak.kind, set())
-        topics = [topic for topic in leak.topics if (leak.object, topic) not in without]
+        if leak.decides == decided_column.OF_ALL:
+            without = {*told, *_topics(one for one in asked if one is not leak)}
+        topics = [topic for topic in leak.topics if _column(leak, topic) not in without]
         if topics:
             yield replace(leak, topics=tuple(topics))
 
 
 def _topics(questions: Iterable[Question]) -> set[tuple[str, str]]:
-    return {(one.object, topic) for one in questions for topic in one.topics}
+    return {_column(one, topic) for one in questions for topic in one.topics}
+
+
+def _column(one: Question, topic: str) -> tuple[str, str]:
+    """The table and the column that a question names, with the table or without."""
+    table, _, column = topic.rpartition(".")
+    return table or one.object, column
 
 
 def _is_of_reason(one: Question) -> bool:

@@ -57,6 +57,7 @@ _DECIDED: dict[str, Any] = {
     "tried": [{**_UPDATE, "table": "public.bills", "column": "phase", "value": "done"}],
 }
 _BILLED = {**_UPDATE, "table": "public.bills", "column": "phase", "value": "done"}
+_READ = {"by": "stranger", "does": "select", "whose": "other"}
 _UNTESTED = {"untested": {"authenticated": {"phase": ["asked"]}}}
 _BILLS = _DECIDED["tables"]["public.bills"]
 _OPENS = [{"does": "select", "table": "public.notes"}]
@@ -90,6 +91,16 @@ _MAIL = {"public.notes": {"columns": ["id", "email"]}}
             ["error escalation:public.visits:update:phase"],
         ),
         (_DECIDED, ["question decided-column:public.bills"]),
+        (
+            {
+                "tables": {
+                    "public.bills": {**_BILLS, **_UNTESTED, "chosen": {}, "managed": []},
+                },
+                "stated": {"public.bills": ["phase"]},
+                "tried": [_BILLED, {**_READ, "table": "public.bills"}],
+            },
+            ["warning untested-column:public.bills:update"],
+        ),
         (
             {**_DECIDED, "tables": {"public.bills": {**_BILLS, "chosen": {"sum": ["insert"]}}}},
             ["question service-column:public.bills", "question decided-column:public.bills"],
@@ -144,6 +155,7 @@ _MAIL = {"public.notes": {"columns": ["id", "email"]}}
         "a column that the host sets, who then reads more, and that the guest sets untested",
         "a column by which the guest reads more",
         "a column about which others decide, and functions too",
+        "a column that others read, and that a policy tests in new rows",
         "two columns, about one of which others decide",
         "a column about which others decide, in a row that a claim opens",
         "a column about which others decide, and a trigger unless it is null",

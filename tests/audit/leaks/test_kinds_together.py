@@ -57,7 +57,7 @@ _DECIDED: dict[str, Any] = {
     "tried": [{**_UPDATE, "table": "public.bills", "column": "phase", "value": "done"}],
 }
 _BILLED = {**_UPDATE, "table": "public.bills", "column": "phase", "value": "done"}
-_READ = {"by": "stranger", "does": "select", "whose": "other"}
+_READ = {"by": "member", "does": "select", "whose": "group"}
 _UNTESTED = {"untested": {"authenticated": {"phase": ["asked"]}}}
 _BILLS = _DECIDED["tables"]["public.bills"]
 _OPENS = [{"does": "select", "table": "public.notes"}]

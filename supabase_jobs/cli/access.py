@@ -263,9 +263,9 @@ def compare_pending(
         **limit,
     )
 
-    def audited(connection: "Connection", options: "Options") -> "Audit | None":
+    def audited(connection: "Connection", options: "Options", state: str) -> "Audit | None":
         try:
-            with progress("auditing who can do what"):
+            with progress(f"auditing {state}"):
                 return audit(connection, options)
         except (SupabaseJobsError, psycopg.Error) as error:
             if required or connection.broken:
@@ -273,7 +273,7 @@ def compare_pending(
             narrate(f"note: who can do what was not compared: {str(error).strip().splitlines()[0]}")
             return None
 
-    first = audited(connection, replace(options, repairs=False))
+    first = audited(connection, replace(options, repairs=False), "the state before")
     second: Audit | None = None
     if first is not None:
         earlier = changes.read(connection, options.served)
@@ -284,13 +284,14 @@ def compare_pending(
         if first is not None:
             reset_constraints(connection)
             compared = replace(options, accepted=first.access, known=_leaks(first), before=earlier)
-            second = audited(connection, compared)
+            second = audited(connection, compared, "the state after")
         return verified
 
     run = dry_run(check)
     if second is not None and common.first_lacks_mentions():
         # the policies of the pending files mention callers or rows that the first audit did not try
-        first = audited(connection, replace(options, repairs=False))
+        again = "the state before again, as the callers of the pending files"
+        first = audited(connection, replace(options, repairs=False), again)
     if first is None or second is None:
         return run, None
     second = replace(second, locations=locations(given))

@@ -76,6 +76,12 @@ def test_a_caller_that_only_the_pending_files_mention_is_compared(
     text = cli("plan", "--access", "--db-url", url)
     assert "user with app_metadata.user_role = support can now read public.notes" in text.out
     assert text.out.splitlines()[-1].startswith("FAILED: 1 cell wider")
+    steps = cli("apply", "--dry-run", "--db-url", url).err.splitlines()
+    assert [step for step in steps if step.startswith("auditing ")] == [
+        "auditing the state before",
+        "auditing the state after",
+        "auditing the state before again, as the callers of the pending files",
+    ]
 
 
 @pytest.mark.usefixtures("remote")

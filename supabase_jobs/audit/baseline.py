@@ -514,6 +514,7 @@ def _finding(
         origin=found.origin,
         proven=found.proven,
         callers=found.callers,
+        column=found.column,
     )
 
 

@@ -321,6 +321,7 @@ class _Comparison:
             verb=verb,
             policies=explained.policies,
             origin=explained.origin,
+            column=explained.column,
         )
         can = "can now" if change == WIDER else "can no longer"
         self.changes.append(

@@ -13,7 +13,7 @@ class Explanation:
     `policies` are the names of the policies that `cause` names, of the table concerned. `proven`:
     the SQL was tried, and takes nothing from those who should have it. `origin` is the object of
     the cause; '' if it is that of the finding. `callers` are the labels of those that the fix
-    names.
+    names. `column` is the column that the access is about, if it is about one.
     """
 
     cause: str
@@ -22,13 +22,14 @@ class Explanation:
     proven: bool = False
     origin: str = ""
     callers: tuple[str, ...] = ()
+    column: str = ""
 
 
 @dataclass(frozen=True)
 class AuditFinding:
     """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is
-    responsible, and `policies` has the names of its policies. `proven`, `origin` and `callers` are
-    those of `Explanation`.
+    responsible, and `policies` has the names of its policies. `proven`, `origin`,
+    `callers` and `column` are those of `Explanation`.
 
     The other field names are those of `audit --json`. The id contains no generated value.
     """
@@ -43,6 +44,7 @@ class AuditFinding:
     proven: bool = False
     origin: str = ""
     callers: tuple[str, ...] = ()
+    column: str = ""
 
     @property
     def explanation(self) -> Explanation:
@@ -54,6 +56,7 @@ class AuditFinding:
             proven=self.proven,
             origin=self.origin,
             callers=self.callers,
+            column=self.column,
         )
 
 

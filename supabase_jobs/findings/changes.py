@@ -15,8 +15,8 @@ class AccessChange:
     `change`: wider or narrower (a caller may do an action, or may not any more), new or removed (an
     object, with the `access` of each caller to it), leak or closed (a leak that is new, or gone).
     `action` is a word of the baseline, such as `update(title)`, and `verb` its phrase in a
-    sentence; '' for an object or a leak. `policies` are the names of the policies in the cause, and
-    `origin` is that of `Explanation`.
+    sentence; '' for an object or a leak. `policies` are the names of the policies in the cause;
+    `origin` and `column` are those of `Explanation`.
     """
 
     id: str
@@ -32,6 +32,7 @@ class AccessChange:
     verb: str = ""
     policies: tuple[str, ...] = ()
     origin: str = ""
+    column: str = ""
 
     @property
     def who(self) -> str:

@@ -111,7 +111,7 @@ def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
 
 def object_locations(settings: Settings, default_schema: str = "") -> dict[str, "Location"]:
     """Object name (see `syntax.creates`) → file and line of the SQL that creates it last, or alters
-    it if a policy.
+    it if a policy. A column that is added later has a line too, as `schema.table.column`.
 
     Objects that are created without a schema belong to the default schema; without one they are
     omitted.
@@ -132,6 +132,8 @@ def object_locations(settings: Settings, default_schema: str = "") -> dict[str, 
                     )
                 if (policy := syntax.altered_policy(node, default_schema)) is not None:
                     locations[policy] = Location(path, statement.line_at(None))
+                for column in syntax.added_columns(node, default_schema):
+                    locations[column] = Location(path, statement.line_at(None))
     return locations
 
 

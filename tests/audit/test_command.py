@@ -272,3 +272,26 @@ def test_files_that_the_local_server_lacks_are_not_tested(cli: Run, folder: Path
         assert [item["object"] for item in untested] == [first.name, leak.name]
     finally:
         server.remove(folder)
+
+
+@on_the_session_server
+def test_the_line_of_a_leak_by_a_new_column_is_that_of_the_column(cli: Run, tmp_path: Path) -> None:
+    """The policy that permits it is older, and in no diff of the change that opens the leak."""
+    migrations = tmp_path / "supabase" / "migrations"
+    migrations.mkdir(parents=True)
+    (migrations / "20260101000000_people.sql").write_text(
+        "create table people (id uuid primary key references auth.users, name text);\n"
+        "alter table people enable row level security;\n"
+        'create policy "own" on people using (id = auth.uid());\n'
+        "create table cases (id uuid primary key, title text);\n"
+        "alter table cases enable row level security;\n"
+    )
+    (migrations / "20260102000000_admins.sql").write_text(
+        "\nalter table people add column is_admin boolean not null default false;\n"
+        'create policy "admins" on cases for select to authenticated using (\n'
+        "  (select p.is_admin from people as p where p.id = auth.uid()));\n"
+    )
+    findings = cli("audit", "--json", cwd=tmp_path).json["findings"]
+    found = {f["id"]: (f["file"], f["line"]) for f in findings if f["severity"] == "error"}
+    place = "supabase/migrations/20260102000000_admins.sql", 2
+    assert place in found.values(), found

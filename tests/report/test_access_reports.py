@@ -231,3 +231,15 @@ def test_an_object_has_its_line_if_no_policy_is_known() -> None:
 def test_the_cause_of_rows_in_a_state_is_the_line_of_the_policy_of_their_table() -> None:
     lines = {"public.pub": Location("a.sql", 1), "public.pub:open": Location("a.sql", 4)}
     assert locate(lines, "public.pub (t = public)", ("open",)) == Location("a.sql", 4)
+
+
+def test_the_cause_of_access_to_a_later_column_is_the_line_that_adds_it() -> None:
+    lines = {
+        "public.people": Location("1.sql", 1),
+        "public.people:own": Location("1.sql", 9),
+        "public.people.is_admin": Location("2.sql", 4),
+    }
+    assert locate(lines, "public.people", ("own",), "is_admin") == Location("2.sql", 4)
+    assert locate(lines, "public.people", ("own",), "name") == Location("1.sql", 9)
+    lines["public.people:own"] = Location("3.sql", 2)
+    assert locate(lines, "public.people", ("own",), "is_admin") == Location("3.sql", 2)

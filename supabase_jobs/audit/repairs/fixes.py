@@ -55,6 +55,7 @@ class Repaired:
     policies: tuple[str, ...]
     proven: Proven
     origin: str = ""
+    column: str = ""
 
     def explanation(self, proofs: Proofs) -> Explanation:
         """The cause and the fix. All repairs must have been proven before."""
@@ -66,6 +67,7 @@ class Repaired:
             proven=self.proven.is_proven,
             origin=self.origin,
             callers=self.proven.callers,
+            column=self.column,
         )
 
     def finding(self, proofs: Proofs) -> AuditFinding:
@@ -82,6 +84,7 @@ class Repaired:
             proven=explained.proven,
             origin=explained.origin,
             callers=explained.callers,
+            column=explained.column,
         )
 
 
@@ -115,7 +118,13 @@ def of_shown(
             origin=f"{mended.schema}.{mended.name}",
         )
     policies = tuple(policy.name for policy in one.policies)
-    return Repaired(leak=one.leak, cause=one.named(plan), policies=policies, proven=proven)
+    return Repaired(
+        leak=one.leak,
+        cause=one.named(plan),
+        policies=policies,
+        proven=proven,
+        column=one.column if one.is_of_column else "",
+    )
 
 
 def of_deviations(

@@ -406,6 +406,16 @@ def altered_policy(node: Node, default_schema: str = "") -> str | None:
     return f"{schema}.{table['relname']}:{name}" if schema else None
 
 
+def added_columns(node: Node, default_schema: str = "") -> list[str]:
+    """The columns that a statement adds to a table that exists, as `schema.table.column`."""
+    fields = node.get("AlterTableStmt", {})
+    schema = fields.get("relation", {}).get("schemaname", default_schema)
+    commands = [command["AlterTableCmd"] for command in fields.get("cmds", ())]
+    added = [one for one in commands if one.get("subtype") == "AT_AddColumn"]
+    names = [one["def"]["ColumnDef"]["colname"] for one in added]
+    return [f"{schema}.{fields['relation']['relname']}.{name}" for name in names if schema]
+
+
 def same_index(wanted: str, existing: str) -> bool:
     """Whether two `create index` texts define the same index; ignores `concurrently`, `if not
     exists` and schemas.

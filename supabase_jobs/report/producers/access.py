@@ -126,7 +126,7 @@ def _location(result: AccessDiff, change: AccessChange) -> Location | None:
     if change.change in _GONE:
         return None
     name = change.origin or change.object
-    return audit.locate(result.audit.locations, name, change.policies)
+    return audit.locate(result.audit.locations, name, change.policies, change.column)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -334,6 +334,7 @@ def _findings(result: AccessDiff) -> Iterator[AuditFinding]:
             cause=change.cause,
             policies=change.policies,
             origin=change.origin,
+            column=change.column,
         )
 
 

@@ -372,17 +372,29 @@ def _said(group: Sequence[AuditFinding]) -> list[str]:
 
 
 def _location(finding: AuditFinding, locations: Mapping[str, Location]) -> Location | None:
-    return locate(locations, finding.origin or finding.object, finding.policies)
+    name = finding.origin or finding.object
+    return locate(locations, name, finding.policies, finding.column)
 
 
 def locate(
-    locations: Mapping[str, Location], name: str, policies: Sequence[str]
+    locations: Mapping[str, Location], name: str, policies: Sequence[str], column: str = ""
 ) -> Location | None:
-    """The line that creates the first of these policies, or else the object of this name."""
+    """The line that creates the first of these policies, or else the object of this name. If a
+    later line adds the column that the access is about, it is that one: it opens what older
+    policies permit.
+    """
     # without the state of the rows, or the arguments of a function
     label = name.partition("(")[0].rstrip()
     policy = locations.get(f"{label}:{policies[0]}") if policies else None
-    return policy or locations.get(label)
+    found, added = policy or locations.get(label), locations.get(f"{label}.{column}")
+    if added is None or (found is not None and _order(found) > _order(added)):
+        return found
+    return added
+
+
+def _order(location: Location) -> tuple[str, int]:
+    """The place of a line among the migrations, which run in the order of their names."""
+    return location.file, location.line
 
 
 def results(

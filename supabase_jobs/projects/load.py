@@ -82,7 +82,15 @@ class Omission:
     @property
     def why(self) -> str:
         """The place and the server's message."""
-        return f"{self.place} failed: {sqlstate_and_message(self.error)}"
+        return f"{self.place} {self._failed}"
+
+    def why_of(self, name: str) -> str:
+        """The reason for an object, which may have the place as its name."""
+        return self._failed if name == self.place else self.why
+
+    @property
+    def _failed(self) -> str:
+        return f"failed: {sqlstate_and_message(self.error)}"
 
 
 def load(
@@ -164,7 +172,7 @@ def not_tested(
     places = {omission.place for omission in omissions}
     for omission in omissions:
         for name in omission.objects if omission.is_decisive else ():
-            reasons.setdefault(name, []).append(omission.why)
+            reasons.setdefault(name, []).append(omission.why_of(name))
     for name, whys in reasons.items():
         more = "" if len(whys) == 1 else f"; {len(whys) - 1} more statements about it failed"
         yield NotTested(name, whys[0] + more, help_, fails=name in places)

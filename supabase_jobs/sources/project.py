@@ -111,7 +111,8 @@ def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
 
 def object_locations(settings: Settings, default_schema: str = "") -> dict[str, "Location"]:
     """Object name (see `syntax.creates`) → file and line of the SQL that creates it last, or alters
-    it if a policy. A column that is added later has a line too, as `schema.table.column`.
+    it if a policy. A column that is added later has a line too, as `schema.table.column`, and
+    each file has its first one, by its name.
 
     Objects that are created without a schema belong to the default schema; without one they are
     omitted.
@@ -123,6 +124,7 @@ def object_locations(settings: Settings, default_schema: str = "") -> dict[str, 
 
     locations = {}
     for path, migration in _paths(settings):
+        locations[migration.file_name] = Location(path, 1)
         for statement in migration.statements:
             for node in syntax.parse(statement.text) or []:
                 for name, byte in syntax.creates(node, default_schema):

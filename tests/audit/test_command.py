@@ -295,3 +295,22 @@ def test_the_line_of_a_leak_by_a_new_column_is_that_of_the_column(cli: Run, tmp_
     found = {f["id"]: (f["file"], f["line"]) for f in findings if f["severity"] == "error"}
     place = "supabase/migrations/20260102000000_admins.sql", 2
     assert place in found.values(), found
+
+
+@on_the_session_server
+def test_a_statement_that_fails_is_an_error_at_its_line(cli: Run, tmp_path: Path) -> None:
+    migrations = tmp_path / "supabase" / "migrations"
+    migrations.mkdir(parents=True)
+    (migrations / "20260101000000_notes.sql").write_text(
+        "create table notes (id uuid primary key, title text);\n"
+        "alter table notes enable row level security;\n"
+    )
+    (migrations / "20260102000000_broken.sql").write_text("\nselect this is no sql;\n")
+    place = "20260102000000_broken.sql:2"
+    workspace = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path)}
+    ran = cli("audit", cwd=tmp_path, **workspace)
+    assert (ran.code, f"not tested: {place}: failed: 42601: " in ran.out) == (1, True)
+    [annotation] = [line for line in ran.err.splitlines() if line.startswith("::")]
+    assert annotation.startswith(
+        "::error file=supabase/migrations/20260102000000_broken.sql,line=2,title="
+    )

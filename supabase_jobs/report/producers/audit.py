@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
 
@@ -410,7 +410,18 @@ def results(
         for same in [group] if group[0].origin else alone:
             yield Result(_found(same), _location(same[0], locations))
     for item in not_tested:
-        yield Result(_untested(item), locate(locations, item.object, ()))
+        yield Result(_untested(item), _place_of(locations, item.object))
+
+
+def _place_of(locations: Mapping[str, Location], name: str) -> Location | None:
+    """The line of an object that was not tested, or of a statement, which has its file and line as
+    name.
+    """
+    file, _, line = name.rpartition(":")
+    known = locations.get(file)
+    if known is not None and line.isdecimal():
+        return replace(known, line=int(line))
+    return locations.get(name) or locate(locations, name, ())
 
 
 def _found(group: Sequence[AuditFinding]) -> Finding:
@@ -443,7 +454,7 @@ def _untested(item: NotTested) -> Finding:
     return Finding(
         id=f"not-tested:{item.object}",
         area=AREA,
-        severity=Severity.WARNING if item.fails else Severity.INFO,
+        severity=Severity.ERROR if item.fails else Severity.INFO,
         object=item.object,
         message=f"not tested: {item.why}",
         fix=item.help,

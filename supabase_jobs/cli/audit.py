@@ -1,6 +1,6 @@
 """The command `supabase-jobs audit`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -338,9 +338,10 @@ def command(
         options = hiding(options, database.private, database.definitions)
         if explained is not None:
             with progress("auditing"):
-                text = _explanation(connection, options, (explained, *cell))
+                text = _explanation(connection, options, (explained, *cell), compared)
             _show_explanation(without_private(text), files)
             return
+        lines = locations(given)  # before --fix adds a file, which is no cause
         with progress("auditing"):
             written: list[str] = []  # told after the report, so that they are not overlooked
             if emitted:
@@ -365,7 +366,7 @@ def command(
         result = replace(
             result,
             database=database.name,
-            locations=locations(given),
+            locations=lines,
             default_grants="on" if exposed else "off",
         )
         difference = None
@@ -559,11 +560,16 @@ def _check_explanation(
         raise ConfigError(f"{given[0]} conflicts with --explain", hint="Pass only one of them.")
 
 
-def _explanation(connection: "Connection", options: "Options", words: Sequence[str]) -> str:
+def _explanation(
+    connection: "Connection",
+    options: "Options",
+    words: Sequence[str],
+    compared: "Callable[[Audit], Audit]",
+) -> str:
     from supabase_jobs.audit.explain import cell, finding
 
     if len(words) == 1:
-        return finding.explain(connection, options, words[0])
+        return finding.explain(connection, options, words[0], compared)
     return cell.explain(connection, options, words)
 
 

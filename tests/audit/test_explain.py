@@ -146,6 +146,19 @@ def test_cell_names_a_restrictive_policy_and_a_missing_grant(teams: str) -> None
 
 
 @pytest.mark.slow
+def test_command_explains_what_differs_from_the_baseline(
+    cli: Run, teams: str, tmp_path: Path
+) -> None:
+    baseline = tmp_path / "supabase" / "access.toml"
+    baseline.parent.mkdir()
+    baseline.write_text('[access]\n"public.projects" = { stranger = "none" }\n')
+    found = cli("--db-url", teams, "audit", "--json", cwd=tmp_path).json["findings"]
+    ids = [f["id"] for f in found if f["id"].startswith("baseline:public.projects:stranger:")]
+    assert ids
+    ran = cli("--db-url", teams, "audit", "--explain", ids[0], cwd=tmp_path)
+    assert (ran.code, psql_outcome(teams, ran.out)) == (0, "rows"), ran.out + ran.err
+
+
 def test_command(cli: Run, teams: str, tmp_path: Path) -> None:
     id_ = "write:public.projects:update"
     ran = cli("--db-url", teams, "audit", "--explain", id_, cwd=tmp_path)

@@ -1,6 +1,6 @@
 """A finding as a script for psql: its rows, what its caller does step by step, and a rollback."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -45,9 +45,18 @@ class _Step:
     request: str
 
 
-def explain(connection: Connection, options: Options, id_: str) -> str:
+def _as_it_is(result: Audit) -> Audit:
+    return result
+
+
+def explain(
+    connection: Connection,
+    options: Options,
+    id_: str,
+    compared: Callable[[Audit], Audit] = _as_it_is,
+) -> str:
     """The script of the finding with this id; its rows, callers and statements are those of an
-    audit, in which it was tried.
+    audit, in which it was tried. `compared` adds the deviations from a baseline.
 
     Raises ConfigError (2), which suggests similar ids, if there is no such finding.
     """
@@ -57,7 +66,8 @@ def explain(connection: Connection, options: Options, id_: str) -> str:
         seen.append((evidence, recorded.record(connection, evidence, options.copied)))
 
     # the repair may tell the cause
-    result = audit(connection, replace(options, stable=True, record=record, repairs=[id_]))
+    options = replace(options, stable=True, record=record, repairs=[id_])
+    result = compared(audit(connection, options))
     [(evidence, known)] = seen
     finding = next((found for found in result.findings if found.id == id_), None)
     if finding is None:

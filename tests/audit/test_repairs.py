@@ -351,3 +351,21 @@ def test_functions_read_app_metadata_instead_of_what_users_write() -> None:
     text = Repairs(plan, [demand], {level.oid: definition}).text(demand)
     assert text == definition.replace("user_metadata", "app_metadata").rstrip() + ";"
     assert demand.changed_functions == {level.oid}
+
+
+@pytest.mark.parametrize(
+    ("using", "found"),
+    [
+        ("published", []),
+        ("(published AND (owner = auth.uid()))", []),
+        ("(owner = auth.uid())", ["\"published\" is distinct from 'true'::bool"]),
+        ("(published OR (owner = auth.uid()))", ["\"published\" is distinct from 'true'::bool"]),
+    ],
+)
+def test_a_policy_that_demands_a_state_is_not_limited_to_others(
+    using: str, found: list[str]
+) -> None:
+    """Its condition would be false for every row."""
+    pages = table("pages", "owner", column("published", "bool"))
+    conditions = repairs.outside_of_state(pages, [policy(using)], "published = true")
+    assert list(conditions) == found

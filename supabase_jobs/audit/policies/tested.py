@@ -210,6 +210,12 @@ def pins(relation: Relation, policy: Policy) -> bool:
     return any(demand.values for demand in written(relation, policy).demands.values())
 
 
+def shows_only(relation: Relation, policy: Policy, column: str, value: str) -> bool:
+    """Whether a policy shows only rows with this value of a column; '' is null."""
+    demand = tests(relation, policy.visible).demands.get(column)
+    return demand is not None and bool(demand.values) and demand.values <= _texts(value)
+
+
 def _is_of_same_caller(
     relation: Relation, insert: Policy, change: Policy, owners: Collection[str]
 ) -> bool:

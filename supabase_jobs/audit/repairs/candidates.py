@@ -14,6 +14,7 @@ from supabase_jobs.audit.catalog import Column, Constraint, Function, Policy, Re
 from supabase_jobs.audit.leaks import give_away
 from supabase_jobs.audit.leaks.leak import Repair
 from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.tested import shows_only
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import INSERT, JOIN, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.known import Altered, altered_by
@@ -688,7 +689,7 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         if captured.names(plan.catalog, relation, policy):
             yield edited(relation, [policy], Edit.QUALIFIED)
     if action != INSERT and one.attempt.is_state:
-        for condition in _outside_of_state(relation, one.attempt.row.part):
+        for condition in outside_of_state(relation, policies, one.attempt.row.part):
             yield replace(edited(relation, policies, Edit.OWNER), owner=condition)
     is_extra = one.droppable and _remain(relation, policies, role)
     asked = any(_asks_elsewhere(policy) for policy in policies)
@@ -821,18 +822,23 @@ def _is_set_elsewhere(plan: Plan, one: Caused) -> bool:
     return len(guards.alternatives(one.relation, one.attempt.caller.role)) > 1
 
 
-def _outside_of_state(relation: Relation, state: str) -> Iterator[str]:
-    """The conditions that a row is not in a state of its own."""
+def outside_of_state(relation: Relation, policies: Sequence[Policy], state: str) -> Iterator[str]:
+    """The conditions that a row is not in a state of its own; none if one of the policies demands
+    that state: no row would be left.
+    """
     for column in columns_of_state(state):
         if column.table or column.name not in relation.by_name:
+            continue
+        value = "" if column.test == "null" else column.value
+        if any(shows_only(relation, policy, column.name, value) for policy in policies):
             continue
         own = relation.by_name[column.name]
         if column.test == "null":
             yield _text(sql.SQL("{} is not null").format(own.identifier))
         elif not column.test:
             text = sql.SQL("{} is distinct from {}::{}")
-            value = sql.Literal(column.value)
-            yield _text(text.format(own.identifier, value, sql.SQL(own.type)))
+            literal = sql.Literal(column.value)
+            yield _text(text.format(own.identifier, literal, sql.SQL(own.type)))
 
 
 def _of_app_metadata(plan: Plan, one: Caused) -> Demand | None:

@@ -54,7 +54,9 @@ def audit_and_fix(
             given += repairs.gives
             result = audit(connection, options)
         raise psycopg.Rollback
-    open_ = sum(finding.severity.is_problem for finding in compared(result).findings)
+    # a repair that was proven and not chosen is no decision
+    problems = [f for f in compared(result).findings if f.severity.is_problem and not f.proven]
+    open_ = len(problems)
     undecided = "1 finding needs a decision" if open_ == 1 else f"{open_} findings need a decision"
     if not texts:
         return first, f"wrote no repair: none was proven; {undecided}"

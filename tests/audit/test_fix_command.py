@@ -62,6 +62,9 @@ def test_only_the_repair_of_one_finding(cli: Run, folder: Path) -> None:
     text = file.read_text()
     assert "projects" in text
     assert "comments" not in text
+    whole = cli("audit", "--fix", str(folder / "all.sql"), cwd=folder)
+    decisions = [run.err.splitlines()[-1].partition("; ")[2] for run in (ran, whole)]
+    assert decisions[0] == decisions[1], "the other repair is proven too, and needs no decision"
 
 
 def test_without_a_proven_repair_no_file_is_written(cli: Run, folder: Path) -> None:

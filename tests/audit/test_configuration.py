@@ -17,7 +17,7 @@ from supabase_jobs.audit.configuration import Configuration, load
 from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Audit
+from supabase_jobs.findings import Audit, Severity
 from tests.audit.conftest import run_audit
 
 SCHEMA = json.loads(
@@ -256,7 +256,8 @@ def test_declared_caller_is_probed(todos: Connection, file: Path) -> None:
         todos, read(file, caller.format("support", "false") + caller.format("visitor", "true"))
     )
     assert result.access["public.lists"]["support"] == "read"
-    [finding] = [f for f in result.findings if f.object == "public.lists"]
+    errors = [f for f in result.findings if f.severity is Severity.ERROR]
+    [finding] = [f for f in errors if f.object == "public.lists"]
     assert finding.message.startswith("The caller visitor can read other users' rows")
 
 

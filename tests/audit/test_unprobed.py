@@ -79,7 +79,7 @@ def test_tables_without_rows_are_reported_from_the_catalogs(project: Connection)
     report = json.loads(write(document(again), "json"))
     assert (report["ok"], report["coverage"]["not_tested"][0]["fails"]) == (False, True)
     assert "FAILED: 2 info, 5 objects not tested;" in write(document(again), "text")
-    assert 'level": "warning"' in write(document(again), "sarif")
+    assert 'level": "error"' in write(document(again), "sarif")
     accepted = Options(
         configuration=Configuration(excluded=dict.fromkeys(tables, "no")),
     )

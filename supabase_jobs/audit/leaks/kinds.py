@@ -264,7 +264,11 @@ def _once(leaks: Sequence[AnyLeak], told: Collection[tuple[str, str]]) -> Iterat
     question about why it is free goes before one about all columns about which others decide.
     """
     asked = [leak for leak in leaks if isinstance(leak, Question)]
-    decided = _topics(one for one in asked if one.kind is decided_column.KIND)
+    decided = _topics(
+        one
+        for one in asked
+        if one.kind is decided_column.KIND and one.decides != decided_column.OF_ALL
+    )
     columns = {*told, *_topics(one for one in asked if _is_of_reason(one))}
     for leak in leaks:
         if not isinstance(leak, Question) or _is_of_reason(leak):

@@ -62,7 +62,10 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
             names = [name for name in names if _is_chosen(facts, table, UPDATE, name, whose)]
             found += [f"{label}.{name}" for name in names]
     if found:
-        message = "Users choose {} in rows of their own, which others read. Is none of them for somebody else to decide?"
+        message = (
+            "Users choose {} in rows of their own, which others read. Is none of them for somebody"
+            " else to decide?"
+        )
         yield _question(found[0].rpartition(".")[0], OF_ALL, found, message)
 
 

@@ -58,7 +58,7 @@ class AuditLimits:
     links: int = 6
     # tables that list other groups for rows of a group
     listings: int = 2
-    # alternatives of a condition by which it finds its caller
+    # alternatives of a policy, and of a condition by which it finds its caller
     alternatives: int = 12
     # helpers that call one another, in such a condition
     calls_within: int = 4

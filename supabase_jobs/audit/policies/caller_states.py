@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import USER_ID, Literal, Reference
 from supabase_jobs.audit.policies.tested import Closed
 from supabase_jobs.audit.policies.usage import ColumnKey, Usage
 
 _USER = "authenticated"
-# more alternatives of one policy than these are one
-_ALTERNATIVES = 12
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class _Reader:
     def of_policy(self, relation: Relation, policy: Policy) -> Iterator[_Asked]:
         """The alternatives of a policy that ask about their caller."""
         text = policy.checked if policy.command == "a" else policy.visible
-        for one in expressions.alternatives(text or "true", _ALTERNATIVES):
+        for one in expressions.alternatives(text or "true", LIMITS.alternatives):
             tree = expressions.expression_tree(one)
             rows, states = set[int](), dict[ColumnKey, str]()
             self._add_queries(tree, rows, states)

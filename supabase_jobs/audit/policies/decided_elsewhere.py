@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relation
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import Closed, naming, tests, untested, written
 from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey, Usage
@@ -16,8 +17,6 @@ from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey, Usage
 _USER = "authenticated"
 _CALLERS = {"anon", _USER}
 _INSERT, _UPDATE, _SELECT = "insert", "update", "select"
-# more alternatives of one policy than these are one
-_ALTERNATIVES = 12
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ class DecidedElsewhere:
         """
         first = closed[column.name].first if column.name in closed else ()
         for policy in self._policies(relation, _SELECT):
-            for text in expressions.alternatives(policy.visible or "true", _ALTERNATIVES):
+            for text in expressions.alternatives(policy.visible or "true", LIMITS.alternatives):
                 one = tests(relation, text)
                 demand = one.demands.get(column.name)
                 is_shown = demand is not None and bool(demand.values & {*first})

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import conjuncts
 from supabase_jobs.audit.policies.usage import Usage
 
 _USER = "authenticated"
-# more alternatives of one policy than these are one
-_ALTERNATIVES = 12
 # so many tables have to show that a condition is one of two
 _TABLES = 2
 
@@ -91,7 +90,7 @@ def _read(
     changed row only has to stay with the caller.
     """
     text = policy.checked if policy.command == "a" else policy.visible
-    for one in expressions.alternatives(text or "true", _ALTERNATIVES):
+    for one in expressions.alternatives(text or "true", LIMITS.alternatives):
         parts = list[frozenset[str]]()
         for part in conjuncts(one):
             tree = expressions.expression_tree(part)

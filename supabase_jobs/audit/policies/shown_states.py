@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relation
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import bodies, expressions
 from supabase_jobs.audit.policies.expressions import NOW, Comparison, Literal, Node, Reference
 from supabase_jobs.audit.policies.tested import Closed, conjuncts, naming, tests
@@ -18,8 +19,6 @@ from supabase_jobs.database.parser import syntax
 _USER, _CALLERS = "authenticated", {"anon", "authenticated"}
 _TIMES = ("date", "timestamp", "timestamptz")
 _SELECT, _INSERT, _UPDATE = "select", "insert", "update"
-# more alternatives of one policy than these are one
-_ALTERNATIVES = 12
 # what a condition demands of a column, besides a value
 _NULL, _SET, _OTHER = "is null", "is set", "is not "
 _NULL_TESTS = {expressions.IS_NULL: _NULL, expressions.IS_NOT_NULL: _SET}
@@ -181,7 +180,7 @@ class ShownStates:
             always |= self._words(_text(policy, action))
         for policy in (p for p in governing if p.permissive):
             text = _text(policy, action)
-            for one in expressions.alternatives(text or "true", _ALTERNATIVES):
+            for one in expressions.alternatives(text or "true", LIMITS.alternatives):
                 parts = [*conjuncts(one)]
                 asking = [part for part in parts if self._asks(part)]
                 others = [part for part in parts if part not in asking]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import NOW, Literal, Reference
 from supabase_jobs.audit.policies.tested import conjuncts, naming, tests
@@ -16,8 +17,6 @@ from supabase_jobs.audit.policies.usage import Usage
 
 _USER = "authenticated"
 _INSERT, _UPDATE, _DELETE = "insert", "update", "delete"
-# more alternatives of one policy than these are one
-_ALTERNATIVES = 12
 # what a condition demands of a column, besides a constant: no value, or a time to come
 _NULL, _LATER = "null", "later"
 
@@ -203,7 +202,7 @@ class UnevenWrites:
 
     def _read(self, relation: Relation, policy: str, text: str) -> Iterator[_Alternative]:
         owners = [name for name in relation.by_name if (relation.oid, name) in self._usage.owners]
-        for one in expressions.alternatives(text, _ALTERNATIVES):
+        for one in expressions.alternatives(text, LIMITS.alternatives):
             parts = [expressions.expression_tree(part) for part in conjuncts(one)]
             states = [one for part in parts for one in self._states(relation, part, owners)]
             roles = (self._role(relation, part) for part in parts)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import conjuncts, naming, tests
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
@@ -13,8 +14,6 @@ from supabase_jobs.audit.policies.usage import Usage
 
 _USER = "authenticated"
 _SELECT, _INSERT = "select", "insert"
-# more alternatives of one policy than these are one
-_ALTERNATIVES = 12
 
 # a policy, and the conditions that suffice together
 _Alternative = tuple[str, frozenset[str]]
@@ -46,7 +45,7 @@ def find(usage: Usage, relation: Relation) -> Iterator[UnevenWrite]:
 def _alternatives(relation: Relation, command: str) -> Iterator[_Alternative]:
     for policy in relation.policies:
         if policy.permissive and policy.governs(command) and policy.applies_to(_USER):
-            for text in expressions.alternatives(_text(policy, command), _ALTERNATIVES):
+            for text in expressions.alternatives(_text(policy, command), LIMITS.alternatives):
                 yield policy.name, frozenset(conjuncts(text))
 
 

@@ -22,6 +22,7 @@ from supabase_jobs.audit.catalog import USERS, Column, Constraint, Function, Rel
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.emit import recording
 from supabase_jobs.audit.emit.recording import RecordedRow
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.attempt import UPDATE, Attempt
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
@@ -36,8 +37,6 @@ from supabase_jobs.session.savepoint import run_kept, undone
 _CATALOG = Path(__file__).with_name("catalog")
 _TRIGGERS, _DELETABLE = sql_file(_CATALOG / "triggers.sql"), sql_file(_CATALOG / "deletable.sql")
 _TEXTS = {"text", "varchar", "bpchar", "citext", "json", "jsonb"}
-# foreign keys that are followed to a marked row
-_DEPTH = 3
 # what a function does outside of its transaction, or in tables of the platform
 _OUTSIDE = re.compile(
     r"\b(net\.http_\w+|supabase_functions\.\w+"
@@ -145,7 +144,10 @@ class CommittedRows:
             user.extra = [row for row in user.extra if self._is_kept(row.relation)]
 
     def is_marked(
-        self, row: Row, values: Mapping[str, str | None] | None = None, depth: int = _DEPTH
+        self,
+        row: Row,
+        values: Mapping[str, str | None] | None = None,
+        depth: int = LIMITS.marking_depth,
     ) -> bool:
         """Whether a row, or other values of it, can be recognized as one of an audit."""
         found = row.values if values is None else values
@@ -333,7 +335,7 @@ class CommittedRows:
             waiting = [w for w, _ in failed]
 
     def _deletion(self, relation: Relation) -> Statement | None:
-        condition = self._condition(relation, _DEPTH)
+        condition = self._condition(relation, LIMITS.marking_depth)
         if condition is None:
             return None
         text = sql.SQL("delete from {} where {}").format(relation.identifier, condition)

@@ -91,6 +91,19 @@ class AuditLimits:
     calls_in_batch: int = 50
     # topics of private channels
     topics: int = 24
+    # foreign keys by which a committed row is recognized as one of an audit
+    marking_depth: int = 3
+    # recorded attempts that are repeated in one round trip
+    replayed_in_batch: int = 200
+
+    # least tables by which a condition about the caller is one of two
+    guarding_tables: int = 2
+    # least functions by which a helper is what all of them ask
+    asking: int = 3
+    # the same, of those that ask it beside another one
+    asking_beside: int = 2
+    # least texts that a function refuses, for NULL to be all that it lets pass
+    refused_texts: int = 3
 
     # changes that are tried as the repair of a leak
     candidates: int = 12

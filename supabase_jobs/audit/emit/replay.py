@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from supabase_jobs.audit.emit.recording import RowText
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.outcomes import HIDDEN, REFUSALS, ROWS, is_constraint_violation
@@ -19,8 +20,6 @@ from supabase_jobs.session.runner import Probe, Runner
 from supabase_jobs.session.steps import Steps
 
 TOUCHED, UNTOUCHED, INCONCLUSIVE = "touched", "untouched", "inconclusive"
-# probes in one round trip
-_BATCH = 200
 _NOT_RUN = GroupResult(())
 
 
@@ -69,8 +68,8 @@ def _run(
         if start and run_groups(connection, [start])[0].error is not None:
             return False
         runner = Runner(acting, NO_LIMIT)
-        for first in range(0, len(probes), _BATCH):
-            runner.run(probes[first : first + _BATCH])
+        for first in range(0, len(probes), LIMITS.replayed_in_batch):
+            runner.run(probes[first : first + LIMITS.replayed_in_batch])
     return True
 
 

@@ -6,6 +6,7 @@ from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, is_refused, leak_of_function
 from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -17,8 +18,6 @@ KIND = Kind(
 _ADVICE = "Compare with IS DISTINCT FROM: with NULL, <> is neither true nor false."
 # insufficient_privilege, which no check of a format raises
 _PRIVILEGE = "42501"
-# texts that are refused before the difference says anything
-_LEAST = 3
 
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
@@ -32,7 +31,7 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
             by_caller.setdefault((called.function, called.actor.label), []).append(called)
     for calls in by_caller.values():
         refused = [called for called in calls if called.texts and not called.nulls]
-        if len(refused) < _LEAST or not all(map(is_refused, refused)):
+        if len(refused) < LIMITS.refused_texts or not all(map(is_refused, refused)):
             continue
         texts = {name for called in refused for name in called.texts}
         passed = [c for c in calls if texts.intersection(c.nulls) and not is_refused(c)]

@@ -12,8 +12,6 @@ from supabase_jobs.audit.policies.tested import conjuncts
 from supabase_jobs.audit.policies.usage import Usage
 
 _USER = "authenticated"
-# so many tables have to show that a condition is one of two
-_TABLES = 2
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def _of_kind(asked: Sequence[_Asked]) -> Iterator[LoneGuard]:
         tables = {one.table for one in alone}
         others = [one for one in beside if one.table not in tables and len(one.guards) > 1]
         labels = sorted({one.table for one in others})
-        if len(tables) == 1 and len(labels) >= _TABLES:
+        if len(tables) == 1 and len(labels) >= LIMITS.guarding_tables:
             companions = frozenset().union(*(one.guards for one in others)) - {guard}
             for policy in dict.fromkeys(one.policy for one in alone):
                 yield LoneGuard(

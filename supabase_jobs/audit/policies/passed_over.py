@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from supabase_jobs.audit.catalog import Column, Function, Relation
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import bodies, expressions
 from supabase_jobs.audit.policies.expressions import USER_ID, Literal, Reference
 from supabase_jobs.audit.policies.unlike_siblings import (
@@ -18,11 +19,6 @@ from supabase_jobs.audit.policies.unlike_siblings import (
     is_step,
 )
 from supabase_jobs.audit.policies.usage import ColumnKey
-
-# so many functions have to ask a helper before it is what they all ask
-_ASKING = 3
-# so many ask it beside another helper before that one alone is too little
-_BESIDE = 2
 
 
 class PassedOver(Siblings):
@@ -325,7 +321,7 @@ class PassedOver(Siblings):
         for oid, functions in self._guards.items():
             beside = [f for f in functions if asked and asked < self._asked_helpers(f)]
             names = [f.signature for f in (beside if asked else functions)]
-            is_guard = len(names) >= _ASKING if not asked else len(names) >= _BESIDE
+            is_guard = len(names) >= (LIMITS.asking_beside if asked else LIMITS.asking)
             tables = sorted(usage.function_reads.get(oid, set()) & {*self._giving})
             is_read = bool(self._giving_read(function) & {*tables})
             is_alone = not asked and self._for_caller(function) and bool(tables) and not is_read

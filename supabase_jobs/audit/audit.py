@@ -4,7 +4,6 @@ rolled back.
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -76,7 +75,7 @@ from supabase_jobs.findings import (
 )
 from supabase_jobs.session import impersonation, script
 from supabase_jobs.session.deadline import Deadline, DeadlineError
-from supabase_jobs.session.savepoint import around, undone
+from supabase_jobs.session.savepoint import rolled_back, undone
 from supabase_jobs.session.script import SETTINGS
 
 _PARTS = 5  # that `advance` counts
@@ -97,7 +96,7 @@ def audit(connection: Connection, options: Options) -> Audit:
     """
     started = time.monotonic()
     deadline = Deadline(started + options.seconds)
-    with rolled_back(connection):
+    with rolled_back(connection, Statement(SETTINGS)):
         options.advance(1, _PARTS)
         world = insert_world(connection, options, options.common or Common())
         if options.copied is not None:
@@ -430,18 +429,6 @@ def insert_world(connection: Connection, options: Options, common: Common) -> Wo
     deadline = Deadline(time.monotonic() + options.seconds)
     own_exclusions.release(acting, world, deadline)
     return local_roles.find(acting, standings.settle(acting, world, deadline), deadline)
-
-
-@contextmanager
-def rolled_back(connection: Connection) -> Iterator[None]:
-    """A transaction, or a savepoint in an open one, that is rolled back."""
-    statements = around(connection, Statement(SETTINGS))
-    try:
-        run_groups(connection, [statements.begin])[0].answer()
-        yield
-    finally:
-        if not connection.broken:
-            run_groups(connection, [statements.end])
 
 
 def _not_tested(

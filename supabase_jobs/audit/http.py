@@ -16,7 +16,7 @@ from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.request import Request
 from supabase_jobs.api.sender import NO_SUCH_TABLE, Sender, require_client
 from supabase_jobs.audit import access, callers
-from supabase_jobs.audit.audit import REQUEST_SETTINGS, insert_world, rolled_back, selected
+from supabase_jobs.audit.audit import REQUEST_SETTINGS, insert_world, selected
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.committed import CommittedRows, marked
@@ -36,6 +36,7 @@ from supabase_jobs.outcomes import HIDDEN, ROWS
 from supabase_jobs.session import impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
+from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.session.script import SETTINGS
 
 _ROLE_SETTINGS = sql_file(Path(__file__).with_name("catalog") / "role_settings.sql")
@@ -102,7 +103,7 @@ def compare(
     deadline = Deadline(started + LIMITS.seconds)
     with endpoint.client() as client, guard.transaction():
         marked_ids.lock(guard)
-        with rolled_back(connection):
+        with rolled_back(connection, Statement(SETTINGS)):
             world = insert_world(connection, options, marked())
             everyone = callers.find(world, options.configuration.callers)
             rows = CommittedRows.of(connection, world, _BEGIN)
@@ -135,7 +136,7 @@ def _in_sql(
         for r in rows.world.plan.catalog.reachable
         if selected(r, options) and r.label not in rows.left_out
     ]
-    with rolled_back(connection):
+    with rolled_back(connection, Statement(SETTINGS)):
         rows.prepare()
         acting = impersonation.begin(connection, "audit", (), (), {})
         probes = Probes(acting, rows.world, everyone, deadline)

@@ -11,7 +11,7 @@ from itertools import count
 
 from psycopg.pq import TransactionStatus
 
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import Answer, GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 
 
@@ -156,7 +156,7 @@ class Around:
     is_transaction: bool
 
 
-def around(
+def _around(
     connection: Connection, *settings: Statement, of_transaction: Sequence[Statement] = ()
 ) -> Around:
     """The statements for this connection. They make the `settings`, and those `of_transaction` in
@@ -168,3 +168,25 @@ def around(
         return Around(begin, (rollback, *begin), (rollback,), is_transaction=True)
     begin = (_RUN.save, *settings, _PART.save)
     return Around(begin, (_PART.undo,), _RUN.end, is_transaction=False)
+
+
+@contextmanager
+def rolled_back(
+    connection: Connection,
+    *settings: Statement,
+    of_transaction: Sequence[Statement] = (),
+    last: Sequence[Statement] = (),
+) -> Iterator[tuple[Around, Answer]]:
+    """A transaction, or a savepoint in an open one, that is rolled back.
+
+    Its beginning is one round trip: it makes the `settings`, those `of_transaction` in a
+    transaction of its own, and runs the statements `last`. Yields the statements around the work,
+    and the answer to the last one of the beginning.
+    """
+    statements = _around(connection, *settings, of_transaction=of_transaction)
+    try:
+        [result] = run_groups(connection, [[*statements.begin, *last]])
+        yield statements, result.answer()
+    finally:
+        if not connection.broken:
+            run_groups(connection, [statements.end])

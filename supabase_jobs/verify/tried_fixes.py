@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.database.time_limits import time_limits
@@ -28,7 +28,7 @@ from supabase_jobs.findings import (
 from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.deadline import Deadline, DeadlineError
-from supabase_jobs.session.savepoint import around, run_undone, undone
+from supabase_jobs.session.savepoint import rolled_back, run_undone, undone
 from supabase_jobs.session.sign_up import NewUser
 
 # a fix that cannot run in a transaction with others, needs longer or waits for others is not tried
@@ -76,14 +76,8 @@ def try_fixes(
             replace(finding, fix=f"{_IN_USE}\n{finding.fix}") if _is_tried(finding) else finding
             for finding in before.findings
         ]
-    statements = around(connection, _LIMITS)
-    run_groups(connection, [statements.begin])[0].answer()
-    try:
-        with _noting(connection) as warnings:
-            return _Trials(connection, before, check, deadline, warnings).findings()
-    finally:
-        if not connection.broken:
-            run_groups(connection, [statements.end])
+    with rolled_back(connection, _LIMITS), _noting(connection) as warnings:
+        return _Trials(connection, before, check, deadline, warnings).findings()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from supabase_jobs.findings import Severity, Verification
 from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.frame import Undo
-from supabase_jobs.session.savepoint import around
+from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify import (
     accepted_unchecked,
@@ -139,7 +139,7 @@ def _check_all(
     context: Context,
     advance: Callable[[int, int], None],
 ) -> None:
-    with _rolled_back(connection, context) as (begin_area, database):
+    with _begun(connection, context) as (begin_area, database):
         used = False
         for number, area in enumerate(areas, 1):
             if context.should_stop:
@@ -215,16 +215,19 @@ def _few_numbers(
 
 
 @contextmanager
-def _rolled_back(
+def _begun(
     connection: Connection, context: Context
 ) -> Iterator[tuple[Sequence[Statement], _Database]]:
     """A transaction, or a savepoint in an open one, that is rolled back. Yields the statements that
     begin the next area, and the state of the database.
     """
-    statements = around(connection, Statement(SETTINGS), of_transaction=[time_limits()])
-    try:
-        [result] = run_groups(connection, [[*statements.begin, _DATABASE.statement()]])
-        [row] = result.answer().rows
+    with rolled_back(
+        connection,
+        Statement(SETTINGS),
+        of_transaction=[time_limits()],
+        last=[_DATABASE.statement()],
+    ) as (statements, answer):
+        [row] = answer.rows
         database = _Database(*row)
         context.in_use = not is_embedded(connection, database.cluster_name)
         again = statements.again
@@ -233,9 +236,6 @@ def _rolled_back(
         else:
             context.undo = Undo(rows=again)
         yield again, database
-    finally:
-        if not connection.broken:
-            run_groups(connection, [statements.end])
 
 
 def _verification(

@@ -17,7 +17,7 @@ import pytest
 from supabase_jobs.api import marked_ids
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.keys import new_keys
-from supabase_jobs.audit.audit import REQUEST_SETTINGS, audit, insert_world, rolled_back
+from supabase_jobs.audit.audit import REQUEST_SETTINGS, audit, insert_world
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.http import compare
 from supabase_jobs.audit.options import Options
@@ -25,6 +25,7 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection, connect, second_connection
 from supabase_jobs.errors import BusyError, ConfigError
 from supabase_jobs.findings import Audit, Severity
+from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.sources.files import load_migrations
 from tests.audit.catalogue import PROJECTS
@@ -315,7 +316,7 @@ def todos(shared_todos: Database) -> Iterator[Connection]:
 
 
 def rows_of(connection: Connection) -> CommittedRows:
-    with rolled_back(connection):
+    with rolled_back(connection, Statement(SETTINGS)):
         world = insert_world(connection, Options(), marked())
         return CommittedRows.of(connection, world, (Statement(SETTINGS), *REQUEST_SETTINGS))
 

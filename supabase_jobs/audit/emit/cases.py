@@ -9,18 +9,20 @@ from typing import Literal
 
 from psycopg import sql
 
-from supabase_jobs.audit.audit import REQUEST_SETTINGS, rolled_back
+from supabase_jobs.audit.audit import REQUEST_SETTINGS
 from supabase_jobs.audit.configuration import CHANNELS as MESSAGES
 from supabase_jobs.audit.emit.plain import AsSent, Plain
 from supabase_jobs.audit.emit.recording import RecordedAttempt, RecordedRow, Recording, RowText
 from supabase_jobs.audit.emit.replay import INCONCLUSIVE, TOUCHED, UNTOUCHED, Trial, outcomes, shown
 from supabase_jobs.audit.emit.titles import file_stem, title
-from supabase_jobs.database.batch import run_groups
+from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.outcomes import CLOSED, ROWS, is_constraint_violation
 from supabase_jobs.session.action import Call, Change, Cursor, printed
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.savepoint import rolled_back
+from supabase_jobs.session.script import SETTINGS
 
 Kind = Literal["outcome", "untouched", "shows", "privilege", "columns"]
 
@@ -65,7 +67,7 @@ class TableSuite:
 
 def suites(connection: Connection, recording: Recording) -> list[TableSuite]:
     """The suites of all objects, by name. Tries every test on the database, and rolls back."""
-    with rolled_back(connection):
+    with rolled_back(connection, Statement(SETTINGS)):
         run_groups(connection, [REQUEST_SETTINGS])[0].answer()
         found = _suites(connection, recording)
     return [suite for suite in found if suite.cases]

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from psycopg import sql
 
-from supabase_jobs.audit.audit import REQUEST_SETTINGS, audit, rolled_back
+from supabase_jobs.audit.audit import REQUEST_SETTINGS, audit
 from supabase_jobs.audit.emit import recording as recorded
 from supabase_jobs.audit.emit.cases import named_cursors, variants
 from supabase_jobs.audit.emit.plain import AsSent, Plain
@@ -27,6 +27,8 @@ from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import caller_statement
 from supabase_jobs.session.outcome import outcome_of_group
+from supabase_jobs.session.savepoint import rolled_back
+from supabase_jobs.session.script import SETTINGS
 
 _SUGGESTIONS = 5
 _ABOUT = "Paste this into psql. The rollback at the end undoes everything."
@@ -84,7 +86,7 @@ def _script(
 ) -> str:
     leak = seen.leaks.get(finding.id)
     is_refused = isinstance(leak, BrokenAccess)
-    with rolled_back(connection):
+    with rolled_back(connection, Statement(SETTINGS)):
         run_groups(connection, [REQUEST_SETTINGS])[0].answer()
         for chain in () if leak is None else _chains(seen, leak):
             steps = [_step(one, default_schema) for one in chain]

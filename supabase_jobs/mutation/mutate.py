@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 from psycopg.errors import InsufficientPrivilege
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.conninfo import read
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
@@ -29,6 +30,7 @@ from supabase_jobs.findings import (
 )
 from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.mutation.quick import Quick
+from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.areas import AREAS
@@ -115,25 +117,23 @@ def mutate(
     reasons = waivers(expectations)
     mutants: list[Mutant] = []
     not_injected: list[tuple[Fault, str]] = []
-    with connection.transaction(force_rollback=True):
-        connection.execute(_SETTINGS)
-        with catalog.prepared(connection):
-            faults = derive(connection, recorded.names)
-            _check_no_errors(connection, expectations, areas, faults)
-            quick = _quick(connection, expectations, areas, recorded)
-            for family, group in groupby(faults, key=lambda fault: fault.family):
-                family_faults = list(group)
-                with progress(f"{family}: {len(family_faults)} faults"):
-                    found = quick.killers(family_faults) if quick else repeat(())
-                    for fault, killers in zip(family_faults, found, strict=False):
-                        advance(len(mutants) + len(not_injected) + 1, len(faults))
-                        try:
-                            by = killers[:_MAX_KILLERS] or _killers(
-                                connection, expectations, areas, fault
-                            )
-                            mutants.append(Mutant(fault, by, reasons.get(fault.id)))
-                        except _NotInjectedError as error:
-                            not_injected.append((fault, str(error)))
+    with rolled_back(connection, Statement(_SETTINGS)), catalog.prepared(connection):
+        faults = derive(connection, recorded.names)
+        _check_no_errors(connection, expectations, areas, faults)
+        quick = _quick(connection, expectations, areas, recorded)
+        for family, group in groupby(faults, key=lambda fault: fault.family):
+            family_faults = list(group)
+            with progress(f"{family}: {len(family_faults)} faults"):
+                found = quick.killers(family_faults) if quick else repeat(())
+                for fault, killers in zip(family_faults, found, strict=False):
+                    advance(len(mutants) + len(not_injected) + 1, len(faults))
+                    try:
+                        by = killers[:_MAX_KILLERS] or _killers(
+                            connection, expectations, areas, fault
+                        )
+                        mutants.append(Mutant(fault, by, reasons.get(fault.id)))
+                    except _NotInjectedError as error:
+                        not_injected.append((fault, str(error)))
     if not mutants:
         _check_privileges(connection, [error for _, error in not_injected])
     return MutationResult(tuple(mutants), tuple(not_injected))
@@ -161,7 +161,7 @@ def _killers(
     connection: Connection, expectations: Expectations, areas: Sequence[str], fault: Fault
 ) -> tuple[str, ...]:
     """The ids of the first errors that `verify` finds after the fault."""
-    with connection.transaction(force_rollback=True):
+    with rolled_back(connection):
         try:
             with connection.transaction():
                 connection.execute(fault.sql.encode())

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import psycopg
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.projects.catalog import Fact, Facts, Key, read_facts_here, value_of
+from supabase_jobs.session.savepoint import rolled_back
 
 # From what others depend on to what depends on others: the order in which objects are created.
 ORDER = (
@@ -42,6 +44,8 @@ _EXPRESSIONS = {
     *("materialized view", "trigger", "rule", "publication of table"),
 }
 _OWNER = "postgres"
+# qualifies the names in definitions
+_NO_PATH = Statement("set local search_path = ''")
 
 
 @dataclass(frozen=True)
@@ -192,8 +196,7 @@ def _created_again(fact: Fact, facts: Facts) -> str:
 def _created(connection: Connection, texts: Sequence[tuple[Key, str]]) -> dict[Key, str]:
     """The values of facts as they are after these texts have run; none for a text that fails."""
     done = []
-    with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")
+    with rolled_back(connection, _NO_PATH):
         for key, text in texts:
             try:
                 with connection.transaction():
@@ -247,8 +250,7 @@ def try_out(
     left -= printed_otherwise(connection, database, captured)
     reasons |= dict.fromkeys(left, "its capture does not have the whole effect")
     reasons |= {by_capture[text]: f"its capture fails: {_line(error)}" for text, error in failed}
-    with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")
+    with rolled_back(connection, _NO_PATH):
         failed = run_all(connection, [d.restore for d in reversed(found)])
         restored = read_facts_here(connection)
     left = {d.key for d in compare(restored, migrations)} - reasons.keys()

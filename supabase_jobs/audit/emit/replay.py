@@ -17,6 +17,7 @@ from supabase_jobs.session.deadline import NO_LIMIT
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, reset_statement
 from supabase_jobs.session.outcome import outcome_of_group
 from supabase_jobs.session.runner import Probe, Runner
+from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.session.steps import Steps
 
 TOUCHED, UNTOUCHED, INCONCLUSIVE = "touched", "untouched", "inconclusive"
@@ -61,7 +62,7 @@ def _run(
     probes: Sequence[Probe],
 ) -> bool:
     """Run probes on the rows; False if a row cannot be inserted."""
-    with connection.transaction(force_rollback=True):
+    with rolled_back(connection):
         acting = impersonation.begin(connection, "audit", (), (), {})
         start = [s for row in rows for s in row.statements]
         start += [s for cursor in cursors for s in cursor.opening()]

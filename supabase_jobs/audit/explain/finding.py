@@ -197,7 +197,7 @@ def _outcome(
     """The outcome of the last step, after the others; '' if the rows cannot be inserted."""
     start = [statement for row in rows for statement in row.statements]
     start += [statement for cursor in cursors for statement in cursor.opening()]
-    with connection.transaction(force_rollback=True):
+    with rolled_back(connection):
         if start and run_groups(connection, [start])[0].error is not None:
             return ""
         acting: list[Statement] = []

@@ -19,6 +19,7 @@ from supabase_jobs.audit.rows.tenants import User
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.session.script import SETTINGS
 
 _CATALOG = Path(__file__).parents[1] / "catalog"
@@ -66,8 +67,7 @@ class State:
 
 def read(connection: Connection, served: Sequence[str]) -> State:
     """Read the catalog, as an audit reads it, and the definitions of functions and triggers."""
-    with connection.transaction(force_rollback=True):
-        run_groups(connection, [[Statement(SETTINGS)]])[0].answer()
+    with rolled_back(connection, Statement(SETTINGS)):
         return state(connection, catalog.read(connection, served))
 
 

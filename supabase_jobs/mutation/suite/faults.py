@@ -9,11 +9,13 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Fault
 from supabase_jobs.mutation.mutate import derive
+from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.settings import read_toml
 
 KINDS = ("policies", "privileges", "functions")
@@ -78,8 +80,7 @@ def derive_suite_faults(
     """The faults of these objects, the most dangerous first. Reads catalogs, in a transaction of
     its own.
     """
-    with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")
+    with rolled_back(connection, Statement("set local search_path = ''")):
         derived = derive(connection, names)
     wanted = set(kinds)
     found = [

@@ -26,6 +26,7 @@ from supabase_jobs.outcomes import HIDDEN, ROWS
 from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.impersonation import NULL, Impersonation, Params, begin
 from supabase_jobs.session.outcome import outcome_of_count
+from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.session.sign_up import SignedUp
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.access import AREA
@@ -179,9 +180,8 @@ def run(
         make=marked_ids.marked_id,
     )
     started = time.monotonic()
-    with connection.transaction(
-        force_rollback=True
-    ):  # a user constraint may refuse the declared values here too
+    # a user constraint may refuse the declared values here too
+    with rolled_back(connection):
         inserted = insert_fixture(
             impersonation,
             AREA,

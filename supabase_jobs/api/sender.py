@@ -14,6 +14,7 @@ from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.request import SERVICE, Request
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
+from supabase_jobs.database.masking import mask
 from supabase_jobs.errors import ConfigError, ConnectError
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_api_error, outcome_of_count
@@ -161,9 +162,9 @@ def _require_served(
     code = _error(response).get("code")
     if code not in not_served and (code or response.status_code != HTTPStatus.NOT_FOUND):
         return
-    body = " ".join(response.text.split())
-    for key in (endpoint.keys.anon, endpoint.keys.service_role, endpoint.keys.secret):
-        body = body.replace(key, "***") if key else body
+    of_project = endpoint.keys
+    secrets = {of_project.anon, of_project.service_role, of_project.secret}
+    body = mask(" ".join(response.text.split()), secrets)
     shown = body[:_SHOWN_CHARACTERS] + ("…" if len(body) > _SHOWN_CHARACTERS else "")
     request = response.request
     raise ConfigError(

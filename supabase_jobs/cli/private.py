@@ -12,10 +12,11 @@ from urllib.parse import quote
 
 import click
 
+from supabase_jobs.database.masking import STARS
+
 T = TypeVar("T")
 
 _KEY = "private"
-_STARS = "***"
 _PLAIN = re.compile(r"[a-z0-9]+")
 # characters; a shorter text is replaced only as a whole literal
 _LONG_TEXT = 5
@@ -81,7 +82,7 @@ def _without(text: str, private: tuple[str, ...]) -> str:
     folded = text.casefold()
     for hidden in private:
         if folded == hidden.casefold():
-            return _STARS
+            return STARS
         if _longest_word(hidden) not in folded:
             continue
         for form, folded_form in _forms(hidden):
@@ -102,14 +103,14 @@ def _replaced(text: str, form: str) -> str:
     if len(form) < _LONG_TEXT:
         quoted = re.sub(rf"{_QUOTES}{pattern}(?P=quote)", _in_quotes, text, flags=re.IGNORECASE)
         # in the query of a request
-        return re.sub(rf"(?<==eq\.){pattern}(?=[&\s'\"]|$)", _STARS, quoted, flags=re.IGNORECASE)
+        return re.sub(rf"(?<==eq\.){pattern}(?=[&\s'\"]|$)", STARS, quoted, flags=re.IGNORECASE)
     if form.replace(".", "").isdigit():
-        return re.sub(_NUMBER.format(pattern), _STARS, text)
-    return re.sub(pattern, _STARS, text, flags=re.IGNORECASE)
+        return re.sub(_NUMBER.format(pattern), STARS, text)
+    return re.sub(pattern, STARS, text, flags=re.IGNORECASE)
 
 
 def _in_quotes(found: re.Match[str]) -> str:
-    return f"{found['quote']}{_STARS}{found['quote']}"
+    return f"{found['quote']}{STARS}{found['quote']}"
 
 
 @lru_cache(maxsize=4096)

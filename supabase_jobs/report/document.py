@@ -128,10 +128,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Rules:
-    """The description and the help of every rule in SARIF."""
+    """The description and the help of every rule in SARIF. `with_cells` are the areas whose ids may
+    name a cell of a matrix; its action, the last part, is the rule.
+    """
 
     description: str
     help: str
+    with_cells: tuple[str, ...] = ()
 
 
 # -------------------------------------------------------------------------------------------------

@@ -37,7 +37,8 @@ def _log(document: Document) -> dict[str, Any]:
     The rules are derived from all checks, so they do not depend on the findings.
     """
     findings = [result.finding for result in document.results]
-    rules = sorted({*map(_rule_id, document.checks()), *map(_rule_id, findings)})
+    subjects: list[Check | Finding] = [*document.checks(), *findings]
+    rules = sorted({_rule_id(subject, document.rules) for subject in subjects})
     driver = {
         "name": "supabase-jobs",
         "semanticVersion": _version(),
@@ -61,7 +62,7 @@ def _log(document: Document) -> dict[str, Any]:
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule_id(subject: Check | Finding) -> str:
+def _rule_id(subject: Check | Finding, texts: Rules) -> str:
     """`structure/policy`, `plans/duplicate_index`, `access/unchecked`: the part of an id without
     the object's name.
 
@@ -70,7 +71,7 @@ def _rule_id(subject: Check | Finding) -> str:
     kind, *more = (
         subject.id.removeprefix(f"{subject.area}:").removeprefix(f"{subject.object}:").split(":")
     )
-    if subject.area == "access" and more:
+    if subject.area in texts.with_cells and more:
         kind = more[-1]
     return f"{subject.area}/{kind.replace(' ', '-')}"
 
@@ -93,7 +94,7 @@ def _rule(rule: str, texts: Rules) -> dict[str, Any]:
 def _result(result: Result, rules: Sequence[str], document: Document) -> dict[str, Any]:
     finding, source = result.finding, result.location or document.default_location
     fix = f"\nfix: {finding.fix}" if finding.fix else ""
-    rule = _rule_id(finding)
+    rule = _rule_id(finding, document.rules)
     return {
         "ruleId": rule,
         "ruleIndex": rules.index(rule),

@@ -61,6 +61,7 @@ LEGEND = Legend(
 _RULES = Rules(
     "The database deviates from the expectations of the migrations",
     "`supabase-jobs verify --explain ID` prints the SQL of the check.",
+    with_cells=("access",),
 )
 
 

@@ -36,7 +36,7 @@ class Printable:
     def __init__(self, copied: CopiedTexts, world: World) -> None:
         self._transaction = (world.now, world.began)
         users = world.users
-        self._rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
+        self._rows = [row for user in users for row in user.all_rows]
         chosen = {text for row in self._rows for text in row.given.values()}
         given = chosen - copied.private
         self._numbers = {_number(text) for text in given} - {None}

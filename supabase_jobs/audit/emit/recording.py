@@ -184,9 +184,7 @@ def record(
     catalog = world.plan.catalog
     served = [f for f in catalog.functions if f.schema in catalog.served and f.result != "trigger"]
     functions = {f.signature: frozenset(f.callers) for f in served}
-    inserted = [
-        r for t in (world.a, world.b) for u in t.users for r in (*u.rows.values(), *u.extra)
-    ]
+    inserted = [*world.a.all_rows, *world.b.all_rows]
     drawn = dict.fromkeys(
         value for row in inserted for name in row.drawn if (value := row.values[name]) is not None
     )
@@ -210,7 +208,7 @@ def _ids(world: World, attempts: Sequence[RecordedAttempt]) -> Iterator[str]:
     for tenant in (world.a, world.b):
         texts += [*tenant.claims.values(), *tenant.headers.values()]
     for user in world.users:
-        for row in (*user.rows.values(), *user.extra):
+        for row in user.all_rows:
             texts += row.values.values()
     for attempt in attempts:
         for showing in attempt.showings:

@@ -417,9 +417,8 @@ class Arguments:
         """The rows of tenant A's owner, then those of the other users; the first one in each state
         comes before the others.
         """
-        users, usage = self._world.a.users, self._plan.usage
-        rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
-        found = [row for row in rows if row.relation.oid == oid]
+        usage = self._plan.usage
+        found = [row for row in self._world.a.all_rows if row.relation.oid == oid]
         seen: dict[tuple[str | None, ...], int] = {}
         order: dict[int, int] = {}
         for row in found:

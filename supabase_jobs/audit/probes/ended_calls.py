@@ -221,7 +221,7 @@ def _of_group(
     written = usage.adds[function.oid] | {oid for oid, _ in usage.sets[function.oid]}
     if not written & user.rows.keys() & world.plan.memberships.keys():
         return []
-    own = {id(row) for row in (*user.rows.values(), *user.extra)}
+    own = {id(row) for row in user.all_rows}
     refused = worlds.refused(outsider).rows
     return [r for r in refused if id(r) not in own and r.relation.may(caller.role, "SELECT")]
 

@@ -38,7 +38,7 @@ def find(impersonation: Impersonation, world: World, deadline: Deadline) -> Worl
     plan, owner = world.plan, world.a.owner
     if _ROLE not in plan.catalog.roles:
         return world
-    rows = [*owner.rows.values(), *owner.extra]
+    rows = [*owner.all_rows]
     tables = queries(plan.catalog, _ROLE, rows)
     holders = [*_of_rows(world, tables), *_of_claims(world, tables)]
     if not holders:

@@ -92,7 +92,7 @@ class _Trial:
     def __init__(self, impersonation: Impersonation, world: World, runner: Runner) -> None:
         self._impersonation, self._world, self._runner = impersonation, world, runner
         owner = world.a.owner
-        self._rows = [*owner.rows.values(), *owner.extra]
+        self._rows = [*owner.all_rows]
         self._queries = queries(world.plan.catalog, _ROLE, self._rows)
         self._of_everybody: set[int] | None = None
 

@@ -151,12 +151,7 @@ class Probes:
         """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no
         column. They are returned by the identity of their row.
         """
-        rows = [
-            row
-            for tenant in (self._world.a, self._world.b)
-            for user in tenant.users
-            for row in (*user.rows.values(), *user.extra)
-        ]
+        rows = (*self._world.a.all_rows, *self._world.b.all_rows)
         probed = {relation.oid for relation in tables}
         own = self._world.newcomer.rows.values()
         cursors: dict[int, Cursor] = {}

@@ -384,8 +384,7 @@ class Bypasses:
             return False
         label = f"{call.error.diag.schema_name}.{call.error.diag.table_name}"
         given = set[str | None](call.given.split())
-        users = (*self._world.a.users, *self._world.b.users)
-        rows = [row for user in users for row in (*user.rows.values(), *user.extra)]
+        rows = (*self._world.a.all_rows, *self._world.b.all_rows)
         same = [row for row in rows if row.relation.label == label]
         found = [row for row in same if given.isdisjoint(map(row.values.get, row.key))]
         call.prepared = [*call.prepared, *self._worlds.absent(found)]

@@ -20,7 +20,7 @@ from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.readable import Reads, by_table, queries
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import user_columns
-from supabase_jobs.audit.rows.tenants import Row, Tenant
+from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import INTEGERS, TIMES
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import sqlstate_and_message
@@ -269,7 +269,7 @@ class Worlds:
         far as these accept them.
         """
         tables = {oid for oid, _ in columns}
-        rows = [*_rows_of(self._world.a), *_rows_of(self._world.b)]
+        rows = [*self._world.a.all_rows, *self._world.b.all_rows]
         chosen = [row for row in rows if row.relation.oid in tables]
         return self.in_state(chosen, self._large(columns))
 
@@ -332,13 +332,13 @@ class Worlds:
 
     def _rows(self) -> list[Row]:
         """All rows of both tenants of tables whose rows belong to somebody."""
-        rows = [*_rows_of(self._world.a), *_rows_of(self._world.b)]
+        rows = [*self._world.a.all_rows, *self._world.b.all_rows]
         unique = {id(row): row for row in rows if self._plan.owned(row.relation)}
         return list(unique.values())
 
     def _refused_to(self, caller: Persona, read: Reads, rows: Sequence[Row]) -> Refused:
         """The rows that are refused to a caller."""
-        of_a = {id(row) for row in _rows_of(self._world.a)}
+        of_a = {id(row) for row in self._world.a.all_rows}
         users = {user.id for user in self._world.a.users}
         found = self._among(
             caller,
@@ -457,11 +457,6 @@ def _is_time(relation: Relation, column: str) -> bool:
     return relation.by_name[column].base in TIMES
 
 
-def _rows_of(tenant: Tenant) -> list[Row]:
-    """All rows of the users of a tenant."""
-    return [row for user in tenant.users for row in (*user.rows.values(), *user.extra)]
-
-
 def _readable(relation: Relation, role: str) -> set[ColumnKey]:
     """The columns that a role may read."""
     names = [name for name in relation.by_name if relation.may(role, "SELECT", name)]
@@ -478,7 +473,7 @@ def _names(caller: Persona, row: Row) -> bool:
     user = caller.user
     if user is None:
         return False
-    if any(row is own for own in (*user.rows.values(), *user.extra)):
+    if any(row is own for own in user.all_rows):
         return True
     names = [name for name in (user.id, user.email, user.name) if name]
     return any(name in value for value in row.values.values() if value for name in names)

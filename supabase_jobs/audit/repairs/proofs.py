@@ -172,9 +172,8 @@ def _is_below_another(attempt: Attempt) -> bool:
 def _ids(tenant: Tenant) -> frozenset[str]:
     """The ids of the users of a tenant, and the keys of its rows."""
     found = {user.id for user in tenant.users}
-    for user in tenant.users:
-        for row in (*user.rows.values(), *user.extra):
-            found.update(value for name in row.key if (value := row.values[name]) is not None)
+    for row in tenant.all_rows:
+        found.update(value for name in row.key if (value := row.values[name]) is not None)
     return frozenset(found)
 
 

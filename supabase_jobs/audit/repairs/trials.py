@@ -423,8 +423,7 @@ class Trials:
         owners, members and the service.
         """
         tenant = self._world.a
-        rows = [row for user in tenant.users for row in (*user.rows.values(), *user.extra)]
-        marks = sorted({mark for row in rows for mark in row.marks})
+        marks = sorted({mark for row in tenant.all_rows for mark in row.marks})
         signatures = {function.signature: function for function in functions}
         tried: dict[str, dict[str, Statement]] = {}
         for bypass in self.before.bypasses:
@@ -471,8 +470,7 @@ class Trials:
             return Watch()
         tenant, usage = self._world.a, self._world.plan.usage
         tables = usage.function_reads.get(function.oid, set())
-        users = [row for user in tenant.users for row in (*user.rows.values(), *user.extra)]
-        rows = [row for row in users if row.relation.oid in tables]
+        rows = [row for row in tenant.all_rows if row.relation.oid in tables]
         names = []
         for row in (tenant.rows[oid] for oid in sorted(tables & tenant.rows.keys())):
             keys = [name for key in row.relation.foreign_keys for name in key.columns]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from itertools import chain
 from typing import Any, TypeVar
 
 from supabase_jobs.audit.catalog import USERS, Catalog, Column, Function, Policy, Relation
@@ -1005,19 +1006,20 @@ class _Reader:
 
     def _note_passed_on(self) -> None:
         """Note the columns with which a function compares the argument of another one."""
-        passed = [
-            ((function.oid, own), (called.oid, name))
-            for function in self._catalog.functions
-            for call in expressions.nodes(self._bodies[function.oid], "FuncCall")
-            for called in self._named(expressions.name_of(call))
-            for name, node in self._passed(called, call)
-            if (own := _argument(function, node))
-        ]
+        passed = [*chain.from_iterable(map(self._passed_on, self._catalog.functions))]
         known, size = self._usage.arguments, -1
         while size != sum(map(len, known.values())):
             size = sum(map(len, known.values()))
             for passing, taking in passed:
                 _extend(known.setdefault(passing, []), known.get(taking, ()))
+
+    def _passed_on(self, function: Function) -> Iterator[tuple[tuple[int, str], tuple[int, str]]]:
+        """The arguments that a function passes to another one, with those that they become."""
+        for call in expressions.nodes(self._bodies[function.oid], "FuncCall"):
+            for called in self._named(expressions.name_of(call)):
+                for name, node in self._passed(called, call):
+                    if own := _argument(function, node):
+                        yield (function.oid, own), (called.oid, name)
 
     def _note_taken(self) -> None:
         """Note the columns with which functions compare the columns that policies pass to them."""

@@ -5,6 +5,7 @@ are called once more on rows of the caller in the state that they ask for.
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from supabase_jobs.audit.callers import GENERAL, OWNER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Function
@@ -118,8 +119,7 @@ def stopped(
             sent=[call_of(function, given)],
             writes=function.oid in writing,
         )
-        for caller in others
-        for function in silent
+        for caller, function in product(others, silent)
         for given in arguments.lists(function, caller)
     ]
     _run(controls, runner)

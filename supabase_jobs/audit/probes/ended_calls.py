@@ -154,21 +154,13 @@ def find(
             answered.add(one.object.oid)
         if one.written or (one.did and not (one.is_own and one.may_write)):
             working.setdefault(one.object.oid, one)
-    ended = [
-        (
-            one,
-            replace(
-                one,
-                prepared=[*one.prepared, *_ending(worlds, end, row)],
-                ended=end,
-                did="",
-                written=0,
-            ),
-        )
-        for one in working.values()
-        for row in one.rows
-        for end in _ends(world, one, row)
-    ]
+    ended = []
+    for one in working.values():
+        for row in one.rows:
+            for end in _ends(world, one, row):
+                prepared = [*one.prepared, *_ending(worlds, end, row)]
+                again = replace(one, prepared=prepared, ended=end, did="", written=0)
+                ended.append((one, again))
     runner.run([*probes_of([again for _, again in ended], LIMITS.calls_in_batch)])
     for one, again in ended:
         # the answer to the owner of a row may be drawn, such as a code

@@ -166,17 +166,13 @@ def run(
     if not world.plan.catalog.topic_policies:
         return [], []
     topics = list(dict.fromkeys(_topics(world)))[: LIMITS.topics]
+    clients = [c for c in callers if c.kind not in (LAPSED, SERVICE) and not c.operation]
+    tried = product(clients, topics, (SELECT, INSERT), _EXTENSIONS)
     attempts = [
         TopicAttempt(caller=caller, topic=topic, action=action, extension=extension)
-        for caller in callers
-        if caller.kind not in (LAPSED, SERVICE) and not caller.operation
-        for topic in topics
-        for action in (SELECT, INSERT)
-        for extension in _EXTENSIONS
+        for caller, topic, action, extension in tried
     ]
-    messages = [
-        message(topic, extension).statement for topic in topics for extension in _EXTENSIONS
-    ]
+    messages = [message(*sent).statement for sent in product(topics, _EXTENSIONS)]
     [result] = run_groups(impersonation.connection, [messages])
     if result.error is not None:
         why = f"no message could be inserted: {sqlstate_and_message(result.error)}"

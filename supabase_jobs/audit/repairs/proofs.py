@@ -623,13 +623,11 @@ class Proofs:
         if demand.columns is None or demand.guard is not None:
             return []
         relation, role, privilege, _ = demand.columns
-        taken = {
-            name
-            for one in (*self._chosen, demand)
-            for other, *_, names in one.granted
-            if other is relation and one.guard is None
-            for name in names
-        }
+        taken = set[str]()
+        for one in (*self._chosen, demand):
+            for other, *_, names in one.granted:
+                if other is relation and one.guard is None:
+                    taken.update(names)
         about = {n for one in self._trials.before.leaks for n in _columns_of(one, relation.label)}
         return [
             column.name

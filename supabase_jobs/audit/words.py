@@ -89,6 +89,11 @@ class Words:
     payment_service_columns: WordList
     examination_tables: WordList
     success_states: WordList
+    person_arguments: WordList
+    own_metadata: WordList
+    future_columns: WordList
+    closing_times: WordList
+    number_members: WordList
 
     def is_sensitive(self, column: str) -> bool:
         """Whether a column holds an address, a token or a secret."""

@@ -34,7 +34,6 @@ PART = 3
 STATEMENT = "select 1/0"
 _INJECTED = (STATEMENT, "'||(1/0)||'", "1/0", "1/0 = 0")
 _PREFIX = re.compile(r"^(p|in|arg|param|target|_)_|^_+|_+$")
-_USER = re.compile(r"(^|_)(user|owner|profile|member|author|account|uid)(_?id)?$")
 _BASES = {
     "integer": "int4",
     "bigint": "int8",
@@ -526,14 +525,14 @@ class Arguments:
 
     def _of_key(self, key: str, type_: str) -> str | None:
         """The value of a member of a document, of the type that the body casts it to."""
-        plain = key.lower()
+        plain, words = key.lower(), self._plan.words
         if type_ in _CAST:
             return _CAST[type_]
-        if plain.endswith(("id", "uuid")) or _USER.search(plain):
+        if plain.endswith(("id", "uuid")) or words.person_arguments.matches(plain):
             return self._candidates(key, "uuid")[0]
         if "email" in plain:
             return self._world.a.owner.email
-        if any(word in plain for word in ("count", "amount", "limit", "quantity", "price")):
+        if words.number_members.matches(plain):
             return "1"
         return self._candidates(key, "uuid")[0]
 
@@ -571,7 +570,7 @@ class Arguments:
         if "email" in name:
             return [tenant.owner.email]
         users: list[str | None] = []
-        if type_ == "uuid" and _USER.search(name):
+        if type_ == "uuid" and self._plan.words.person_arguments.matches(name):
             users = [tenant.owner.id]
         found: list[str | None] = []
         for row in tenant.rows.values():

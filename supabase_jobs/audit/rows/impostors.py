@@ -22,8 +22,6 @@ from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
 # raw_user_meta_data->>'role', and what the text compares it with behind it
 _KEY = re.compile(r"raw_user_meta_data\s*\)?\s*->>?\s*'(\w+)'(?=(.{0,60}))", re.DOTALL)
 _LITERAL = re.compile(r"^\s*\)*\s*(?:=|in\b)\s*\(?\s*'([^']+)'")
-# what each user may choose: it names nobody else
-_OWN = {"name", "full_name", "first_name", "last_name", "avatar_url", "picture", "user_name"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def _single(plan: Plan, victim: Tenant) -> list[Choice]:
         tables = plan.usage.function_reads.get(function.oid, set())
         written = _written(plan, function)
         for key, behind in _KEY.findall(function.body):
-            if key in _OWN:
+            if plan.words.own_metadata.matches(key):
                 continue
             if compared := _LITERAL.match(behind):
                 choice = Choice(key, compared[1], f"{key} = {compared[1]}")

@@ -9,6 +9,7 @@ from supabase_jobs.findings import (
     AuditFinding,
     Location,
     NotTested,
+    Permission,
     Severity,
 )
 from tests.verifications import MARKUP
@@ -75,11 +76,11 @@ GOOD = Audit(
     2,
     345.6,
     access={
-        "public.list": {"anon": "read", "stranger": "none"},
+        "public.list": {"anon": frozenset({Permission("read")}), "stranger": frozenset()},
         "public.notes": {},
         "public.pages": {},
     },
-    functions={"public.f(uuid)": "anon authenticated"},
+    functions={"public.f(uuid)": ("anon", "authenticated")},
     callers={"anon": "-- As anon:\nselect 1;\n", "stranger": "-- As <b>:\nselect 2;\n"},
     locations={
         "public.notes": Location("supabase/migrations/1_notes.sql", 3),

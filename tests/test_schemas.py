@@ -191,9 +191,10 @@ def test_a_written_baseline_names_its_schema_and_is_valid() -> None:
     leak = AuditFinding(
         "write:public.notes:update", Severity.ERROR, "public.notes", "leak", "fix it", "a policy"
     )
-    access = {"public.notes": {"stranger": "none", "owner": "read update(body)"}}
+    words = {"public.notes": {"stranger": "none", "owner": "read update(body)"}}
+    access, functions = baseline.parsed(words), {"public.f()": ("anon",)}
     text = baseline.render(
-        Audit((leak,), (), (), (), 1, 1, 1.0, access, {"public.f()": "anon"}), baseline.Baseline()
+        Audit((leak,), (), (), (), 1, 1, 1.0, access, functions), baseline.Baseline()
     )
     assert text.splitlines()[0] == f"#:schema {RAW}{PATHS['access']}"
     assert not accepts("access", text), "the reason is missing"

@@ -1,11 +1,10 @@
-"""The access of each caller to each object in words, as the baseline records it."""
+"""The access of each caller to each object, as the baseline records it."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from supabase_jobs.audit.callers import ANONYMOUS, CLAIM, MEMBER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
-from supabase_jobs.audit.permission import Permission
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     FORGE,
@@ -23,15 +22,18 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
-from supabase_jobs.findings import MEMBER_ROWS, OWN_ROWS, AccessCaller
+from supabase_jobs.findings import MEMBER_ROWS, OWN_ROWS, AccessCaller, Permission, Permissions
 from supabase_jobs.outcomes import ROWS
 
-_WORDS = {SELECT: "read", INSERT: "insert", UPDATE: "update", DELETE: "delete"}
+_UPDATE = "update"
+_WORDS = {SELECT: "read", INSERT: "insert", UPDATE: _UPDATE, DELETE: "delete"}
 
 
-def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str, dict[str, str]]:
-    """Object → caller → actions: on other users' rows, for the owner on own rows, for members on
-    the group's rows.
+def access(
+    attempts: Iterable[Attempt], bypasses: Iterable[Bypass]
+) -> dict[str, dict[str, Permissions]]:
+    """Object → caller → permissions: on other users' rows, for the owner on own rows, for members
+    on the group's rows.
 
     The access of members, and of users with a claim, to own rows is that of the caller "LABEL, own
     rows"; the owner's to rows of other members that of "LABEL, rows of members".
@@ -40,15 +42,14 @@ def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str,
     for attempt in attempts:
         if (label := _label(attempt)) is not None:
             grouped.setdefault((attempt.label, label), []).append(attempt)
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, Permissions]] = {}
     for (name, label), group in grouped.items():
-        found.setdefault(name, {})[label] = _actions(group)
+        found.setdefault(name, {})[label] = frozenset(_permissions(group))
     for bypass in bypasses:
         if isinstance(bypass.object, Relation) and not bypass.caller.is_made:
             callers = found.setdefault(bypass.object.label, {})
-            words = [w for w in callers.get(bypass.caller.label, "none").split() if w != "none"]
-            words += [_WORDS[bypass.action]] if bypass.outcome == ROWS else []
-            callers[bypass.caller.label] = " ".join(words) or "none"
+            shown = {Permission(_WORDS[bypass.action])} if bypass.outcome == ROWS else set()
+            callers[bypass.caller.label] = callers.get(bypass.caller.label, frozenset()) | shown
     return found
 
 
@@ -105,25 +106,25 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, Permission], A
     return found
 
 
-def functions(called: Sequence[Function]) -> Mapping[str, str]:
+def functions(called: Sequence[Function]) -> Mapping[str, tuple[str, ...]]:
     """Function → the API roles that may call it."""
     callers = {}
     for function in called:
-        roles = [role for role in function.callers if role != "service_role"]
-        callers[function.signature] = " ".join(roles) or "none"
+        roles = (role for role in function.callers if role != "service_role")
+        callers[function.signature] = tuple(roles)
     return callers
 
 
-def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, str]]:
-    """Topic → caller → actions, as a baseline records them."""
-    found: dict[str, dict[str, set[str]]] = {}
+def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, Permissions]]:
+    """Topic → caller → permissions."""
+    found: dict[str, dict[str, Permissions]] = {}
     for attempt in topics:
         if attempt.caller.is_made:
             continue
-        words = found.setdefault(attempt.topic.label, {}).setdefault(attempt.caller.label, set())
-        if attempt.outcome == ROWS:
-            words.add(_WORDS[attempt.action])
-    return {topic: _sorted(callers) for topic, callers in found.items()}
+        callers = found.setdefault(attempt.topic.label, {})
+        shown = {Permission(_WORDS[attempt.action])} if attempt.outcome == ROWS else set()
+        callers[attempt.caller.label] = callers.get(attempt.caller.label, frozenset()) | shown
+    return found
 
 
 def tested_topics(topics: Sequence[TopicAttempt]) -> dict[tuple[str, str], frozenset[str]]:
@@ -139,12 +140,6 @@ def tested_topics(topics: Sequence[TopicAttempt]) -> dict[tuple[str, str], froze
     return {key: frozenset(words) for key, words in found.items()}
 
 
-def _sorted(callers: Mapping[str, set[str]]) -> dict[str, str]:
-    return {
-        caller: " ".join(sorted(words, reverse=True)) or "none" for caller, words in callers.items()
-    }
-
-
 def _label(attempt: Attempt) -> str | None:
     caller: Persona = attempt.caller
     if caller.kind == SERVICE or caller.is_made:
@@ -158,56 +153,53 @@ def _label(attempt: Attempt) -> str | None:
     return caller.label if attempt.whose in (OTHER, GROUP, NONE) else None
 
 
-def _actions(attempts: Sequence[Attempt]) -> str:
-    words = []
+def _permissions(attempts: Sequence[Attempt]) -> Iterator[Permission]:
     for action, word in _WORDS.items():
         group = [
             a for a in attempts if a.action == action and a.name not in (JOIN, FORGE, *UNRECORDED)
         ]
         if action == UPDATE:
-            words += _updates(group)
+            yield from _updates(group)
         elif any(a.reached for a in group):
             some = action == SELECT and _restricted(group[0])
-            words.append(f"{word}({','.join(sorted(_granted(group[0])))})" if some else word)
+            columns = _granted(group[0]) if some else [""]
+            yield from (Permission(word, column) for column in columns)
     reached = {attempt.name for attempt in attempts if attempt.reached}
-    words += [name for name in (JOIN, FORGE) if name in reached]
-    return " ".join(words) or "none"
+    yield from (Permission(name) for name in (JOIN, FORGE) if name in reached)
 
 
-def _updates(attempts: Sequence[Attempt]) -> list[str]:
-    """`update`, or `update(a,b=x)` if some of several columns, or some values of a list, are
-    refused.
+def _updates(attempts: Sequence[Attempt]) -> list[Permission]:
+    """That of whole rows, or of columns and values if some of several columns, or some values of a
+    list, are refused.
 
     Of rows of others and in further states, one column is tried: a policy lets either none pass or
     each.
     """
     columns = list(dict.fromkeys(a.column for a in attempts if a.column))
-    changed: list[str] = []
+    changed: list[Permission] = []
     for column in columns:
         changed += _values([a for a in attempts if a.column == column])
-    if not changed:
-        return []
-    if changed == columns and not _restricted(attempts[0]):
-        return ["update"]
-    if changed == columns and len(columns) == 1:
-        changed = _granted(attempts[0])
-    return [f"update({','.join(sorted(changed))})"]
+    if not changed or changed != [Permission(_UPDATE, column) for column in columns]:
+        return changed
+    if not _restricted(attempts[0]):
+        return [Permission(_UPDATE)]
+    if len(columns) == 1:
+        changed = [Permission(_UPDATE, column) for column in _granted(attempts[0])]
+    return changed
 
 
-def _values(attempts: Sequence[Attempt]) -> list[str]:
-    """The column of updates; `column=value` for each value that is allowed, if others of its list
-    are refused.
-    """
+def _values(attempts: Sequence[Attempt]) -> list[Permission]:
+    """The column of updates; each value that is allowed, if others of its list are refused."""
     reached = dict.fromkeys(a.value for a in attempts if a.reached)
     if not reached:
         return []
-    column, relation = attempts[0].column, attempts[0].relation
+    column, relation = attempts[0].column or "", attempts[0].relation
     refused = any(not a.reached and a.value not in reached for a in attempts)
     listed = [v for v in reached if v is not None and _is_listed(relation, column, v)]
     return (
-        [f"{column}={value}" for value in listed]
+        [Permission(_UPDATE, column, value) for value in listed]
         if refused and len(listed) == len(reached)
-        else [column]
+        else [Permission(_UPDATE, column)]
     )
 
 

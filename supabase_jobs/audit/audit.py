@@ -10,7 +10,7 @@ from functools import partial
 from psycopg import errors
 
 from supabase_jobs.audit import access, callers, catalog, summary, token_hook
-from supabase_jobs.audit.baseline import OUTSIDERS, Access, deviation_id, wider
+from supabase_jobs.audit.baseline import OUTSIDERS, deviation_id, wider
 from supabase_jobs.audit.callers import OWNER, SERVICE
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS
@@ -32,7 +32,6 @@ from supabase_jobs.audit.performance import kinds as performance
 from supabase_jobs.audit.performance.context import Context
 from supabase_jobs.audit.performance.plans import Planner
 from supabase_jobs.audit.performance.same_access import findings as proven
-from supabase_jobs.audit.permission import NONE, Permission, permissions
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import pins
 from supabase_jobs.audit.policies.usage import add_states
@@ -65,12 +64,14 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_message
 from supabase_jobs.errors import ConfigError, PrivilegeError
 from supabase_jobs.findings import (
+    Access,
     Audit,
     AuditCell,
     AuditedRelation,
     AuditFinding,
     Explanation,
     NotTested,
+    Permission,
     Severity,
 )
 from supabase_jobs.session import impersonation, script
@@ -555,7 +556,7 @@ def _is_info(cell: _Cell, granted: Access, options: Options) -> bool:
     no outsider reaches: an info, whose access may be intended.
     """
     name = cell[0]
-    reached = {caller for caller, actions in granted[name].items() if actions != NONE}
+    reached = {caller for caller, actions in granted[name].items() if actions}
     return name not in (options.accepted or {}) and not reached & OUTSIDERS
 
 
@@ -565,7 +566,7 @@ def _opened_by_grants(
     """Cause and fix of reads that a grant on columns opens, not a policy."""
     found = {}
     for (name, caller, action), leak in beyond.items():
-        before = permissions(accepted.get(name, {}).get(caller))
+        before = accepted.get(name, {}).get(caller, ())
         attempt = attempts[leak.tried.number]
         how = fixes.of_column_grants(attempt.relation, attempt.caller.role, action, before)
         if how is not None:

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.audit.limits import some
-from supabase_jobs.audit.permission import NONE, Permission, beyond, permissions
 from supabase_jobs.findings import (
     MEMBER_ROWS,
     OWN_ROWS,
+    Access,
     AccessCaller,
     Audit,
     AuditedRelation,
     AuditFinding,
     Explanation,
+    Permission,
+    Permissions,
     Severity,
 )
+from supabase_jobs.findings.permission import NONE, beyond, parse, printed
 from supabase_jobs.settings import read_toml, validate_toml
 
 OUTSIDERS = {"anon", "newcomer", "stranger"}
@@ -55,18 +58,16 @@ _COLUMNS = """
 # updated as the others of its row.
 """
 
-Access = Mapping[str, Mapping[str, str]]
-
 
 @dataclass(frozen=True)
 class Baseline:
-    """The accepted access: object → caller → actions; table → the columns that it had; function →
-    roles; the id of an accepted leak → its reason; the id of a question → its answer; the version
+    """The accepted access: object → caller → permissions; table → the columns that it had; function
+    → roles; the id of an accepted leak → its reason; the id of a question → its answer; the version
     of the last migration that it has seen.
     """
 
     access: Access = field(default_factory=dict)
-    functions: Mapping[str, str] = field(default_factory=dict)
+    functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accepted: Mapping[str, str] = field(default_factory=dict)
     decisions: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -80,13 +81,31 @@ def load(path: Path) -> Baseline:
     table = read_toml(path)
     validate_toml(path, _with_reasons(table), _SCHEMA)
     return Baseline(
-        access=table.get("access", {}),
-        functions=table.get("functions", {}),
+        access=parsed(table.get("access", {})),
+        functions=parsed_functions(table.get("functions", {})),
         accepted=table.get("accepted", {}),
         decisions=table.get("decisions", {}),
         columns=table.get("columns", {}),
         last_migration=table.get("last_migration", ""),
     )
+
+
+def parsed(access: Mapping[str, Mapping[str, str]]) -> Access:
+    """The access of a file, in which words name the permissions."""
+    return {name: _permissions(callers) for name, callers in access.items()}
+
+
+def _permissions(callers: Mapping[str, str]) -> dict[str, Permissions]:
+    return {caller: parse(words) for caller, words in callers.items()}
+
+
+def parsed_functions(functions: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The roles of a file that may call each function."""
+    return {name: _roles(text) for name, text in functions.items()}
+
+
+def _roles(text: str) -> tuple[str, ...]:
+    return tuple(role for role in text.split() if role != NONE)
 
 
 def _with_reasons(table: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,15 +126,20 @@ def render(result: Audit, old: Baseline, last_migration: str = "") -> str:
         shown = {
             caller: actions
             for caller, actions in callers.items()
-            if actions != NONE or caller == "stranger"
+            if actions or caller == "stranger"
         }
-        pairs = ", ".join(f"{_key(caller)} = {_text(actions)}" for caller, actions in shown.items())
+        pairs = ", ".join(
+            f"{_key(caller)} = {_text(printed(actions))}" for caller, actions in shown.items()
+        )
         lines.append(f"{_text(name)} = {{ {pairs} }}")
     if columns := _columns(result):
         lines += [_COLUMNS.rstrip("\n"), "[columns]"]
         lines += [f"{_text(name)} = {_texts(names)}" for name, names in columns.items()]
     lines += ["", "# The roles that may call each function.", "[functions]"]
-    lines += [f"{_text(name)} = {_text(roles)}" for name, roles in sorted(result.functions.items())]
+    lines += [
+        f"{_text(name)} = {_text(' '.join(roles) or NONE)}"
+        for name, roles in sorted(result.functions.items())
+    ]
     accepted, decisions = _reasons(result, old)
     if accepted:
         lines += [_ACCEPTED.rstrip("\n"), "[accepted]"]
@@ -155,10 +179,15 @@ def _columns(result: Audit) -> dict[str, list[str]]:
     found = {}
     for name, callers in sorted(result.access.items()):
         relation = result.relations.get(_table_of(name))
-        changes = any("update(" in one or _replaces(permissions(one)) for one in callers.values())
+        changes = any(_updates_some(one) or _replaces(one) for one in callers.values())
         if relation is not None and changes:
             found[_table_of(name)] = sorted(relation.columns)
     return found
+
+
+def _updates_some(some: Collection[Permission]) -> bool:
+    """Whether somebody updates only some columns, or sets only some values."""
+    return any(one.kind == _UPDATE and one.column for one in some)
 
 
 def _replaces(some: Collection[Permission]) -> bool:
@@ -220,8 +249,7 @@ def wider(now: Access, before: Access) -> Iterator[tuple[str, str, Permission]]:
     """(object, caller, permission) of the access that goes beyond the one before."""
     for name, callers in now.items():
         for caller, actions in callers.items():
-            known = permissions(before.get(name, {}).get(caller))
-            for permission in beyond(permissions(actions), known):
+            for permission in beyond(actions, before.get(name, {}).get(caller, ())):
                 yield name, caller, permission
 
 
@@ -247,23 +275,23 @@ def _deviations(
             yield from _new(name, callers, result)
             continue
         for caller in dict.fromkeys([*callers, *baseline.access[name]]):
-            before = baseline.access[name].get(caller)
+            before = baseline.access[name].get(caller, frozenset())
             if caller not in recorded:
                 continue
-            if caller not in known and permissions(before):
+            if caller not in known and before:
                 yield _unknown_caller(name, caller, known, strict)
                 continue
-            now = permissions(callers.get(caller))
+            now = callers.get(caller, frozenset())
             now -= _of_new_columns(result, baseline, name, caller)
-            yield from _compare(name, caller, now, permissions(before), strict, result)
+            yield from _compare(name, caller, now, before, strict, result)
     yield from _new_columns(result, baseline)
     yield from _new_callers(result, baseline, recorded)
     for name, roles in result.functions.items():
         if name in baseline.functions:
-            before_ = permissions(baseline.functions[name])
-            yield from _compare(name, "callers", permissions(roles), before_, strict, result)
-        elif roles != NONE:  # what it returns or changes is a finding of its own
-            message = f"is not in the baseline; callers: {', '.join(roles.split())}"
+            before_ = set(baseline.functions[name])
+            yield from _compare_roles(name, set(roles), before_, strict, result)
+        elif roles:  # what it returns or changes is a finding of its own
+            message = f"is not in the baseline; callers: {', '.join(roles)}"
             yield _finding(f"new:{name}", Severity.INFO, name, message)
     if not narrowed:
         gone = [name for name in baseline.access if name not in result.access]
@@ -280,7 +308,7 @@ def _deviations(
             yield _finding(f"gone:{name}", severity, name, message)
 
 
-def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:
+def opens(name: str, allowed: Mapping[str, Permissions], result: Audit) -> bool:
     """Whether a new object is open to outsiders. A view counts only if it leaks what its tables
     refuse.
     """
@@ -291,20 +319,18 @@ def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:
     )
 
 
-def _of_new_columns(
-    result: Audit, baseline: Baseline, name: str, caller: str
-) -> frozenset[Permission]:
+def _of_new_columns(result: Audit, baseline: Baseline, name: str, caller: str) -> Permissions:
     """The updates of columns that are new, that nothing mentions, and that belong to a row of which
     the caller may update other columns, too, or that it may replace.
     """
-    table, before = _table_of(name), permissions(baseline.access[name].get(caller))
+    table, before = _table_of(name), baseline.access[name].get(caller, ())
     relation = result.relations.get(table)
     if relation is None or table not in baseline.columns or caller in OUTSIDERS:
         return frozenset()
     if not any(one.kind == _UPDATE for one in before) and not _replaces(before):
         return frozenset()
     new = relation.columns.difference(baseline.columns[table], relation.mentioned)
-    updates = [one for one in permissions(result.access[name].get(caller)) if one.kind == _UPDATE]
+    updates = [one for one in result.access[name].get(caller, ()) if one.kind == _UPDATE]
     # of a row in a state, only one column is tried
     is_opened = name != table and _replaces(before) and Permission(_UPDATE) not in before
     return frozenset(
@@ -336,17 +362,17 @@ def _unknown_caller(name: str, caller: str, known: Collection[str], strict: bool
     return _finding(f"{name}:{caller}:unknown", _narrower(strict), name, message)
 
 
-def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[AuditFinding]:
+def _new(name: str, callers: Mapping[str, Permissions], result: Audit) -> Iterator[AuditFinding]:
     """An object that the baseline lacks: an error if it is open to users without a row in it."""
-    allowed = {caller: actions for caller, actions in callers.items() if actions != NONE}
+    allowed = {caller: actions for caller, actions in callers.items() if actions}
     if allowed:
         severity = Severity.ERROR if opens(name, allowed, result) else Severity.INFO
-        shown = ", ".join(f"{caller}: {actions}" for caller, actions in allowed.items())
+        shown = ", ".join(f"{caller}: {printed(actions)}" for caller, actions in allowed.items())
         message = f"is not in the baseline; {shown}"
         keys = [
             f"{name}:{caller}:{action}"
             for caller, actions in allowed.items()
-            for action in permissions(actions)
+            for action in sorted(actions, key=str)
         ]
         explained = next((result.explained[key] for key in keys if key in result.explained), None)
         yield _finding(
@@ -366,7 +392,7 @@ def _new_callers(
         for name, callers in result.access.items():
             if name in baseline.access and caller in callers:
                 known = _of_everyone(caller, baseline.access[name])
-                if more := beyond(permissions(callers[caller]), known):
+                if more := beyond(callers[caller], known):
                     gained[name] = more
         if gained:
             severity = _severity(caller, gained, baseline)
@@ -383,7 +409,7 @@ def _is_settled(caller: str, result: Audit) -> bool:
 def _is_inert(caller: str, baseline: Baseline) -> bool:
     """Whether a caller has no more than everyone in a baseline, as a member who may nothing yet."""
     return all(
-        permissions(callers.get(caller)) <= _of_everyone(caller, callers)
+        callers.get(caller, frozenset()) <= _of_everyone(caller, callers)
         for callers in baseline.access.values()
     )
 
@@ -402,32 +428,32 @@ def _severity(
         if of and other.endswith(f"{of}{table}")
     }
     is_known = peers and all(
-        set(more) <= permissions(baseline.access[name].get(peer))
+        set(more) <= baseline.access[name].get(peer, frozenset())
         for name, more in gained.items()
         for peer in peers
     )
     return Severity.INFO if is_known else Severity.ERROR
 
 
-def _of_everyone(caller: str, before: Mapping[str, str]) -> frozenset[Permission]:
+def _of_everyone(caller: str, before: Mapping[str, Permissions]) -> Permissions:
     """The recorded access that a new caller has, too: that of everyone of its role, and to its own
     rows that of the owner.
     """
-    general = permissions(before.get("anon" if caller.startswith("anon") else "stranger"))
+    general = before.get("anon" if caller.startswith("anon") else "stranger", frozenset())
     if caller.endswith(f", {OWN_ROWS}"):
-        return permissions(before.get("owner"))
+        return before.get("owner", frozenset())
     # "CALLER, rows of members" is about rows that are not a stranger's
     return frozenset() if ", " in caller else general
 
 
-def accepted_actions(baseline: Baseline, name: str, caller: str) -> frozenset[Permission]:
+def accepted_actions(baseline: Baseline, name: str, caller: str) -> Permissions:
     """The actions of a caller on an object that a baseline accepts. Of a caller that it does not
     know at all, such as one with a header that a migration introduces, those of everyone of its
     role, as in the comparison with the baseline.
     """
     callers = baseline.access.get(name, {})
     if caller in callers or caller in OUTSIDERS.union(*baseline.access.values()):
-        return permissions(callers.get(caller))
+        return callers.get(caller, frozenset())
     return _of_everyone(caller, callers)
 
 
@@ -466,6 +492,19 @@ def _compare(
         message = f"{caller}: {_of_columns(permission, now)} is refused; it was not"
         id_ = f"{name}:{caller}:{permission}:narrower"
         yield _finding(id_, _narrower(strict), name, message)
+
+
+def _compare_roles(
+    name: str, now: set[str], before: set[str], strict: bool, result: Audit
+) -> Iterator[AuditFinding]:
+    """The roles that may call a function."""
+    for role in sorted(now - before):
+        explained = _of_object(result, name)
+        message = f"callers: {role} is allowed; it was not"
+        yield _finding(f"{name}:callers:{role}:wider", Severity.ERROR, name, message, explained)
+    for role in sorted(before - now):
+        message = f"callers: {role} is refused; it was not"
+        yield _finding(f"{name}:callers:{role}:narrower", _narrower(strict), name, message)
 
 
 def _is_unsettable(

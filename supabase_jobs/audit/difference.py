@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from supabase_jobs.audit.baseline import OUTSIDERS, Baseline, accepted_actions, opens
 from supabase_jobs.audit.leaks.kinds import FROM_CATALOGS
-from supabase_jobs.audit.permission import NONE, Permission, beyond, grouped, permissions
 from supabase_jobs.audit.policies.usage import StateColumn, columns_of_state
 from supabase_jobs.findings import (
     AccessChange,
@@ -17,8 +16,11 @@ from supabase_jobs.findings import (
     AuditFinding,
     Explanation,
     NotCompared,
+    Permission,
+    Permissions,
     Severity,
 )
+from supabase_jobs.findings.permission import beyond, grouped, printed
 
 WIDER, NARROWER, NEW, REMOVED, LEAK, CLOSED = (
     "wider",
@@ -41,6 +43,7 @@ _GENERAL = ("anon", "newcomer", "stranger")
 _NO_CALLER = "this kind of caller exists on one side only, or has no row on the other"
 _NO_ROW = "no row could be generated"
 _UNEXPLAINED = Explanation(cause="", fix="")
+_CALL = Permission("call")
 _INCONCLUSIVE = "it could not be tested, or the attempt ended with a lock or a timeout"
 
 
@@ -105,29 +108,31 @@ class _Comparison:
         side, other = ("before", self._before) if old is None else ("after", self._after)
         known = new if old is None else old
         if (why := _untested(name, other)) is not None:
-            shown = {
-                caller: actions for caller, actions in (known or {}).items() if actions != NONE
-            }
-            for caller, actions in (shown or {"": NONE}).items():
+            shown = {caller: actions for caller, actions in (known or {}).items() if actions}
+            for caller, actions in (shown or {"": frozenset()}).items():
                 self.not_compared.append(
-                    NotCompared(object=name, caller=caller, untested=side, access=actions, why=why)
+                    NotCompared(
+                        object=name,
+                        caller=caller,
+                        untested=side,
+                        access=printed(actions),
+                        why=why,
+                    )
                 )
         elif old is None:
             self._new(name, new or {})
         else:
             self._removed(name, old)
 
-    def _new(self, name: str, access: Mapping[str, str]) -> None:
-        allowed = {caller: actions for caller, actions in access.items() if actions != NONE}
+    def _new(self, name: str, access: Mapping[str, Permissions]) -> None:
+        allowed = {caller: actions for caller, actions in access.items() if actions}
         severity = Severity.ERROR if opens(name, allowed, self._after) else Severity.INFO
-        if all(
-            not beyond(permissions(a), self._accepted_actions(name, c)) for c, a in allowed.items()
-        ):
+        if all(not beyond(a, self._accepted_actions(name, c)) for c, a in allowed.items()):
             severity = Severity.INFO
         keys = [
             f"{name}:{caller}:{action}"
-            for caller, text in allowed.items()
-            for action in sorted(permissions(text), key=str)
+            for caller, actions in allowed.items()
+            for action in sorted(actions, key=str)
         ]
         causes = dict.fromkeys(
             self._after.explained[key] for key in keys if key in self._after.explained
@@ -148,11 +153,11 @@ class _Comparison:
             access=allowed,
         )
 
-    def _removed(self, name: str, access: Mapping[str, str]) -> None:
+    def _removed(self, name: str, access: Mapping[str, Permissions]) -> None:
         table = name.partition(" (")[0]
         if table != name and table in self._before.access and table not in self._after.access:
             return  # its rows in a state go with it
-        allowed = {caller: actions for caller, actions in access.items() if actions != NONE}
+        allowed = {caller: actions for caller, actions in access.items() if actions}
         severity = Severity.INFO if not allowed else self._narrower
         if self._accepted.access and name not in self._accepted.access:
             severity = Severity.INFO
@@ -168,34 +173,35 @@ class _Comparison:
     # -------------------------------------------------------------------------------------------
     # cells
 
-    def _cells(self, name: str, caller: str, old: str | None, new: str | None) -> None:
+    def _cells(
+        self, name: str, caller: str, old: Permissions | None, new: Permissions | None
+    ) -> None:
         if old is None or new is None:
             side, known = ("before", new) if old is None else ("after", old)
-            if known != NONE:
+            if known:
                 self.not_compared.append(
                     NotCompared(
                         object=name,
                         caller=caller,
                         untested=side,
-                        access=known or NONE,
+                        access=printed(known),
                         why=_NO_CALLER,
                     )
                 )
             return
-        was, is_ = permissions(old), permissions(new)
         uncertain: dict[str, list[Permission]] = {}
-        for action in beyond(is_, was):
+        for action in beyond(new, old):
             if self._certain(self._before, name, caller, action):
-                self._wider(name, caller, action, _verb(action, was))
+                self._wider(name, caller, action, _verb(action, old))
             else:
                 uncertain.setdefault("before", []).append(action)
-        for action in beyond(was, is_):
+        for action in beyond(old, new):
             if self._certain(self._after, name, caller, action):
                 agrees = bool(self._accepted.access) and bool(
                     beyond({action}, self._accepted_actions(name, caller))
                 )
                 severity = Severity.INFO if agrees else self._narrower
-                verb = _column_verb("removed", name, action, self._after) or _verb(action, is_)
+                verb = _column_verb("removed", name, action, self._after) or _verb(action, new)
                 self._add(NARROWER, severity, name, caller, str(action), verb=verb)
             else:
                 uncertain.setdefault("after", []).append(action)
@@ -227,7 +233,7 @@ class _Comparison:
                 severity, explained = self._narrower, replace(explained, fix="")
         self._add(WIDER, severity, name, caller, str(action), verb=verb, explained=explained)
 
-    def _accepted_actions(self, name: str, caller: str) -> frozenset[Permission]:
+    def _accepted_actions(self, name: str, caller: str) -> Permissions:
         return accepted_actions(self._accepted, name, caller)
 
     # -------------------------------------------------------------------------------------------
@@ -235,20 +241,20 @@ class _Comparison:
 
     def _function(self, name: str) -> None:
         old, new = self._before.functions.get(name), self._after.functions.get(name)
-        accepted = permissions(self._accepted.functions.get(name))
         if old is None or new is None:
             known, change = (new, NEW) if old is None else (old, REMOVED)
-            allowed = {role: "call" for role in (known or NONE).split() if role != NONE}
+            allowed = {role: frozenset({_CALL}) for role in known or ()}
             # what a new function returns or changes is a leak of its own
             message = f"{change} function {name}{_access(allowed)}"
             self._add(change, Severity.INFO, name, message=message, access=allowed)
             return
-        for role in beyond(permissions(new), permissions(old)):
+        accepted = self._accepted.functions.get(name, ())
+        for role in sorted(set(new).difference(old)):
             explained = _of_object(self._after, name)
             severity = Severity.INFO if role in accepted else Severity.ERROR
-            self._add(WIDER, severity, name, str(role), "call", verb="call", explained=explained)
-        for role in beyond(permissions(old), permissions(new)):
-            self._add(NARROWER, self._narrower, name, str(role), "call", verb="call")
+            self._add(WIDER, severity, name, role, str(_CALL), verb="call", explained=explained)
+        for role in sorted(set(old).difference(new)):
+            self._add(NARROWER, self._narrower, name, role, str(_CALL), verb="call")
 
     # -------------------------------------------------------------------------------------------
     # leaks
@@ -299,7 +305,7 @@ class _Comparison:
         message: str = "",
         verb: str = "",
         explained: Explanation = _UNEXPLAINED,
-        access: Mapping[str, str] | None = None,
+        access: Mapping[str, Permissions] | None = None,
         id_: str = "",
     ) -> None:
         id_ = (
@@ -348,20 +354,20 @@ def _column_verb(what: str, name: str, action: Permission, without: Audit) -> st
     return f"{action.kind} the {what} column {action.column} of"
 
 
-def _access(allowed: Mapping[str, str]) -> str:
+def _access(allowed: Mapping[str, Permissions]) -> str:
     """The access of each caller to an object, after its name."""
-    by_actions: dict[str, list[str]] = {}
+    by_actions: dict[Permissions, list[str]] = {}
     for caller, actions in allowed.items():
         by_actions.setdefault(actions, []).append(caller)
     parts = [f"{_and(callers)}: {_listing(actions)}" for actions, callers in by_actions.items()]
     return f"; {'; '.join(parts)}" if parts else "; no access"
 
 
-def _listing(words: str) -> str:
+def _listing(actions: Permissions) -> str:
     """`read, update title, insert in another user's name`."""
     return ", ".join(
         f"{kind} {' and '.join(details)}" if details else _SHORT.get(kind, kind)
-        for kind, details in grouped(words)
+        for kind, details in grouped(actions).items()
     )
 
 

@@ -10,11 +10,11 @@ from supabase_jobs.audit.configuration import Configuration
 from supabase_jobs.audit.limits import LIMITS
 
 if TYPE_CHECKING:
-    from supabase_jobs.audit.baseline import Access
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.copied_texts import CopiedTexts
     from supabase_jobs.audit.evidence import Evidence
     from supabase_jobs.audit.repairs.changes import State
+    from supabase_jobs.findings import Access
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from supabase_jobs.findings.access_caller import MEMBER_ROWS, OWN_ROWS, AccessCaller
 from supabase_jobs.findings.audit import (
+    Access,
     AccessSummary,
     Audit,
     AuditCell,
@@ -30,12 +31,14 @@ from supabase_jobs.findings.finding import (
     has_statement,
 )
 from supabase_jobs.findings.mutants import Fault, Mutant, MutationResult, SuiteMutant, SuiteMutation
+from supabase_jobs.findings.permission import Permission, Permissions
 from supabase_jobs.findings.verification import Case, Grid, Verification
 
 __all__ = [
     "APPLY_FIRST",
     "MEMBER_ROWS",
     "OWN_ROWS",
+    "Access",
     "AccessCaller",
     "AccessChange",
     "AccessDiff",
@@ -57,6 +60,8 @@ __all__ = [
     "MutationResult",
     "NotCompared",
     "NotTested",
+    "Permission",
+    "Permissions",
     "Repair",
     "Repairs",
     "Severity",

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from supabase_jobs.findings.finding import Location, Severity
+from supabase_jobs.findings.permission import Permissions
+
+Access = Mapping[str, Mapping[str, Permissions]]
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,8 @@ class Audit:
     """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of
     those with rows.
 
-    `access` maps objects to callers to actions, and `functions` maps functions to roles, as a
-    baseline records them. `explained` maps `object:caller:action` of wider access to its
+    `access` maps objects to callers to what they may do, and `functions` maps functions to roles,
+    as a baseline records them. `explained` maps `object:caller:action` of wider access to its
     explanation. `callers` maps each caller to the SQL that makes the rest of a transaction
     its request. `locations` are those of `Verification`. `baseline` is the file that the access was
     compared with, if any. `relations` are the tables and views by name. `tested` maps (object,
@@ -174,8 +177,8 @@ class Audit:
     tables: int
     planted: int
     milliseconds: float
-    access: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    functions: Mapping[str, str] = field(default_factory=dict)
+    access: Access = field(default_factory=dict)
+    functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     explained: Mapping[str, Explanation] = field(default_factory=dict)
     database: str = ""
     callers: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from supabase_jobs.findings.access_caller import AccessCaller
 from supabase_jobs.findings.audit import Audit
 from supabase_jobs.findings.finding import Severity
+from supabase_jobs.findings.permission import Permissions
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class AccessChange:
     message: str
     cause: str = ""
     fix: str = ""
-    access: Mapping[str, str] = field(default_factory=dict)
+    access: Mapping[str, Permissions] = field(default_factory=dict)
     verb: str = ""
     policies: tuple[str, ...] = ()
     origin: str = ""

@@ -8,10 +8,9 @@ import pytest
 
 from supabase_jobs.audit import baseline
 from supabase_jobs.audit.audit import audit
-from supabase_jobs.audit.baseline import Access
 from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.findings import Audit
+from supabase_jobs.findings import Access, Audit
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.migrations.extensions import prepare
 from supabase_jobs.sources.files import MigrationFiles, load_migrations

@@ -9,6 +9,7 @@ import pytest
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, AuditFinding
 from tests.audit.conftest import decided, run_audit
+from tests.audit.recorded import in_words
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
 
@@ -180,7 +181,7 @@ def statements(fix: str) -> str:
 
 def has(result: Audit, name: str, caller: str, action: str) -> bool:
     """Whether a caller who is called so, or belongs to the group, may do something."""
-    callers = result.access.get(name, {})
+    callers = in_words(result).get(name, {})
     return any(action in callers[one] for one in callers if caller in one or "member" in one)
 
 

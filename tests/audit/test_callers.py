@@ -10,6 +10,7 @@ from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from tests.audit.conftest import decided, run_audit
+from tests.audit.recorded import in_words
 
 ANY_GROUP = """
 create policy "projects: owners of a team" on public.projects for delete to authenticated using (
@@ -68,7 +69,7 @@ def test_holder_of_a_key_that_is_stored_as_a_hash_is_a_caller(
     result = audit(
         api_keys, Options(functions=False, tables=["public.feature_flags"], repairs=False)
     )
-    access = result.access["public.feature_flags"]
+    access = in_words(result)["public.feature_flags"]
     assert access["anon with the row's header"] == "read"
     assert access["anon with another header"] == "none"
     assert access["anon with an ended x-api-key"] == "none"
@@ -89,17 +90,17 @@ def test_role_of_one_group_that_counts_in_another_is_an_error(teams: Connection)
 
 
 def test_member_of_two_groups_reaches_what_each_role_allows(teams: Connection) -> None:
-    access = run_audit(teams, repairs=False).access["public.projects"]
+    access = in_words(run_audit(teams, repairs=False))["public.projects"]
     assert access["member of two groups in team_members"] == access["viewer of team_members"]
 
 
 def test_anonymous_sign_in_is_a_caller_if_policies_mention_it(todos: Connection) -> None:
-    assert "anonymous sign-in" not in run_audit(todos, repairs=False).access["public.lists"]
+    assert "anonymous sign-in" not in in_words(run_audit(todos, repairs=False))["public.lists"]
     todos.execute(
         'create policy "no guests" on public.lists as restrictive for insert to authenticated'
         " with check ((auth.jwt() ->> 'is_anonymous')::boolean is not true)"
     )
-    access = run_audit(todos, repairs=False).access["public.lists"]
+    access = in_words(run_audit(todos, repairs=False))["public.lists"]
     assert "insert" in access["owner"]
     assert "insert" not in access["anonymous sign-in, own rows"]
     assert access["anonymous sign-in"] == "none"
@@ -120,14 +121,14 @@ def test_constant_with_a_dollar_sign_is_a_value(todos: Connection) -> None:
     todos.execute(policy.format("authenticated", "auth.jwt() ->> 'plan'").encode())
     header = "current_setting('request.headers', true)::json ->> 'x-plan'"
     todos.execute(policy.format("anon", header).replace('"d"', '"h"').encode())
-    access = run_audit(todos, repairs=False).access["public.lists"]
+    access = in_words(run_audit(todos, repairs=False))["public.lists"]
     assert access["user with plan = a$b"] == "read"
     assert access["anon with the header x-plan = a$b"] == "read"
 
 
 def test_roles_of_a_lookup_table_are_callers(todos: Connection) -> None:
     todos.execute(ROLES.encode())
-    access = run_audit(todos, repairs=False).access["public.lists"]
+    access = in_words(run_audit(todos, repairs=False))["public.lists"]
     assert (access["user with user_role = moderator"], access["user with user_role = reader"]) == (
         "read",
         "none",
@@ -143,7 +144,7 @@ def test_service_role_is_in_the_matrix_and_not_in_the_baseline(todos: Connection
         if (c.caller, c.object) == ("service_role", "public.lists")
     }
     assert of_service == {"select": "rows", "insert": "rows", "update": "rows", "delete": "denied"}
-    assert "service_role" not in result.access["public.lists"]
+    assert "service_role" not in in_words(result)["public.lists"]
 
 
 METADATA = """

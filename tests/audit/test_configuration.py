@@ -19,6 +19,7 @@ from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, Severity
 from tests.audit.conftest import run_audit
+from tests.audit.recorded import in_words
 
 SCHEMA = json.loads(
     Path(configuration.__file__).with_name("audit.schema.json").read_text(encoding="utf-8")
@@ -184,7 +185,7 @@ def test_printed_lines_work_when_they_are_pasted(todos: Connection, file: Path) 
     assert "(checksum)" in still["public.tickets"], "the printed value is the one that was refused"
     result = audited(todos, read(file, lines.replace(json.dumps(written), json.dumps(CODE))))
     assert not {"public.tickets", "public.replies"} & {item.object for item in result.not_tested}
-    assert result.access["public.tickets"]["owner"].startswith("read insert")
+    assert in_words(result)["public.tickets"]["owner"].startswith("read insert")
 
 
 # a table whose owner and whose privilege have names that no list of `audit` has
@@ -255,7 +256,7 @@ def test_declared_caller_is_probed(todos: Connection, file: Path) -> None:
     result = audited(
         todos, read(file, caller.format("support", "false") + caller.format("visitor", "true"))
     )
-    assert result.access["public.lists"]["support"] == "read"
+    assert in_words(result)["public.lists"]["support"] == "read"
     errors = [f for f in result.findings if f.severity is Severity.ERROR]
     [finding] = [f for f in errors if f.object == "public.lists"]
     assert finding.message.startswith("The caller visitor can read other users' rows")

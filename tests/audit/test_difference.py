@@ -18,6 +18,7 @@ from supabase_jobs.findings import (
     NotTested,
     Severity,
 )
+from tests.audit.recorded import Words, baseline_of
 
 NOTES = "public.notes"
 LEAK = AuditFinding(
@@ -27,8 +28,9 @@ ALL = frozenset({"read", "insert", "update", "delete", "join", "forge"})
 NAMES = ("main", "now")
 
 
-def state(access: Mapping[str, Mapping[str, str]], **more: object) -> Audit:
+def state(access: Words, functions: Mapping[str, str] | None = None, **more: object) -> Audit:
     """An audit in which every action of these callers was tested."""
+    known = baseline_of(access, functions)
     found = Audit(
         (),
         (),
@@ -37,13 +39,16 @@ def state(access: Mapping[str, Mapping[str, str]], **more: object) -> Audit:
         1,
         1,
         1.0,
-        access,
+        known.access,
+        known.functions,
         relations={
             n: AuditedRelation("table", frozenset({"id", "shared", "title"}), True, True)
             for n in access
             if " (" not in n
         },
-        tested={(name, caller): ALL for name, callers in access.items() for caller in callers},
+        tested={
+            (name, caller): ALL for name, callers in known.access.items() for caller in callers
+        },
     )
     return replace(found, **more)  # type: ignore[arg-type]
 
@@ -58,7 +63,8 @@ def shown(found: AccessDiff) -> list[str]:
     return [f"{c.severity} {c.id}" for c in found.changes]
 
 
-CLOSED = state({NOTES: {"anon": "none", "stranger": "none", "owner": "read update(title)"}})
+NOBODY = {"anon": "none", "stranger": "none", "owner": "read update(title)"}
+CLOSED = state({NOTES: NOBODY})
 
 
 def test_equal_access_is_no_change() -> None:
@@ -181,7 +187,7 @@ def test_the_sentence_says_whose_rows_a_caller_reaches() -> None:
 
 def test_the_baseline_accepts_a_change_that_it_has() -> None:
     after = state({NOTES: {"anon": "read", "stranger": "none", "owner": "read"}})
-    found = diff(CLOSED, after, Baseline({NOTES: {"anon": "read", "owner": "read"}}))
+    found = diff(CLOSED, after, baseline_of({NOTES: {"anon": "read", "owner": "read"}}))
     assert shown(found) == [
         "info wider:public.notes:anon:read",
         "info narrower:public.notes:owner:update(title)",
@@ -201,11 +207,12 @@ def test_a_new_table_fails_if_strangers_reach_it() -> None:
         "new table public.notes; anon: read, update a and b; stranger: read, insert in another"
         " user's name"
     )
-    opened = state({NOTES: {"anon": "read", "stranger": "read"}})
+    everyone = {"anon": "read", "stranger": "read"}
+    opened = state({NOTES: everyone})
     assert shown(diff(nothing, opened)) == ["error new:public.notes"]
     assert shown(diff(opened, nothing)) == ["warning removed:public.notes"]
     shared = f"{NOTES} (shared = true)"
-    of_both = state({**opened.access, shared: {"anon": "read"}})
+    of_both = state({NOTES: everyone, shared: {"anon": "read"}})
     assert shown(diff(of_both, nothing)) == ["warning removed:public.notes"]
     assert shown(diff(nothing, opened, Baseline(opened.access))) == ["info new:public.notes"]
 
@@ -238,15 +245,15 @@ def test_a_table_without_a_row_on_one_side_is_not_compared() -> None:
 
 
 def test_a_state_of_rows_is_new_with_its_column() -> None:
-    after = state({**CLOSED.access, f"{NOTES} (public = true)": {"anon": "read"}})
+    after = state({NOTES: NOBODY, f"{NOTES} (public = true)": {"anon": "read"}})
     assert shown(diff(CLOSED, after)) == [f"error new:{NOTES} (public = true)"]
-    untested = state({**CLOSED.access, f"{NOTES} (shared = true)": {"anon": "read"}})
+    untested = state({NOTES: NOBODY, f"{NOTES} (shared = true)": {"anon": "read"}})
     assert diff(CLOSED, untested).changes == ()
     assert diff(CLOSED, untested).not_compared[0].untested == "before"
 
 
 def test_a_caller_of_one_side_is_not_compared() -> None:
-    after = state({NOTES: {**CLOSED.access[NOTES], "editor of teams": "read"}})
+    after = state({NOTES: {**NOBODY, "editor of teams": "read"}})
     found = diff(CLOSED, after)
     assert found.changes == ()
     [item] = found.not_compared
@@ -255,7 +262,7 @@ def test_a_caller_of_one_side_is_not_compared() -> None:
 
 def test_an_action_without_a_certain_refusal_is_not_compared() -> None:
     uncertain = replace(CLOSED, tested={**CLOSED.tested, (NOTES, "anon"): ALL - {"read"}})
-    after = state({NOTES: {**CLOSED.access[NOTES], "anon": "read"}})
+    after = state({NOTES: {**NOBODY, "anon": "read"}})
     for before, now, side in ((uncertain, after, "before"), (after, uncertain, "after")):
         found = diff(before, now)
         assert found.changes == ()
@@ -285,7 +292,7 @@ def test_accepted_access_is_that_of_callers_which_the_baseline_does_not_know() -
     before, everyone = state({}), {"anon": "read", "newcomer": "read", "stranger": "read"}
     header = "anon with another header"
     after = state({NOTES: {**everyone, header: "read"}})
-    accepted = Baseline(access={NOTES: everyone})
+    accepted = baseline_of(access={NOTES: everyone})
     assert shown(diff(before, after, accepted)) == ["info new:public.notes"]
     more = state({NOTES: {**everyone, header: "read delete"}})
     assert shown(diff(before, more, accepted)) == ["error new:public.notes"]
@@ -298,7 +305,7 @@ def test_new_and_closed_leaks() -> None:
     assert shown(diff(leaking, leaking)) == []
     assert shown(diff(CLOSED, leaking)) == [f"error leak:{LEAK.id}"]
     assert shown(diff(leaking, CLOSED)) == [f"info closed:{LEAK.id}"]
-    assert shown(diff(CLOSED, leaking, Baseline(accepted={LEAK.id: "a wiki"}))) == [
+    assert shown(diff(CLOSED, leaking, baseline_of(accepted={LEAK.id: "a wiki"}))) == [
         f"info leak:{LEAK.id}"
     ]
 

@@ -22,6 +22,7 @@ import pytest
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit
 from tests.audit.conftest import run_audit
+from tests.audit.recorded import in_words
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
 
@@ -74,5 +75,5 @@ def _check_what_is_right(result: Audit, example: dict[str, Any]) -> None:
     unwanted = tuple(example.get("lacks", []))
     assert [one for one in _findings(result) if one.startswith(unwanted)] == []
     for table, callers in example.get("access", {}).items():
-        shown = {caller: result.access[table].get(caller, "none") for caller in callers}
+        shown = {caller: in_words(result)[table].get(caller, "none") for caller in callers}
         assert shown == callers

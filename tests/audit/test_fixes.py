@@ -10,6 +10,7 @@ from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Audit, AuditFinding, has_statement
 from tests.audit.conftest import run_audit
+from tests.audit.recorded import in_words
 
 GROUPS = """
 create table public.clubs (
@@ -123,7 +124,7 @@ def faults(result: Audit) -> list[AuditFinding]:
 def test_fixes_for_former_members_leave_members_their_access(project: Connection) -> None:
     project.execute(GROUPS.encode())
     result = run_audit(project)
-    before = {name: result.access[f"public.{name}"] for name in CLUBS}
+    before = {name: in_words(result)[f"public.{name}"] for name in CLUBS}
     assert {name: access[FORMER] for name, access in before.items()} == {
         "posts": "read",
         "replies": "read",
@@ -145,7 +146,7 @@ def test_fixes_for_former_members_leave_members_their_access(project: Connection
     assert len(found) > len({finding.fix for finding in found.values()})
     for finding in reversed(found.values()):
         project.execute(finding.fix.encode())
-    after = run_audit(project, repairs=False).access
+    after = in_words(run_audit(project, repairs=False))
     for name in CLUBS:  # a helper of "pages" is in PL/pgSQL
         assert after[f"public.{name}"] == {**before[name], FORMER: "none"}
     assert found["function-reads:public.letters_of(uuid)"].fix == (
@@ -162,7 +163,7 @@ def test_fixes_for_former_members_leave_members_their_access(project: Connection
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
 def test_membership_that_was_not_accepted_is_none(project: Connection) -> None:
     project.execute(INVITED.encode())
-    access = run_audit(project, repairs=False).access["public.pages"]
+    access = in_words(run_audit(project, repairs=False))["public.pages"]
     assert (access["member of team_members"], access["invited person of team_members"]) == (
         "read",
         "none",
@@ -170,7 +171,7 @@ def test_membership_that_was_not_accepted_is_none(project: Connection) -> None:
     project.execute(EVERY_ROW.encode())
     [finding] = [f for f in run_audit(project).findings if f.id == "former:public.pages:select"]
     project.execute(finding.fix.encode())
-    assert run_audit(project, repairs=False).access["public.pages"] == access
+    assert in_words(run_audit(project, repairs=False))["public.pages"] == access
 
 
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
@@ -184,8 +185,8 @@ def test_fix_of_a_policy_by_which_users_join_groups(project: Connection) -> None
     after = run_audit(project, repairs=False)
     assert [f.id for f in faults(after) if f.object.startswith("public.room")] == []
     assert (
-        after.access["public.rooms"]["owner"],
-        after.access["public.room_members"]["owner"],
+        in_words(after)["public.rooms"]["owner"],
+        in_words(after)["public.room_members"]["owner"],
     ) == (
         "read",
         "read delete",

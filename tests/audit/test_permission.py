@@ -2,13 +2,13 @@
 
 import pytest
 
-from supabase_jobs.audit.permission import Permission, beyond, grouped, permissions
+from supabase_jobs.findings.permission import Permission, beyond, grouped, parse, printed
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (None, set()),
+        ("", set()),
         ("none", set()),
         ("read delete", {Permission("read"), Permission("delete")}),
         ("update(a, b)", {Permission("update", "a"), Permission("update", "b")}),
@@ -16,13 +16,13 @@ from supabase_jobs.audit.permission import Permission, beyond, grouped, permissi
         ("anon authenticated", {Permission("anon"), Permission("authenticated")}),
     ],
 )
-def test_words_are_permissions(words: str | None, expected: set[Permission]) -> None:
-    assert permissions(words) == expected
+def test_words_are_permissions(words: str, expected: set[Permission]) -> None:
+    assert parse(words) == expected
 
 
 @pytest.mark.parametrize("words", ["read", "update(title)", "update(status=paid)"])
 def test_permission_prints_its_word(words: str) -> None:
-    [permission] = permissions(words)
+    [permission] = parse(words)
     assert str(permission) == words
 
 
@@ -39,11 +39,11 @@ def test_permission_prints_its_word(words: str) -> None:
     ],
 )
 def test_wider_permissions(now: str, before: str, expected: list[str]) -> None:
-    assert [str(one) for one in beyond(permissions(now), permissions(before))] == expected
+    assert [str(one) for one in beyond(parse(now), parse(before))] == expected
 
 
 def test_parts_of_a_permission_are_columns_or_values() -> None:
-    others = permissions("read(a) update(b=y,b=x,c)")
+    others = parse("read(a) update(b=y,b=x,c)")
     assert [str(one) for one in Permission("update").parts(others)] == [
         "update(b=x)",
         "update(b=y)",
@@ -56,5 +56,14 @@ def test_parts_of_a_permission_are_columns_or_values() -> None:
     assert Permission("delete").parts(others) == []
 
 
-def test_groups_keep_the_order_of_the_words() -> None:
-    assert grouped("update(b,a) read none") == [("update", ["b", "a"]), ("read", [])]
+def test_groups_are_in_the_order_of_a_baseline() -> None:
+    some = parse("forge update(b,a=y,a=x) read none")
+    assert grouped(some) == {"read": [], "update": ["a=x", "a=y", "b"], "forge": []}
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["none", "read", "read(a,b) insert update(a=x,a=y,b) delete join forge"],
+)
+def test_permissions_print_the_words_that_they_are_parsed_from(words: str) -> None:
+    assert printed(parse(words)) == words

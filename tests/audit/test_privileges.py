@@ -9,6 +9,7 @@ from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, AuditFinding, Severity
 from tests.audit.conftest import decided, run_audit
+from tests.audit.recorded import in_words
 
 PUBLIC = """
 insert into storage.buckets (id, name, public)
@@ -92,7 +93,7 @@ def test_private_bucket_that_all_users_read_or_change(todos: Connection) -> None
     for fix in (change.fix, upload.fix, found["storage.objects (bucket scans)"].fix):
         todos.execute(fix.encode())
     again = run_audit(todos)
-    access = again.access["storage.objects (bucket scans)"]
+    access = in_words(again)["storage.objects (bucket scans)"]
     assert (access["newcomer"], access["stranger"]) == ("none", "none")
     assert access["owner"].startswith("read insert update(bucket_id,")
     # the folder that the repair of the upload asks for is now one that a rename passes by
@@ -114,7 +115,7 @@ create policy "get" on storage.objects for select to authenticated
 def test_files_that_only_some_operations_reach(todos: Connection) -> None:
     todos.execute(OPERATIONS.encode())
     result = run_audit(todos, repairs=False)
-    lists = result.access["storage.objects (bucket lists)"]
+    lists = in_words(result)["storage.objects (bucket lists)"]
     assert (lists["owner"], lists["owner during storage.object.list"]) == ("none", "read")
     assert lists["stranger during storage.object.list"] == "none"
     read = [f.message for f in of_kind(result, "public") if "gets" in f.object]

@@ -7,6 +7,7 @@ import pytest
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Severity
 from tests.audit.conftest import run_audit
+from tests.audit.recorded import in_words
 
 # the policies of boxes are open, those of crates are not
 SCHEMA = """
@@ -63,13 +64,13 @@ def test_a_row_that_only_a_foreign_key_keeps_was_accepted_by_the_policies(
         'policy "clear"',
         'policy "anyone"',
     }
-    assert result.access["public.crates"] == {
+    assert in_words(result)["public.crates"] == {
         "anon": "none",
         "newcomer": "none",
         "stranger": "none",
         "owner": "read insert update(code) delete",
     }
-    assert result.access["public.drawers"]["stranger"] == "none"
+    assert in_words(result)["public.drawers"]["stranger"] == "none"
     outcomes = {
         c.outcome
         for c in result.cells

@@ -28,6 +28,7 @@ from supabase_jobs.findings import Audit, Severity
 from supabase_jobs.report.producers.audit import rows
 from supabase_jobs.session.sign_up import SignUpRejectedError
 from tests.audit.conftest import run_audit
+from tests.audit.recorded import in_words
 from tests.fix_db import Make, session_copy
 from tests.programs import DEFAULT_MAJOR
 
@@ -64,15 +65,17 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
     assert result.findings == ()
     assert result.not_tested == ()
     jobs, of_guests = (
-        result.access["public.async_jobs"],
-        result.access["public.async_jobs (of a guest)"],
+        in_words(result)["public.async_jobs"],
+        in_words(result)["public.async_jobs (of a guest)"],
     )
     assert jobs["owner"].startswith("read insert update(")
     assert jobs["owner"].endswith(") delete")
     assert "user_id" not in jobs["owner"]
     assert of_guests["anon with the row's header"] == "read insert update"
     outsiders = ("anon", "anon with another header", "newcomer", "stranger")
-    assert {access[caller] for access in result.access.values() for caller in outsiders} == {"none"}
+    assert {access[caller] for access in in_words(result).values() for caller in outsiders} == {
+        "none"
+    }
 
 
 def test_every_table_has_rows(odd: Audit) -> None:
@@ -87,9 +90,9 @@ def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) ->
 
 
 def test_claim_and_header_reach_the_rows_of_their_tenant(odd: Audit) -> None:
-    assert odd.access["public.invoices"]["owner"].startswith("read insert")
-    assert odd.access["public.readings"]["anon with the row's header"].startswith("read insert")
-    assert odd.access["public.readings"]["anon with another header"] == "none"
+    assert in_words(odd)["public.invoices"]["owner"].startswith("read insert")
+    assert in_words(odd)["public.readings"]["anon with the row's header"].startswith("read insert")
+    assert in_words(odd)["public.readings"]["anon with another header"] == "none"
 
 
 NUMBERED = """
@@ -113,22 +116,22 @@ def test_tenants_have_different_numbers_in_a_claim(platform_url: str, stable: bo
 
 def test_claim_that_is_compared_with_a_constant_is_a_caller(odd: Audit) -> None:
     assert (
-        odd.access["public.invoices"]["user with user_role = admin"] == "delete"
+        in_words(odd)["public.invoices"]["user with user_role = admin"] == "delete"
     )  # attachments keep the row
-    assert odd.access["public.posts"]["user with user_role = admin"] == "delete"
+    assert in_words(odd)["public.posts"]["user with user_role = admin"] == "delete"
 
 
 def test_rows_in_each_state_that_policies_distinguish(odd: Audit) -> None:
-    assert odd.access["public.posts"]["anon"] == "none"
-    assert odd.access["public.posts (visibility = public)"]["anon"] == "read"
-    assert odd.access["public.posts (deleted_at is set)"]["anon"] == "none"
-    assert odd.access["public.invitations"]["stranger"] == "read"
-    assert odd.access["public.invitations (accepted_at is set)"]["stranger"] == "none"
+    assert in_words(odd)["public.posts"]["anon"] == "none"
+    assert in_words(odd)["public.posts (visibility = public)"]["anon"] == "read"
+    assert in_words(odd)["public.posts (deleted_at is set)"]["anon"] == "none"
+    assert in_words(odd)["public.invitations"]["stranger"] == "read"
+    assert in_words(odd)["public.invitations (accepted_at is set)"]["stranger"] == "none"
 
 
 def test_rows_below_a_parent_in_each_state_that_policies_read(odd: Audit) -> None:
     private, public, deleted = (
-        {name: odd.access[f"public.{name}{state}"] for name in ("comments", "reactions")}
+        {name: in_words(odd)[f"public.{name}{state}"] for name in ("comments", "reactions")}
         for state in ("", " (posts: visibility = public)", " (posts: deleted_at is set)")
     )
     assert {name: callers["anon"] for name, callers in private.items()} == {
@@ -153,7 +156,7 @@ def test_rows_that_two_states_open_together(odd: Audit) -> None:
     shows, tickets = (
         {
             name: access["anon"]
-            for name, access in odd.access.items()
+            for name, access in in_words(odd).items()
             if name.startswith(f"public.{table}")
         }
         for table in ("shows", "tickets")
@@ -171,20 +174,20 @@ def test_rows_that_two_states_open_together(odd: Audit) -> None:
 
 
 def test_rights_of_each_side_of_a_row(odd: Audit) -> None:
-    assert odd.access["public.trades"]["owner"].startswith("read update(")
-    assert odd.access["public.trades (seller_id of another)"]["owner"] == "read update"
-    assert odd.access["public.trades (buyer_id of another)"]["owner"] == "read"
-    assert odd.access["public.letters_sent"]["owner"].startswith("read update(")
-    assert odd.access["public.letters_sent (sender_id of another)"]["owner"] == "read"
+    assert in_words(odd)["public.trades"]["owner"].startswith("read update(")
+    assert in_words(odd)["public.trades (seller_id of another)"]["owner"] == "read update"
+    assert in_words(odd)["public.trades (buyer_id of another)"]["owner"] == "read"
+    assert in_words(odd)["public.letters_sent"]["owner"].startswith("read update(")
+    assert in_words(odd)["public.letters_sent (sender_id of another)"]["owner"] == "read"
     assert (
         "public.letters_sent (recipient_id of another)" not in odd.access
     )  # that of the first row
 
 
 def test_user_who_belongs_to_a_row_of_the_owner_by_another_table(odd: Audit) -> None:
-    assert odd.access["public.programs"]["holder_id of tickets"] == "read"
-    assert odd.access["public.recordings"]["holder_id of tickets"] == "none"
-    assert odd.access["public.tickets"]["holder_id of tickets, own rows"].startswith("read")
+    assert in_words(odd)["public.programs"]["holder_id of tickets"] == "read"
+    assert in_words(odd)["public.recordings"]["holder_id of tickets"] == "none"
+    assert in_words(odd)["public.tickets"]["holder_id of tickets, own rows"].startswith("read")
 
 
 def test_state_of_the_baseline_is_tried_when_no_policy_mentions_it(
@@ -211,9 +214,9 @@ def test_state_of_the_baseline_is_tried_when_no_policy_mentions_it(
 
 def test_members_of_a_group_in_another_state(odd: Audit) -> None:
     for caller in ("owner", "member of club_members"):
-        assert odd.access["public.club_posts"][caller].startswith("read update(")
-        assert odd.access["public.club_posts (clubs: archived is set)"][caller] == "read"
-        assert odd.access["public.clubs (archived is set)"][caller] == "read"
+        assert in_words(odd)["public.club_posts"][caller].startswith("read update(")
+        assert in_words(odd)["public.club_posts (clubs: archived is set)"][caller] == "read"
+        assert in_words(odd)["public.clubs (archived is set)"][caller] == "read"
 
 
 def test_matrix_omits_states_in_which_nothing_differs(odd: Audit) -> None:
@@ -229,39 +232,39 @@ def test_matrix_omits_states_in_which_nothing_differs(odd: Audit) -> None:
 
 
 def test_state_of_a_parent_that_only_a_function_of_its_children_reads(odd: Audit) -> None:
-    assert odd.access["public.cards"]["owner"] == "read insert update(id,title)"
-    assert odd.access["public.cards (boards: archived is set)"]["owner"] == "read"
+    assert in_words(odd)["public.cards"]["owner"] == "read insert update(id,title)"
+    assert in_words(odd)["public.cards (boards: archived is set)"]["owner"] == "read"
 
 
 def test_state_that_policies_refuse_without_naming_it(odd: Audit) -> None:
     """They compare the column with the value of the first row only, of which a user has one."""
-    assert odd.access["public.basket_items"]["owner"] == "read insert"
-    assert odd.access["public.basket_items (baskets: state = sent)"]["owner"] == "read"
+    assert in_words(odd)["public.basket_items"]["owner"] == "read insert"
+    assert in_words(odd)["public.basket_items (baskets: state = sent)"]["owner"] == "read"
 
 
 def test_insert_of_a_row_in_each_state(odd: Audit) -> None:
-    assert odd.access["public.baskets"]["owner"] == "read insert"
-    assert odd.access["public.baskets (state = sent)"]["owner"] == "read"
+    assert in_words(odd)["public.baskets"]["owner"] == "read insert"
+    assert in_words(odd)["public.baskets (state = sent)"]["owner"] == "read"
 
 
 def test_insert_below_a_row_that_a_key_with_a_user_identifies(odd: Audit) -> None:
-    assert odd.access["public.results"]["newcomer"] == "join"
+    assert in_words(odd)["public.results"]["newcomer"] == "join"
 
 
 def test_former_member_has_left_the_staff_too(odd: Audit) -> None:
-    assert odd.access["public.patients"]["former member of patient_members"] == "none"
+    assert in_words(odd)["public.patients"]["former member of patient_members"] == "none"
     member = "read insert update delete join"  # an employee of the clinic, by their own row
-    assert odd.access["public.patients"]["member of patient_members"] == member
+    assert in_words(odd)["public.patients"]["member of patient_members"] == member
 
 
 def test_time_that_policies_want_to_be_set_is_a_state(odd: Audit) -> None:
-    assert odd.access["public.letters"]["anon"] == "none"
-    assert odd.access["public.letters (released_at is set)"]["anon"] == "read"
+    assert in_words(odd)["public.letters"]["anon"] == "none"
+    assert in_words(odd)["public.letters (released_at is set)"]["anon"] == "read"
 
 
 def test_time_on_the_other_side_of_now_is_a_state(odd: Audit) -> None:
-    assert odd.access["public.passes"]["anon"] == "read"
-    assert odd.access["public.passes (valid_until is in the past)"]["anon"] == "none"
+    assert in_words(odd)["public.passes"]["anon"] == "read"
+    assert in_words(odd)["public.passes (valid_until is in the past)"]["anon"] == "none"
 
 
 def test_row_that_the_staff_adds_about_another_user_is_a_question(odd: Audit) -> None:
@@ -277,27 +280,33 @@ def test_call_in_a_declaration_of_plpgsql_is_found() -> None:
 
 
 def test_array_of_users_names_those_of_one_tenant(odd: Audit) -> None:
-    assert (odd.access["public.threads"]["owner"], odd.access["public.threads"]["stranger"]) == (
+    assert (
+        in_words(odd)["public.threads"]["owner"],
+        in_words(odd)["public.threads"]["stranger"],
+    ) == (
         "read insert",
         "none",
     )
-    assert odd.access["public.messages"]["owner"] == "read insert update(id,thread_id) delete"
-    assert odd.access["public.messages"]["stranger"] == "join"
+    assert in_words(odd)["public.messages"]["owner"] == "read insert update(id,thread_id) delete"
+    assert in_words(odd)["public.messages"]["stranger"] == "join"
 
 
 def test_membership_that_has_not_stopped(odd: Audit) -> None:
-    access = odd.access["public.classes"]
+    access = in_words(odd)["public.classes"]
     assert (access["member of attendees"], access["former member of attendees"]) == ("read", "none")
 
 
 def test_update_to_the_value_of_a_hidden_row_reaches_nothing(odd: Audit) -> None:
     """The table has a trigger, so that the value is read after the update."""
-    assert odd.access["public.consents"]["stranger"] == "none"
-    assert odd.access["public.goals"]["stranger"] == "none"
+    assert in_words(odd)["public.consents"]["stranger"] == "none"
+    assert in_words(odd)["public.goals"]["stranger"] == "none"
 
 
 def test_unique_key_of_a_partition_refuses_what_policies_accept(odd: Audit) -> None:
-    assert (odd.access["public.measures"]["owner"], odd.access["public.measures"]["stranger"]) == (
+    assert (
+        in_words(odd)["public.measures"]["owner"],
+        in_words(odd)["public.measures"]["stranger"],
+    ) == (
         "insert",
         "none",
     )
@@ -324,7 +333,10 @@ def test_secret_that_only_signed_in_users_read_is_a_warning(odd: Audit) -> None:
 
 
 def test_column_that_a_grant_opens_is_wider_access(odd: Audit, odd_url: str) -> None:
-    assert (odd.access["public.sellers"]["anon"], odd.access["public.sellers"]["newcomer"]) == (
+    assert (
+        in_words(odd)["public.sellers"]["anon"],
+        in_words(odd)["public.sellers"]["newcomer"],
+    ) == (
         "read(name,user_id)",
         "read",
     )
@@ -362,19 +374,19 @@ def test_column_that_a_grant_opens_is_wider_access(odd: Audit, odd_url: str) -> 
 
 
 def test_trigger_that_replaces_the_author_lets_nobody_forge_it(odd: Audit) -> None:
-    assert odd.access["public.notices"]["owner"] == "read insert"
-    assert odd.access["public.notices"]["stranger"] == "none"
+    assert in_words(odd)["public.notices"]["owner"] == "read insert"
+    assert in_words(odd)["public.notices"]["stranger"] == "none"
 
 
 def test_a_stranger_is_no_moderator(odd: Audit) -> None:
     assert (
-        odd.access["public.complaints"]["stranger"],
-        odd.access["public.complaints"]["owner"],
+        in_words(odd)["public.complaints"]["stranger"],
+        in_words(odd)["public.complaints"]["owner"],
     ) == ("none", "read")
 
 
 def test_a_row_below_a_readable_parent_is_a_question(odd: Audit) -> None:
-    assert "join" in odd.access["public.answers"]["stranger"]
+    assert "join" in in_words(odd)["public.answers"]["stranger"]
     [finding] = [f for f in odd.findings if f.object == "public.answers"]
     assert (finding.id, finding.severity) == ("readable-parent:public.topics", Severity.QUESTION)
 

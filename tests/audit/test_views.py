@@ -8,6 +8,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Severity
 from supabase_jobs.report.producers.audit import rows
 from tests.audit.conftest import decided, run_audit
+from tests.audit.recorded import in_words
 
 SCHEMA = """
 create view public.people as select id, email as contact from auth.users;
@@ -117,7 +118,7 @@ def test_views_and_functions_over_users(project: Connection) -> None:
     for finding in found.values():
         project.execute(decided(finding.fix).encode())
     again = run_audit(project)
-    assert "read" in again.access["public.me"]["owner"]
+    assert "read" in in_words(again)["public.me"]["owner"]
     assert not [f for f in again.findings if f.severity in STRONG and f.id not in known]
 
 
@@ -139,7 +140,7 @@ def test_a_view_is_read_whether_or_not_its_table_refuses_the_rows(project: Conne
     what opens the table closes no view.
     """
     project.execute(SLOTS.encode())
-    before = run_audit(project, repairs=False).access["public.calendar"]
+    before = in_words(run_audit(project, repairs=False))["public.calendar"]
     assert {before[one] for one in ("anon", "newcomer", "stranger", "owner")} == {"read"}
     project.execute('create policy "all" on public.slots for select to authenticated using (true)')
-    assert run_audit(project, repairs=False).access["public.calendar"] == before
+    assert in_words(run_audit(project, repairs=False))["public.calendar"] == before

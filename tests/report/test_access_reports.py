@@ -10,7 +10,14 @@ import jsonschema
 import pytest
 
 from supabase_jobs import report
-from supabase_jobs.findings import AccessChange, AccessDiff, Location, NotCompared, Severity
+from supabase_jobs.findings import (
+    AccessChange,
+    AccessDiff,
+    Location,
+    NotCompared,
+    Permission,
+    Severity,
+)
 from supabase_jobs.report import FORMATS, write
 from supabase_jobs.report.formats import text
 from supabase_jobs.report.producers.access import document
@@ -54,7 +61,7 @@ NEW = AccessChange(
     "",
     "",
     "new table public.pages; anon: read",
-    access={"anon": "read"},
+    access={"anon": frozenset({Permission("read")})},
 )
 LEAK = AccessChange(
     "leak:write:x", Severity.ERROR, "leak", NOTES, "", "", f"Anyone can {MARKUP}", MARKUP, FIX

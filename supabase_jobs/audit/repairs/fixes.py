@@ -9,7 +9,6 @@ from psycopg import sql
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.leaks import function_ended, public_bucket, topic, void_grant
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, PolicyLeak
-from supabase_jobs.audit.permission import Permission
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.repairs import candidates, captured
@@ -20,7 +19,7 @@ from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import AuditFinding, Explanation, as_comment
+from supabase_jobs.findings import AuditFinding, Explanation, Permission, as_comment
 
 _PATTERN = (
     "LIKE takes {} as a pattern, and % finds every row. If callers must know the value, compare it"

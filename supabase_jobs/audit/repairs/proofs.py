@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from textwrap import wrap
 
-from supabase_jobs.audit.baseline import Access, wider
+from supabase_jobs.audit.baseline import wider
 from supabase_jobs.audit.callers import CLAIM, FORGER, FORMER, INVITED, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.leaks import (
@@ -28,7 +28,6 @@ from supabase_jobs.audit.leaks.leak import (
     ShownLeak,
 )
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.permission import Permission, beyond, permissions
 from supabase_jobs.audit.probes.attempt import (
     ADD,
     DELETE,
@@ -53,7 +52,16 @@ from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials, place_of
 from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Ended, Tenant
-from supabase_jobs.findings import Repair, Repairs, Severity, as_comment, has_statement
+from supabase_jobs.findings import (
+    Access,
+    Permission,
+    Repair,
+    Repairs,
+    Severity,
+    as_comment,
+    has_statement,
+)
+from supabase_jobs.findings.permission import beyond
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 
@@ -355,15 +363,14 @@ class Judge:
     def _has(self, cell: Cell) -> bool:
         """Whether the baseline has an access."""
         name, caller, permission = cell
-        return permission.is_included(permissions(self._accepted.get(name, {}).get(caller)))
+        return permission.is_included(self._accepted.get(name, {}).get(caller, ()))
 
     def _taken(self, before: Seen, after: Seen) -> Iterator[Cell]:
         """The access in the baseline that has ended."""
         for name, callers in before.granted.items():
-            for caller, actions in callers.items():
-                was = permissions(actions)
-                now = permissions(after.granted.get(name, {}).get(caller))
-                known = permissions(self._accepted.get(name, {}).get(caller))
+            for caller, was in callers.items():
+                now = after.granted.get(name, {}).get(caller, ())
+                known = self._accepted.get(name, {}).get(caller, ())
                 kept = [one for one in known if one.is_included(was)]
                 # all columns of a row are more than those of the baseline
                 kept += [one for one in was if one.is_included(known)]

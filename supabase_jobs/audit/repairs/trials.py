@@ -31,6 +31,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.findings import Access
 from supabase_jobs.session.action import Constant, Insert
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, own_role
@@ -96,8 +97,8 @@ class Seen:
         return {leak.id: leak for leak in self.leaks if leak.severity.is_problem}
 
     @cached_property
-    def granted(self) -> Mapping[str, Mapping[str, str]]:
-        """Object → caller → actions, as a baseline records them."""
+    def granted(self) -> Access:
+        """Object → caller → permissions, as a baseline records them."""
         return access.access(self.attempts, self.bypasses)
 
     @cached_property

@@ -12,6 +12,7 @@ from supabase_jobs.findings import (
     NotTested,
     Severity,
 )
+from supabase_jobs.findings.permission import printed
 from supabase_jobs.report.document import (
     Code,
     Document,
@@ -118,7 +119,8 @@ def contract(result: AccessDiff) -> Mapping[str, object]:
 
 def _change(result: AccessDiff, change: AccessChange) -> dict[str, object]:
     location = _location(result, change)
-    document = {key: getattr(change, key) for key in _KEYS}
+    access = {caller: printed(actions) for caller, actions in change.access.items()}
+    document = {**{key: getattr(change, key) for key in _KEYS}, "access": access}
     return {**document, "location": None if location is None else asdict(location)}
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
@@ -15,6 +15,8 @@ from supabase_jobs.findings import (
     Finding,
     Location,
     NotTested,
+    Permission,
+    Permissions,
     Severity,
 )
 from supabase_jobs.outcomes import OUTCOMES, ROWS, SQLSTATE_MEANING
@@ -624,8 +626,8 @@ def _leaking(result: Audit, name: str) -> frozenset[str]:
     )
 
 
-def _widest(callers: Mapping[str, str], word: str) -> str:
-    allowed = {caller for caller, actions in callers.items() if word in actions.split()}
+def _widest(callers: Mapping[str, Permissions], word: str) -> str:
+    allowed = {caller for caller, actions in callers.items() if Permission(word) in actions}
     for caller, who in _OUTSIDERS:
         if caller in allowed:
             return who
@@ -697,11 +699,11 @@ def _functions(result: Audit) -> Iterator[AccessRow]:
         yield AccessRow(name, (call,))
 
 
-def _callers_of(roles: str) -> str:
-    """`anon authenticated` as a word of the matrix."""
-    if "anon" in roles.split():
+def _callers_of(roles: Collection[str]) -> str:
+    """The roles that may call a function as a word of the matrix."""
+    if "anon" in roles:
         return "all"
-    return "none" if roles == "none" else "users"
+    return "users" if roles else "none"
 
 
 def _attempts(cells: Iterable[AuditCell]) -> Iterator[Attempts]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from supabase_jobs.findings import (
+    AccessCaller,
     AccessSummary,
     Audit,
     AuditCell,
@@ -76,7 +77,10 @@ GOOD = Audit(
     2,
     345.6,
     access={
-        "public.list": {"anon": frozenset({Permission("read")}), "stranger": frozenset()},
+        "public.list": {
+            AccessCaller("anon"): frozenset({Permission("read")}),
+            AccessCaller("stranger"): frozenset(),
+        },
         "public.notes": {},
         "public.pages": {},
     },

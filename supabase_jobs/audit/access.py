@@ -22,7 +22,14 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
-from supabase_jobs.findings import MEMBER_ROWS, OWN_ROWS, AccessCaller, Permission, Permissions
+from supabase_jobs.findings import (
+    MEMBER_ROWS,
+    OWN_ROWS,
+    AccessCaller,
+    Cell,
+    Permission,
+    Permissions,
+)
 from supabase_jobs.outcomes import ROWS
 
 _UPDATE = "update"
@@ -31,60 +38,61 @@ _WORDS = {SELECT: "read", INSERT: "insert", UPDATE: _UPDATE, DELETE: "delete"}
 
 def access(
     attempts: Iterable[Attempt], bypasses: Iterable[Bypass]
-) -> dict[str, dict[str, Permissions]]:
+) -> dict[str, dict[AccessCaller, Permissions]]:
     """Object → caller → permissions: on other users' rows, for the owner on own rows, for members
     on the group's rows.
 
     The access of members, and of users with a claim, to own rows is that of the caller "LABEL, own
     rows"; the owner's to rows of other members that of "LABEL, rows of members".
     """
-    grouped: dict[tuple[str, str], list[Attempt]] = {}
+    grouped: dict[tuple[str, AccessCaller], list[Attempt]] = {}
     for attempt in attempts:
-        if (label := _label(attempt)) is not None:
-            grouped.setdefault((attempt.label, label), []).append(attempt)
-    found: dict[str, dict[str, Permissions]] = {}
-    for (name, label), group in grouped.items():
-        found.setdefault(name, {})[label] = frozenset(_permissions(group))
+        if (caller := _caller(attempt)) is not None:
+            grouped.setdefault((attempt.label, caller), []).append(attempt)
+    found: dict[str, dict[AccessCaller, Permissions]] = {}
+    for (name, caller), group in grouped.items():
+        found.setdefault(name, {})[caller] = frozenset(_permissions(group))
     for bypass in bypasses:
         if isinstance(bypass.object, Relation) and not bypass.caller.is_made:
             callers = found.setdefault(bypass.object.label, {})
+            caller = AccessCaller(bypass.caller.label)
             shown = {Permission(_WORDS[bypass.action])} if bypass.outcome == ROWS else set()
-            callers[bypass.caller.label] = callers.get(bypass.caller.label, frozenset()) | shown
+            callers[caller] = callers.get(caller, frozenset()) | shown
     return found
 
 
 def tested(
     attempts: Iterable[Attempt], bypasses: Iterable[Bypass]
-) -> dict[tuple[str, str], frozenset[str]]:
+) -> dict[tuple[str, AccessCaller], frozenset[str]]:
     """(object, caller) → the kinds of actions whose refusal is certain: none of their attempts was
     inconclusive.
     """
     tried = [
-        ((a.label, label), a.name if a.name in (JOIN, FORGE) else _WORDS[a.action], a.outcome)
+        ((a.label, caller), a.name if a.name in (JOIN, FORGE) else _WORDS[a.action], a.outcome)
         for a in attempts
-        if a.name not in UNRECORDED and (label := _label(a)) is not None
+        if a.name not in UNRECORDED and (caller := _caller(a)) is not None
     ]
     tried += [
-        ((b.object.label, b.caller.label), _WORDS[b.action], b.outcome)
+        ((b.object.label, AccessCaller(b.caller.label)), _WORDS[b.action], b.outcome)
         for b in bypasses
         if isinstance(b.object, Relation) and not b.caller.is_made
     ]
-    found: dict[tuple[str, str], set[str]] = {}
+    found: dict[tuple[str, AccessCaller], set[str]] = {}
     uncertain = {(key, word) for key, word, outcome in tried if outcome in INCONCLUSIVE_SQLSTATES}
     for key, word, _ in tried:
         found.setdefault(key, set()).update({word} if (key, word) not in uncertain else ())
     return {key: frozenset(words) for key, words in found.items()}
 
 
-def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, Permission], Attempt]:
-    """(object, caller, permission) → an attempt that shows it."""
-    found: dict[tuple[str, str, Permission], Attempt] = {}
+def shown_by(attempts: Iterable[Attempt]) -> dict[Cell, Attempt]:
+    """Cell → an attempt that shows it."""
+    found: dict[Cell, Attempt] = {}
     granted = []
     for attempt in attempts:
         if (
             attempt.reached
             and attempt.name not in UNRECORDED
-            and (label := _label(attempt)) is not None
+            and (caller := _caller(attempt)) is not None
         ):
             word = attempt.name if attempt.name in (JOIN, FORGE) else _WORDS[attempt.action]
             shown = [Permission(word)]
@@ -92,17 +100,14 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, Permission], A
                 value = Permission(word, attempt.column, attempt.value or "None")
                 shown += [Permission(word, attempt.column), value]
             for permission in shown:
-                found.setdefault((attempt.label, label, permission), attempt)
+                found.setdefault(Cell(attempt.label, caller, permission), attempt)
             if attempt.action in (SELECT, UPDATE):
-                granted.append((attempt.label, label, attempt))
-    for (
-        name,
-        label,
-        attempt,
-    ) in granted:  # a policy lets either no column pass or each that is granted
+                granted.append((attempt.label, caller, attempt))
+    # a policy lets either no column pass or each that is granted
+    for name, caller, attempt in granted:
         for column in _granted(attempt):
             permission = Permission(_WORDS[attempt.action], column)
-            found.setdefault((name, label, permission), attempt)
+            found.setdefault(Cell(name, caller, permission), attempt)
     return found
 
 
@@ -115,42 +120,47 @@ def functions(called: Sequence[Function]) -> Mapping[str, tuple[str, ...]]:
     return callers
 
 
-def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, Permissions]]:
+def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[AccessCaller, Permissions]]:
     """Topic → caller → permissions."""
-    found: dict[str, dict[str, Permissions]] = {}
+    found: dict[str, dict[AccessCaller, Permissions]] = {}
     for attempt in topics:
         if attempt.caller.is_made:
             continue
         callers = found.setdefault(attempt.topic.label, {})
+        caller = AccessCaller(attempt.caller.label)
         shown = {Permission(_WORDS[attempt.action])} if attempt.outcome == ROWS else set()
-        callers[attempt.caller.label] = callers.get(attempt.caller.label, frozenset()) | shown
+        callers[caller] = callers.get(caller, frozenset()) | shown
     return found
 
 
-def tested_topics(topics: Sequence[TopicAttempt]) -> dict[tuple[str, str], frozenset[str]]:
+def tested_topics(
+    topics: Sequence[TopicAttempt],
+) -> dict[tuple[str, AccessCaller], frozenset[str]]:
     """(topic, caller) → the actions without an inconclusive attempt."""
-    found: dict[tuple[str, str], set[str]] = {}
+    found: dict[tuple[str, AccessCaller], set[str]] = {}
     topics = [attempt for attempt in topics if not attempt.caller.is_made]
     for attempt in topics:
-        words = found.setdefault((attempt.topic.label, attempt.caller.label), set())
+        key = attempt.topic.label, AccessCaller(attempt.caller.label)
+        words = found.setdefault(key, set())
         words.add(_WORDS[attempt.action])
     for attempt in topics:
         if attempt.outcome in INCONCLUSIVE_SQLSTATES:
-            found[attempt.topic.label, attempt.caller.label].discard(_WORDS[attempt.action])
+            key = attempt.topic.label, AccessCaller(attempt.caller.label)
+            found[key].discard(_WORDS[attempt.action])
     return {key: frozenset(words) for key, words in found.items()}
 
 
-def _label(attempt: Attempt) -> str | None:
+def _caller(attempt: Attempt) -> AccessCaller | None:
     caller: Persona = attempt.caller
     if caller.kind == SERVICE or caller.is_made:
         return None  # row level security does not apply to it, or it depends on how policies ask
     if caller.kind == OWNER:
         rows = MEMBER_ROWS if attempt.whose == GROUP else ""
-        return str(AccessCaller(caller.label, rows))
+        return AccessCaller(caller.label, rows)
     if attempt.whose == OWN:
         has_own = caller.kind in (MEMBER, ANONYMOUS, CLAIM)
-        return str(AccessCaller(caller.label, OWN_ROWS)) if has_own else None
-    return caller.label if attempt.whose in (OTHER, GROUP, NONE) else None
+        return AccessCaller(caller.label, OWN_ROWS) if has_own else None
+    return AccessCaller(caller.label) if attempt.whose in (OTHER, GROUP, NONE) else None
 
 
 def _permissions(attempts: Sequence[Attempt]) -> Iterator[Permission]:

@@ -69,9 +69,9 @@ from supabase_jobs.findings import (
     AuditCell,
     AuditedRelation,
     AuditFinding,
+    Cell,
     Explanation,
     NotTested,
-    Permission,
     Severity,
 )
 from supabase_jobs.session import impersonation, script
@@ -80,7 +80,6 @@ from supabase_jobs.session.savepoint import rolled_back, undone
 from supabase_jobs.session.script import SETTINGS
 
 _PARTS = 5  # that `advance` counts
-_Cell = tuple[str, str, Permission]  # object, caller, permission
 # the search_path as PostgREST sets it for a request; Storage refuses DELETE outside of its API
 # without the other one
 REQUEST_SETTINGS = (
@@ -290,7 +289,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         milliseconds=(time.monotonic() - started) * 1000,
         access=granted,
         functions=access.functions([] if options.tables else exposed),
-        explained={":".join(map(str, key)): how for key, how in explained.items()},
+        explained=explained,
         callers={caller.label: script.caller(caller) for caller in everyone},
         relations={
             r.label: _relation(r, plan, probes.restored.get(r.oid, ()))
@@ -534,7 +533,7 @@ def _may_admit(policy: catalog.Policy, roles: Collection[str]) -> bool:
 
 def _beyond(
     granted: Access, accepted: Access | None, attempts: Sequence[Attempt], facts: Facts
-) -> dict[_Cell, ShownLeak]:
+) -> dict[Cell, ShownLeak]:
     """The attempts that show access beyond the accepted one, one for each object, caller and
     action.
     """
@@ -542,7 +541,7 @@ def _beyond(
         return {}
     by_cell = access.shown_by(attempts)
     tried = {id(attempt): facts.tried[number] for number, attempt in enumerate(attempts)}
-    found: dict[_Cell, ShownLeak] = {}
+    found: dict[Cell, ShownLeak] = {}
     for cell in wider(granted, accepted):
         if (attempt := by_cell.get(cell)) is not None:
             one = tried[id(attempt)]
@@ -551,26 +550,26 @@ def _beyond(
     return found
 
 
-def _is_info(cell: _Cell, granted: Access, options: Options) -> bool:
+def _is_info(cell: Cell, granted: Access, options: Options) -> bool:
     """Whether access beyond the baseline is that of an object which the baseline lacks, and which
     no outsider reaches: an info, whose access may be intended.
     """
-    name = cell[0]
-    reached = {caller for caller, actions in granted[name].items() if actions}
-    return name not in (options.accepted or {}) and not reached & OUTSIDERS
+    reached = {caller for caller, actions in granted[cell.object].items() if actions}
+    return cell.object not in (options.accepted or {}) and not reached & OUTSIDERS
 
 
 def _opened_by_grants(
-    beyond: Mapping[_Cell, ShownLeak], accepted: Access, attempts: Sequence[Attempt]
-) -> dict[_Cell, Explanation]:
+    beyond: Mapping[Cell, ShownLeak], accepted: Access, attempts: Sequence[Attempt]
+) -> dict[Cell, Explanation]:
     """Cause and fix of reads that a grant on columns opens, not a policy."""
     found = {}
-    for (name, caller, action), leak in beyond.items():
-        before = accepted.get(name, {}).get(caller, ())
+    for cell, leak in beyond.items():
+        before = accepted.get(cell.object, {}).get(cell.caller, ())
         attempt = attempts[leak.tried.number]
-        how = fixes.of_column_grants(attempt.relation, attempt.caller.role, action, before)
+        role = attempt.caller.role
+        how = fixes.of_column_grants(attempt.relation, role, cell.permission, before)
         if how is not None:
-            found[name, caller, action] = how
+            found[cell] = how
     return found
 
 

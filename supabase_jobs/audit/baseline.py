@@ -4,7 +4,7 @@ supabase/access.toml.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +19,7 @@ from supabase_jobs.findings import (
     Audit,
     AuditedRelation,
     AuditFinding,
+    Cell,
     Explanation,
     Permission,
     Permissions,
@@ -27,10 +28,9 @@ from supabase_jobs.findings import (
 from supabase_jobs.findings.permission import NONE, beyond, parse, printed
 from supabase_jobs.settings import read_toml, validate_toml
 
-OUTSIDERS = {"anon", "newcomer", "stranger"}
+_ANON, _NEWCOMER, _STRANGER, _OWNER = map(AccessCaller, ("anon", "newcomer", "stranger", "owner"))
+OUTSIDERS = frozenset({_ANON, _NEWCOMER, _STRANGER})
 _UPDATE = "update"
-# between the role and the table in the label of a caller
-_OF = " of "
 # the JSON Schema has the same pattern
 _SCHEMA = Path(__file__).with_name("access.schema.json")
 _SCHEMA_URL = (
@@ -91,12 +91,12 @@ def load(path: Path) -> Baseline:
 
 
 def parsed(access: Mapping[str, Mapping[str, str]]) -> Access:
-    """The access of a file, in which words name the permissions."""
+    """The access of a file, in which words name callers and permissions."""
     return {name: _permissions(callers) for name, callers in access.items()}
 
 
-def _permissions(callers: Mapping[str, str]) -> dict[str, Permissions]:
-    return {caller: parse(words) for caller, words in callers.items()}
+def _permissions(callers: Mapping[str, str]) -> dict[AccessCaller, Permissions]:
+    return {AccessCaller.parse(label): parse(words) for label, words in callers.items()}
 
 
 def parsed_functions(functions: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -124,12 +124,10 @@ def render(result: Audit, old: Baseline, last_migration: str = "") -> str:
     lines.append("[access]")
     for name, callers in sorted(result.access.items()):
         shown = {
-            caller: actions
-            for caller, actions in callers.items()
-            if actions or caller == "stranger"
+            caller: actions for caller, actions in callers.items() if actions or caller == _STRANGER
         }
         pairs = ", ".join(
-            f"{_key(caller)} = {_text(printed(actions))}" for caller, actions in shown.items()
+            f"{_key(str(caller))} = {_text(printed(actions))}" for caller, actions in shown.items()
         )
         lines.append(f"{_text(name)} = {{ {pairs} }}")
     if columns := _columns(result):
@@ -245,17 +243,17 @@ def _decided(question: AuditFinding, answer: str | None) -> AuditFinding:
     return replace(question, severity=Severity.WARNING, message=message, fix=fix)
 
 
-def wider(now: Access, before: Access) -> Iterator[tuple[str, str, Permission]]:
-    """(object, caller, permission) of the access that goes beyond the one before."""
+def wider(now: Access, before: Access) -> Iterator[Cell]:
+    """The access that goes beyond the one before."""
     for name, callers in now.items():
         for caller, actions in callers.items():
             for permission in beyond(actions, before.get(name, {}).get(caller, ())):
-                yield name, caller, permission
+                yield Cell(name, caller, permission)
 
 
-def deviation_id(cell: tuple[str, str, Permission]) -> str:
+def deviation_id(cell: Cell) -> str:
     """The id of the finding about access beyond the baseline."""
-    return f"baseline:{':'.join(map(str, cell))}:wider"
+    return f"baseline:{cell}:wider"
 
 
 def _deviations(
@@ -263,8 +261,8 @@ def _deviations(
 ) -> Iterator[AuditFinding]:
     known = {caller for callers in result.access.values() for caller in callers}
     known |= {
-        str(AccessCaller(caller, rows))
-        for caller in result.callers
+        AccessCaller(label, rows)
+        for label in result.callers
         for rows in ("", OWN_ROWS, MEMBER_ROWS)
     }
     # who has no access is not recorded, but every audit has outsiders
@@ -308,7 +306,7 @@ def _deviations(
             yield _finding(f"gone:{name}", severity, name, message)
 
 
-def opens(name: str, allowed: Mapping[str, Permissions], result: Audit) -> bool:
+def opens(name: str, allowed: Mapping[AccessCaller, Permissions], result: Audit) -> bool:
     """Whether a new object is open to outsiders. A view counts only if it leaks what its tables
     refuse.
     """
@@ -319,7 +317,9 @@ def opens(name: str, allowed: Mapping[str, Permissions], result: Audit) -> bool:
     )
 
 
-def _of_new_columns(result: Audit, baseline: Baseline, name: str, caller: str) -> Permissions:
+def _of_new_columns(
+    result: Audit, baseline: Baseline, name: str, caller: AccessCaller
+) -> Permissions:
     """The updates of columns that are new, that nothing mentions, and that belong to a row of which
     the caller may update other columns, too, or that it may replace.
     """
@@ -340,48 +340,45 @@ def _of_new_columns(result: Audit, baseline: Baseline, name: str, caller: str) -
 
 def _new_columns(result: Audit, baseline: Baseline) -> Iterator[AuditFinding]:
     """One info for each new column that is updated as the others of its row."""
-    callers: dict[tuple[str, str], dict[str, None]] = {}
+    callers: dict[tuple[str, str], set[str]] = {}
     for name in result.access.keys() & baseline.access.keys():
         for caller in result.access[name]:
             for one in _of_new_columns(result, baseline, name, caller):
                 if one.column:
-                    callers.setdefault((_table_of(name), one.column), {})[caller] = None
+                    callers.setdefault((_table_of(name), one.column), set()).add(str(caller))
     for (table, column), who in sorted(callers.items()):
         message = f"the column {column} is not in the baseline; update: {', '.join(sorted(who))}"
         yield _finding(f"new:{table}.{column}", Severity.INFO, table, message)
 
 
-def _unknown_caller(name: str, caller: str, known: Collection[str], strict: bool) -> AuditFinding:
-    similar = get_close_matches(caller, known, 1)
+def _unknown_caller(
+    name: str, caller: AccessCaller, known: Collection[AccessCaller], strict: bool
+) -> AuditFinding:
+    similar = get_close_matches(str(caller), map(str, known), 1)
     meant = (
         f"; probably {similar[0]!r} is meant"
         if similar
         else ", such as that of a role that was removed"
     )
-    message = f"{caller!r} is in the baseline, but this audit has no such caller{meant}"
+    message = f"{str(caller)!r} is in the baseline, but this audit has no such caller{meant}"
     return _finding(f"{name}:{caller}:unknown", _narrower(strict), name, message)
 
 
-def _new(name: str, callers: Mapping[str, Permissions], result: Audit) -> Iterator[AuditFinding]:
+def _new(
+    name: str, callers: Mapping[AccessCaller, Permissions], result: Audit
+) -> Iterator[AuditFinding]:
     """An object that the baseline lacks: an error if it is open to users without a row in it."""
     allowed = {caller: actions for caller, actions in callers.items() if actions}
     if allowed:
         severity = Severity.ERROR if opens(name, allowed, result) else Severity.INFO
         shown = ", ".join(f"{caller}: {printed(actions)}" for caller, actions in allowed.items())
         message = f"is not in the baseline; {shown}"
-        keys = [
-            f"{name}:{caller}:{action}"
-            for caller, actions in allowed.items()
-            for action in sorted(actions, key=str)
-        ]
-        explained = next((result.explained[key] for key in keys if key in result.explained), None)
-        yield _finding(
-            f"new:{name}", severity, name, message, explained or _of_object(result, name)
-        )
+        explained = _of_cells(result, wider({name: allowed}, {})) or _of_object(result, name)
+        yield _finding(f"new:{name}", severity, name, message, explained)
 
 
 def _new_callers(
-    result: Audit, baseline: Baseline, recorded: Collection[str]
+    result: Audit, baseline: Baseline, recorded: Collection[AccessCaller]
 ) -> Iterator[AuditFinding]:
     """One finding for each caller without access in the baseline that has more than everyone, such
     as a user with a claim that is new, or one that an earlier version did not try.
@@ -401,12 +398,12 @@ def _new_callers(
             yield _new_caller(result, caller, gained, severity)
 
 
-def _is_settled(caller: str, result: Audit) -> bool:
+def _is_settled(caller: AccessCaller, result: Audit) -> bool:
     """Whether a member has another state than the one in which memberships begin."""
-    return AccessCaller.parse(caller).label in result.settled
+    return caller.label in result.settled
 
 
-def _is_inert(caller: str, baseline: Baseline) -> bool:
+def _is_inert(caller: AccessCaller, baseline: Baseline) -> bool:
     """Whether a caller has no more than everyone in a baseline, as a member who may nothing yet."""
     return all(
         callers.get(caller, frozenset()) <= _of_everyone(caller, callers)
@@ -415,17 +412,16 @@ def _is_inert(caller: str, baseline: Baseline) -> bool:
 
 
 def _severity(
-    caller: str, gained: Mapping[str, Sequence[Permission]], baseline: Baseline
+    caller: AccessCaller, gained: Mapping[str, Sequence[Permission]], baseline: Baseline
 ) -> Severity:
     """An info if each caller of the same table has all of it in the baseline: a role that is new,
     and that gives no more than any other.
     """
-    _, of, table = caller.partition(_OF)
     peers = {
         other
         for callers in baseline.access.values()
         for other in callers
-        if of and other.endswith(f"{of}{table}")
+        if caller.table and (other.table, other.rows) == (caller.table, caller.rows)
     }
     is_known = peers and all(
         set(more) <= baseline.access[name].get(peer, frozenset())
@@ -435,18 +431,18 @@ def _severity(
     return Severity.INFO if is_known else Severity.ERROR
 
 
-def _of_everyone(caller: str, before: Mapping[str, Permissions]) -> Permissions:
+def _of_everyone(caller: AccessCaller, before: Mapping[AccessCaller, Permissions]) -> Permissions:
     """The recorded access that a new caller has, too: that of everyone of its role, and to its own
     rows that of the owner.
     """
-    general = before.get("anon" if caller.startswith("anon") else "stranger", frozenset())
-    if caller.endswith(f", {OWN_ROWS}"):
-        return before.get("owner", frozenset())
-    # "CALLER, rows of members" is about rows that are not a stranger's
-    return frozenset() if ", " in caller else general
+    if caller.rows == OWN_ROWS:
+        return before.get(_OWNER, frozenset())
+    if caller.rows == MEMBER_ROWS:  # which are not a stranger's
+        return frozenset()
+    return before.get(_ANON if caller.is_anonymous else _STRANGER, frozenset())
 
 
-def accepted_actions(baseline: Baseline, name: str, caller: str) -> Permissions:
+def accepted_actions(baseline: Baseline, name: str, caller: AccessCaller) -> Permissions:
     """The actions of a caller on an object that a baseline accepts. Of a caller that it does not
     know at all, such as one with a header that a migration introduces, those of everyone of its
     role, as in the comparison with the baseline.
@@ -459,38 +455,37 @@ def accepted_actions(baseline: Baseline, name: str, caller: str) -> Permissions:
 
 def _new_caller(
     result: Audit,
-    caller: str,
+    caller: AccessCaller,
     gained: Mapping[str, Sequence[Permission]],
     severity: Severity,
 ) -> AuditFinding:
     shown = [f"{', '.join(map(str, more))} in {name}" for name, more in gained.items()]
     message = f"{caller} has no access in the baseline, and now {some(shown)}"
-    keys = [f"{name}:{caller}:{one}" for name, more in gained.items() for one in more]
-    explained = next((result.explained[key] for key in keys if key in result.explained), None)
+    cells = (Cell(name, caller, one) for name, more in gained.items() for one in more)
     first = next(iter(gained))
-    explained = explained or _of_object(result, first)
+    explained = _of_cells(result, cells) or _of_object(result, first)
     return _finding(f"new:{caller}", severity, first, message, explained)
 
 
 def _compare(
     name: str,
-    caller: str,
+    caller: AccessCaller,
     now: Collection[Permission],
     before: Collection[Permission],
     strict: bool,
     result: Audit,
 ) -> Iterator[AuditFinding]:
     for permission in beyond(now, before):
-        key = f"{name}:{caller}:{permission}"
+        cell = Cell(name, caller, permission)
         message = f"{caller}: {_of_columns(permission, before)} is allowed; it was not"
-        explained = result.explained.get(key) or _of_object(result, name)
-        yield _finding(f"{key}:wider", Severity.ERROR, name, message, explained)
+        explained = result.explained.get(cell) or _of_object(result, name)
+        yield _finding(f"{cell}:wider", Severity.ERROR, name, message, explained)
     relation = result.relations.get(_table_of(name))
     for permission in beyond(before, now):
         if relation is not None and _is_unsettable(permission, now, relation):
             continue
         message = f"{caller}: {_of_columns(permission, now)} is refused; it was not"
-        id_ = f"{name}:{caller}:{permission}:narrower"
+        id_ = f"{Cell(name, caller, permission)}:narrower"
         yield _finding(id_, _narrower(strict), name, message)
 
 
@@ -529,6 +524,11 @@ def _of_columns(permission: Permission, others: Collection[Permission]) -> str:
     if not permission.column:
         return f"{permission} of every column"
     return f"{permission}, not only {', '.join(map(str, parts))},"
+
+
+def _of_cells(result: Audit, cells: Iterable[Cell]) -> Explanation | None:
+    """That of the first cell which has one."""
+    return next(filter(None, map(result.explained.get, cells)), None)
 
 
 def _of_object(result: Audit, name: str) -> Explanation | None:

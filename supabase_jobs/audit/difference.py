@@ -5,15 +5,17 @@ first.
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from supabase_jobs.audit.baseline import OUTSIDERS, Baseline, accepted_actions, opens
+from supabase_jobs.audit.baseline import OUTSIDERS, Baseline, accepted_actions, opens, wider
 from supabase_jobs.audit.leaks.kinds import FROM_CATALOGS
 from supabase_jobs.audit.policies.usage import StateColumn, columns_of_state
 from supabase_jobs.findings import (
+    AccessCaller,
     AccessChange,
     AccessDiff,
     Audit,
     AuditedRelation,
     AuditFinding,
+    Cell,
     Explanation,
     NotCompared,
     Permission,
@@ -108,12 +110,13 @@ class _Comparison:
         side, other = ("before", self._before) if old is None else ("after", self._after)
         known = new if old is None else old
         if (why := _untested(name, other)) is not None:
+            shown: dict[AccessCaller | None, Permissions]
             shown = {caller: actions for caller, actions in (known or {}).items() if actions}
-            for caller, actions in (shown or {"": frozenset()}).items():
+            for who, actions in (shown or {None: frozenset()}).items():
                 self.not_compared.append(
                     NotCompared(
                         object=name,
-                        caller=caller,
+                        caller=str(who or ""),
                         untested=side,
                         access=printed(actions),
                         why=why,
@@ -124,20 +127,14 @@ class _Comparison:
         else:
             self._removed(name, old)
 
-    def _new(self, name: str, access: Mapping[str, Permissions]) -> None:
+    def _new(self, name: str, access: Mapping[AccessCaller, Permissions]) -> None:
         allowed = {caller: actions for caller, actions in access.items() if actions}
         severity = Severity.ERROR if opens(name, allowed, self._after) else Severity.INFO
         if all(not beyond(a, self._accepted_actions(name, c)) for c, a in allowed.items()):
             severity = Severity.INFO
-        keys = [
-            f"{name}:{caller}:{action}"
-            for caller, actions in allowed.items()
-            for action in sorted(actions, key=str)
-        ]
-        causes = dict.fromkeys(
-            self._after.explained[key] for key in keys if key in self._after.explained
-        )
-        explained = next(iter(causes), None) or _of_object(self._after, name)
+        cells = wider({name: allowed}, {})
+        explained = next(filter(None, map(self._after.explained.get, cells)), None)
+        explained = explained or _of_object(self._after, name)
         what = _what(name, self._after.relations)
         exists = name.partition(" (")[0] in self._before.relations and what != _ROWS
         message = f"{what} {name}, which requests can now reach" if exists else f"new {what} {name}"
@@ -153,7 +150,7 @@ class _Comparison:
             access=allowed,
         )
 
-    def _removed(self, name: str, access: Mapping[str, Permissions]) -> None:
+    def _removed(self, name: str, access: Mapping[AccessCaller, Permissions]) -> None:
         table = name.partition(" (")[0]
         if table != name and table in self._before.access and table not in self._after.access:
             return  # its rows in a state go with it
@@ -174,7 +171,11 @@ class _Comparison:
     # cells
 
     def _cells(
-        self, name: str, caller: str, old: Permissions | None, new: Permissions | None
+        self,
+        name: str,
+        caller: AccessCaller,
+        old: Permissions | None,
+        new: Permissions | None,
     ) -> None:
         if old is None or new is None:
             side, known = ("before", new) if old is None else ("after", old)
@@ -182,7 +183,7 @@ class _Comparison:
                 self.not_compared.append(
                     NotCompared(
                         object=name,
-                        caller=caller,
+                        caller=str(caller),
                         untested=side,
                         access=printed(known),
                         why=_NO_CALLER,
@@ -209,20 +210,20 @@ class _Comparison:
             self.not_compared.append(
                 NotCompared(
                     object=name,
-                    caller=caller,
+                    caller=str(caller),
                     untested=side,
                     access=" ".join(map(str, actions)),
                     why=_INCONCLUSIVE,
                 )
             )
 
-    def _certain(self, side: Audit, name: str, caller: str, action: Permission) -> bool:
+    def _certain(self, side: Audit, name: str, caller: AccessCaller, action: Permission) -> bool:
         """Whether the refusal of an action was tested."""
         return action.kind in side.tested.get((name, caller), ())
 
-    def _wider(self, name: str, caller: str, action: Permission, verb: str) -> None:
+    def _wider(self, name: str, caller: AccessCaller, action: Permission, verb: str) -> None:
         is_accepted = not beyond({action}, self._accepted_actions(name, caller))
-        explained = self._after.explained.get(f"{name}:{caller}:{action}")
+        explained = self._after.explained.get(Cell(name, caller, action))
         explained = explained or _of_object(self._after, name)
         severity = Severity.INFO if is_accepted else Severity.ERROR
         if new_column := _column_verb("new", name, action, self._before):
@@ -233,7 +234,7 @@ class _Comparison:
                 severity, explained = self._narrower, replace(explained, fix="")
         self._add(WIDER, severity, name, caller, str(action), verb=verb, explained=explained)
 
-    def _accepted_actions(self, name: str, caller: str) -> Permissions:
+    def _accepted_actions(self, name: str, caller: AccessCaller) -> Permissions:
         return accepted_actions(self._accepted, name, caller)
 
     # -------------------------------------------------------------------------------------------
@@ -243,7 +244,7 @@ class _Comparison:
         old, new = self._before.functions.get(name), self._after.functions.get(name)
         if old is None or new is None:
             known, change = (new, NEW) if old is None else (old, REMOVED)
-            allowed = {role: frozenset({_CALL}) for role in known or ()}
+            allowed = {AccessCaller(role): frozenset({_CALL}) for role in known or ()}
             # what a new function returns or changes is a leak of its own
             message = f"{change} function {name}{_access(allowed)}"
             self._add(change, Severity.INFO, name, message=message, access=allowed)
@@ -252,9 +253,11 @@ class _Comparison:
         for role in sorted(set(new).difference(old)):
             explained = _of_object(self._after, name)
             severity = Severity.INFO if role in accepted else Severity.ERROR
-            self._add(WIDER, severity, name, role, str(_CALL), verb="call", explained=explained)
+            caller = AccessCaller(role)
+            self._add(WIDER, severity, name, caller, str(_CALL), verb="call", explained=explained)
         for role in sorted(set(old).difference(new)):
-            self._add(NARROWER, self._narrower, name, role, str(_CALL), verb="call")
+            caller = AccessCaller(role)
+            self._add(NARROWER, self._narrower, name, caller, str(_CALL), verb="call")
 
     # -------------------------------------------------------------------------------------------
     # leaks
@@ -299,19 +302,19 @@ class _Comparison:
         change: str,
         severity: Severity,
         name: str,
-        caller: str = "",
+        caller: AccessCaller | None = None,
         action: str = "",
         *,
         message: str = "",
         verb: str = "",
         explained: Explanation = _UNEXPLAINED,
-        access: Mapping[str, Permissions] | None = None,
+        access: Mapping[AccessCaller, Permissions] | None = None,
         id_: str = "",
     ) -> None:
         id_ = (
             f"{change}:{id_}"
             if id_
-            else ":".join(part for part in (change, name, caller, action) if part)
+            else ":".join(str(part) for part in (change, name, caller, action) if part)
         )
         made = AccessChange(
             id=id_,
@@ -354,11 +357,11 @@ def _column_verb(what: str, name: str, action: Permission, without: Audit) -> st
     return f"{action.kind} the {what} column {action.column} of"
 
 
-def _access(allowed: Mapping[str, Permissions]) -> str:
+def _access(allowed: Mapping[AccessCaller, Permissions]) -> str:
     """The access of each caller to an object, after its name."""
     by_actions: dict[Permissions, list[str]] = {}
     for caller, actions in allowed.items():
-        by_actions.setdefault(actions, []).append(caller)
+        by_actions.setdefault(actions, []).append(str(caller))
     parts = [f"{_and(callers)}: {_listing(actions)}" for actions, callers in by_actions.items()]
     return f"; {'; '.join(parts)}" if parts else "; no access"
 
@@ -434,5 +437,6 @@ def _of_object(audit: Audit, name: str) -> Explanation:
 
 
 def _position(change: AccessChange) -> tuple[object, ...]:
-    general = _GENERAL.index(change.caller) if change.caller in _GENERAL else len(_GENERAL)
-    return _ORDER.index(change.change), change.object, general, change.caller, change.action
+    caller = str(change.caller or "")
+    general = _GENERAL.index(caller) if caller in _GENERAL else len(_GENERAL)
+    return _ORDER.index(change.change), change.object, general, caller, change.action

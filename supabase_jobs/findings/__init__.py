@@ -1,8 +1,7 @@
 """The values that checks produce and reports print."""
 
-from supabase_jobs.findings.access_caller import MEMBER_ROWS, OWN_ROWS, AccessCaller
+from supabase_jobs.findings.access import MEMBER_ROWS, OWN_ROWS, Access, AccessCaller, Cell
 from supabase_jobs.findings.audit import (
-    Access,
     AccessSummary,
     Audit,
     AuditCell,
@@ -48,6 +47,7 @@ __all__ = [
     "AuditFinding",
     "AuditedRelation",
     "Case",
+    "Cell",
     "DefaultGrants",
     "Drift",
     "DriftFinding",

@@ -3,10 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from supabase_jobs.findings.access import Access, AccessCaller, Cell
 from supabase_jobs.findings.finding import Location, Severity
-from supabase_jobs.findings.permission import Permissions
-
-Access = Mapping[str, Mapping[str, Permissions]]
 
 
 @dataclass(frozen=True)
@@ -158,9 +156,9 @@ class Audit:
     those with rows.
 
     `access` maps objects to callers to what they may do, and `functions` maps functions to roles,
-    as a baseline records them. `explained` maps `object:caller:action` of wider access to its
-    explanation. `callers` maps each caller to the SQL that makes the rest of a transaction
-    its request. `locations` are those of `Verification`. `baseline` is the file that the access was
+    as a baseline records them. `explained` maps cells of wider access to their explanation.
+    `callers` maps each caller to the SQL that makes the rest of a transaction its request.
+    `locations` are those of `Verification`. `baseline` is the file that the access was
     compared with, if any. `relations` are the tables and views by name. `tested` maps (object,
     caller) to the kinds of actions that were tried with a certain outcome. `api_cells` is the
     number of cells that were also sent to an API, if one was given. `default_grants` is the state
@@ -179,13 +177,13 @@ class Audit:
     milliseconds: float
     access: Access = field(default_factory=dict)
     functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    explained: Mapping[str, Explanation] = field(default_factory=dict)
+    explained: Mapping[Cell, Explanation] = field(default_factory=dict)
     database: str = ""
     callers: Mapping[str, str] = field(default_factory=dict)
     locations: Mapping[str, Location] = field(default_factory=dict)
     baseline: str = ""
     relations: Mapping[str, AuditedRelation] = field(default_factory=dict)
-    tested: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    tested: Mapping[tuple[str, AccessCaller], frozenset[str]] = field(default_factory=dict)
     api_cells: int | None = None
     default_grants: str | None = None
     repairs: Repairs | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from supabase_jobs.findings.access_caller import AccessCaller
+from supabase_jobs.findings.access import AccessCaller
 from supabase_jobs.findings.audit import Audit
 from supabase_jobs.findings.finding import Severity
 from supabase_jobs.findings.permission import Permissions
@@ -16,20 +16,20 @@ class AccessChange:
     `change`: wider or narrower (a caller may do an action, or may not any more), new or removed (an
     object, with the `access` of each caller to it), leak or closed (a leak that is new, or gone).
     `action` is a word of the baseline, such as `update(title)`, and `verb` its phrase in a
-    sentence; '' for an object or a leak. `policies` are the names of the policies in the cause;
-    `origin` and `column` are those of `Explanation`.
+    sentence; '' for an object or a leak, which have no `caller`. `policies` are the names of the
+    policies in the cause; `origin` and `column` are those of `Explanation`.
     """
 
     id: str
     severity: Severity
     change: str
     object: str
-    caller: str
+    caller: AccessCaller | None
     action: str
     message: str
     cause: str = ""
     fix: str = ""
-    access: Mapping[str, Permissions] = field(default_factory=dict)
+    access: Mapping[AccessCaller, Permissions] = field(default_factory=dict)
     verb: str = ""
     policies: tuple[str, ...] = ()
     origin: str = ""
@@ -38,12 +38,12 @@ class AccessChange:
     @property
     def who(self) -> str:
         """The caller without the rows that its label may name."""
-        return AccessCaller.parse(self.caller).label
+        return self.caller.label if self.caller else ""
 
     @property
     def target(self) -> str:
         """The object, with the rows that the label of the caller names."""
-        rows = AccessCaller.parse(self.caller).rows
+        rows = self.caller.rows if self.caller else ""
         return f"{self.object} ({rows})" if rows else self.object
 
 

@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from supabase_jobs.audit.baseline import Baseline, apply, load, render
+from supabase_jobs.audit.baseline import Baseline, apply, load, render, wider
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Audit, AuditedRelation, AuditFinding, Severity
+from supabase_jobs.findings import (
+    AccessCaller,
+    Audit,
+    AuditedRelation,
+    AuditFinding,
+    Permission,
+    Severity,
+)
 from tests.audit.recorded import baseline_of
 
 NOTES = {"public.notes": {"stranger": "none", "owner": "read update(body,title) delete"}}
@@ -49,6 +56,13 @@ def test_another_column_is_wider_access() -> None:
     assert _found(_audit(wider), baseline_of(NOTES)) == [
         "error baseline:public.notes:owner:update(role):wider"
     ]
+
+
+def test_cell_has_the_column_as_the_database_names_it() -> None:
+    """Its name may have the characters between the words of a baseline."""
+    some = frozenset({Permission("update", "size (cm), cut")})
+    [cell] = wider({"public.notes": {AccessCaller("owner"): some}}, {})
+    assert cell.permission.column == "size (cm), cut"
 
 
 def _with_columns(access: dict[str, dict[str, str]], *, mentioned: frozenset[str]) -> Audit:

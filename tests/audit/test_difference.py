@@ -10,12 +10,15 @@ import pytest
 from supabase_jobs.audit.baseline import Baseline
 from supabase_jobs.audit.difference import compare
 from supabase_jobs.findings import (
+    AccessCaller,
     AccessDiff,
     Audit,
     AuditedRelation,
     AuditFinding,
+    Cell,
     Explanation,
     NotTested,
+    Permission,
     Severity,
 )
 from tests.audit.recorded import Words, baseline_of
@@ -199,7 +202,11 @@ def test_a_new_table_fails_if_strangers_reach_it() -> None:
     nothing, private = state({}), state({NOTES: {"stranger": "none", "owner": "read"}})
     assert shown(diff(nothing, private)) == ["info new:public.notes"]
     assert diff(nothing, private).changes[0].message == "new table public.notes; owner: read"
-    explained = {f"{NOTES}:owner:read": Explanation('policy "x"', "drop policy x;")}
+    explained = {
+        Cell(NOTES, AccessCaller("owner"), Permission("read")): Explanation(
+            'policy "x"', "drop policy x;"
+        )
+    }
     [change] = diff(nothing, replace(private, explained=explained)).changes
     assert (change.cause, change.fix) == ('policy "x"', "")
     columns = state({NOTES: {"anon": "read update(a,b)", "stranger": "read forge"}})
@@ -261,7 +268,9 @@ def test_a_caller_of_one_side_is_not_compared() -> None:
 
 
 def test_an_action_without_a_certain_refusal_is_not_compared() -> None:
-    uncertain = replace(CLOSED, tested={**CLOSED.tested, (NOTES, "anon"): ALL - {"read"}})
+    uncertain = replace(
+        CLOSED, tested={**CLOSED.tested, (NOTES, AccessCaller("anon")): ALL - {"read"}}
+    )
     after = state({NOTES: {**NOBODY, "anon": "read"}})
     for before, now, side in ((uncertain, after, "before"), (after, uncertain, "after")):
         found = diff(before, now)

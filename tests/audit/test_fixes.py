@@ -284,7 +284,7 @@ def test_a_new_table_that_no_outsider_reaches_has_causes_but_no_repair(
     project.execute(NEW.format("posters", "true").encode())
     explained = run_audit(project, before.access).explained
     drafts, posters = (
-        [one for key, one in explained.items() if key.startswith(f"public.{name}:")]
+        [one for key, one in explained.items() if key.object == f"public.{name}"]
         for name in ("drafts", "posters")
     )
     assert {(one.cause, one.fix) for one in drafts} == {('policy "drafts"', "")}
@@ -306,5 +306,5 @@ def test_fixes_of_several_leaks_of_a_policy_are_applied_in_any_order(
         project.execute(fix.encode())
     again = run_audit(project, repairs=False)
     assert [f.id for f in faults(again) if f.id not in known] == []
-    lost = [cell for cell in wider(intended.access, again.access) if cell[1] == "owner"]
+    lost = [cell for cell in wider(intended.access, again.access) if str(cell.caller) == "owner"]
     assert lost == []

@@ -1,7 +1,8 @@
-"""The words of a baseline as values; no database is needed."""
+"""The words of a baseline, and the callers that it names, as values."""
 
 import pytest
 
+from supabase_jobs.findings import MEMBER_ROWS, OWN_ROWS, AccessCaller
 from supabase_jobs.findings.permission import Permission, beyond, grouped, parse, printed
 
 
@@ -67,3 +68,34 @@ def test_groups_are_in_the_order_of_a_baseline() -> None:
 )
 def test_permissions_print_the_words_that_they_are_parsed_from(words: str) -> None:
     assert printed(parse(words)) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stranger", AccessCaller("stranger")),
+        ("editor of teams, own rows", AccessCaller("editor of teams", OWN_ROWS)),
+        ("owner, rows of members", AccessCaller("owner", MEMBER_ROWS)),
+        ("user with tags = {a, b}", AccessCaller("user with tags = {a, b}")),
+    ],
+)
+def test_a_caller_prints_the_text_that_it_is_parsed_from(text: str, expected: AccessCaller) -> None:
+    assert AccessCaller.parse(text) == expected
+    assert str(expected) == text
+
+
+@pytest.mark.parametrize(
+    ("label", "is_anonymous", "table"),
+    [
+        ("anon", True, ""),
+        ("anon with another header", True, ""),
+        ("anonymous sign-in", True, ""),
+        ("anonymizer of teams", False, "teams"),
+        ("former member of teams", False, "teams"),
+    ],
+)
+def test_a_caller_has_no_account_or_a_role_by_a_table(
+    label: str, is_anonymous: bool, table: str
+) -> None:
+    caller = AccessCaller(label, OWN_ROWS)
+    assert (caller.is_anonymous, caller.table) == (is_anonymous, table)

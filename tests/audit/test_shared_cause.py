@@ -193,7 +193,7 @@ def test_changed_object_is_the_cause(
 ) -> None:
     diff = changed(connection, change)
     opened = [one for one in diff.changes if one.severity is Severity.ERROR]
-    opened = [one for one in opened if one.caller != "owner"]
+    opened = [one for one in opened if str(one.caller) != "owner"]
     assert {one.object for one in opened} == objects
     assert {one.cause for one in opened} == {cause}
     [fix] = {one.fix for one in opened}

@@ -64,7 +64,7 @@ def test_the_changes_of_a_dry_run_are_as_wide_as_the_terminal(
         severity=Severity.ERROR,
         change="new",
         object="public.pages",
-        caller="",
+        caller=None,
         action="",
         message="word " * 100,
     )

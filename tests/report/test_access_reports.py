@@ -11,6 +11,7 @@ import pytest
 
 from supabase_jobs import report
 from supabase_jobs.findings import (
+    AccessCaller,
     AccessChange,
     AccessDiff,
     Location,
@@ -43,7 +44,7 @@ def cell(change: str, caller: str, action: str) -> AccessChange:
         severity=Severity.ERROR if is_wider else Severity.WARNING,
         change=change,
         object=NOTES,
-        caller=caller,
+        caller=AccessCaller.parse(caller),
         action=action,
         message=f"{caller} {'can now' if is_wider else 'can no longer'} {action} {NOTES}",
         cause='policy "all"' if is_wider else "",
@@ -58,13 +59,13 @@ NEW = AccessChange(
     Severity.ERROR,
     "new",
     "public.pages",
-    "",
+    None,
     "",
     "new table public.pages; anon: read",
-    access={"anon": frozenset({Permission("read")})},
+    access={AccessCaller("anon"): frozenset({Permission("read")})},
 )
 LEAK = AccessChange(
-    "leak:write:x", Severity.ERROR, "leak", NOTES, "", "", f"Anyone can {MARKUP}", MARKUP, FIX
+    "leak:write:x", Severity.ERROR, "leak", NOTES, None, "", f"Anyone can {MARKUP}", MARKUP, FIX
 )
 MISSING = NotCompared("public.odd", "anon", "before", "read", "no row could be generated")
 CHANGES = (

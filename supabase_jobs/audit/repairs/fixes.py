@@ -14,12 +14,12 @@ from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.repairs import candidates, captured
 from supabase_jobs.audit.repairs.candidates import Demand, Repairs
 from supabase_jobs.audit.repairs.causes import Caused
-from supabase_jobs.audit.repairs.proofs import Cell, Proofs, Proven
+from supabase_jobs.audit.repairs.proofs import Proofs, Proven
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import AuditFinding, Explanation, Permission, as_comment
+from supabase_jobs.findings import AuditFinding, Cell, Explanation, Permission, as_comment
 
 _PATTERN = (
     "LIKE takes {} as a pattern, and % finds every row. If callers must know the value, compare it"

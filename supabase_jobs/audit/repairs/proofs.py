@@ -54,7 +54,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Ended, Tenant
 from supabase_jobs.findings import (
     Access,
-    Permission,
+    Cell,
     Repair,
     Repairs,
     Severity,
@@ -68,8 +68,6 @@ from supabase_jobs.session.deadline import Deadline, DeadlineError
 _NOTHING = "select"  # a statement without an effect
 _WIDTH = 97  # of a line of a comment
 _WHOSE = {OWN: "own rows", GROUP: "rows of the group", NONE: "rows"}
-# (object, caller, permission)
-Cell = tuple[str, str, Permission]
 
 
 @dataclass(frozen=True)
@@ -250,7 +248,7 @@ class Judge:
         opens += [
             str(_of_cell(cell))
             for cell in wider(after.granted, before.granted)
-            if self._is_known_name(cell[0]) and not self._has(cell)
+            if self._is_known_name(cell.object) and not self._has(cell)
         ]
         if given:
             opens += [name for name in after.faults if name not in before.faults]
@@ -362,8 +360,8 @@ class Judge:
 
     def _has(self, cell: Cell) -> bool:
         """Whether the baseline has an access."""
-        name, caller, permission = cell
-        return permission.is_included(self._accepted.get(name, {}).get(caller, ()))
+        known = self._accepted.get(cell.object, {}).get(cell.caller, ())
+        return cell.permission.is_included(known)
 
     def _taken(self, before: Seen, after: Seen) -> Iterator[Cell]:
         """The access in the baseline that has ended."""
@@ -375,7 +373,7 @@ class Judge:
                 # all columns of a row are more than those of the baseline
                 kept += [one for one in was if one.is_included(known)]
                 for permission in beyond(kept, now):
-                    yield name, caller, permission
+                    yield Cell(name, caller, permission)
 
 
 def _gone(before: Seen, after: Seen) -> list[Attempt | Bypass]:
@@ -1145,5 +1143,4 @@ def _named_topic(one: TopicAttempt) -> NamedCell:
 
 
 def _of_cell(cell: Cell) -> NamedCell:
-    name, caller, permission = cell
-    return NamedCell(caller, f"{permission} of {name}")
+    return NamedCell(str(cell.caller), f"{cell.permission} of {cell.object}")

@@ -119,8 +119,11 @@ def contract(result: AccessDiff) -> Mapping[str, object]:
 
 def _change(result: AccessDiff, change: AccessChange) -> dict[str, object]:
     location = _location(result, change)
-    access = {caller: printed(actions) for caller, actions in change.access.items()}
-    document = {**{key: getattr(change, key) for key in _KEYS}, "access": access}
+    document = {
+        **{key: getattr(change, key) for key in _KEYS},
+        "caller": str(change.caller or ""),
+        "access": {str(caller): printed(actions) for caller, actions in change.access.items()},
+    }
     return {**document, "location": None if location is None else asdict(location)}
 
 
@@ -192,7 +195,8 @@ def sentences(result: AccessDiff, changes: Iterable[AccessChange]) -> Iterator[S
     by_caller: dict[tuple[str, ...], list[AccessChange]] = {}
     for change in changes:
         alone = "" if change.change in _CELLS else change.id
-        key = (change.change, change.severity, change.object, change.caller, change.cause, alone)
+        caller = str(change.caller or "")
+        key = (change.change, change.severity, change.object, caller, change.cause, alone)
         by_caller.setdefault(key, []).append(change)
     by_actions: dict[tuple[object, ...], list[list[AccessChange]]] = {}
     for (kind, severity, name, _caller, cause, alone), group in by_caller.items():

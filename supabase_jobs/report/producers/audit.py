@@ -8,6 +8,7 @@ from functools import partial
 from itertools import count
 
 from supabase_jobs.findings import (
+    AccessCaller,
     AccessSummary,
     Audit,
     AuditCell,
@@ -626,8 +627,8 @@ def _leaking(result: Audit, name: str) -> frozenset[str]:
     )
 
 
-def _widest(callers: Mapping[str, Permissions], word: str) -> str:
-    allowed = {caller for caller, actions in callers.items() if Permission(word) in actions}
+def _widest(callers: Mapping[AccessCaller, Permissions], word: str) -> str:
+    allowed = {str(caller) for caller, actions in callers.items() if Permission(word) in actions}
     for caller, who in _OUTSIDERS:
         if caller in allowed:
             return who

@@ -112,7 +112,7 @@ def _access(changes: Iterable[AccessChange]) -> list[dict[str, object]]:
 
 def _change(change: AccessChange) -> dict[str, object]:
     keys = ("severity", "change", "object", "caller", "action", "message")
-    return {key: getattr(change, key) for key in keys}
+    return {**{key: getattr(change, key) for key in keys}, "caller": str(change.caller or "")}
 
 
 # -------------------------------------------------------------------------------------------------

@@ -1,0 +1,55 @@
+"""Who may do what with which object, as a baseline records it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from supabase_jobs.findings.permission import Permission, Permissions
+
+OWN_ROWS, MEMBER_ROWS = "own rows", "rows of members"
+# without an account: "anon", "anon with a header", "anonymous sign-in"
+_ANONYMOUS = ("anon", "anonymous")
+
+
+@dataclass(frozen=True)
+class AccessCaller:
+    """A label of a caller; `rows` is '' for rows of others, and for the owner's own."""
+
+    label: str
+    rows: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "AccessCaller":
+        """The caller that a baseline names."""
+        for rows in (OWN_ROWS, MEMBER_ROWS):
+            if text.endswith(f", {rows}"):
+                return cls(text.removesuffix(f", {rows}"), rows)
+        return cls(text)
+
+    def __str__(self) -> str:
+        return f"{self.label}, {self.rows}" if self.rows else self.label
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether the caller has no account."""
+        return self.label.partition(" ")[0] in _ANONYMOUS
+
+    @property
+    def table(self) -> str:
+        """The table that gives the caller its role, as in "editor of members"; '' if none does."""
+        return self.label.partition(" of ")[2]
+
+
+class Cell(NamedTuple):
+    """A permission of a caller on an object."""
+
+    object: str
+    caller: AccessCaller
+    permission: Permission
+
+    def __str__(self) -> str:
+        return f"{self.object}:{self.caller}:{self.permission}"
+
+
+# object → caller → what it may do
+Access = Mapping[str, Mapping[AccessCaller, Permissions]]

@@ -203,7 +203,7 @@ class _Comparison:
                 )
                 severity = Severity.INFO if agrees else self._narrower
                 verb = _column_verb("removed", name, action, self._after) or _verb(action, new)
-                self._add(NARROWER, severity, name, caller, str(action), verb=verb)
+                self._add(NARROWER, severity, name, caller, action, verb=verb)
             else:
                 uncertain.setdefault("after", []).append(action)
         for side, actions in uncertain.items():
@@ -232,7 +232,7 @@ class _Comparison:
             # change
             if not is_accepted and (caller not in OUTSIDERS or action.kind == "read"):
                 severity, explained = self._narrower, replace(explained, fix="")
-        self._add(WIDER, severity, name, caller, str(action), verb=verb, explained=explained)
+        self._add(WIDER, severity, name, caller, action, verb=verb, explained=explained)
 
     def _accepted_actions(self, name: str, caller: AccessCaller) -> Permissions:
         return accepted_actions(self._accepted, name, caller)
@@ -254,10 +254,10 @@ class _Comparison:
             explained = _of_object(self._after, name)
             severity = Severity.INFO if role in accepted else Severity.ERROR
             caller = AccessCaller(role)
-            self._add(WIDER, severity, name, caller, str(_CALL), verb="call", explained=explained)
+            self._add(WIDER, severity, name, caller, _CALL, verb="call", explained=explained)
         for role in sorted(set(old).difference(new)):
             caller = AccessCaller(role)
-            self._add(NARROWER, self._narrower, name, caller, str(_CALL), verb="call")
+            self._add(NARROWER, self._narrower, name, caller, _CALL, verb="call")
 
     # -------------------------------------------------------------------------------------------
     # leaks
@@ -303,7 +303,7 @@ class _Comparison:
         severity: Severity,
         name: str,
         caller: AccessCaller | None = None,
-        action: str = "",
+        action: Permission | None = None,
         *,
         message: str = "",
         verb: str = "",
@@ -439,4 +439,4 @@ def _of_object(audit: Audit, name: str) -> Explanation:
 def _position(change: AccessChange) -> tuple[object, ...]:
     caller = str(change.caller or "")
     general = _GENERAL.index(caller) if caller in _GENERAL else len(_GENERAL)
-    return _ORDER.index(change.change), change.object, general, caller, change.action
+    return _ORDER.index(change.change), change.object, general, caller, str(change.action or "")

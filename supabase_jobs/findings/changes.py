@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from supabase_jobs.findings.access import AccessCaller
 from supabase_jobs.findings.audit import Audit
 from supabase_jobs.findings.finding import Severity
-from supabase_jobs.findings.permission import Permissions
+from supabase_jobs.findings.permission import Permission, Permissions
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class AccessChange:
 
     `change`: wider or narrower (a caller may do an action, or may not any more), new or removed (an
     object, with the `access` of each caller to it), leak or closed (a leak that is new, or gone).
-    `action` is a word of the baseline, such as `update(title)`, and `verb` its phrase in a
-    sentence; '' for an object or a leak, which have no `caller`. `policies` are the names of the
-    policies in the cause; `origin` and `column` are those of `Explanation`.
+    An object and a leak have no `caller` and no `action`; `verb` is its phrase in a sentence.
+    `policies` are the names of the policies in the cause; `origin` and `column` are those of
+    `Explanation`.
     """
 
     id: str
@@ -25,7 +25,7 @@ class AccessChange:
     change: str
     object: str
     caller: AccessCaller | None
-    action: str
+    action: Permission | None
     message: str
     cause: str = ""
     fix: str = ""

@@ -65,7 +65,7 @@ def test_the_changes_of_a_dry_run_are_as_wide_as_the_terminal(
         change="new",
         object="public.pages",
         caller=None,
-        action="",
+        action=None,
         message="word " * 100,
     )
     monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))

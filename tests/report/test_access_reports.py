@@ -45,7 +45,7 @@ def cell(change: str, caller: str, action: str) -> AccessChange:
         change=change,
         object=NOTES,
         caller=AccessCaller.parse(caller),
-        action=action,
+        action=Permission(action),
         message=f"{caller} {'can now' if is_wider else 'can no longer'} {action} {NOTES}",
         cause='policy "all"' if is_wider else "",
         fix=FIX if is_wider else "",
@@ -60,12 +60,12 @@ NEW = AccessChange(
     "new",
     "public.pages",
     None,
-    "",
+    None,
     "new table public.pages; anon: read",
     access={AccessCaller("anon"): frozenset({Permission("read")})},
 )
 LEAK = AccessChange(
-    "leak:write:x", Severity.ERROR, "leak", NOTES, None, "", f"Anyone can {MARKUP}", MARKUP, FIX
+    "leak:write:x", Severity.ERROR, "leak", NOTES, None, None, f"Anyone can {MARKUP}", MARKUP, FIX
 )
 MISSING = NotCompared("public.odd", "anon", "before", "read", "no row could be generated")
 CHANGES = (

@@ -45,18 +45,6 @@ _OF_LEAKS = ("leak", "closed")
 # of what is gone, no file has a line
 _GONE = ("removed", "closed")
 _SIGNS = {"wider": "+", "new": "+", "leak": "!", "narrower": "-", "removed": "-", "closed": "-"}
-_KEYS = (
-    "id",
-    "severity",
-    "change",
-    "object",
-    "caller",
-    "action",
-    "message",
-    "cause",
-    "fix",
-    "access",
-)
 
 
 def document(result: AccessDiff) -> Document:
@@ -119,12 +107,19 @@ def contract(result: AccessDiff) -> Mapping[str, object]:
 
 def _change(result: AccessDiff, change: AccessChange) -> dict[str, object]:
     location = _location(result, change)
-    document = {
-        **{key: getattr(change, key) for key in _KEYS},
+    return {
+        "id": change.id,
+        "severity": change.severity,
+        "change": change.change,
+        "object": change.object,
         "caller": str(change.caller or ""),
-        "access": {str(caller): printed(actions) for caller, actions in change.access.items()},
+        "action": str(change.action or ""),
+        "message": change.message,
+        "cause": change.cause,
+        "fix": change.fix,
+        "access": {str(caller): printed(some) for caller, some in change.access.items()},
+        "location": None if location is None else asdict(location),
     }
-    return {**document, "location": None if location is None else asdict(location)}
 
 
 def _location(result: AccessDiff, change: AccessChange) -> Location | None:

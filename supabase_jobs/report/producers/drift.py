@@ -111,8 +111,14 @@ def _access(changes: Iterable[AccessChange]) -> list[dict[str, object]]:
 
 
 def _change(change: AccessChange) -> dict[str, object]:
-    keys = ("severity", "change", "object", "caller", "action", "message")
-    return {**{key: getattr(change, key) for key in keys}, "caller": str(change.caller or "")}
+    return {
+        "severity": change.severity,
+        "change": change.change,
+        "object": change.object,
+        "caller": str(change.caller or ""),
+        "action": str(change.action or ""),
+        "message": change.message,
+    }
 
 
 # -------------------------------------------------------------------------------------------------

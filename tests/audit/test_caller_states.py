@@ -60,6 +60,12 @@ def test_a_right_that_new_users_lack() -> None:
     ]
 
 
+def test_a_column_of_which_new_users_have_one_of_two_demanded_values() -> None:
+    ranks = [CREW.format(f" AND (c.rank = '{rank}'::text)") for rank in ("b", "a")]
+    assert left_out(ranks[1], ANY, ANY) == ["rank: public.t1, public.t2 / public.t0"]
+    assert left_out(*ranks, ANY, ANY) == []
+
+
 def test_a_column_with_many_values() -> None:
     named = CREW.format(" AND (c.name = 'x'::text)")
     assert left_out(named, ANY) == []

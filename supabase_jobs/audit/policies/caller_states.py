@@ -62,14 +62,17 @@ def find(
         if policy.permissive and policy.applies_to(_USER)
         for one in reader.of_policy(relation, policy)
     ]
-    states = {key: value for one in asked for key, value in one.states.items()}
-    for key, value in sorted(states.items()):
+    demanded: dict[ColumnKey, set[str]] = {}
+    for one in asked:
+        for key, value in one.states.items():
+            demanded.setdefault(key, set()).add(value)
+    for key in sorted(demanded):
         oid, name = key
         values = closed.get(oid, {}).get(name)
         by_row = [one for one in asked if oid in one.rows]
         asking = [one for one in by_row if key in one.states]
         others = {one.table.label for one in asking}
-        is_first = values is not None and value in values.first
+        is_first = values is not None and demanded[key] <= {*values.first}
         if values is None or not (is_first or 2 * len(asking) > len(by_row)):
             continue
         lacking = [one for one in by_row if key not in one.states]
@@ -98,7 +101,6 @@ class _Reader:
         self._functions: dict[str, list[Function]] = {}
         for function in catalog.functions:
             self._functions.setdefault(function.name, []).append(function)
-        self._by_oid = {function.oid: function for function in catalog.functions}
 
     def of_policy(self, relation: Relation, policy: Policy) -> Iterator[_Asked]:
         """The alternatives of a policy that ask about their caller."""
@@ -148,7 +150,9 @@ class _Reader:
                         states[relation.oid, flag.column] = "true" if is_set else "false"
 
     def _add_call(self, call: Any, rows: set[int], states: dict[ColumnKey, str]) -> None:
-        """The row of its caller, or of the user whom an argument names, that a function asks."""
+        """The row of the caller, or of the user whom an argument names, at which a function
+        looks, and the columns that it compares.
+        """
         usage = self._usage
         given = [expressions.value(node) for node in call.get("args", ())]
         for function in self._functions.get(expressions.name_of(call)[-1], ()):

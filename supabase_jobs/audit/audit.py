@@ -16,8 +16,9 @@ from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.copied_texts import Printable
 from supabase_jobs.audit.evidence import Evidence
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import API_USERS
 from supabase_jobs.audit.leaks import escalation, kinds, rls_disabled
-from supabase_jobs.audit.leaks.facts import API_USERS, Facts
 from supabase_jobs.audit.leaks.leak import (
     DEVIATION,
     ExplainedLeak,

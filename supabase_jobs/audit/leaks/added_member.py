@@ -5,7 +5,8 @@ own one.
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import MEMBER, OWNER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.probes.attempt import ADD, GROUP, INSERT, OWN
 from supabase_jobs.findings import Severity

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from supabase_jobs.audit.callers import ANON
-from supabase_jobs.audit.leaks.facts import Answered, Called, Facts, ViewTried
+from supabase_jobs.audit.facts.calls import Called
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.views import ViewTried
 from supabase_jobs.audit.leaks.leak import Kind, Question, who
 from supabase_jobs.findings import Severity
 
@@ -48,12 +50,12 @@ def is_about_known(facts: Facts, called: Called) -> bool:
     """Whether a function takes ids of rows that its caller reads, such as of a page, or a text that
     says nothing about a person.
     """
-    if called.about is None or called.is_general:
+    if called.function.about is None or called.given.is_general:
         return False
-    return all(facts.reads_others_in(label, called.actor) for label in called.about)
+    return all(facts.reads_others_in(label, called.actor) for label in called.function.about)
 
 
-def tables(answer: Answered, what: str) -> Sequence[str]:
+def tables(answer: ViewTried | Called, what: str) -> Sequence[str]:
     """The tables of the rows about which an answer says this."""
-    found: Sequence[str] = getattr(answer, what)
+    found: Sequence[str] = getattr(answer.said, what)
     return found

@@ -4,7 +4,7 @@ own table, or a policy that nobody can pass.
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import DOES, BrokenAccess, Kind, Question
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.findings import Explanation, Severity, as_comment

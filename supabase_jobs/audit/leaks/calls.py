@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from supabase_jobs.audit.callers import MEMBER
-from supabase_jobs.audit.leaks.facts import Called, Facts
+from supabase_jobs.audit.facts.calls import Called
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
 from supabase_jobs.audit.probes.attempt import GROUP, OWN
 from supabase_jobs.findings import Explanation, Severity, as_comment
@@ -20,10 +21,11 @@ def is_refused(called: Called) -> bool:
 
 def is_told(called: Called) -> bool:
     """Whether a call has reached rows of others, or told something about them."""
-    said = (called.shown, called.identified, called.derived, called.existing, called.counted)
-    done = (called.changed, called.recounted, called.forged, called.addressed, called.opened)
-    found = called.runs_sql or called.has_secret or bool(called.ended)
-    return found or any((*said, *done))
+    said, effects = called.said, called.effects
+    told = (said.shown, said.identified, said.derived, said.existing, said.counted)
+    done = (effects.changed, effects.recounted, effects.forged, effects.addressed, effects.opened)
+    found = called.injected.runs_sql or said.has_secret or bool(called.ending.ended)
+    return found or any((*told, *done))
 
 
 def asked(facts: Facts) -> list[Called]:
@@ -35,12 +37,12 @@ def asked(facts: Facts) -> list[Called]:
         membership = called.actor.membership
         is_inside = membership is not None and not called.actor.is_outsider
         if membership is not None and is_inside and membership.role != membership.strongest:
-            reached.setdefault((called.function, membership.table), set()).add(_reaches(called))
+            reached.setdefault((called.object, membership.table), set()).add(_reaches(called))
     found = []
     for called in facts.calls:
         membership = called.actor.membership
         is_strongest = membership is not None and membership.role == membership.strongest
-        asks = membership and reached.get((called.function, membership.table)) == {False}
+        asks = membership and reached.get((called.object, membership.table)) == {False}
         if called.actor.is_outsider or not (is_strongest and asks):
             found.append(called)
     return sorted(found, key=lambda called: called.actor.rank)
@@ -51,14 +53,14 @@ def refuses_insiders(facts: Facts, function: str, *, is_read: bool = False) -> b
     arguments, and reaches nothing for outsiders. One that reads, and names its caller, may answer
     nothing instead.
     """
-    calls = [called for called in facts.calls if called.function == function]
+    calls = [called for called in facts.calls if called.object == function]
     if any(called.actor.is_outsider and _reaches(called) for called in calls):
         return False
     ended: dict[str, bool] = {}
     for called in calls:
         if called.actor.kind == MEMBER:
             label = called.actor.label
-            is_empty = is_read and called.asks and not is_told(called)
+            is_empty = is_read and called.function.guard.asks and not is_told(called)
             ended[label] = ended.get(label, True) and (called.sqlstate != "" or is_empty)
     return any(ended.values())
 
@@ -69,28 +71,30 @@ def is_for_members(facts: Facts, called: Called, actions: Sequence[str]) -> bool
     """
     if called.actor.kind != MEMBER:
         return False
-    others = [one for one in facts.calls if one.function == called.function]
+    others = [one for one in facts.calls if one.object == called.object]
     outside = [one for one in others if one.actor.is_outsider]
     if any(map(_reaches, outside)) or not any(map(is_refused, outside)):
         return False
-    direct = [t for label in (*called.changed, *called.shown) for t in facts.of_table(label)]
+    labels = (*called.effects.changed, *called.said.shown)
+    direct = [tried for label in labels for tried in facts.of_table(label)]
     return not any(t.reached and t.action in actions and t.whose in (OWN, GROUP) for t in direct)
 
 
 def _reaches(called: Called) -> bool:
     """Whether a call reaches any row that is refused to its caller."""
-    said = (called.shown, called.identified, called.has_secret)
-    return any((*said, called.changed, called.opened, called.runs_sql))
+    said = (called.said.shown, called.said.identified, called.said.has_secret)
+    return any((*said, called.effects.changed, called.effects.opened, called.injected.runs_sql))
 
 
 def leak(
     kind: Kind, severity: Severity, called: Called, effect: str, tables: Sequence[str]
 ) -> ExplainedLeak:
     """A leak of rows of these tables, which refuse what the call does."""
+    by_null = called.given.by_null
     message = f"{effect} by a call, which {', '.join(tables)} refuses"
-    if called.by_null:
-        message = f"{effect} by a call with NULL as {called.by_null}, which {tables[0]} refuses"
-    return leak_of_function(kind, severity, called, message, _BY_NULL if called.by_null else "")
+    if by_null:
+        message = f"{effect} by a call with NULL as {by_null}, which {tables[0]} refuses"
+    return leak_of_function(kind, severity, called, message, _BY_NULL if by_null else "")
 
 
 def leak_of_function(
@@ -99,17 +103,17 @@ def leak_of_function(
     """A leak of a function. Members keep their access if a former member loses it; `advice` is for
     a function that its caller is meant to call.
     """
-    rights = "security definer" if called.is_definer else "security invoker"
-    fix = f"revoke execute on function {called.function} from public, anon, authenticated;"
+    rights = "security definer" if called.function.is_definer else "security invoker"
+    fix = f"revoke execute on function {called.object} from public, anon, authenticated;"
     if called.actor.remedy:
-        fix = without_ended(called.function, called.actor)
+        fix = without_ended(called.object, called.actor)
     elif advice:
         fix = as_comment(advice)
     return ExplainedLeak(
         kind=kind,
         severity=severity,
-        object=called.function,
+        object=called.object,
         message=f"{who(called.actor)} {effect}",
-        name=called.function,
-        explanation=Explanation(cause=f"{rights} function {called.function}", fix=fix),
+        name=called.object,
+        explanation=Explanation(cause=f"{rights} function {called.object}", fix=fix),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import CLAIM, STRANGER
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.probes.attempt import OTHER

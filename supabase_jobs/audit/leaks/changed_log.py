@@ -5,7 +5,8 @@ people change or delete, or to which anybody adds some.
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import ANON, CLAIM, MEMBER, NEWCOMER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, question, who
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OTHER, UPDATE

@@ -9,7 +9,8 @@ row to others, such as an end of one's own, is no decision of theirs.
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import SERVICE
-from supabase_jobs.audit.leaks.facts import Facts, Table
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, OTHER, OWN, SELECT, UPDATE

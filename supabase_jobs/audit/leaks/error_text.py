@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import DELETE, OTHER, UPDATE
 from supabase_jobs.findings import Severity

@@ -7,7 +7,8 @@ right that the project gave them: a question.
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import MEMBER, SERVICE
-from supabase_jobs.audit.leaks.facts import Facts, Opened, Tried
+from supabase_jobs.audit.facts.attempts import Opened, Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import (
     DOES,
     Kind,

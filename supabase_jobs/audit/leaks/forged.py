@@ -7,7 +7,10 @@ user towards those who read the row; a row that only the named user reads may be
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER
-from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
+from supabase_jobs.audit.facts.actors import Actor
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import (
     DOES,
     Kind,

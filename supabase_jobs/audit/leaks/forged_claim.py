@@ -5,7 +5,8 @@ those of one's own on which an action needs it.
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, FORGER, IMPOSTOR, NEWCOMER, STRANGER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import INSERT, NONE, OWN
 from supabase_jobs.findings import Severity

@@ -4,9 +4,9 @@ row does not name.
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, leak_of_function
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -23,13 +23,13 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     """
     known = set[str]()
     for called in asked(facts):
-        if not called.addressee or called.function in known:
+        if not called.bearer.addressee or called.object in known:
             continue
-        known.add(called.function)
-        if called.is_asked_elsewhere:
-            effect = f"use it with a secret that is for somebody else: {called.addressee}"
-            advice = f"Let {called.function} compare {called.addressee} with auth.email()."
+        known.add(called.object)
+        if called.bearer.is_asked_elsewhere:
+            effect = f"use it with a secret that is for somebody else: {called.bearer.addressee}"
+            advice = f"Let {called.object} compare {called.bearer.addressee} with auth.email()."
             yield leak_of_function(KIND, Severity.WARNING, called, effect, advice)
         else:
             does = "use a secret that is for the person in the named column by"
-            yield question(KIND, called, does, f"{called.function} ({called.addressee})")
+            yield question(KIND, called, does, f"{called.object} ({called.bearer.addressee})")

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import ABOUT_KNOWN, is_about_known, question, saying
 from supabase_jobs.audit.leaks.calls import asked, leak
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -28,4 +28,4 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
             yield question(KIND, called, ABOUT_KNOWN, "", "about what they know")
         elif called.actor.is_outsider:
             effect = "read numbers that are computed from rows of others"
-            yield leak(KIND, Severity.WARNING, called, effect, called.derived)
+            yield leak(KIND, Severity.WARNING, called, effect, called.said.derived)

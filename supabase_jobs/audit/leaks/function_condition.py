@@ -5,7 +5,7 @@ act on a row without a condition of another function, or without looking at what
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.policies.left_out import LeftOut
@@ -45,10 +45,10 @@ def find(facts: Facts) -> Iterator[Question]:
 
 def _is_told(facts: Facts, left: Unasked, column: str) -> bool:
     """Whether a call has shown that a function takes a row whatever a column says."""
-    calls = [called for called in facts.calls if called.function == left.function]
-    if any(called.repeated or called.added_again for called in calls):
+    calls = [called for called in facts.calls if called.object == left.function]
+    if any(called.numbers.repeated or called.numbers.added_again for called in calls):
         return True
-    return any(called.ended_column == f"{left.table}.{column}" for called in calls)
+    return any(called.ending.ended_column == f"{left.table}.{column}" for called in calls)
 
 
 def _message(left: Unasked) -> str:

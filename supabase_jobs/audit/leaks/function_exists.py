@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import FORMER
+from supabase_jobs.audit.facts.calls import Called
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import ABOUT_KNOWN, is_about_known, question, saying
 from supabase_jobs.audit.leaks.calls import asked, leak
-from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -22,19 +23,22 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     policies answer to everyone who has an id. A function that changes rows says whether it has.
     """
     calls = [called for called in asked(facts) if not _is_of_own(called)]
-    changing = {called.function for called in facts.calls if called.changed or called.opened}
+    changing = {
+        called.object for called in facts.calls if called.effects.changed or called.effects.opened
+    }
     for called in saying(calls, "existing"):
-        if not called.actor.is_outsider or called.function in changing:
+        if not called.actor.is_outsider or called.object in changing:
             continue
-        if called.is_helper or called.sets or called.returns == []:
+        function = called.function
+        if function.is_helper or function.changes.sets or function.result.returns == []:
             continue
         if is_about_known(facts, called):
             yield question(KIND, called, ABOUT_KNOWN, "", "about what they know")
         else:
             effect = "find out by an id whether others have rows, or how many"
-            yield leak(KIND, Severity.WARNING, called, effect, called.existing)
+            yield leak(KIND, Severity.WARNING, called, effect, called.said.existing)
     for called in saying(calls, "counted"):
-        if called.actor.is_outsider and not called.sets:
+        if called.actor.is_outsider and not called.function.changes.sets:
             yield question(KIND, called, "read a number about all rows by")
 
 
@@ -43,4 +47,4 @@ def _is_of_own(called: Called) -> bool:
     is about the caller, who may call it like anybody else. A header names a row.
     """
     is_former = called.actor.kind == FORMER and called.actor.role != "anon"
-    return is_former and not (called.names_others or called.is_general)
+    return is_former and not (called.given.names_others or called.given.is_general)

@@ -5,9 +5,10 @@ where others are refused.
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER, STRANGER
+from supabase_jobs.audit.facts.calls import Called
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, is_refused, leak_of_function
-from supabase_jobs.audit.leaks.facts import Called, Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -28,19 +29,20 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     """
     refused, told = _refused(facts), set[str]()
     for called in asked(facts):
-        if called.function in told:
+        if called.object in told:
             continue
-        guarded = refused.get((called.function, called.arguments), set())
-        if called.is_loose and called.actor.is_outsider and MEMBER in guarded and _passes(called):
-            told.add(called.function)
+        guarded = refused.get((called.object, called.given.arguments), set())
+        is_unlike = called.actor.is_outsider and MEMBER in guarded
+        if called.function.guard.is_loose and is_unlike and _passes(called):
+            told.add(called.object)
             effect = "pass its guard, which refuses members of the group with the same arguments"
             yield leak_of_function(KIND, Severity.WARNING, called, effect, _UNKNOWN)
             continue
-        if called.across:
+        if called.bearer.across:
             does = "use the secret of a row of another group, although it asks for a membership, by"
-            yield question(KIND, called, does, f"{called.function} ({called.across})")
+            yield question(KIND, called, does, f"{called.object} ({called.bearer.across})")
         outsider = called.actor.is_outsider and called.actor.role != "anon"
-        if not outsider or not called.names_others or not called.sqlstate.startswith(_DATA):
+        if not outsider or not called.given.names_others or not called.sqlstate.startswith(_DATA):
             continue
         if called.actor.kind == STRANGER and NEWCOMER in guarded:
             yield question(KIND, called, "pass, with ids of others, the guard of")
@@ -52,7 +54,8 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
 
 def _passes(called: Called) -> bool:
     """Whether a call has come behind the guard."""
-    return called.sqlstate.startswith(_DATA) or bool([*called.changed, *called.recounted])
+    effects = called.effects
+    return called.sqlstate.startswith(_DATA) or bool([*effects.changed, *effects.recounted])
 
 
 def _refused(facts: Facts) -> dict[tuple[str, str], set[str]]:
@@ -60,5 +63,5 @@ def _refused(facts: Facts) -> dict[tuple[str, str], set[str]]:
     found: dict[tuple[str, str], set[str]] = {}
     for called in facts.calls:
         if is_refused(called):
-            found.setdefault((called.function, called.arguments), set()).add(called.actor.kind)
+            found.setdefault((called.object, called.given.arguments), set()).add(called.actor.kind)
     return found

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import saying
 from supabase_jobs.audit.leaks.calls import asked, leak
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -20,6 +20,6 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     its id.
     """
     for called in saying(asked(facts), "identified"):
-        if not called.is_helper:
+        if not called.function.is_helper:
             effect = "read the ids of others' rows"
-            yield leak(KIND, Severity.WARNING, called, effect, called.identified)
+            yield leak(KIND, Severity.WARNING, called, effect, called.said.identified)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked, leak_of_function
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -22,10 +22,12 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     too.
     """
     for called in asked(facts):
-        guarded = [name for name in called.raised if name not in called.free]
-        if called.raised and not guarded:
+        guarded = [name for name in called.numbers.raised if name not in called.numbers.free]
+        if called.numbers.raised and not guarded:
             does = "raise a number of their own by a negative one, by"
-            yield question(KIND, called, does, f"{called.function} ({', '.join(called.free)})")
+            yield question(
+                KIND, called, does, f"{called.object} ({', '.join(called.numbers.free)})"
+            )
         elif guarded:
             columns = ", ".join(guarded)
             effect = f"raise {columns} by a negative number, which the tables refuse"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import INVITED
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.calls import asked, leak
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question, who
 from supabase_jobs.findings import Severity
 
@@ -22,18 +22,20 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     known = set[str]()
     for called in asked(facts):
         # who accepts an invitation is meant to gain access
-        if called.opened and called.actor.kind != INVITED:
-            known.add(called.function)
-            yield leak(KIND, Severity.ERROR, called, "gain access to rows of others", called.opened)
+        if called.effects.opened and called.actor.kind != INVITED:
+            known.add(called.object)
+            yield leak(
+                KIND, Severity.ERROR, called, "gain access to rows of others", called.effects.opened
+            )
     for called in (*asked(facts), *facts.calls_of_staff):
-        if called.regained and called.function not in known:
-            known.add(called.function)
+        if called.bearer.regained and called.object not in known:
+            known.add(called.object)
             message = f"{who(called.actor)}, without access to the group, come back with a code by"
             yield Question(
                 kind=KIND,
                 severity=Severity.QUESTION,
-                object=called.function,
+                object=called.object,
                 message=f"{message} {{}}. Is that intended?",
                 decides="who has lost access",
-                topics=(called.function,),
+                topics=(called.object,),
             )

@@ -4,9 +4,9 @@ they mark as used: in one row, or by a row that they add once.
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import question
 from supabase_jobs.audit.leaks.calls import asked
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.findings import Severity
 
@@ -21,11 +21,11 @@ def find(facts: Facts) -> Iterator[Question]:
     """One question about all functions."""
     known = set[str]()
     for called in asked(facts):
-        again = [*called.repeated, *called.added_again]
-        if again and called.function not in known:
-            known.add(called.function)
+        again = [*called.numbers.repeated, *called.numbers.added_again]
+        if again and called.object not in known:
+            known.add(called.object)
             does = (
                 "raise a number of their own, or add rows with one, again, for what the first"
                 " call has marked, by"
             )
-            yield question(KIND, called, does, f"{called.function} ({', '.join(again)})")
+            yield question(KIND, called, does, f"{called.object} ({', '.join(again)})")

@@ -5,7 +5,9 @@ change rows of others for a role which may only change its own.
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import CLAIM, LAPSED, MEMBER, STRANGER
-from supabase_jobs.audit.leaks.facts import Called, Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.calls import Called
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, who
 from supabase_jobs.audit.probes.attempt import DELETE, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
@@ -26,37 +28,35 @@ def find(facts: Facts) -> Iterator[Question]:
     for called in facts.calls_of_staff:
         if called.actor.kind == LAPSED or called.actor.label in lapsed:
             continue
-        if any(c.function == called.function and c.shown for c in facts.calls):
+        if any(c.object == called.object and c.said.shown for c in facts.calls):
             continue  # others read as much by it
-        for table in called.shown:
+        for table in called.said.shown:
             if _is_refused(facts, called, table):
-                message = f"{_who(called)} read rows of {{}} by {called.function},"
+                message = f"{_who(called)} read rows of {{}} by {called.object},"
                 yield Question(
                     kind=KIND,
                     severity=Severity.QUESTION,
-                    object=called.function,
+                    object=called.object,
                     message=f"{message} which its policies let other roles read. Is that intended?",
-                    decides=called.function,
+                    decides=called.object,
                     topics=(table,),
                 )
 
 
 def _writes(facts: Facts) -> Iterator[Question]:
-    told = {called.function for called in facts.calls if called.changed}
+    told = {called.object for called in facts.calls if called.effects.changed}
     for called in facts.calls_of_staff:
-        tables = [table for table in called.changed if _changes_own(facts, called, table)]
-        if called.actor.kind != CLAIM or not tables or called.function in told:
+        tables = [table for table in called.effects.changed if _changes_own(facts, called, table)]
+        if called.actor.kind != CLAIM or not tables or called.object in told:
             continue
-        told.add(called.function)
-        message = (
-            f"{_who(called)} change rows of others in {{}} by {called.function}, where policies"
-        )
+        told.add(called.object)
+        message = f"{_who(called)} change rows of others in {{}} by {called.object}, where policies"
         yield Question(
             kind=KIND,
             severity=Severity.QUESTION,
-            object=called.function,
+            object=called.object,
             message=f"{message} let them change their own. Is that intended?",
-            decides=f"{called.function}:rows of others",
+            decides=f"{called.object}:rows of others",
             topics=tuple(tables),
         )
 
@@ -87,7 +87,7 @@ def _is_peer(called: Called, tried: Tried) -> bool:
     a row.
     """
     actor, other = called.actor, tried.actor
-    if called.named:
+    if called.given.named:
         return other.kind in (CLAIM, MEMBER) and not other.is_linked
     if actor.claim:
         return other.claim == actor.claim
@@ -96,4 +96,5 @@ def _is_peer(called: Called, tried: Tried) -> bool:
 
 
 def _who(called: Called) -> str:
-    return f"A user whom {called.named} names can" if called.named else who(called.actor)
+    named = called.given.named
+    return f"A user whom {named} names can" if named else who(called.actor)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.calls import asked, leak_of_function
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.findings import Severity
 
@@ -22,12 +22,13 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
     effect = "run SQL of their own with the privileges of the owner of the function"
     known = set[str]()
     for called in asked(facts):
-        if called.runs_sql:
-            known.add(called.function)
+        if called.injected.runs_sql:
+            known.add(called.object)
             # who belongs to the group is meant to call the function
             advice = _ADVICE if called.actor.kind == MEMBER else ""
             yield leak_of_function(KIND, Severity.ERROR, called, effect, advice)
     for called in facts.calls_of_staff:
-        if called.runs_sql and not called.runs_statement and called.function not in known:
-            known.add(called.function)
+        runs_part = called.injected.runs_sql and not called.injected.runs_statement
+        if runs_part and called.object not in known:
+            known.add(called.object)
             yield leak_of_function(KIND, Severity.WARNING, called, effect, _ADVICE)

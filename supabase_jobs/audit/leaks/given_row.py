@@ -7,7 +7,9 @@ somebody else's statement, too.
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import SERVICE, STRANGER
-from supabase_jobs.audit.leaks.facts import Actor, Facts, Table
+from supabase_jobs.audit.facts.actors import Actor
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown
 from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OTHER, SELECT

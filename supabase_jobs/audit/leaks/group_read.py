@@ -6,7 +6,10 @@ demand that what links them is in another state.
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import CLAIM, MEMBER
-from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
+from supabase_jobs.audit.facts.actors import Actor
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OWN, SELECT
 from supabase_jobs.findings import Severity

@@ -5,7 +5,10 @@ they cannot read the row, or the row above it, or add one.
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, STRANGER
-from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
+from supabase_jobs.audit.facts.actors import Actor
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.probes.attempt import (

@@ -8,7 +8,9 @@ the state of the hidden one decides, and not who the caller is.
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER, STRANGER
-from supabase_jobs.audit.leaks.facts import Actor, Facts, Tried
+from supabase_jobs.audit.facts.actors import Actor
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import (
     Kind,
     PolicyLeak,

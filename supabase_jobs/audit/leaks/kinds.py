@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks import (
     added_member,
     broken_access,
@@ -74,7 +75,6 @@ from supabase_jobs.audit.leaks import (
     void_grant,
     write,
 )
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question, ShownLeak, merged
 from supabase_jobs.audit.policies.usage import StateColumn, columns_of_state
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, UPDATE

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.facts import Called, Facts, Standing
+from supabase_jobs.audit.facts.calls import Called
+from supabase_jobs.audit.facts.facts import Facts, Standing
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import SELECT
@@ -20,10 +21,10 @@ def find(facts: Facts) -> Iterator[Question]:
     for standing in facts.standings:
         reached = [label for label in standing.open if not _is_told(facts, standing, label)]
         reached += dict.fromkeys(
-            called.function
+            called.object
             for called in facts.calls_of_staff
             if called.actor.label == standing.label and _reaches(called)
-            if not _is_open(facts, called.function)
+            if not _is_open(facts, called.object)
         )
         who = f"Who is {standing.role or 'listed'} in {standing.table} with {standing.state}"
         message = f"{who}, which closes {some(standing.closed)}, still reaches {{}}. Intended?"
@@ -50,12 +51,12 @@ def _is_told(facts: Facts, standing: Standing, label: str) -> bool:
 
 def _reaches(called: Called) -> bool:
     """Whether a call reads or changes rows that the tables refuse to the caller."""
-    return bool(called.shown or called.changed)
+    return bool(called.said.shown or called.effects.changed)
 
 
 def _is_open(facts: Facts, function: str) -> bool:
     """Whether outsiders reach as much by the function: a leak of its own."""
     return any(
-        called.function == function and called.actor.is_outsider and _reaches(called)
+        called.object == function and called.actor.is_outsider and _reaches(called)
         for called in facts.calls
     )

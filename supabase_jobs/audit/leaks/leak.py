@@ -20,7 +20,8 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     WITH_HEADER,
 )
-from supabase_jobs.audit.leaks.facts import Actor, Tried
+from supabase_jobs.audit.facts.actors import Actor
+from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
 from supabase_jobs.findings import AuditFinding, Explanation, Severity, as_comment

@@ -9,7 +9,8 @@ An admin who is one no more, or an article that is a draft again, has only lost.
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Repair, ShownLeak, shown, who_writes
 from supabase_jobs.audit.probes.attempt import LEAVE
 from supabase_jobs.findings import Severity

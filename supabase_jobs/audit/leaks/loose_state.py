@@ -4,7 +4,7 @@ another one leaves out.
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.policies.loose_states import Gap, LooseState

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import NEWCOMER, STRANGER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, question
 from supabase_jobs.audit.probes.attempt import BELOW, FORGE, INSERT, NAME, NONE, OTHER, OWN
 from supabase_jobs.findings import Severity

@@ -5,7 +5,7 @@ A trigger may still refuse a write, so it is a warning.
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import DOES, Kind, PolicyLeak
 from supabase_jobs.audit.probes.attempt import SELECT
 from supabase_jobs.findings import Severity

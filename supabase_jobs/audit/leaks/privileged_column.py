@@ -7,7 +7,8 @@ writes of other rows read it: who is in it must not end it, if others decide abo
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import CLAIM, MEMBER, NEWCOMER, STRANGER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, JOIN, OTHER, OWN, RESTORE, UPDATE
 from supabase_jobs.findings import Severity

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, NEWCOMER
-from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.read import only_anon, reads_of_others
 from supabase_jobs.audit.limits import some

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from supabase_jobs.audit.callers import OWNER
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.audit.probes.attempt import OTHER, OWN, SELECT
 from supabase_jobs.findings import Explanation, Severity

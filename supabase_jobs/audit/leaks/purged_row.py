@@ -5,7 +5,8 @@ were deleted, and others still read them: the trash of a project.
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import MEMBER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, SELECT

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import NEWCOMER, OWNER, STRANGER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who_writes
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import BELOW, GROUP, INSERT, JOIN, OTHER, OWN, UPDATE

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from supabase_jobs.audit.leaks.facts import ACTIONS, API_USERS, Facts, Table, Tried
+from supabase_jobs.audit.facts.attempts import ACTIONS, Tried
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import API_USERS, Table
 from supabase_jobs.audit.leaks.leak import (
     DOES,
     ExplainedLeak,

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER
-from supabase_jobs.audit.leaks.facts import Actor, Facts, Tried
+from supabase_jobs.audit.facts.actors import Actor
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
 from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import GROUP, NONE, OTHER, OWN, SELECT, UPDATE

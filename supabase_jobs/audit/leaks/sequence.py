@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from psycopg import sql
 
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.audit.leaks.truncate import able_roles, of_schema
 from supabase_jobs.audit.limits import some

@@ -27,7 +27,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from supabase_jobs.audit.callers import ANON, CLAIM, MEMBER, NEWCOMER, OWNER, SERVICE, STRANGER
-from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import (
     Kind,
     Question,

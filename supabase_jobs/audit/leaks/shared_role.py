@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import NEWCOMER
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question, question
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import OWN, SELECT

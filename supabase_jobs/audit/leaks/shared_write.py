@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import ANON
-from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.write import first_write
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, NONE, UPDATE

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER
-from supabase_jobs.audit.leaks.facts import Channel, ChannelPolicy, ChannelTried, Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.channels import Channel, ChannelPolicy, ChannelTried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question, who, without_ended
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, JOIN, SELECT
 from supabase_jobs.findings import Explanation, Severity

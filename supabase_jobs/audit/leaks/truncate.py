@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from psycopg import sql
 
-from supabase_jobs.audit.leaks.facts import API_USERS, Facts
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import API_USERS
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.audit.limits import some
 from supabase_jobs.findings import Explanation, Severity

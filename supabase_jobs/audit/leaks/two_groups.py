@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import MEMBER
-from supabase_jobs.audit.leaks.facts import Facts, Membership, Tried
+from supabase_jobs.audit.facts.actors import Membership
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown
 from supabase_jobs.audit.probes.attempt import GROUP
 from supabase_jobs.findings import Severity

@@ -5,7 +5,8 @@ its end; a flag or a role, which may limit what its user does.
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import CLAIM, MEMBER
-from supabase_jobs.audit.leaks.facts import Facts, Tried, UnreadColumn
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts, UnreadColumn
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, question, who
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.one_table import OneTable

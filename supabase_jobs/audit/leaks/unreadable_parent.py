@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown, who
 from supabase_jobs.audit.probes.attempt import BELOW, INSERT, JOIN, OWN, UPDATE
 from supabase_jobs.findings import Severity

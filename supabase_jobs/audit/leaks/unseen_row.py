@@ -7,7 +7,9 @@ the policies of the caller.
 from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import SERVICE
-from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
 from supabase_jobs.audit.probes.attempt import INSERT, OWN, SELECT
 from supabase_jobs.findings import Severity

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from psycopg import errors
 
 from supabase_jobs.audit.callers import CLAIM, MEMBER, OWNER, SERVICE, STRANGER
-from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, OWN, UPDATE

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.forged import inserts_of_outsiders
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import MOVE, OTHER

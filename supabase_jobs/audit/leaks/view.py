@@ -6,8 +6,9 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import ANON, IMPOSTOR, MEMBER, NEWCOMER, OWNER
 from supabase_jobs.audit.catalog import USERS
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.views import ViewTried
 from supabase_jobs.audit.leaks.answers import question
-from supabase_jobs.audit.leaks.facts import Facts, ViewTried
 from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak, Kind, Question, who
 from supabase_jobs.audit.leaks.views import explanation
 from supabase_jobs.audit.limits import LIMITS, some
@@ -62,7 +63,7 @@ def _is_for_members(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> bo
         return False
     others = [one for one in facts.views if one.object == tried.object and one.action == SELECT]
     outside = [one for one in others if one.actor.is_outsider and one.actor.kind != IMPOSTOR]
-    if any(one.shown for one in outside):
+    if any(one.said.shown for one in outside):
         return False
     direct = [one for label in tables for one in facts.of_table(label)]
     return not any(t.reached and t.action == SELECT and t.whose in (OWN, GROUP) for t in direct)
@@ -115,7 +116,7 @@ def _is_read_by_users(facts: Facts, tried: ViewTried) -> bool:
 
 def tables_of(tried: ViewTried) -> Sequence[str]:
     """The tables of the rows that a view shows, or of those that it changes."""
-    return tried.shown if tried.action == SELECT else tried.changed
+    return tried.said.shown if tried.action == SELECT else tried.changed
 
 
 def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> ExplainedLeak:

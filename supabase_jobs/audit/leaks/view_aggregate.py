@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import saying
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.audit.leaks.views import leak
 from supabase_jobs.findings import Severity
@@ -20,4 +20,4 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
     for tried in saying(facts.views, "derived"):
         if tried.actor.is_outsider:
             effect = "read numbers that are computed from rows of others"
-            yield leak(KIND, Severity.WARNING, tried, effect, tried.derived)
+            yield leak(KIND, Severity.WARNING, tried, effect, tried.said.derived)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import question, saying
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind
 from supabase_jobs.audit.leaks.views import leak
 from supabase_jobs.findings import Severity
@@ -20,7 +20,7 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
     for tried in saying(facts.views, "existing"):
         if tried.actor.is_outsider:
             effect = "find out whether others have rows, or how many"
-            yield leak(KIND, Severity.WARNING, tried, effect, tried.existing)
+            yield leak(KIND, Severity.WARNING, tried, effect, tried.said.existing)
     for tried in saying(facts.views, "counted"):
         if tried.actor.is_outsider:
             yield question(KIND, tried, "read a number about all rows by")

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.answers import saying
-from supabase_jobs.audit.leaks.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.audit.leaks.views import leak
 from supabase_jobs.findings import Severity
@@ -19,4 +19,4 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """One leak for each view."""
     for tried in saying(facts.views, "identified"):
         effect = "read the ids of others' rows"
-        yield leak(KIND, Severity.WARNING, tried, effect, tried.identified)
+        yield leak(KIND, Severity.WARNING, tried, effect, tried.said.identified)

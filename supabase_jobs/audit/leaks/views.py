@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from supabase_jobs.audit.leaks.facts import Actor, View, ViewTried
+from supabase_jobs.audit.facts.actors import Actor
+from supabase_jobs.audit.facts.views import View, ViewTried
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
 from supabase_jobs.findings import Explanation, Severity
 

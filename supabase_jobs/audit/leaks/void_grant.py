@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from supabase_jobs.audit.callers import SERVICE
-from supabase_jobs.audit.leaks.facts import API_USERS, Facts, Table
+from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.facts.tables import API_USERS, Table
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE
 from supabase_jobs.findings import Explanation, Severity, as_comment

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, CLAIM, NEWCOMER
-from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who, who_outside
 from supabase_jobs.audit.probes.attempt import (
     DELETE,

@@ -1,7 +1,7 @@
 """Reads callers as the actors of facts."""
 
 from supabase_jobs.audit.callers import Persona
-from supabase_jobs.audit.leaks.facts import Actor, Membership
+from supabase_jobs.audit.facts.actors import Actor, Membership
 
 
 class Actors:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from psycopg import errors
 
 from supabase_jobs.audit.catalog import Constraint
-from supabase_jobs.audit.leaks.facts import Tried
+from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.probes.attempt import CHOOSE, INSERT, JOIN, SELECT, START, UPDATE, Attempt
 from supabase_jobs.audit.reading.actors import Actors
 from supabase_jobs.audit.reading.tables import Tables

@@ -11,22 +11,19 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import CLAIM, LAPSED
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.leaks.facts import (
-    ACTIONS,
-    API_USERS,
-    Called,
-    Channel,
-    ChannelPolicy,
-    ChannelTried,
+from supabase_jobs.audit.facts.attempts import ACTIONS, Opened
+from supabase_jobs.audit.facts.calls import Called
+from supabase_jobs.audit.facts.channels import Channel, ChannelPolicy, ChannelTried
+from supabase_jobs.audit.facts.facts import (
     Exclusion,
     Facts,
-    Opened,
     OpenPolicies,
     Sequenced,
     Standing,
-    Unpassed,
     UnreadColumn,
 )
+from supabase_jobs.audit.facts.functions import Unpassed
+from supabase_jobs.audit.facts.tables import API_USERS
 from supabase_jobs.audit.policies import (
     caller_states,
     captured_names,
@@ -58,6 +55,7 @@ from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.reading.actors import Actors
 from supabase_jobs.audit.reading.answers import Answers
 from supabase_jobs.audit.reading.attempts import Attempts, rows_by_table
+from supabase_jobs.audit.reading.functions import Functions
 from supabase_jobs.audit.reading.tables import Tables, open_to
 from supabase_jobs.audit.rows import tenants
 from supabase_jobs.audit.rows.plan import Plan
@@ -98,7 +96,8 @@ class _Reader:
         actors = Actors()
         self._actors, self._tables = actors, Tables(plan, self._selected)
         self._attempts = Attempts(plan, self._tables, actors)
-        self._answers = Answers(plan, self._tables, actors)
+        self._functions = Functions(plan)
+        self._answers = Answers(plan, self._tables, actors, self._functions)
         self._states = ShownStates(plan.catalog, plan.usage)
 
     def read(
@@ -171,7 +170,7 @@ class _Reader:
 
     def unpassed(self, functions: Iterable[Function]) -> list[Unpassed]:
         """Those that act as their owner on rows."""
-        return list(self._answers.unpassed(functions))
+        return list(self._functions.unpassed(functions))
 
     def _link_states(self) -> Iterator[LinkState]:
         """Those of rows that give nobody a role: a role may reach more than another one."""
@@ -193,7 +192,7 @@ class _Reader:
                 for policy in relation.policies:
                     yield from captured_names.of_policy(self._catalog, relation, policy)
         for function in self._catalog.functions:
-            if function.definer or function.signature in self._answers.helpers:
+            if function.definer or function.signature in self._functions.helpers:
                 yield from captured_names.of_function(self._catalog, function)
 
     def _left_out(self) -> Iterator[LeftOut]:
@@ -201,7 +200,7 @@ class _Reader:
         usage, secrets = self._plan.usage, dict[int, list[int]]()
         for function in self._catalog.functions:
             names = function.argument_names[: len(function.argument_types)]
-            taken = [name for name in names if self._answers.takes_secret(function, name)]
+            taken = [name for name in names if self._functions.takes_secret(function, name)]
             found = [key for name in taken for key in usage.arguments.get((function.oid, name), ())]
             secrets[function.oid] = [oid for oid, _ in found]
         for one in left_out.find(self._catalog, usage, secrets):
@@ -407,7 +406,7 @@ def _is_of_staff(called: Called) -> bool:
     """Whether the rights of a caller follow from a claim or a row of its own, or from its name in a
     row.
     """
-    return called.actor.kind in (CLAIM, LAPSED) or bool(called.named)
+    return called.actor.kind in (CLAIM, LAPSED) or bool(called.given.named)
 
 
 def _failures(attempts: Iterable[Attempt]) -> dict[tuple[int, str, str], set[str]]:

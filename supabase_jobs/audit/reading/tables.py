@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Policy, Relation
-from supabase_jobs.audit.leaks.facts import API_USERS, Table
+from supabase_jobs.audit.facts.tables import API_USERS, Table
 from supabase_jobs.audit.policies import captured_names, decisions, expressions, tested
 from supabase_jobs.audit.policies.decided_elsewhere import DecidedElsewhere
 from supabase_jobs.audit.policies.decisions import Free, Meaning

@@ -22,31 +22,27 @@ was tried on views, functions and topics, `refusals` what policies permit and no
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 from supabase_jobs.audit import callers, words
-from supabase_jobs.audit.leaks.facts import (
-    Actor,
-    Called,
-    Channel,
-    ChannelPolicy,
-    ChannelTried,
+from supabase_jobs.audit.facts.actors import Actor, Membership
+from supabase_jobs.audit.facts.attempts import Opened, Tried
+from supabase_jobs.audit.facts.calls import Called
+from supabase_jobs.audit.facts.channels import Channel, ChannelPolicy, ChannelTried
+from supabase_jobs.audit.facts.facts import (
     Exclusion,
     Facts,
-    Membership,
-    Opened,
     OpenPolicies,
     Sequenced,
     Standing,
-    Table,
-    Tried,
-    Unpassed,
     UnreadColumn,
-    View,
-    ViewTried,
 )
+from supabase_jobs.audit.facts.functions import Unpassed
+from supabase_jobs.audit.facts.tables import Table
+from supabase_jobs.audit.facts.views import View, ViewTried
 from supabase_jobs.audit.policies.caller_states import CallerState
 from supabase_jobs.audit.policies.captured_names import CapturedName
 from supabase_jobs.audit.policies.decided_elsewhere import Elsewhere
@@ -180,15 +176,7 @@ _TRIED: Mapping[str, Any] = {
     "by_role": "",
     "takes_role": "",
 }
-_NO_ROWS: Mapping[str, Any] = {
-    "has_secret": False,
-    "shown": [],
-    "identified": [],
-    "derived": [],
-    "existing": [],
-    "counted": [],
-    "changed": [],
-}
+_Value = TypeVar("_Value")
 
 
 @cache
@@ -326,62 +314,13 @@ class _Builder:
     def _viewed(self, given: Mapping[str, Any]) -> ViewTried:
         one = dict(given)
         actor, view, action = self._actor(one.pop("by")), one.pop("view"), one.pop("does")
-        fields = _known({**_NO_ROWS, "is_own": False, "in_state": False, "state": ""}, one)
-        return ViewTried(actor=actor, view=self._view(view), action=action, **fields)
+        return _composed(ViewTried, one, actor=actor, view=self._view(view), action=action)
 
     def _called(self, given: Mapping[str, Any]) -> Called:
-        one = dict(given)
+        one = {"signature": "public.f()", "is_definer": True, **given}
+        one["signature"] = one.pop("function", one["signature"])
         actor = self._actor(one.pop("by"))
-        defaults = {
-            "function": "public.f()",
-            "is_definer": True,
-            "recounted": [],
-            "forged": [],
-            "addressed": [],
-            "returns": None,
-            "is_general": False,
-            "opened": [],
-            "sqlstate": "",
-            "arguments": "",
-            "names_others": False,
-            "runs_sql": False,
-            "runs_statement": False,
-            "is_helper": False,
-            "asks": True,
-            "charges": False,
-            "touched": [],
-            "secrets": [],
-            "unread": [],
-            "hands_out": [],
-            "sets": [],
-            "alters": False,
-            "untied": [],
-            "loose": [],
-            "is_pair": False,
-            "texts": [],
-            "nulls": [],
-            "ended": "",
-            "ended_column": "",
-            "is_own": False,
-            "remedy": "",
-            "writes": False,
-            "raised": [],
-            "free": [],
-            "repeated": [],
-            "added_again": [],
-            "is_of_above": False,
-            "named": "",
-            "below": [],
-            "by_null": "",
-            "regained": [],
-            "addressee": "",
-            "is_asked_elsewhere": False,
-            "across": "",
-            "is_loose": False,
-            "about": None,
-            "is_aggregate": False,
-        }
-        return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
+        return _composed(Called, one, actor=actor)
 
     def _channel(self, given: Mapping[str, Any]) -> ChannelTried:
         one = dict(given)
@@ -408,6 +347,24 @@ def _known(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     unknown = given.keys() - defaults.keys()
     assert not unknown, f"unknown keys: {unknown}"
     return {**defaults, **given}
+
+
+def _composed(kind: type[_Value], given: dict[str, Any], **fields: Any) -> _Value:
+    """A value with these fields, and what is given of the others: in it, or in one of its parts."""
+    value = _taken(kind, given, fields)
+    assert not given, f"unknown keys: {set(given)}"
+    return value
+
+
+def _taken(kind: type[_Value], given: dict[str, Any], fields: Mapping[str, Any]) -> _Value:
+    """Take from what is given the fields of a value, and of its parts."""
+    found = dict(fields)
+    for name, of in get_type_hints(kind).items():
+        if name in given:
+            found[name] = given.pop(name)
+        elif name not in found and isinstance(of, type) and is_dataclass(of):
+            found[name] = _taken(of, given, {})
+    return kind(**found)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 
 from supabase_jobs.audit import callers
-from supabase_jobs.audit.leaks.facts import Actor
+from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.leaks.leak import who
 
 KINDS = (

@@ -1,0 +1,73 @@
+"""Attempts of callers on rows of tables, and their outcomes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from supabase_jobs.audit.facts.actors import Actor
+from supabase_jobs.audit.facts.tables import Table
+from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
+from supabase_jobs.outcomes import ROWS
+
+ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Tried:
+    """An action of a caller on a row of a table. `number` is its place among all that were tried.
+
+    `object` is the table, and of storage.objects the bucket, or the state of the row. `row` is
+    equal for actions on the same row, `people` for rows of a table that name the same users;
+    `is_state`: a further row, in another state; `state_of` is the table that the state is about, ''
+    for another row. `part_of` are the rows of which it is a part. `whose` is the
+    owner of the row, seen by the caller. `name` is that of a special attempt, such as join. An
+    update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
+    `error_shows_row`: the error contains the generated text of the row. `names_nobody`: an inserted
+    row that has no user, claim or header. `refers_to` are the rows to which an inserted row refers,
+    or an updated one by its column, `below` those above an existing row. `names` are the columns
+    with the caller as their default to which an inserted row gives another user. `decided_by` is
+    the role that each user has, or the post, without which the action is refused, `by_role` that
+    in the caller's own group, such as `manager of members`. `takes_role` is
+    the most powerful role of a group, if an inserted membership of the caller has it and there are
+    weaker ones.
+    """
+
+    number: int
+    actor: Actor
+    table: Table
+    object: str
+    row: int
+    people: int
+    part_of: Sequence[int]
+    is_state: bool
+    state_of: str
+    bucket: str
+    whose: str
+    action: str
+    name: str
+    column: str
+    value: str
+    outcome: str
+    failed: bool
+    error_shows_row: bool
+    names_nobody: bool
+    refers_to: Sequence[int]
+    below: Sequence[int]
+    names: Sequence[str]
+    decided_by: str
+    by_role: str
+    takes_role: str
+
+    @property
+    def reached(self) -> bool:
+        """Whether the action reached its target."""
+        return self.outcome == ROWS
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """An action on a row of a table that a permitted write opened to its caller."""
+
+    write: Tried
+    table: str
+    row: int
+    action: str

@@ -29,6 +29,28 @@ alter table public.members enable row level security;
 create policy "members: read" on public.members for select to authenticated
 using (exists (select from public.members m where m.team_id = members.team_id and m.user_id = auth.uid()));
 """
+# the index that the trigger's row is found by holds for some rows only
+SIGN_UP = """
+create table public.plans (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users,
+  plan text not null default 'free' check (plan in ('free', 'pro')),
+  ended boolean not null default false
+);
+create unique index on public.plans (user_id) where not ended;
+alter table public.plans enable row level security;
+create policy "plans: own" on public.plans for select to authenticated
+using (user_id = auth.uid());
+create policy "plans: change" on public.plans for update to authenticated
+using (user_id = auth.uid());
+create function public.subscribe() returns trigger language plpgsql security definer
+set search_path = '' as $$
+begin
+  insert into public.plans (user_id) values (new.id);
+  return new;
+end $$;
+create trigger subscribe after insert on auth.users for each row execute function public.subscribe();
+"""
 
 
 def _ids(url: str) -> list[str]:
@@ -91,6 +113,17 @@ def test_broken_access_ends_with_its_error(
         id_ = "broken-access:public.members:recursion"
         script = finding.explain(connection, Options(), id_)
     assert psql_outcome(database.url, script) == "42P17"
+
+
+def test_a_row_that_sign_up_inserts_is_changed(request: pytest.FixtureRequest) -> None:
+    database = session_copy(request, "explained_sign_up", "services", DEFAULT_MAJOR)
+    with connect(database.url) as connection:
+        connection.execute(SIGN_UP.encode())
+        found = run_audit(connection, repairs=False).findings
+        [id_] = [f.id for f in found if f.object == "public.plans" and "plan" in f.message]
+        script = finding.explain(connection, Options(), id_)
+    assert "No row shows it" not in script
+    assert psql_outcome(database.url, script) == "rows"
 
 
 def test_unknown_finding_suggests_another(teams: str) -> None:

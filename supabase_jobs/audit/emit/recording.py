@@ -342,7 +342,7 @@ def _row(
     optional = sql.SQL("{} on conflict do nothing").format(text)
     yield RecordedRow(statement=optional, settings=settings, table=relation.label, optional=True)
     keys = []
-    for key in (relation.primary_key, *relation.unique_keys):
+    for key in dict.fromkeys((row.found_by, relation.primary_key, *relation.unique_keys)):
         if key and all(row.values.get(column) for column in key):
             keys.append(sql.SQL("({})").format(equal(row.constants(key), " and ")))
     same = sql.SQL(" or ").join(keys)

@@ -13,7 +13,7 @@ from supabase_jobs.audit.emit.plain import AsSent, Plain
 from supabase_jobs.audit.emit.recording import RecordedAttempt, Recording, RowText
 from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.leaks import escalation
-from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ShownLeak
+from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, Question, ShownLeak
 from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.probes.attempt import GROUP, OWN, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.escalation import Gain
@@ -93,7 +93,7 @@ def _script(
             body = _body(connection, known, steps, is_refused=is_refused)
             if body is not None:
                 return f"{_head(finding)}{body}rollback;\n"
-    return f"{_head(finding)}{_policies(finding)}rollback;\n"
+    return f"{_head(finding)}{_policies(seen, finding)}rollback;\n"
 
 
 def _head(finding: AuditFinding) -> str:
@@ -102,9 +102,13 @@ def _head(finding: AuditFinding) -> str:
     return script.comment(title, f"{finding.object}: {finding.message}", cause, _ABOUT) + "begin;\n"
 
 
-def _policies(finding: AuditFinding) -> str:
+def _policies(seen: Evidence, finding: AuditFinding) -> str:
     """The policies of the object: nothing was tried, or no row shows it."""
     schema, _, name = finding.object.partition(".")
+    for attempt in seen.attempts:
+        if attempt.label == finding.object:
+            schema, name = attempt.relation.schema, attempt.relation.name
+            break
     text = sql.SQL(_POLICIES).format(schema=sql.Literal(schema), name=sql.Literal(name))
     return f"\n-- No row shows it; the policies do.\n{text.as_string(None)};\n"
 
@@ -114,9 +118,10 @@ def _chains(seen: Evidence, leak: AnyLeak) -> Iterator[Sequence[AnyAttempt]]:
     if isinstance(leak, BrokenAccess):
         yield from ([attempt] for attempt in _refused(seen, leak))
         return
-    tried = leak.tried if isinstance(leak, ShownLeak) else None
-    if tried is not None:
-        write = seen.attempts[tried.number]
+    if isinstance(leak, Question):
+        yield from ([seen.attempts[tried.number]] for tried in leak.tried)
+    elif isinstance(leak, ShownLeak):
+        write = seen.attempts[leak.tried.number]
         if leak.kind is escalation.KIND:
             for gain in seen.gains:
                 if gain.write is write:

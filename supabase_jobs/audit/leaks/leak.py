@@ -158,13 +158,14 @@ class BrokenAccess(ExplainedLeak):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Question(Leak):
     """A decision of the project. `decides` is what decides it: questions of a kind with the same
-    are one. `topics` are the objects that it is about.
+    are one. `topics` are the objects that it is about, `tried` the attempts that lead to it.
 
     `message` has `{}` where the topics are named.
     """
 
     decides: str
     topics: tuple[str, ...]
+    tried: tuple[Tried, ...] = ()
 
     @property
     def id(self) -> str:
@@ -196,13 +197,14 @@ def question(kind: Kind, tried: Tried, decides: str, topic: str, message: str) -
         message=message,
         decides=decides,
         topics=(topic,),
+        tried=(tried,),
     )
 
 
 def merged(one: Question, other: Question) -> Question:
     """Two questions of a kind about the same decision as one."""
     topics = tuple(dict.fromkeys([*one.topics, *other.topics]))
-    return replace(one, topics=topics)
+    return replace(one, topics=topics, tried=(*one.tried, *other.tried))
 
 
 def shown(

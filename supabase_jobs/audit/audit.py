@@ -112,8 +112,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         without_token: list[NotTested] = []
         if options.token_hook is not None:
             hook = options.token_hook
-            bodies = [f.body for f in found.functions if (f.schema, f.name) == hook]
-            everyone, without_token = token_hook.issue(connection, hook, " ".join(bodies), everyone)
+            everyone, without_token = token_hook.issue(connection, hook, world, everyone)
         probes = Probes(acting, world, everyone, deadline)
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]

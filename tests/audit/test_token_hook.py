@@ -175,3 +175,69 @@ def test_a_hook_believes_the_team_that_a_user_names(cli: Run, tmp_path: Path) ->
 
 def test_a_hook_takes_a_team_of_the_user_only(cli: Run, tmp_path: Path) -> None:
     assert audited(cli, tmp_path, TEAMS.format(condition="false")) == {}
+
+
+# whoever is in the table has a desk; the head of the desks reads firms, too
+DESK = """
+create type public.desk_role as enum ('head', 'clerk');
+create table public.desk (id uuid primary key references auth.users, role public.desk_role not null default 'clerk');
+create table public.firms (id uuid primary key default gen_random_uuid(), name text not null);
+create table public.people (
+  id uuid primary key references auth.users, firm uuid not null references public.firms, name text not null
+);
+create table public.holidays (
+  id uuid primary key default gen_random_uuid(), firm uuid not null references public.firms, day date not null
+);
+create function public.desk_role() returns text language sql stable as
+  $$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'desk_role' $$;
+create function public.has_desk() returns boolean language sql stable as $$ select public.desk_role() is not null $$;
+create function public.my_firm() returns uuid language sql stable as
+  $$ select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'firm')::uuid $$;
+alter table public.desk enable row level security;
+alter table public.firms enable row level security;
+alter table public.people enable row level security;
+alter table public.holidays enable row level security;
+create policy "own" on public.desk for select to authenticated using (id = auth.uid());
+create policy "heads" on public.desk for all to authenticated using (public.desk_role() = 'head');
+create policy "read" on public.firms for select to authenticated using (public.desk_role() = 'head' or id = public.my_firm());
+create policy "own" on public.people for select to authenticated using (id = auth.uid());
+create policy "read" on public.holidays for select to authenticated using (public.has_desk() or firm = public.my_firm());
+create function public.add_role(event jsonb) returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  caller uuid := event ->> 'user_id';
+  claims jsonb := event -> 'claims';
+  found record;
+begin
+  select firm into found from public.people where id = caller;
+  if found.firm is not null then
+    claims := jsonb_set(claims, '{firm}', to_jsonb(found.firm));
+  end if;
+  select role into found from public.desk where id = caller;
+  if found.role is not null then
+    claims := jsonb_set(claims, '{desk_role}', to_jsonb(found.role));
+  end if;
+  return jsonb_set(event, '{claims}', claims);
+end $$;
+revoke execute on function public.add_role(jsonb) from public, anon, authenticated;
+grant execute on function public.add_role(jsonb) to supabase_auth_admin;
+"""
+
+
+def test_who_has_a_claim_that_policies_only_look_for_is_another_person(
+    cli: Run, tmp_path: Path
+) -> None:
+    """Those who are in the table of the desk are its clerks; nobody else has the claim."""
+    ran = cli("audit", "--json", cwd=written(tmp_path, DESK))
+    reading = {
+        cell["caller"]
+        for cell in ran.json["matrix"]
+        if (cell["object"], cell["action"]) == ("public.holidays", "select")
+        if (cell["whose"], cell["outcome"]) == ("other", "rows")
+    }
+    assert reading == {
+        "service_role",
+        "user with desk_role = clerk",
+        "user with desk_role = head",
+    }
+    problems = [f for f in ran.json["findings"] if f["severity"] in ("error", "warning")]
+    assert "public.holidays" not in {problem["object"] for problem in problems}

@@ -155,6 +155,7 @@ class Usage:
     claims: dict[tuple[str, ...], set[ColumnKey]] = field(default_factory=dict)
     preferred: dict[tuple[str, ...], set[tuple[str, ...]]] = field(default_factory=dict)
     claim_literals: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+    present_claims: set[tuple[str, ...]] = field(default_factory=set)
     headers: dict[str, set[ColumnKey]] = field(default_factory=dict)
     hashing: dict[ColumnKey, tuple[str, ...]] = field(default_factory=dict)
     header_literals: dict[str, list[str]] = field(default_factory=dict)
@@ -255,6 +256,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         }
 
     found.words |= other.words
+    found.present_claims |= other.present_claims
     for into, given in (
         (found.users, other.users),
         (found.checked, other.checked),
@@ -651,7 +653,9 @@ class _Reader:
         known |= {one.oid for one in found if one.rls and one is not relation}
 
     def _note_flags(self) -> None:
-        """Note the values of user_metadata that are conditions by themselves: flags."""
+        """Note the values of user_metadata that are conditions by themselves: flags; and the claims
+        of which only the presence is asked for.
+        """
         policies = [policy for relation in self._catalog.relations for policy in relation.policies]
         texts = [text for p in policies for text in (p.visible, p.checked) if text is not None]
         trees = self._expanded([*map(expressions.expression_tree, texts), *self._bodies.values()])
@@ -660,6 +664,10 @@ class _Reader:
             is_of_user = path[0] == expressions.CHOSEN and len(path) > 1
             if is_of_user and path not in self._usage.claims:
                 self._usage.claim_literals.setdefault(path, ["true"])
+        for test in expressions.nodes(trees, "NullTest"):
+            tested = expressions.value(test["arg"], self._lookup)
+            if isinstance(tested, Claim) and tested.path:
+                self._usage.present_claims.update(tested.paths)
 
     def _has_target(self, relation: Relation, column: str) -> bool:
         return any(

@@ -221,6 +221,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 _signatures(options.before),
                 joins=[one.leak.id for one in caused[: len(judged)] if _joins(one, facts)],
                 above=_reads_above(facts, probes.attempts),
+                opening=[id(gain.write) for gain in probes.gains],
             ),
             fixes.Renderer(connection, plan),
             options.accepted,

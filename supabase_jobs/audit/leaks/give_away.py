@@ -1,6 +1,7 @@
 """Rows into which their owner writes another user's name, although an INSERT must not."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from supabase_jobs.audit.callers import STRANGER
 from supabase_jobs.audit.facts.attempts import Tried
@@ -39,7 +40,7 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
                 others = [] if tried.column in table.updating else _others(facts, tried)
                 if others:
                     message += f"; whoever does so also writes {', '.join(others)}"
-                yield shown(KIND, Severity.WARNING, tried, message)
+                yield replace(shown(KIND, Severity.WARNING, tried, message), further=others)
 
 
 def _others(facts: Facts, given: Tried) -> list[str]:

@@ -88,11 +88,13 @@ class Leak:
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ShownLeak(Leak):
     """A leak that an attempt shows. Its cause is found by trying without policies. `columns` are
-    those of the table that it is about, if there are several.
+    those of the table that it is about, if there are several, `further` others that the caller
+    writes in the same row.
     """
 
     tried: Tried
     columns: Sequence[str] = ()
+    further: Sequence[str] = ()
 
     @property
     def id(self) -> str:

@@ -60,10 +60,11 @@ class Demand:
     `owner_condition`. `limited` is a function that changes only the rows of a table with this
     condition. `columns` are those that a role may no longer write: the table, the role, the
     privilege and their names; `further` are the same of other roles, and of views by which they are
-    written. With a `guard`, a trigger refuses them unless the old row meets this
-    condition, or the new one, if it is `of_new_rows`. `bodies` are other bodies of functions.
-    `text` changes these `tables` and `called` functions, by their oids, and only these `actions`,
-    if they are given. `is_trigger`: it creates a trigger, whose effect only a whole trial shows.
+    written. With a `guard`, a trigger refuses them unless the old row meets this condition, or the
+    new one, if it is `of_new_rows`; `path` is its search_path. `bodies` are other bodies of
+    functions. `text` changes these `tables` and `called` functions, by their oids, and only these
+    `actions`, if they are given. `is_trigger`: it creates a trigger, whose effect only a whole
+    trial shows.
     `trusting` are functions that read app_metadata instead of what users write. `asks` says what
     must be done before. `is_new`: it creates a policy that permits what nobody has decided yet.
     """
@@ -78,6 +79,7 @@ class Demand:
     further: Sequence[tuple[Relation, str, str, frozenset[str]]] = ()
     guard: str | None = None
     of_new_rows: bool = False
+    path: str = guards.NO_PATH
     bodies: Sequence[tuple[Function, str]] = ()
     tables: frozenset[int] = frozenset()
     called: frozenset[int] = frozenset()
@@ -202,7 +204,8 @@ class Repairs:
         if demand.columns is not None and demand.guard is not None:
             relation, role, _, columns = demand.columns
             record = "new" if demand.of_new_rows else "old"
-            parts.append(guards.trigger(relation, role, columns, demand.guard, record))
+            guard = guards.trigger(relation, role, columns, demand.guard, record, demand.path)
+            parts.append(guard)
         else:
             parts += [self._columns(*columns) for columns in demand.granted]
         parts += [self._policy(change) for key, change in changes.items() if key in keys]
@@ -706,6 +709,7 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         columns = frozenset({one.column})
         yield from _keeping(plan, relation, role, action, columns)
     if repair is Repair.REFUSE and policies:
+        yield from _with_other_labels(plan, relation, policies, one.attempt)
         yield refusal(relation, policies, action)
     if (repair is Repair.READABLE_PARENT or one.attempt.name == JOIN) and policies:
         yield from _as_old_rows(relation, policies, one.attempt)
@@ -754,7 +758,7 @@ def _keeping(
     yield Demand(columns=(relation, role, action, columns), further=further)
     if action == UPDATE:
         for condition in guards.conditions(relation, role):
-            yield Demand(columns=(relation, role, action, columns), guard=condition)
+            yield from _guarded((relation, role, action, columns), condition)
 
 
 def _of_other_roles(
@@ -796,7 +800,17 @@ def _with_readable_new_parent(
     for condition in _parents(plan, moved, required=False):
         columns = (relation, role, UPDATE, frozenset({column}))
         guard = f"{_text(condition)} and {asked}" if asked else _text(condition)
-        yield Demand(columns=columns, guard=guard, of_new_rows=True)
+        yield from _guarded(columns, guard, of_new_rows=True)
+
+
+def _guarded(
+    columns: tuple[Relation, str, str, frozenset[str]], guard: str, *, of_new_rows: bool = False
+) -> Iterator[Demand]:
+    """A trigger that finds what has a schema in its text; then one for conditions whose functions
+    find tables by the search_path of the request.
+    """
+    for path in (guards.NO_PATH, guards.PATH):
+        yield Demand(columns=columns, guard=guard, of_new_rows=of_new_rows, path=path)
 
 
 def _asked_of_new(relation: Relation, role: str, column: str) -> str:
@@ -966,6 +980,23 @@ def _without(text: str, part: str) -> str:
     if part not in parts or len(parts) == 1:
         return text
     return " or ".join(f"({other})" for other in parts if other != part)
+
+
+def _with_other_labels(
+    plan: Plan, relation: Relation, policies: Sequence[Policy], attempt: Attempt
+) -> Iterator[Demand]:
+    """New rows without a label of the one that opens something, such as the role of an
+    administrator: people still add their own row as they sign up.
+    """
+    limits = plan.limits.get(relation.oid, {})
+    for name, label in attempt.written.items() if attempt.action == INSERT else ():
+        column = relation.by_name[name]
+        known = (limits[name].allowed if name in limits else ()) or column.labels
+        if label in known and name in plan.usage.words:
+            text = sql.SQL("{} is distinct from {}::{}")
+            condition = text.format(column.identifier, sql.Literal(label), sql.SQL(column.type))
+            limited = edited(relation, policies, Edit.OWNER_OF_NEW_ROWS)
+            yield replace(limited, owner=f"({_text(condition)})")
 
 
 def _asks_elsewhere(policy: Policy) -> bool:

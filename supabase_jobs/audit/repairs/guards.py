@@ -13,8 +13,10 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.probes.attempt import UPDATE
 
+# that of a request, for conditions that call functions which have no search_path of their own
+NO_PATH, PATH = "''", "public, extensions"
 # a function that acts as its owner is not refused
-_TRIGGER = """create function {function}() returns trigger language plpgsql set search_path = ''
+_TRIGGER = """create function {function}() returns trigger language plpgsql set search_path = {path}
 as $guard$
 begin
   if current_user = {role} and {new} is distinct from {old}
@@ -48,10 +50,10 @@ def conditions(relation: Relation, role: str) -> Iterator[str]:
 
 
 def trigger(
-    relation: Relation, role: str, columns: frozenset[str], condition: str, record: str
+    relation: Relation, role: str, columns: frozenset[str], condition: str, record: str, path: str
 ) -> str:
-    """The statements that create a trigger and its function; the condition is about the `old` or
-    the `new` row.
+    """The statements that create a trigger and its function, with its search_path; the condition is
+    about the `old` or the `new` row.
     """
     names = sorted(columns)
     name = f"keep_{relation.name}_{'_'.join(names)}"[:63]
@@ -59,6 +61,7 @@ def trigger(
         sql.SQL(_TRIGGER)
         .format(
             function=sql.Identifier(relation.schema, name),
+            path=sql.SQL(path),
             role=sql.Literal(role),
             new=_row("new", names),
             old=_row("old", names),

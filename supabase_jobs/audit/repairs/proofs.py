@@ -30,6 +30,7 @@ from supabase_jobs.audit.leaks.leak import (
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.attempt import (
     ADD,
+    CHOOSE,
     DELETE,
     FORGE,
     GROUP,
@@ -143,6 +144,12 @@ class Boundaries:
             return True
         return self._gives_away(attempt) or _is_below_another(attempt)
 
+    def names(self, attempt: Attempt) -> bool:
+        """Whether a new row names a person or a row of another tenant."""
+        own = "" if attempt.caller.tenant is None else attempt.caller.tenant.name
+        others = [ids for name, ids in self._ids.items() if name != own]
+        return any(value in ids for ids in others for value in attempt.written.values())
+
     def is_reference(self, attempt: Attempt) -> bool:
         """Whether the column of an attempt names a person or a parent."""
         relation, column = attempt.relation, attempt.column
@@ -190,7 +197,8 @@ class Judge:
     everything in it stays, and everything beyond it may end. So may what calls of functions show
     that were `existing` before. `joins` are the ids of leaks by which callers join what they see
     before, or ask to: they may be meant to, so that they can add something stays. `above` maps the
-    id() of attempts to the reads of the rows that their row refers to, by the same caller.
+    id() of attempts to the reads of the rows that their row refers to, by the same caller, and
+    `opening` are the id() of those that open something.
     """
 
     def __init__(
@@ -201,7 +209,9 @@ class Judge:
         existing: Collection[str] = (),
         joins: Collection[str] = (),
         above: Mapping[int, Sequence[Attempt]] | None = None,
+        opening: Collection[int] = (),
     ) -> None:
+        self._opening = frozenset(opening)
         self._joins, self._above = frozenset(joins), above or {}
         self._leaks, self._accepted = list(leaks), accepted or {}
         self._boundaries, self._existing = boundaries, frozenset(existing)
@@ -297,7 +307,16 @@ class Judge:
         if leak.kind is hidden_parent.KIND and isinstance(one, Attempt):
             above = self.above(one)
             is_read = bool(above) and all(read.reached for read in above)
-        return belongs(one, leak) and not is_read
+        return belongs(one, leak) and not (is_read or self._is_sign_up(one))
+
+    def _is_sign_up(self, one: Attempt | Bypass) -> bool:
+        """Whether somebody adds their own row, which opens nothing and names nobody else: the app
+        may do so for who has signed up.
+        """
+        if not isinstance(one, Attempt) or (one.action, one.whose) != (INSERT, OWN):
+            return False
+        is_alone = one.name in (OPEN, CHOOSE) and one.error is None
+        return is_alone and id(one) not in self._opening and not self._boundaries.names(one)
 
     def above(self, one: Attempt) -> Sequence[Attempt]:
         """The reads of the rows that the row of an attempt refers to, by the same caller."""
@@ -767,6 +786,8 @@ class Proofs:
         verdict = replace(verdict, is_open=is_open)
         if isinstance(leak, BrokenAccess) and not verdict.gives:
             return replace(verdict, is_open=True)
+        if verdict.is_proven and demand.guard is not None and demand.of_new_rows:
+            verdict = self._with_way_back(leak, verdict, text)
         if verdict.is_proven and not self._is_shown(leak, scope):
             return None
         if verdict.is_proven:
@@ -775,7 +796,37 @@ class Proofs:
             verdict = replace(verdict, takes=_in_order(lost))
         if demand.is_new:
             verdict = replace(verdict, leaves=_new_questions(known, after))
+        if isinstance(leak, ShownLeak) and (left := self._still_written(leak, after)):
+            ask = f"Whoever does so still writes {', '.join(left)}, which others gave the row."
+            verdict = replace(verdict, leaves=(*verdict.leaves, f"{ask} May they?"))
         return verdict
+
+    def _with_way_back(self, leak: AnyLeak, verdict: Verdict, text: str) -> Verdict:
+        """The effects of a trigger on what it was to let pass."""
+        assert isinstance(leak, ShownLeak)  # noqa: S101  it is about a column of an update
+        tried = self._attempt(leak)
+        passes = self._trials.moves_back(text, tried)
+        if passes is None:
+            return replace(verdict, unseen=(f"the condition of the trigger on {tried.column}",))
+        return verdict if passes else replace(verdict, takes=(_named(tried),))
+
+    def _still_written(self, leak: ShownLeak, after: Seen) -> list[str]:
+        """The further columns of a leak that its caller still writes, and that who adds a row gives
+        it: they have no default, and are no flag or time, which others set later.
+        """
+        tried = self._attempt(leak)
+        names = {
+            one.column
+            for one in after.cells.values()
+            if isinstance(one, Attempt) and one.row is tried.row and one.action == UPDATE
+            if one.caller is tried.caller
+        }
+        columns = [tried.relation.by_name[name] for name in leak.further if name in names]
+        return [
+            column.name
+            for column in columns
+            if column.default is None and (column.is_demanded or column.category not in ("B", "D"))
+        ]
 
     def _kept(
         self, demands: Iterable[Demand], text: str, known: Seen, after: Seen

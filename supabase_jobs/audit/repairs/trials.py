@@ -7,15 +7,16 @@ from functools import cached_property
 from itertools import chain, islice
 
 import psycopg
+from psycopg import sql
 
 from supabase_jobs.audit import access, catalog
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, SERVICE, Persona
-from supabase_jobs.audit.catalog import Catalog, Function, Relation
+from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
 from supabase_jobs.audit.leaks import kinds, topic
 from supabase_jobs.audit.leaks.leak import AnyLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import topics
-from supabase_jobs.audit.probes.attempt import SELECT, Attempt
+from supabase_jobs.audit.probes.attempt import SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass, ViewRead
 from supabase_jobs.audit.probes.effects import Snapshot, Watch, all_of
 from supabase_jobs.audit.probes.escalation import Gain, behind, then_reads
@@ -32,7 +33,7 @@ from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Access
-from supabase_jobs.session.action import Constant, Insert
+from supabase_jobs.session.action import Constant, Insert, Update
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, own_role
 from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
@@ -190,6 +191,23 @@ def _open(connection: Connection, attempts: Iterable[Attempt]) -> None:
         run_groups(connection, [[*chain.from_iterable(needed.values())]])[0].answer()
 
 
+def _writing(write: Attempt, value: str | None) -> Attempt:
+    """An update that gives the same column another value."""
+    column, sent = write.relation.by_name[write.column], write.sent
+    if isinstance(sent, Update):
+        sent = replace(sent, values={column.name: Constant(value, column.type)})
+    return replace(alone(write), sent=sent, value=value)
+
+
+def _assigned(write: Attempt, name: str, value: str | None) -> str:
+    """The statement that gives a column of the row of an attempt a value, as the owner."""
+    column, row = write.relation.by_name[name], write.row
+    text = sql.SQL("update {} set {} = {} where {};").format(
+        row.relation.identifier, column.identifier, Constant(value, column.type), row.condition
+    )
+    return text.as_string(None)
+
+
 @dataclass(eq=False)
 class _Call:
     """A call of a function by somebody who owns the rows or belongs to their group, or the service.
@@ -342,7 +360,9 @@ class Trials:
             tables |= usage.reads.get(oid, set())
         for function in functions:
             tables |= usage.function_reads.get(function.oid, set())
-        for way in ways.of_tables(self._world, tables):
+        changed = {attempt.relation.oid for attempt in attempts}
+        states = ways.without_values(self._world, changed, text)
+        for way in [*ways.of_tables(self._world, tables), *states]:
             self._deadline.check()
             with undone(self._impersonation.connection, Statement("close all")):
                 connection = self._impersonation.connection
@@ -576,8 +596,9 @@ class Trials:
             return reaches(attempt, result)
 
     def opens_otherwise(self, text: str, write: Attempt) -> bool:
-        """Whether a new row that opens something does so with these statements as well, once a
-        column has another of its labels, such as a weaker role. Raises DeadlineError.
+        """Whether a write that opens something does so with these statements as well, once another
+        column has another of its labels: a new row with a weaker role, or a changed row of who has
+        a stronger one, as everybody may have in a group of their own. Raises DeadlineError.
         """
         gains = [gain for gain in self.before.gains if gain.write is write]
         opened = {(id(gain.row), gain.action) for gain in gains}
@@ -587,25 +608,69 @@ class Trials:
             for one in self.before.attempts
             if one.caller is write.caller and (id(one.row), one.action) in opened
         }
-        tried = []
-        for other in self._with_other_labels(write):
-            tried += [then_reads(other, read)] if read else []
-            tried += [behind(other, one) for one in changed.values() if one.action != SELECT]
+
+        def followed(first: Attempt) -> list[Attempt]:
+            tried = [then_reads(first, read)] if read else []
+            return tried + [behind(first, one) for one in changed.values() if one.action != SELECT]
+
+        if write.action == UPDATE and write.column:
+            unchanged = _writing(write, write.row.values.get(write.column))
+            both = [*followed(unchanged), *followed(alone(write))]
+            return any(self._opens_in(f"{text}\n{made}", both) for made in self._states(write))
+        tried = [one for other in self._with_other_labels(write) for one in followed(other)]
         return any(self.reaching(text, tried[: LIMITS.attempts_in_batch])) if tried else False
+
+    def _opens_in(self, text: str, tried: Sequence[Attempt]) -> bool:
+        """Whether one of the second half of these attempts reaches with these statements what it
+        does not in the first half, in which nothing is changed before.
+        """
+        reached = self.reaching(text, tried)
+        half = len(tried) // 2
+        return any(now and not was for was, now in zip(reached[:half], reached[half:], strict=True))
+
+    def _states(self, write: Attempt) -> list[str]:
+        """The statements that give other columns of the row of an update another label."""
+        relation, words = write.relation, self._world.plan.usage.words
+        given = [
+            (column, label)
+            for column in relation.columns
+            if column.name != write.column and column.name in words
+            for label in self._labels(column, relation)
+        ]
+        return [
+            _assigned(write, column.name, label)
+            for column, label in given[: LIMITS.values]
+            if label != write.row.values.get(column.name)
+        ]
+
+    def _labels(self, column: Column, relation: Relation) -> Sequence[str]:
+        """The values that a column may have, if they are few."""
+        limits = self._world.plan.limits.get(relation.oid, {})
+        known = limits[column.name].allowed if column.name in limits else ()
+        return known or column.labels
 
     def _with_other_labels(self, write: Attempt) -> Iterator[Attempt]:
         """A new row with each of the labels that a column of it may have."""
-        sent, relation, plan = write.sent, write.relation, self._world.plan
-        limits = plan.limits.get(relation.oid, {})
+        sent = write.sent
         if not isinstance(sent, Insert):
             return
         for name in write.written:
-            column = relation.by_name[name]
-            known = limits[name].allowed if name in limits else ()
-            for label in known or column.labels:
+            column = write.relation.by_name[name]
+            for label in self._labels(column, write.relation):
                 if label != write.written[name]:
                     values = {**sent.assigned, name: Constant(label, column.type)}
                     yield replace(alone(write), sent=replace(sent, values=values))
+
+    def moves_back(self, text: str, write: Attempt) -> bool | None:
+        """Whether the caller of an update gives the column its former value with these statements,
+        once it has the new one: a trigger that refuses this was to refuse the other way only. None
+        if the caller cannot do so without them either. Raises DeadlineError.
+        """
+        moved = _assigned(write, write.column, write.value)
+        again = [_writing(write, write.row.values.get(write.column))]
+        if not all(self.reaching(moved, again)):
+            return None
+        return all(self.reaching(f"{text}\n{moved}", again))
 
     def _run(
         self,

@@ -1,9 +1,11 @@
 """The ways by which somebody has to do with a row: as the seller or as the buyer of an order.
 
 The owner of the generated rows is all of these persons at once. So what only one of them may do is
-seen once the others are somebody else.
+seen once the others are somebody else. And each row of theirs has all that it may have: what may be
+done without it, as by who has not joined a group yet, is seen once it is null.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -20,15 +22,19 @@ from supabase_jobs.database.batch import Statement
 @dataclass(frozen=True, eq=False)
 class Way:
     """A column in which a row names the owner. After the statements `alone`, no other one does, nor
-    after those for `keys`, as far as other rows do not refer to these.
+    after those for `keys`, as far as other rows do not refer to these. `is_empty`: the column is
+    null after them, instead.
     """
 
     row: Row
     column: str
     alone: tuple[Statement, ...]
     keys: tuple[Statement, ...] = ()
+    is_empty: bool = False
 
     def __str__(self) -> str:
+        if self.is_empty:
+            return f"while {self.column} of {self.row.relation.label} is null"
         return f"as {self.column} of {self.row.relation.label} only"
 
 
@@ -51,6 +57,22 @@ def of_tables(world: World, tables: Collection[int]) -> list[Way]:
     return found
 
 
+def without_values(world: World, tables: Collection[int], text: str) -> list[Way]:
+    """The states of the owner's rows of some tables in which a reference that statements name is
+    null.
+    """
+    found = []
+    for row in (world.a.rows[oid] for oid in sorted(tables) if oid in world.a.rows):
+        relation = row.relation
+        names = dict.fromkeys(name for key in relation.foreign_keys for name in key.columns)
+        for name in names:
+            is_free = row.values.get(name) is not None and not relation.by_name[name].not_null
+            if is_free and re.search(rf"\b{re.escape(name)}\b", text):
+                emptied = _named(row, name, None)
+                found.append(Way(row=row, column=name, alone=(emptied,), is_empty=True))
+    return found[: LIMITS.ways]
+
+
 def _places(world: World, tables: Collection[int]) -> Iterator[tuple[Row, str, str]]:
     """The columns of rows that name the owner, each with the value that names somebody else: a
     colleague, and of a membership, which they may have too, that of the stranger.
@@ -69,8 +91,8 @@ def _places(world: World, tables: Collection[int]) -> Iterator[tuple[Row, str, s
                 yield row, name, value
 
 
-def _named(row: Row, column: str, value: str) -> Statement:
-    """The statement that puts a person into a column of a row."""
+def _named(row: Row, column: str, value: str | None) -> Statement:
+    """The statement that puts a person, or nobody, into a column of a row."""
     text = sql.SQL("update {} set {} = {} where {}").format(
         row.relation.identifier,
         sql.Identifier(column),

@@ -1,0 +1,126 @@
+"""Repairs that are proven by trying everybody who may come by their way: who signs up, who has a
+role in a group of their own, and who a trigger lets pass.
+"""
+
+import pytest
+
+from supabase_jobs.database.connection import connect
+from supabase_jobs.findings import AuditFinding
+from tests.audit.conftest import run_audit
+from tests.fix_db import session_copy
+from tests.programs import DEFAULT_MAJOR
+
+# everybody who founds a firm is its boss; a volatile function sees the row as it becomes
+FIRMS = """
+create table firms (id uuid primary key default gen_random_uuid(), name text not null);
+create table people (
+  id uuid primary key references auth.users, firm uuid references firms, name text,
+  role text not null default 'helper' check (role in ('boss', 'helper'))
+);
+create table invoices (
+  id uuid primary key default gen_random_uuid(), firm uuid not null references firms, text text
+);
+create function my_firm() returns uuid language sql security definer set search_path = '' as
+  $$ select firm from public.people where id = auth.uid() $$;
+create function is_boss() returns boolean language sql stable security definer set search_path = '' as
+  $$ select exists (select from public.people where id = auth.uid() and role = 'boss') $$;
+alter table firms enable row level security;
+alter table people enable row level security;
+alter table invoices enable row level security;
+create policy "own" on firms for select to authenticated using (id = my_firm());
+create policy "colleagues" on people for select to authenticated using (firm = my_firm());
+create policy "own" on people for update to authenticated using (id = auth.uid());
+create policy "bosses" on people for update to authenticated using (firm = my_firm() and is_boss());
+create policy "read" on invoices for select to authenticated using (firm = my_firm());
+"""
+# the app inserts the profile of who has signed up
+PROFILES = """
+create table profiles (
+  id uuid primary key references auth.users, name text,
+  role text not null check (role in ('customer', 'worker', 'admin'))
+);
+create table reports (id uuid primary key default gen_random_uuid(), text text);
+create function is_admin() returns boolean language sql stable security definer set search_path = '' as
+  $$ select exists (select from public.profiles where id = auth.uid() and role = 'admin') $$;
+alter table profiles enable row level security;
+alter table reports enable row level security;
+create policy "read" on profiles for select to authenticated using (id = auth.uid());
+create policy "sign up" on profiles for insert to authenticated with check (id = auth.uid());
+create policy "admins" on reports for all to authenticated using (is_admin());
+"""
+# the helper finds its table by the search_path of the request
+CIRCLES = """
+create table circles (id uuid primary key default gen_random_uuid(), host uuid not null references auth.users);
+create table notes (
+  id uuid primary key default gen_random_uuid(), circle uuid not null references circles,
+  author uuid not null references auth.users, text text
+);
+create function may_enter(circle_id uuid) returns boolean language sql stable security definer as
+  $$ select exists (select from circles where id = circle_id and host = auth.uid()) $$;
+alter table circles enable row level security;
+alter table notes enable row level security;
+create policy "own" on circles for select to authenticated using (host = auth.uid());
+create policy "own" on notes for select to authenticated using (author = auth.uid());
+create policy "write" on notes for insert to authenticated with check (author = auth.uid() and may_enter(circle));
+create policy "change" on notes for update to authenticated using (author = auth.uid());
+"""
+# who receives a message marks it as read
+MESSAGES = """
+create table errands (
+  id uuid primary key default gen_random_uuid(), customer uuid not null references auth.users,
+  worker uuid references auth.users
+);
+create table messages (
+  id uuid primary key default gen_random_uuid(), errand uuid not null references errands,
+  sender uuid not null references auth.users, content text not null, seen boolean not null default false
+);
+create function takes_part(errand_id uuid) returns boolean language sql stable security definer set search_path = '' as
+  $$ select exists (select from public.errands where id = errand_id and auth.uid() in (customer, worker)) $$;
+alter table errands enable row level security;
+alter table messages enable row level security;
+create policy "both" on errands for select to authenticated using (auth.uid() in (customer, worker));
+create policy "both" on messages for select to authenticated using (takes_part(errand));
+create policy "send" on messages for insert to authenticated with check (sender = auth.uid() and takes_part(errand));
+create policy "seen" on messages for update to authenticated using (takes_part(errand));
+"""
+
+
+@pytest.fixture(scope="module")
+def url(request: pytest.FixtureRequest) -> str:
+    return session_copy(request, "kept_and_closed", "services", DEFAULT_MAJOR).url
+
+
+def findings(url: str, project: str) -> dict[str, AuditFinding]:
+    with connect(url) as connection, connection.transaction(force_rollback=True):
+        connection.execute(project.encode())
+        return {one.id: one for one in run_audit(connection).findings}
+
+
+def test_row_moves_to_no_group_by_a_role_in_the_own_one(url: str) -> None:
+    moved = findings(url, FIRMS)["escalation:public.people:update:firm"]
+    assert "is_boss()" not in moved.fix
+
+
+def test_who_has_not_joined_a_group_keeps_the_own_row(url: str) -> None:
+    moved = findings(url, FIRMS)["escalation:public.people:update:firm"]
+    assert not moved.proven
+    assert "while firm of public.people is null" in moved.fix.replace("\n-- ", " ")
+
+
+def test_who_signs_up_still_adds_the_own_row(url: str) -> None:
+    found = findings(url, PROFILES)
+    for name in ("escalation:public.profiles:insert", "escalation:public.profiles:insert:role"):
+        assert found[name].proven
+        assert "\"role\" is distinct from 'admin'" in found[name].fix
+
+
+def test_trigger_finds_what_its_condition_calls(url: str) -> None:
+    moved = findings(url, CIRCLES)["unreadable-parent:public.notes:update"]
+    assert moved.proven
+    assert "set search_path = public, extensions" in moved.fix
+
+
+def test_column_of_the_author_that_stays_open_is_a_question(url: str) -> None:
+    given = findings(url, MESSAGES)["give-away:public.messages:update:sender"]
+    assert not given.proven
+    assert "still writes content" in given.fix

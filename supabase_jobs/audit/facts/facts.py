@@ -180,7 +180,7 @@ class Facts:
 
     def parents(self, table: Table) -> Iterator[Table]:
         """The other tables to which the rows of a table refer."""
-        for label in table.parents:
+        for label in table.above.parents:
             if label != table.label and label in self.tables:
                 yield self.tables[label]
 
@@ -196,12 +196,14 @@ class Facts:
 
     def is_referred(self, table: Table) -> bool:
         """Whether rows of other tables refer to rows of a table."""
-        return any(table.label in t.parents for t in self.tables.values() if t is not table)
+        return any(table.label in t.above.parents for t in self.tables.values() if t is not table)
 
     def is_deciding(self, table: Table) -> bool:
         """Whether policies of other tables read a table, so that its rows decide about others."""
         return any(
-            table.label in t.read_by_policies for t in self.tables.values() if t is not table
+            table.label in t.policies.read_by_policies
+            for t in self.tables.values()
+            if t is not table
         )
 
     def keeps_own(self, tried: Tried) -> bool:
@@ -241,9 +243,9 @@ class Facts:
 
     def gives_roles(self, write: Tried) -> bool:
         """Whether the caller sets the same column for others in its group, as its head does."""
-        if write.action != UPDATE or write.column in write.table.key_columns:
+        if write.action != UPDATE or write.column in write.table.above.key_columns:
             return False
-        if not write.table.is_membership and not self._has_head(write.table, write.column):
+        if not write.table.rows.is_membership and not self._has_head(write.table, write.column):
             return False
         # the stranger is in one group what the owner is in the other
         kind = OWNER if write.actor.kind == STRANGER else write.actor.kind
@@ -267,20 +269,20 @@ class Facts:
         heads = {id(t.actor) for t in updates if t.whose == GROUP and t.reached}
         others = [t for t in updates if t.whose == OWN and id(t.actor) not in heads]
         own = {t.reached for t in others if t.column == column}
-        return table.per_user and bool(heads) and own == {False}
+        return table.rows.per_user and bool(heads) and own == {False}
 
     def is_form(self, table: Table) -> bool:
         """Whether anybody adds rows of a public form: they name a person by an address only; or
         nobody who has to do with them changes them, and a policy accepts every row, or nobody reads
         them without a header.
         """
-        is_personal = bool(table.users) or bool({*table.claims} - {*table.addresses})
+        is_personal = bool(table.persons.users or table.persons.identifying_claims)
         tried = [t for t in self.of_table(table.label) if t.reached and t.actor.kind != SERVICE]
         is_open = any(t.action == INSERT and t.actor.kind == ANON and t.name == "" for t in tried)
-        if is_personal or not is_open or table.addresses:
+        if is_personal or not is_open or table.persons.addresses:
             return is_open and not is_personal
         by_user = any(t.action == SELECT and t.actor.role != "anon" for t in tried)
-        is_meant = not by_user if table.headers else table.is_unconditional
+        is_meant = not by_user if table.persons.headers else table.policies.is_unconditional
         # the stranger is in one tenant what the owner is in the other, without a post
         users = [t for t in tried if t.actor.kind not in (CLAIM, OWNER)]
         return is_meant and not any(t.action == UPDATE for t in users)
@@ -425,8 +427,8 @@ class Facts:
         that changes rows of nobody: the id, as in a link of an e-mail, is the right to do so.
         """
         return called.given.names_others and all(
-            self.tables[label].has_random_key
-            and not self.tables[label].owned
+            self.tables[label].rows.has_random_key
+            and not self.tables[label].rows.owned
             and not self._is_shown(label)
             for label in called.effects.changed
         )
@@ -442,7 +444,7 @@ class Facts:
         """The columns with addresses or secrets that a role may read. A number, such as that of
         tokens, is no secret.
         """
-        numbers = {name for name in table.numbers if self.words.unknown_values.matches(name)}
+        numbers = {name for name in table.values.numbers if self.words.unknown_values.matches(name)}
         return [
             name
             for name in table.columns

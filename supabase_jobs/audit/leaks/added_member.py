@@ -32,7 +32,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             )
             yield shown(KIND, Severity.WARNING, tried, message)
         for tried in [t for t in added if t not in promoted][:1]:
-            if tried.table.has_invitations:
+            if tried.table.rows.has_invitations:
                 message = "Members can add other people to their own group as if they had accepted"
                 yield shown(KIND, Severity.WARNING, tried, message)
                 continue

@@ -24,16 +24,16 @@ def find(facts: Facts) -> Iterator[Question]:
     or deletes some.
     """
     for label, table in facts.tables.items():
-        if not table.logged_by:
+        if not table.rows.logged_by:
             continue
         added = [t for t in facts.of_table(label) if _is_added_by_anybody(t)]
         for tried in added[:1]:
             message = (
                 f"{who(tried.actor)} add rows of {{}}, although only triggers of"
-                f" {some(table.logged_by)} write it. May they?"
+                f" {some(table.rows.logged_by)} write it. May they?"
             )
             yield question(KIND, tried, label, label, message)
-        if added or not table.for_all:
+        if added or not table.policies.for_all:
             continue
         writes = [t for t in facts.of_table(label) if _is_write(t)]
         changes = [t for t in writes if t.action != INSERT]
@@ -41,10 +41,11 @@ def find(facts: Facts) -> Iterator[Question]:
             own = [t.action for t in writes if t.actor is tried.actor]
             does = [DOES[action] for action in (INSERT, UPDATE, DELETE) if action in own]
             acts = " and ".join([", ".join(does[:-1]), does[-1]] if does[1:] else does)
-            policies = some([f'"{name}"' for name in table.for_all])
+            policies = some([f'"{name}"' for name in table.policies.for_all])
             message = (
                 f"{who(tried.actor)} {acts} rows of {{}} by policy {policies} for all"
-                f" commands, although only triggers of {some(table.logged_by)} write it. May they?"
+                f" commands, although only triggers of {some(table.rows.logged_by)} write it."
+                " May they?"
             )
             yield question(KIND, tried, label, label, message)
 

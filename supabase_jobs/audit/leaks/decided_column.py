@@ -34,10 +34,10 @@ def find(facts: Facts) -> Iterator[Question]:
     which something else looks, and one about the ends after which the row changes.
     """
     for label, table in facts.tables.items():
-        if table.rls and table.owned:
+        if table.rls and table.rows.owned:
             yield from _of_deciders(facts, label, table)
             yield from _elsewhere(facts, label, table)
-            ends = [name for name in table.ends if _is_chosen(facts, table, UPDATE, name)]
+            ends = [name for name in table.decided.ends if _is_chosen(facts, table, UPDATE, name)]
             if ends:
                 message = (
                     f"Users change their own rows in {label} also once {{}} is set, which the"
@@ -53,12 +53,12 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
     """
     found = list[str]()
     for label, table in facts.tables.items():
-        known = {*table.chosen, *table.managed}
-        known |= set() if table.elsewhere is None else {*table.elsewhere.columns}
+        known = {*table.decided.chosen, *table.code.managed}
+        known |= set() if table.decided.elsewhere is None else {*table.decided.elsewhere.columns}
         reads = [t for t in facts.of_table(label) if t.action == SELECT and t.reached]
         is_read = any(t.whose in (GROUP, OTHER) and t.actor.kind != SERVICE for t in reads)
-        if table.rls and table.owned and is_read:
-            whose = (OWN, GROUP) if table.is_group else (OWN,)
+        if table.rls and table.rows.owned and is_read:
+            whose = (OWN, GROUP) if table.rows.is_group else (OWN,)
             names = [name for name in facts.stated.get(label, ()) if name not in known]
             names = [name for name in names if _is_chosen(facts, table, UPDATE, name, whose)]
             found += [f"{label}.{name}" for name in names]
@@ -73,16 +73,16 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
 def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:
     hiding = facts.hiding(label)
     found: dict[str, list[str]] = {}
-    for name, commands in table.chosen.items():
+    for name, commands in table.decided.chosen.items():
         done = [one for one in commands if _is_chosen(facts, table, one, name)]
         if done and name not in hiding:
             found[name] = done
     if found:
         does = dict.fromkeys(command for done in found.values() for command in done)
         rows = " or ".join(_ROWS[command] for command in does)
-        deciders = some([f'"{name}"' for name in table.deciders])
+        deciders = some([f'"{name}"' for name in table.decided.deciders])
         message = (
-            f"Whoever {' or '.join(table.persons)} names can choose {{}} of {rows} rows in"
+            f"Whoever {' or '.join(table.decided.persons)} names can choose {{}} of {rows} rows in"
             f" {label}, which others change by policy {deciders}. Who decides about each?"
         )
         yield _question(label, label, [*found], message)
@@ -90,17 +90,17 @@ def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:
 
 def _elsewhere(facts: Facts, label: str, table: Table) -> Iterator[Question]:
     """The columns at which something else of the project looks than who changes the row."""
-    if table.elsewhere is None:
+    if table.decided.elsewhere is None:
         return
     names = [
         name
-        for name in table.elsewhere.columns
-        if name not in table.chosen and _is_chosen(facts, table, UPDATE, name, [OWN, GROUP])
+        for name in table.decided.elsewhere.columns
+        if name not in table.decided.chosen and _is_chosen(facts, table, UPDATE, name, [OWN, GROUP])
     ]
-    looking = dict.fromkeys(one for name in names for one in table.elsewhere.columns[name])
+    looking = dict.fromkeys(one for name in names for one in table.decided.elsewhere.columns[name])
     if names:
         message = (
-            f"{_subject(table.elsewhere.persons)} can change {{}} of rows in"
+            f"{_subject(table.decided.elsewhere.persons)} can change {{}} of rows in"
             f" {label}, at which the project looks elsewhere: {some([*looking])}. Who decides"
             " about each?"
         )
@@ -128,7 +128,7 @@ def _is_chosen(
     """Whether some user writes the column of a row of their own, and no trigger guards it; of a new
     one, also if it could not be tried, and of a changed one if another column has to change, too.
     """
-    if command == UPDATE and column in table.frozen:
+    if command == UPDATE and column in table.code.frozen:
         return False
     name = CHOOSE if command == INSERT else ""
     chosen = [
@@ -139,6 +139,6 @@ def _is_chosen(
     by_users = [t for t in chosen if t.actor.kind != SERVICE]
     if command == INSERT and not by_users:
         return True
-    if command == UPDATE and column in table.beside:
+    if command == UPDATE and column in table.tested.beside:
         return True
     return any(t.reached and not t.failed for t in by_users)

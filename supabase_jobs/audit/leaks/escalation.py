@@ -90,10 +90,10 @@ def _confirms(facts: Facts, write: Tried) -> bool:
     their own name there, a new row does not have the value, and only who is named gives it.
     """
     table = write.table
-    begins = table.begun.get(write.actor.role, ())
-    if write.action != UPDATE or write.column not in begins or not table.updating:
+    begins = table.tested.begun.get(write.actor.role, ())
+    if write.action != UPDATE or write.column not in begins or not table.compared.updating:
         return False
-    if {*table.updating} & {*table.checked}:
+    if {*table.compared.updating} & {*table.compared.checked}:
         return False  # who writes a row is who is named
     tried = [t for t in facts.of_table(table.label) if t.reached and t.actor.kind != SERVICE]
     added = [t for t in tried if t.action == INSERT and not t.failed]
@@ -107,7 +107,7 @@ def _appoints(facts: Facts, write: Tried) -> bool:
     administrator the owners of flats, and the other roles of its group do not.
     """
     membership = write.actor.membership
-    is_join = write.action == INSERT and write.table.is_membership
+    is_join = write.action == INSERT and write.table.rows.is_membership
     if not is_join or membership is None or not membership.role:
         return False
     reached: dict[str | None, bool] = {}
@@ -134,7 +134,7 @@ def _lasting(facts: Facts) -> list[Opened]:
 
 
 def _founds_group(write: Tried) -> bool:
-    return write.action == INSERT and write.table.is_group
+    return write.action == INSERT and write.table.rows.is_group
 
 
 def _gain(opened: Opened) -> tuple[int, str, str, str]:

@@ -78,9 +78,9 @@ def _in_the_name_of_another(
         if is_right or _names_receiver(group, table) or _is_of_the_owner(facts, group):
             message = f"{who_writes(tried)} add rows to {{}} that name another user. May they?"
             yield question(KIND, tried, table.label, table.label, message)
-        elif table.names_owner or is_read:
+        elif table.compared.names_owner or is_read:
             # one row per user is about that user: the staff may add it
-            is_error = table.names_owner and is_read and not table.per_user
+            is_error = table.compared.names_owner and is_read and not table.rows.per_user
             severity = Severity.ERROR if is_error else Severity.WARNING
             message = "Any signed-in user can add rows in another user's name"
             yield shown(KIND, severity, tried, message)
@@ -122,7 +122,8 @@ def _names_receiver(group: Sequence[Tried], table: Table) -> bool:
     """
     outside = [t for t in group if t.action == INSERT and t.actor.kind == NEWCOMER]
     is_open = not outside or any(t.reached for t in outside)
-    return table.names_owner and not is_open and not {*table.checked, *table.updating}
+    compared = table.compared
+    return compared.names_owner and not (is_open or compared.checked or compared.updating)
 
 
 def _is_of_the_owner(facts: Facts, group: Sequence[Tried]) -> bool:
@@ -130,12 +131,12 @@ def _is_of_the_owner(facts: Facts, group: Sequence[Tried]) -> bool:
     asks whom they name, and nobody else adds one below this row.
     """
     table, inserts = group[0].table, [t for t in group if t.action == INSERT]
-    above = [p for p in facts.parents(table) if not p.per_user]
-    is_shared = any(p.is_group or len(p.users) > 1 for p in above)
-    if table.checked or is_shared or not any(p.users for p in above):
+    above = [p for p in facts.parents(table) if not p.rows.per_user]
+    is_shared = any(p.rows.is_group or len(p.persons.users) > 1 for p in above)
+    if table.compared.checked or is_shared or not any(p.persons.users for p in above):
         return False
     others = [t for t in inserts if t.actor.kind == MEMBER]
-    others += [t for t in inserts if t.name == BELOW and t.column not in table.users]
+    others += [t for t in inserts if t.name == BELOW and t.column not in table.persons.users]
     return not any(t.reached for t in others)
 
 
@@ -152,13 +153,14 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
         is_named = _identifies(tried.table)
         stands_in = [
             f"{column} is another's row of {parent}"
-            for column, parent in tried.table.stand_ins.items()
-            if column in tried.table.compared_stand_ins and _refers(facts, tried, parent, OTHER)
+            for column, parent in tried.table.persons.stand_ins.items()
+            if column in tried.table.compared.compared_stand_ins
+            and _refers(facts, tried, parent, OTHER)
         ]
         parents = [] if is_named else facts.unreadable_parents(tried)
         is_form = facts.is_form(tried.table) or (is_named and _is_addressed(tried))
         if (is_named or parents) and is_form:
-            if facts.is_received(tried.table) and tried.table.is_for_guests:
+            if facts.is_received(tried.table) and tried.table.policies.is_for_guests:
                 return
             message = "Anyone can add rows of others to {}, as by a form. Is that intended?"
             yield question(KIND, tried, "anyone", tried.table.label, message)
@@ -184,7 +186,7 @@ def _is_addressed(tried: Tried) -> bool:
     such as the shop of an inquiry, and nobody as its writer.
     """
     table = tried.table
-    return tried.actor.kind == ANON and table.is_unconditional and table.names_rows
+    return tried.actor.kind == ANON and table.policies.is_unconditional and table.persons.names_rows
 
 
 def _in_the_name_of_a_colleague(
@@ -194,16 +196,16 @@ def _in_the_name_of_a_colleague(
     project knows: of at least two.
     """
     table = group[0].table
-    if table.is_membership or table.is_group:
+    if table.rows.is_membership or table.rows.is_group:
         return
-    for column, parent in table.stand_ins.items():
+    for column, parent in table.persons.stand_ins.items():
         added = {t.actor: t for t in group if _adds_for(facts, t, parent)}
         members = {t.actor for t in facts.of_table(table.label) if _is_member_of(t.actor, parent)}
         roles = {"" if a.membership is None else a.membership.role for a in added}
         if not added or added.keys() != members or (len(roles) == 1 and None not in roles):
             continue
         first, callers = next(iter(added.values())), ", ".join(a.label for a in added)
-        if column in table.compared_stand_ins:
+        if column in table.compared.compared_stand_ins:
             message = f"Members ({callers}) can add rows in a colleague's name, by {column}"
             yield shown(KIND, Severity.WARNING, first, message)
         else:
@@ -236,4 +238,4 @@ def _refers(facts: Facts, tried: Tried, parent: str, whose: str) -> bool:
 
 def _identifies(table: Table) -> bool:
     """Whether the table itself names the owner of a row, by a user, claim or header."""
-    return bool(table.claims or table.headers or table.users)
+    return table.persons.names_some

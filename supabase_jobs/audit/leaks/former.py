@@ -24,7 +24,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     for group in facts.objects.values():
         table = group[0].table
         reads = reads_of_others(group)
-        if not table.owned or not reads or not reads[0].actor.is_inactive:
+        if not table.rows.owned or not reads or not reads[0].actor.is_inactive:
             continue
         invitations = [read for read in reads if _is_invitation(facts, read)]
         read = next((one for one in reads if one not in invitations), reads[0])
@@ -68,7 +68,7 @@ def _is_invitation(facts: Facts, read: Tried) -> bool:
     membership = read.actor.membership
     if read.actor.kind != INVITED or membership is None:
         return False
-    if not read.table.is_group and not read.table.is_membership:
+    if not read.table.rows.is_group and not read.table.rows.is_membership:
         return False
     return not any(
         t.action == INSERT and t.name == JOIN and t.reached and t.actor.is_outsider

@@ -32,12 +32,13 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
         table = group[0].table
         for tried in strangers:
             is_own = tried.action == UPDATE and tried.whose == OWN and tried.reached
-            if is_own and tried.column in table.users and tried.column in table.checked:
+            names_user = tried.column in table.persons.users
+            if is_own and names_user and tried.column in table.compared.checked:
                 message = (
                     f"{who(tried.actor)} put another user's name on their own rows: UPDATE of"
                     f" {table.name}.{tried.column}"
                 )
-                others = [] if tried.column in table.updating else _others(facts, tried)
+                others = [] if tried.column in table.compared.updating else _others(facts, tried)
                 if others:
                     message += f"; whoever does so also writes {', '.join(others)}"
                 yield replace(shown(KIND, Severity.WARNING, tried, message), further=others)
@@ -52,5 +53,5 @@ def _others(facts: Facts, given: Tried) -> list[str]:
         for t in facts.of_actor(given.table.label, given.actor)
         if t.action == UPDATE and t.row == given.row and t.reached and not t.failed
     }
-    kept = {given.column, *given.table.key_columns, *given.table.users}
+    kept = {given.column, *given.table.above.key_columns, *given.table.persons.users}
     return [name for name in given.table.columns if name in changed - kept]

@@ -34,7 +34,8 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             tried
             for tried in facts.of_table(label)
             if changes_own(tried) and tried.actor.kind == STRANGER and not tried.is_state
-            if tried.column not in table.users and f"{tried.actor.role} UPDATE" in table.granted
+            if tried.column not in table.persons.users
+            and f"{tried.actor.role} UPDATE" in table.granted
         ]
         columns = list(dict.fromkeys(tried.column for tried in changed))
         if not columns or not _only_others_create(facts, table, changed[0].actor):
@@ -57,8 +58,8 @@ def _may_be_given(table: Table) -> bool:
     """Whether users update rows of a table as their owners, and not as members of a group, and may
     be given them: the app creates a profile, a membership or a group for them.
     """
-    is_of_app = table.per_user or table.is_membership or table.is_group
-    return table.rls and bool(table.updating) and not table.is_storage and not is_of_app
+    is_of_app = table.rows.per_user or table.rows.is_membership or table.rows.is_group
+    return table.rls and bool(table.compared.updating) and not table.is_storage and not is_of_app
 
 
 def _only_others_create(facts: Facts, table: Table, actor: Actor) -> bool:
@@ -69,7 +70,8 @@ def _only_others_create(facts: Facts, table: Table, actor: Actor) -> bool:
         return False
     others = [t for t in inserts if t.actor is not actor and t.actor.kind != SERVICE]
     # if the row has to name who creates it, the others create their own
-    return not table.accepts_rows or (not table.checked and any(t.reached for t in others))
+    is_open = not table.compared.checked and any(t.reached for t in others)
+    return is_open or not table.policies.accepts_rows
 
 
 def _is_read_by_others(facts: Facts, table: Table) -> bool:

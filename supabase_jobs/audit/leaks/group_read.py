@@ -65,7 +65,7 @@ def _is_of_person(facts: Facts, tried: Tried) -> bool:
         return False
     if tried.actor.kind != MEMBER or (membership and membership.role == membership.strongest):
         return False
-    if not table.personal or _is_of_group(table) or facts.is_open(tried):
+    if not table.compared.personal or _is_of_group(table) or facts.is_open(tried):
         return False
     # a policy says which members read the row
     return not any(
@@ -77,7 +77,7 @@ def _is_of_person(facts: Facts, tried: Tried) -> bool:
 
 def _is_of_group(table: Table) -> bool:
     """Whether its rows say who belongs to a group, which its members may know."""
-    return table.is_membership or table.is_group or table.per_user
+    return table.rows.is_membership or table.rows.is_group or table.rows.per_user
 
 
 def _of_weak_role(facts: Facts, actor: Actor) -> Iterator[Question]:

@@ -85,7 +85,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
                 yield from _of_colleague(facts, tried)
             elif tried.action in (UPDATE, DELETE) and not tried.failed:
                 yield from _below_unreadable(facts, tried)
-            if tried.column in tried.table.users and _hands_over(facts, tried):
+            if tried.column in tried.table.persons.users and _hands_over(facts, tried):
                 label = tried.table.label
                 message = (
                     f"{who(tried.actor)} change {{}} of rows in {label}, also of those of a"
@@ -125,7 +125,7 @@ def _unguarded(facts: Facts, label: str) -> Iterator[Question]:
         is_added = tried.action == INSERT and tried.reached and not tried.failed and is_user
         if not is_added or tried.whose not in (OWN, GROUP) or tried.is_state:
             continue
-        if not facts.for_guests.issuperset(tried.table.guarded):
+        if not facts.for_guests.issuperset(tried.table.code.guarded):
             message = (
                 "Users can add rows to {} directly, which functions of the project add after checks"
                 " of their own. May they?"
@@ -139,8 +139,8 @@ def _of_colleague(facts: Facts, tried: Tried) -> Iterator[Question]:
     theirs.
     """
     table = tried.table
-    is_of_person = bool(table.users) and not tried.names_nobody
-    if not is_of_person or table.is_membership or table.is_group or table.per_user:
+    is_of_person = bool(table.persons.users) and not tried.names_nobody
+    if not is_of_person or table.rows.is_membership or table.rows.is_group or table.rows.per_user:
         return
     if not _reads(facts, tried.actor, tried.row):
         message = "Members can add rows to {} that name a colleague and that they cannot read."
@@ -149,8 +149,8 @@ def _of_colleague(facts: Facts, tried: Tried) -> Iterator[Question]:
     if tried.failed:
         return
     message = "Members can name a colleague in {} of new rows. May they?"
-    for column in table.users:
-        if column not in {*table.checked, *_named_by_outsiders(facts, table)}:
+    for column in table.persons.users:
+        if column not in {*table.compared.checked, *_named_by_outsiders(facts, table)}:
             yield question(KIND, tried, "colleagues", f"{table.label}.{column}", message)
 
 
@@ -169,7 +169,7 @@ def _below_unreadable(facts: Facts, tried: Tried) -> Iterator[Question]:
         known = [t for t in facts.reads_of(row) if t.actor is tried.actor]
         for read in known:
             parent = read.table
-            is_other = parent.owned and not (parent.per_user or parent.is_group)
+            is_other = parent.rows.owned and not (parent.rows.per_user or parent.rows.is_group)
             if read.reached or not is_other or parent is tried.table:
                 continue
             message = (
@@ -182,7 +182,7 @@ def _below_unreadable(facts: Facts, tried: Tried) -> Iterator[Question]:
 def _below_unchanged(facts: Facts, label: str) -> Iterator[Question]:
     """Rows below those that members may only read, by a policy that asks nothing else."""
     group = facts.objects[label]
-    for parent in group[0].table.following:
+    for parent in group[0].table.above.following:
         writes = [
             t
             for t in group
@@ -220,7 +220,7 @@ def _only_deletes(facts: Facts, tried: Tried) -> bool:
     group = facts.objects[tried.object]
     inserts = [t for t in group if t.actor is tried.actor and t.action == INSERT]
     in_own_name = [t for t in inserts if t.whose == OWN or t.name == JOIN]
-    if any(t.reached for t in inserts) or (tried.table.users and not in_own_name):
+    if any(t.reached for t in inserts) or (tried.table.persons.users and not in_own_name):
         return False
     return bool(_managing(facts, tried) - {"", _role(tried)})
 
@@ -230,8 +230,8 @@ def _hands_over(facts: Facts, tried: Tried) -> bool:
     delete, and another role of the same group may.
     """
     table = tried.table
-    is_of_app = table.is_membership or table.is_group or table.per_user
-    if tried.action != UPDATE or is_of_app or tried.column in table.updating:
+    is_of_app = table.rows.is_membership or table.rows.is_group or table.rows.per_user
+    if tried.action != UPDATE or is_of_app or tried.column in table.compared.updating:
         return False
     group = facts.of_actor(table.label, tried.actor)
     writes = [t for t in group if t.action in (INSERT, DELETE)]

@@ -82,7 +82,7 @@ class _Found:
 def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each table: of members before the owner, who may have more rights."""
     for label, table in facts.tables.items():
-        if not table.rls or table.is_storage or table.is_membership or table.per_user:
+        if not table.rls or table.is_storage or table.rows.is_membership or table.rows.per_user:
             continue
         actors = dict.fromkeys(tried.actor for tried in facts.of_table(label))
         writers = [actor for actor in actors if actor.kind in (MEMBER, OWNER)]
@@ -145,7 +145,7 @@ def _leak(table: Table, found: Sequence[_Found], *, is_certain: bool) -> ShownLe
 
 def _is_part(table: Table) -> bool:
     """Whether a row is a part of another one, and not that of a person, who answers for it."""
-    return bool(table.parts_of) and not (table.users or table.claims or table.headers)
+    return bool(table.above.parts_of) and not table.persons.names_some
 
 
 def _is_strong(table: Table, one: _Found) -> bool:
@@ -204,7 +204,7 @@ def _of_states(table: Table, rows: Sequence[_Row]) -> Iterator[_Found]:
     """
     for locked, unlocked, lost in _pairs(rows):
         states = {locked.read.state_of, unlocked.read.state_of} - {""}
-        if not states <= {table.label, *table.parts_of, *table.locked_by}:
+        if not states <= {table.label, *table.above.parts_of, *table.above.locked_by}:
             continue  # that of a row to which it only refers
         of_parent = states != {table.label}
         for action in locked.changed:
@@ -221,7 +221,7 @@ def _of_states(table: Table, rows: Sequence[_Row]) -> Iterator[_Found]:
 
 def _below(facts: Facts, table: Table, rows: Sequence[_Row], actor: Actor) -> Iterator[_Found]:
     """Changes of parts of a row whose state refuses changes of itself."""
-    for parent in table.parts_of:
+    for parent in table.above.parts_of:
         for locked, unlocked, lost in _pairs(_rows(facts, parent, actor)):
             changes = [action for action in lost if action != INSERT]
             if not changes or (changes == [DELETE] and not _is_part(table)):

@@ -39,10 +39,10 @@ def find(facts: Facts) -> Iterator[ShownLeak | PolicyLeak | Question]:
     caller.
     """
     for label, table in facts.tables.items():
-        for parent in table.parts_of:
+        for parent in table.above.parts_of:
             if table.rls:
                 reads = _reads(facts, label)
-                leak = None if table.is_membership else _first(facts, reads, parent)
+                leak = None if table.rows.is_membership else _first(facts, reads, parent)
                 leak = leak or _of_unread(facts, reads, parent)
                 if leak is not None:
                     yield leak
@@ -74,9 +74,9 @@ def _first(
                 return _shown(read, parent, states, is_certain=not is_own_group)
             is_own = {read.state_of, hidden.state_of, reached.state_of} <= {"", parent}
             # a group in another state is another group, of which the caller may be no member
-            is_group = above.is_group or bool({*above.claims} - {*above.addresses})
+            is_group = above.rows.is_group or bool(above.persons.identifying_claims)
             is_other = read.actor.kind == MEMBER and is_group
-            if is_own and not is_other and parent not in read.table.read_by_policies:
+            if is_own and not is_other and parent not in read.table.policies.read_by_policies:
                 return _by_policies(read, parent, states)
     return None
 
@@ -112,7 +112,7 @@ def _of_unread(facts: Facts, reads: Sequence[Tried], parent: str) -> Question | 
 def _is_of_group(facts: Facts, actor: Actor, label: str) -> bool:
     """Whether a table has the group of which a caller is a member."""
     membership = actor.membership
-    return membership is not None and label in facts.tables[membership.table].parents
+    return membership is not None and label in facts.tables[membership.table].above.parents
 
 
 def _shown(read: Tried, parent: str, states: str, *, is_certain: bool) -> ShownLeak | Question:
@@ -134,7 +134,7 @@ def _by_policies(read: Tried, parent: str, states: str) -> PolicyLeak | Question
         message=message,
         action=SELECT,
         role=read.actor.role,
-        policies=tuple(read.table.selecting.get(read.actor.role, ())),
+        policies=tuple(read.table.policies.selecting.get(read.actor.role, ())),
     )
 
 

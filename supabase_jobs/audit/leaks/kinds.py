@@ -311,7 +311,7 @@ def _is_of_own(leak: ShownLeak) -> bool:
     tried = leak.tried
     if tried.action == UPDATE:
         return bool(tried.column) and tried.whose != OTHER
-    return tried.action == INSERT and (bool(tried.column) or tried.table.is_membership)
+    return tried.action == INSERT and (bool(tried.column) or tried.table.rows.is_membership)
 
 
 def _is_asked(

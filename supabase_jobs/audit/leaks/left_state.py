@@ -27,7 +27,7 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
     """One leak for each table, with all of its columns."""
     for label, table in facts.tables.items():
         tried = [t for t in reversed(facts.of_table(label)) if _has_ended(t)]
-        closing = {*table.required, *facts.hiding(label)} if tried else set()
+        closing = {*table.tested.required, *facts.hiding(label)} if tried else set()
         tried = [one for one in tried if one.column in closing]
         by_column = {t.column: t for t in tried}
         columns = sorted(by_column, key=[*table.columns].index)
@@ -48,4 +48,4 @@ def _has_ended(tried: Tried) -> bool:
 
 
 def _values(ended: Tried) -> str:
-    return " or ".join(ended.table.left.get(ended.actor.role, {}).get(ended.column, ()))
+    return " or ".join(ended.table.tested.left.get(ended.actor.role, {}).get(ended.column, ()))

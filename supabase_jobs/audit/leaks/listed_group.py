@@ -40,5 +40,5 @@ def _is_of_another(facts: Facts, tried: Tried) -> bool:
         return False
     label = tried.table.label
     listing = facts.tables.get(actor.listing)
-    known = [actor.listing, actor.listed, *([] if listing is None else listing.parents)]
-    return actor.listed in tried.table.parents and label not in known
+    known = [actor.listing, actor.listed, *([] if listing is None else listing.above.parents)]
+    return actor.listed in tried.table.above.parents and label not in known

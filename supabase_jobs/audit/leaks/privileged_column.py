@@ -29,7 +29,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         table = group[0].table
         yield from _as_most_powerful(facts, group)
         yield from _as_restored(facts, group)
-        if not table.per_user and not table.is_group:
+        if not table.rows.per_user and not table.rows.is_group:
             continue
         for tried in group:
             inserts = _inserts_own(tried)
@@ -68,9 +68,9 @@ def _as_restored(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Q
     for tried in group:
         label, column = tried.table.label, tried.column
         is_restored = tried.name == RESTORE and tried.reached and not tried.failed
-        if not is_restored or column not in tried.table.binding:
+        if not is_restored or column not in tried.table.decided.binding:
             continue
-        if column in tried.table.managed or _is_set_by_others(facts, tried):
+        if column in tried.table.code.managed or _is_set_by_others(facts, tried):
             message = (
                 f"{who(tried.actor)} end the state, although others decide about it: UPDATE of"
                 f" {tried.table.name}.{column}"
@@ -108,4 +108,4 @@ def _inserts_own(tried: Tried) -> bool:
 def _is_privileged(facts: Facts, tried: Tried) -> bool:
     if facts.words.paid_columns.matches(tried.column):
         return True
-    return tried.table.per_user and facts.words.privilege_columns.matches(tried.column)
+    return tried.table.rows.per_user and facts.words.privilege_columns.matches(tried.column)

@@ -23,7 +23,7 @@ KIND = Kind(
 def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each object; a question for all objects that the same callers read."""
     for group in facts.objects.values():
-        if group[0].table.owned:
+        if group[0].table.rows.owned:
             yield from _of_others(facts, group)
         else:
             yield from _of_nobody(facts, group)
@@ -51,7 +51,7 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
         # a file may hold anything, as a column of secrets does, unless the bucket is public
         is_public = first.bucket in facts.public_buckets
         yield shown(KIND, Severity.INFO if is_public else Severity.WARNING, first, message)
-    elif first.table.limited and not first.is_state:
+    elif first.table.policies.limited and not first.is_state:
         message += ", although each policy compares them with the caller"
         yield shown(KIND, Severity.WARNING, first, message)
     elif not first.is_state and not _is_directory(facts, first):
@@ -69,10 +69,11 @@ def _is_directory(facts: Facts, read: Tried) -> bool:
     table has about each person may have columns for some, and a second policy may be too wide.
     """
     table = read.table
-    if read.actor.role not in table.shown_to or table.per_user or table.overruled:
+    is_shown = read.actor.role in table.policies.shown_to
+    if not is_shown or table.rows.per_user or table.policies.overruled:
         return False
-    names_person = bool(table.users or table.claims or table.headers)
-    is_public = all("anon" in parent.shown_to for parent in facts.parents(table))
+    names_person = table.persons.names_some
+    is_public = all("anon" in parent.policies.shown_to for parent in facts.parents(table))
     is_for_all = read.actor.kind == ANON and not names_person and is_public
     return is_for_all or facts.is_referred(table) or facts.is_deciding(table)
 
@@ -80,7 +81,7 @@ def _is_directory(facts: Facts, read: Tried) -> bool:
 def _with_columns(read: Tried) -> str:
     """A table and what its rows say, other than which rows they refer to."""
     table = read.table
-    keys = {"id", *table.key_columns, *table.users}
+    keys = {"id", *table.above.key_columns, *table.persons.users}
     readable = [name for name in table.columns if table.may(read.actor.role, "SELECT", name)]
     names = [name for name in readable if name not in keys]
     return f"{table.label} ({some(names)})" if names else table.label
@@ -101,7 +102,7 @@ def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
         if names:
             message = f"{who(tried.actor)} read rows, with {', '.join(names)}"
             yield shown(KIND, Severity.WARNING, tried, message)
-        elif tried.actor.role in tried.table.overruled:
+        elif tried.actor.role in tried.table.policies.overruled:
             message = (
                 f"{who(tried.actor)} read all rows of {{}}, although another policy selects some."
                 " Is that intended?"
@@ -115,15 +116,15 @@ def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
 
 def _is_of_group(facts: Facts, table: Table) -> bool:
     """Whether the rows of a table are those of a group which has members."""
-    above = [facts.tables[label] for label in table.parents if label in facts.tables]
-    return any(parent.is_group for parent in above) and not table.is_group
+    above = [facts.tables[label] for label in table.above.parents if label in facts.tables]
+    return any(parent.rows.is_group for parent in above) and not table.rows.is_group
 
 
 def _unset(tried: Tried) -> list[str]:
     """The columns that are null in a row, which a request without a value of its own matches."""
     _, _, state = tried.object.removesuffix(")").partition(" (")
     nulls = {column.name for column in columns_of_state(state) if column.test == "null"}
-    return [name for name in tried.table.without_value if name in nulls]
+    return [name for name in tried.table.compared.without_value if name in nulls]
 
 
 def _sensitive(facts: Facts, tried: Tried) -> list[str]:
@@ -131,6 +132,6 @@ def _sensitive(facts: Facts, tried: Tried) -> list[str]:
     if tried.table.is_storage:
         return []
     found = facts.sensitive_columns(tried.table, tried.actor.role)
-    if not tried.table.is_group:
+    if not tried.table.rows.is_group:
         return found
     return [name for name in found if not facts.words.telephone_columns.matches(name)]

@@ -23,14 +23,14 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     for group in facts.objects.values():
         table = group[0].table
         reads = reads_of_others(group)
-        if not table.owned or not reads:
+        if not table.rows.owned or not reads:
             continue
         # who was a member is another leak, with a cause of its own
         first = next((read for read in reads if not read.actor.is_inactive), reads[0])
         message = f"{who_outside(first.actor)} read other users' {table.noun}"
         if only_anon(group):
             yield shown(KIND, Severity.ERROR, first, f"{message}, which signed-in users cannot")
-        elif first.actor.kind == STRANGER and first.actor.role in table.of_callers:
+        elif first.actor.kind == STRANGER and first.actor.role in table.policies.of_callers:
             message = (
                 f"{who_outside(first.actor)} read all rows of {{}}, whose policy asks only who they"
                 " are. Is that intended?"

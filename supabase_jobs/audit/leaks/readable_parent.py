@@ -25,9 +25,9 @@ def find(facts: Facts) -> Iterator[Question]:
                 continue
             verb = "move" if tried.action == UPDATE else "add"
             for parent in facts.readable_parents(tried):
-                if facts.tables[parent].per_user or parent == tried.table.label:
+                if facts.tables[parent].rows.per_user or parent == tried.table.label:
                     continue  # a person, who is named, or an answer
-                crossing, decides = tried.table.crossing.get(parent, ""), parent
+                crossing, decides = tried.table.above.crossing.get(parent, ""), parent
                 is_asked = bool(crossing) or _is_of_person(facts, tried, parent)
                 if tried.action == INSERT and not is_asked:
                     continue  # what the rows are for
@@ -49,8 +49,9 @@ def _of_both_sides(group: Sequence[Tried]) -> Iterator[Question]:
     for tried in group:
         is_new = tried.action == INSERT and tried.reached
         parent = tried.state_of
-        sides = tried.table.uncompared.get(parent, ())
-        if not is_new or tried.name or tried.actor.kind != OWNER or not tried.table.checked:
+        sides = tried.table.above.uncompared.get(parent, ())
+        is_of_owner = tried.actor.kind == OWNER and not tried.name
+        if not is_new or not is_of_owner or not tried.table.compared.checked:
             continue
         _, _, state = tried.object.removesuffix(")").partition(" (")
         others = [c.name for c in columns_of_state(state) if not (c.value or c.test)]
@@ -67,7 +68,7 @@ def _of_both_sides(group: Sequence[Tried]) -> Iterator[Question]:
 
 def _is_of_person(facts: Facts, tried: Tried, parent: str) -> bool:
     """Whether a row above belongs to a person, or a new row makes its writer a member."""
-    return bool(facts.tables[parent].users) or tried.table.is_membership
+    return bool(facts.tables[parent].persons.users) or tried.table.rows.is_membership
 
 
 def _topic(facts: Facts, tried: Tried, parent: str) -> str:
@@ -75,8 +76,8 @@ def _topic(facts: Facts, tried: Tried, parent: str) -> str:
     that decide about new rows, and not about moved ones.
     """
     label = tried.table.label
-    known = [name for name in tried.table.read_for_new if name in facts.tables]
-    deciding = [name for name in known if parent in facts.tables[name].parents]
+    known = [name for name in tried.table.above.read_for_new if name in facts.tables]
+    deciding = [name for name in known if parent in facts.tables[name].above.parents]
     if tried.action != UPDATE or not deciding:
         return label
     return f"{label} (whose new rows depend on {', '.join(deciding)})"
@@ -91,6 +92,6 @@ def _is_put(tried: Tried) -> bool:
     if tried.action == UPDATE:
         return tried.whose == OWN
     table = tried.table
-    names_nobody = not (table.users or table.claims or table.headers)
+    names_nobody = not table.persons.names_some
     is_other = tried.name == "" and tried.whose in (OTHER, GROUP) and names_nobody
     return tried.action == INSERT and (tried.name in (JOIN, BELOW) or is_other)

@@ -36,7 +36,7 @@ def find(facts: Facts) -> Iterator[Question]:
                 members.append(tried)
             if tried.whose == OWN and facts.is_outdone(tried.actor) and not tried.is_state:
                 yield from _of_claim(facts, tried)
-            if tried.whose == OWN and len(tried.table.users) > 1 and not tried.is_state:
+            if tried.whose == OWN and len(tried.table.persons.users) > 1 and not tried.is_state:
                 yield from _of_persons(tried)
             if tried.whose in (OTHER, NONE) and tried.actor.kind in (ANON, NEWCOMER):
                 made = _of_everybody if tried.whose == OTHER else _of_settings
@@ -51,7 +51,7 @@ def _is_for_reader(facts: Facts, read: Tried) -> bool:
     everybody reads them.
     """
     actor, table = read.actor, read.table
-    is_below = bool(actor.link) and actor.link in table.parents
+    is_below = bool(actor.link) and actor.link in table.above.parents
     return facts.manages(actor, table) or is_below or facts.is_open(read)
 
 
@@ -67,7 +67,7 @@ def _of_members(facts: Facts, reads: Sequence[Tried]) -> Iterator[Question]:
         secrets = list(_secrets(facts, tried))
         for name in secrets:
             lowest.setdefault((decides, label, name), tried)
-        for name in tried.table.confidential:
+        for name in tried.table.values.confidential:
             if name not in secrets and tried.table.may(tried.actor.role, "SELECT", name):
                 lowest.setdefault(("members", label, name), tried)
     for (decides, label, name), tried in lowest.items():
@@ -94,7 +94,7 @@ def _secrets(facts: Facts, tried: Tried) -> Iterator[str]:
 def _of_claim(facts: Facts, tried: Tried) -> Iterator[Question]:
     """The secrets of a group, read by a role of the JWT with fewer rights than another one."""
     table = tried.table
-    if table.users or table.per_user:
+    if table.persons.users or table.rows.per_user:
         return  # of the caller's own row
     for name in facts.sensitive_columns(table, tried.actor.role):
         if facts.words.unknown_values.matches(name):
@@ -104,7 +104,7 @@ def _of_claim(facts: Facts, tried: Tried) -> Iterator[Question]:
 
 def _of_persons(tried: Tried) -> Iterator[Question]:
     """The columns that say that not everybody may read them who reads the row."""
-    for name in tried.table.confidential:
+    for name in tried.table.values.confidential:
         if tried.table.may(tried.actor.role, "SELECT", name):
             message = (
                 "All persons whom a row names read {}, which may be for some of them only. Is that"
@@ -125,7 +125,7 @@ def _of_everybody(facts: Facts, tried: Tried) -> Iterator[Question]:
     """The columns whose last word is one of a secret: those with a known one are a warning."""
     table = tried.table
     for name in table.columns:
-        is_told = facts.words.is_sensitive(name) or name in table.numbers
+        is_told = facts.words.is_sensitive(name) or name in table.values.numbers
         is_secret = _names_a_secret(facts, name) and not is_told
         if is_secret and table.may(tried.actor.role, "SELECT", name):
             decides = "anyone" if tried.actor.kind == ANON else "signed-in users"

@@ -107,12 +107,12 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     """One leak for each table and column; one question for each table about all others."""
     for label in dict.fromkeys(tried.table.label for tried in facts.tried):
         table = facts.tables[label]
-        if not table.rls or not table.owned or table.is_storage:
+        if not table.rls or not table.rows.owned or table.is_storage:
             continue
         yield from _of_decided(facts, table)
         yield from _of_own_decisions(facts, table)
         yield from _of_loose_guards(facts, table)
-        if not table.is_membership:
+        if not table.rows.is_membership:
             for tried in facts.of_table(label):
                 if changes_own(tried) and not tried.is_state:
                     yield from _of_column(facts, tried)
@@ -131,7 +131,7 @@ def _of_decided(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
         is_strongest = membership is not None and membership.role == membership.strongest
         if one.name != START or not one.reached or one.failed or is_strongest:
             continue
-        if one.column in table.acted_on:
+        if one.column in table.code.acted_on:
             message = (
                 f"{who(one.actor)} choose {one.column} of a new row, which only others change and"
                 f" a trigger acts on: INSERT into {table.name}.{one.column}"
@@ -149,7 +149,7 @@ def _of_loose_guards(facts: Facts, table: Table) -> Iterator[Question]:
     for one in facts.of_table(table.label):
         is_change = one.action == UPDATE and one.whose == OWN and one.reached and not one.failed
         is_user = one.actor.kind in (NEWCOMER, STRANGER, MEMBER)
-        if is_change and is_user and one.column in table.loose and not one.name:
+        if is_change and is_user and one.column in table.code.loose and not one.name:
             message = (
                 f"{who_writes(one)} change {{}} of their own rows in {table.label}, which a trigger"
                 " compares by <>: as long as it is null, nothing is refused. Is that intended?"
@@ -172,12 +172,12 @@ def _of_given_rows(facts: Facts, table: Table) -> Iterator[Question]:
     """The numbers that start with a constant, and what is paid for, of rows that their owner
     changes and does not insert; those that name a user are given rows.
     """
-    if table.per_user or table.is_group or table.updating:
+    if table.rows.per_user or table.rows.is_group or table.compared.updating:
         return
     for one in facts.of_table(table.label):
         if not changes_own(one) or one.is_state or _inserts(facts, one):
             continue
-        if one.column in table.started or facts.words.paid_columns.matches(one.column):
+        if one.column in table.values.started or facts.words.paid_columns.matches(one.column):
             message = f"{any_user(one)} change {{}} of their own rows in {table.label},"
             message += " which they cannot insert. May they?"
             yield question(KIND, one, table.label, one.column, message)
@@ -187,10 +187,10 @@ def _of_unguarded(facts: Facts, table: Table) -> Iterator[Question]:
     """The numbers that start with a constant, of a row that each user has and everybody reads, that
     a trigger leaves free which guards other columns: a rating beside the credits.
     """
-    if not table.per_user or not table.frozen or not _is_public(facts, table):
+    if not table.rows.per_user or not table.code.frozen or not _is_public(facts, table):
         return
     for one in facts.of_table(table.label):
-        is_free = one.column in table.started and one.column not in table.frozen
+        is_free = one.column in table.values.started and one.column not in table.code.frozen
         if is_free and changes_own(one) and not one.is_state:
             message = (
                 f"{any_user(one)} change {{}} of their own rows in {table.label}, which everybody"
@@ -211,12 +211,12 @@ def _of_later_guards(facts: Facts, table: Table) -> Iterator[ShownLeak | Questio
         if not is_chosen or not is_user or one.is_state or one.column in seen:
             continue
         writer = _writer(one)
-        is_frozen = one.column in table.frozen and _is_refused_later(facts, one)
+        is_frozen = one.column in table.code.frozen and _is_refused_later(facts, one)
         is_shown = one.value in _shown_by(facts, one)
         by_others = (is_frozen or is_shown) and _is_set_by_others(facts, one)
-        if is_frozen or one.column in table.computed or (is_shown and by_others):
+        if is_frozen or one.column in table.code.computed or (is_shown and by_others):
             seen.add(one.column)
-            if is_frozen and (by_others or one.column in table.reserved):
+            if is_frozen and (by_others or one.column in table.code.reserved):
                 message = (
                     f"{writer} choose {one.column} of a new row, which a trigger guards in changed"
                     f" rows: INSERT into {table.name}.{one.column}"
@@ -282,11 +282,11 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
     """
     tried = facts.of_table(table.label)
     changed = {(t.actor.role, t.column) for t in tried if changes_own(t)}
-    asked = set(table.started) if _is_public(facts, table) else set()
+    asked = set(table.values.started) if _is_public(facts, table) else set()
     seen = set[str]()
     for one in tried:
         is_chosen = one.name == CHOOSE and one.reached and not one.failed
-        if is_chosen and one.column in table.looked_up and one.column not in seen:
+        if is_chosen and one.column in table.values.looked_up and one.column not in seen:
             seen.add(one.column)
             if facts.keeps_own(one):
                 continue  # who reads the value and changes the row gains nothing
@@ -304,13 +304,13 @@ def _of_new_rows(facts: Facts, table: Table) -> Iterator[ShownLeak | Question]:
         meaning = _meaning(facts.words, one.column)
         is_state = meaning in (_Meaning.STATE, _Meaning.APPROVAL)
         if meaning is None or (is_state and not _is_success(facts.words, one)):
-            if one.column in asked or one.column in table.managed:
+            if one.column in asked or one.column in table.code.managed:
                 seen.add(one.column)
                 yield question(KIND, one, table.label, one.column, message)
             continue
         seen.add(one.column)
         of_price = meaning is _Meaning.AMOUNT and _refers_to_price(facts, one)
-        is_stated = meaning is _Meaning.AMOUNT and one.column in table.mandatory
+        is_stated = meaning is _Meaning.AMOUNT and one.column in table.values.mandatory
         if is_stated and not (of_price or _is_of_payments(facts.words, table)):
             yield question(KIND, one, table.label, one.column, message)
             continue  # nobody else can state it
@@ -345,7 +345,7 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
         return
     if _is_of_guests(facts, tried):
         return  # who receives them decides about them
-    if table.per_user and words.verification_columns.matches(tried.column):
+    if table.rows.per_user and words.verification_columns.matches(tried.column):
         return  # of a profile, it is a privilege
     if meaning is _Meaning.STATE and _is_limited(facts, tried):
         return  # a policy says which states the owner may set
@@ -360,7 +360,7 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
         yield from _of_managed(facts, tried)
         return
     # not as the user whom the row names
-    if tried.by_role or (table.names_owner and not table.updating):
+    if tried.by_role or (table.compared.names_owner and not table.compared.updating):
         message = (
             f"{who_writes(tried)} change {{}} of rows in {table.label} by a role. May they decide"
             " about their own?"
@@ -391,7 +391,7 @@ def _is_of_guests(facts: Facts, update: Tried) -> bool:
     table, photos of a party.
     """
     table = update.table
-    if table.users or update.actor.role == "anon":
+    if table.persons.users or update.actor.role == "anon":
         return False
     of_guests = [t for t in facts.of_table(table.label) if t.actor.role == "anon" and t.reached]
     changes = [t for t in of_guests if t.action == UPDATE and t.column == update.column]
@@ -401,7 +401,7 @@ def _is_of_guests(facts: Facts, update: Tried) -> bool:
 def _of_set_column(tried: Tried) -> ShownLeak | Question:
     """A column that a trigger sets in new rows only: a number is computed, such as a price."""
     table = tried.table
-    if tried.column in table.numbers:
+    if tried.column in table.values.numbers:
         message = (
             f"{any_user(tried)} change {tried.column} of their own rows, although a trigger"
             f" sets it in new rows: UPDATE of {table.name}.{tried.column}"
@@ -417,7 +417,7 @@ def _of_set_column(tried: Tried) -> ShownLeak | Question:
 def _of_managed(facts: Facts, tried: Tried) -> Iterator[Question]:
     """A column that functions set with the rights of their owner, so that they decide about it."""
     label = tried.table.label
-    if tried.column in tried.table.managed and not _is_limited(facts, tried):
+    if tried.column in tried.table.code.managed and not _is_limited(facts, tried):
         message = (
             f"{any_user(tried)} change {{}} of their own rows in {label}, which functions of"
             " the project set, too. May they?"
@@ -484,7 +484,7 @@ def _inserts(facts: Facts, update: Tried) -> bool:
     """
     if not update.table.may(update.actor.role, "INSERT", update.column):
         return False
-    return bool(update.table.checked) or any(
+    return bool(update.table.compared.checked) or any(
         t.action == INSERT and t.whose == OWN and t.reached
         for t in facts.of_table(update.table.label)
         if t.actor is update.actor or t.actor.kind == OWNER
@@ -527,9 +527,9 @@ def _is_given_by_others(facts: Facts, tried: Tried) -> bool:
     named = words.grading_columns.matches(tried.column) or words.examination_tables.matches(
         table.name
     )
-    if not named or table.per_user or not table.users:
+    if not named or table.rows.per_user or not table.persons.users:
         return False
     return any(
-        not parent.per_user and (not parent.owned or bool(parent.users))
+        not parent.rows.per_user and (not parent.rows.owned or bool(parent.persons.users))
         for parent in facts.parents(table)
     )

@@ -74,7 +74,7 @@ def _written_below(facts: Facts, label: str) -> str | None:
     """The table to which the most members add rows below rows of a table."""
     counts: dict[str, int] = {}
     for table in facts.tables.values():
-        if label in table.parents and table.label != label:
+        if label in table.above.parents and table.label != label:
             adding = {t.actor for t in facts.of_table(table.label) if _adds(t) and t.reached}
             counts[table.label] = len(adding)
     most = max(counts, key=lambda name: counts[name], default=None)

@@ -27,7 +27,7 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
                 continue
             if tried.whose != GROUP or tried.name:
                 continue
-            if tried.column in tried.table.key_columns:
+            if tried.column in tried.table.above.key_columns:
                 continue  # a row may move between groups of which one is a member
             if facts.is_open(tried):
                 continue  # to people of no group, too: that is the leak

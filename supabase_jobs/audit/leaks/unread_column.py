@@ -103,7 +103,7 @@ def _is_by_row(column: UnreadColumn, tried: Tried) -> bool:
     if tried.actor.kind != MEMBER or tried.whose != GROUP:
         return False
     if column.is_of_user:
-        return tried.table.label != column.table and not tried.table.per_user
+        return tried.table.label != column.table and not tried.table.rows.per_user
     membership = tried.actor.membership
     belongs = tried.actor.link if membership is None else membership.table
     return belongs == column.table != tried.table.label

@@ -26,7 +26,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             if not parents or facts.is_form(tried.table):
                 continue
             parent, verb = parents[0], "move" if tried.action == UPDATE else "add"
-            if parent in tried.table.read_by_policies and parent != tried.table.label:
+            if parent in tried.table.policies.read_by_policies and parent != tried.table.label:
                 message = (
                     f"{who(tried.actor)} {verb} rows of their own below {parent} rows that they"
                     " cannot read"
@@ -47,7 +47,9 @@ def _parents(facts: Facts, tried: Tried) -> list[str]:
     """
     if not _is_of_own(tried):
         return []
-    return [label for label in facts.unreadable_parents(tried) if not facts.tables[label].per_user]
+    return [
+        label for label in facts.unreadable_parents(tried) if not facts.tables[label].rows.per_user
+    ]
 
 
 def _is_of_own(tried: Tried) -> bool:

@@ -25,7 +25,7 @@ KIND = Kind(
 def find(facts: Facts) -> Iterator[Question]:
     """One question for each table with such rows, by the first caller who does not see one."""
     for table in facts.tables.values():
-        for label in table.absent:
+        for label in table.policies.absent:
             for reached in facts.of_table(table.label):
                 if _is_of_others(reached) and _is_unseen(facts, reached, label):
                     yield _question(table, reached, label)

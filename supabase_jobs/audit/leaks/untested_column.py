@@ -47,7 +47,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         tried.sort(key=lambda one: one.whose != OWN)  # first, who adds rows
         found = {t.column: t for t in reversed(tried)}
         columns = sorted(found, key=[*table.columns].index)
-        certain = [name for name in columns if name not in table.read_by_triggers]
+        certain = [name for name in columns if name not in table.code.read_by_triggers]
         if certain:
             message = (
                 f"{who(found[certain[0]].actor)} change {', '.join(certain)} of rows in"
@@ -84,10 +84,11 @@ def _of_new_rows(facts: Facts, label: str, table: Table) -> Iterator[ShownLeak |
         for one in reversed(facts.of_table(label))
         if one.name == CHOOSE and one.reached and not one.failed
         if one.actor.kind in (STRANGER, CLAIM, MEMBER)
-        if one.column in table.later.get(one.actor.role, ()) and _is_refused_later(facts, one)
+        if one.column in table.tested.later.get(one.actor.role, ())
+        and _is_refused_later(facts, one)
     }
     columns = sorted(found, key=[*table.columns].index)
-    decided = [n for n in columns if n in table.managed or _is_set_by_others(facts, found[n])]
+    decided = [n for n in columns if n in table.code.managed or _is_set_by_others(facts, found[n])]
     if decided:
         message = (
             f"{who(found[decided[0]].actor)} choose {', '.join(decided)} of a new row, which"
@@ -133,7 +134,7 @@ def sets_refused(facts: Facts, tried: Tried) -> bool:
     is_of_party = tried.whose in (OWN, GROUP) and tried.actor.kind != SERVICE
     if not is_of_party or f"{role} UPDATE" not in tried.table.granted:
         return False
-    accepted = tried.table.untested.get(role, {}).get(tried.column)
+    accepted = tried.table.tested.untested.get(role, {}).get(tried.column)
     return _was_refused(facts, tried) if accepted is None else tried.value not in accepted
 
 
@@ -142,16 +143,16 @@ def _was_refused(facts: Facts, update: Tried) -> bool:
     another one in a changed row, and the person who changes a row may be the one who inserts it.
     """
     table = update.table
-    if not changes_own(update) or not table.updating:
+    if not changes_own(update) or not table.compared.updating:
         return False
-    if table.checked and not set(table.updating) & set(table.checked):
+    if table.compared.checked and not set(table.compared.updating) & set(table.compared.checked):
         return False
     tried = [
         t
         for t in facts.of_table(table.label)
         if t.actor is update.actor and t.column == update.column and not t.is_state
     ]
-    if update.column in table.kept.get(update.actor.role, ()):
+    if update.column in table.tested.kept.get(update.actor.role, ()):
         return False  # who passes by another policy is another caller
     updates = [t for t in tried if t.action == UPDATE and t.row == update.row]
     if any(t.outcome == VIOLATES for t in updates):

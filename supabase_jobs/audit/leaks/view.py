@@ -101,7 +101,8 @@ def _is_page(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> bool:
         return False
     if any(facts.reads_others_in(label, tried.actor) for label in tables):
         return False  # it shows columns that a grant leaves out, or rows that policies leave out
-    are_profiles = all(label in facts.tables and facts.tables[label].per_user for label in tables)
+    known = [facts.tables[label] for label in tables if label in facts.tables]
+    are_profiles = len(known) == len(tables) and all(table.rows.per_user for table in known)
     return tried.action == SELECT and (tried.view.selects or are_profiles)
 
 
@@ -134,7 +135,8 @@ def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> Explain
         revoke = _REVOKE_ALL if tried.action == SELECT else _REVOKE_WRITES
         explained = Explanation(cause=cause, fix=revoke.format(view.identifier).as_string(None))
     severity = _severity(facts, tried, tables)
-    is_of_nobody = not any(label in facts.tables and facts.tables[label].owned for label in tables)
+    known = [facts.tables[label] for label in tables if label in facts.tables]
+    is_of_nobody = not any(table.rows.owned for table in known)
     of_owner = actor.kind == OWNER or (is_of_nobody and USERS not in tables)
     return _leak(tried, severity, message, explained, of_owner=of_owner)
 

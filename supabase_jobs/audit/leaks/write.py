@@ -59,7 +59,7 @@ def writes_of_other_tenants(facts: Facts, group: Sequence[Tried]) -> Iterator[Tr
 
     Where a claim names the tenant, an admin of one tenant is a stranger to the others.
     """
-    if not group[0].table.claims:
+    if not group[0].table.persons.claims:
         return
     for tried in group:
         is_claim = tried.actor.kind == CLAIM and not tried.actor.is_outsider

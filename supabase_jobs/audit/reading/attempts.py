@@ -97,7 +97,7 @@ class Attempts:
     def _names_nobody(self, attempt: Attempt) -> bool:
         """Whether the table has columns for the owner of a row, and an inserted row fills none."""
         table = self._tables.of(attempt.relation)
-        columns = {*table.users, *table.claims, *table.headers}
+        columns = {*table.persons.users, *table.persons.claims, *table.persons.headers}
         is_insert = attempt.action == INSERT and attempt.sent is not None
         return is_insert and bool(columns) and columns.isdisjoint(attempt.written)
 

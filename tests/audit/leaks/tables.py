@@ -32,6 +32,7 @@ from supabase_jobs.audit.facts.actors import Actor, Membership
 from supabase_jobs.audit.facts.attempts import Opened, Tried
 from supabase_jobs.audit.facts.calls import Called
 from supabase_jobs.audit.facts.channels import Channel, ChannelPolicy, ChannelTried
+from supabase_jobs.audit.facts.columns import Decided
 from supabase_jobs.audit.facts.facts import (
     Exclusion,
     Facts,
@@ -75,77 +76,19 @@ _OUTSIDERS = {
 }
 _TABLE: Mapping[str, Any] = {
     "columns": ["id", "user_id", "body"],
-    "numbers": [],
-    "addresses": [],
     "granted": _GRANTED,
+    "listed": {},
     "served_to": ["anon", "authenticated"],
     "is_selected": True,
     "rls": True,
     "is_foreign": False,
     "partition_of": None,
     "owned": True,
-    "per_user": False,
-    "has_random_key": False,
-    "is_group": False,
-    "is_membership": False,
-    "has_invitations": False,
-    "accepts_rows": True,
-    "updating": ["user_id"],
-    "names_owner": False,
     "users": ["user_id"],
-    "claims": [],
-    "headers": [],
-    "checked": [],
-    "parents": [],
-    "parts_of": [],
-    "locked_by": [],
-    "key_columns": [],
-    "read_by_policies": [],
-    "limited": False,
-    "started": [],
-    "mandatory": [],
-    "looked_up": [],
-    "overruled": [],
-    "managed": [],
-    "acted_on": [],
-    "frozen": [],
-    "reserved": [],
-    "computed": [],
-    "loose": [],
-    "guarded": [],
-    "confidential": [],
-    "personal": [],
-    "absent": [],
-    "is_unconditional": False,
+    "updating": ["user_id"],
+    "accepts_rows": True,
     "is_for_guests": True,
-    "names_rows": False,
-    "without_value": [],
-    "untested": {},
-    "later": {},
-    "kept": {},
-    "left": {},
-    "chosen": {},
-    "elsewhere": None,
-    "beside": [],
-    "persons": [],
-    "deciders": [],
-    "ends": [],
-    "required": [],
-    "read_by_triggers": [],
-    "listed": {},
-    "stand_ins": {},
-    "compared_stand_ins": [],
-    "uncompared": {},
-    "crossing": {},
-    "following": [],
-    "binding": [],
-    "logged_by": [],
-    "for_all": [],
     "selecting": {"anon": ["all"], "authenticated": ["all"]},
-    "of_callers": [],
-    "begun": {},
-    "shown_to": [],
-    "read_for_new": [],
 }
 _VIEW: Mapping[str, Any] = {
     "is_materialized": False,
@@ -284,10 +227,12 @@ class _Builder:
 
     def _table(self, label: str) -> Table:
         schema, _, name = label.partition(".")
-        fields = _known(_TABLE, self._overrides["tables"].get(label, {}))
-        if fields["elsewhere"]:
-            fields["elsewhere"] = Elsewhere(**fields["elsewhere"])
-        return Table(schema=schema, name=name, **_with_columns(fields))
+        given = {**_TABLE, **self._overrides["tables"].get(label, {})}
+        if "elsewhere" in given:
+            given["elsewhere"] = Elsewhere(**given["elsewhere"])
+        # as that of a column: the group of facts about persons has the same name
+        decided = _taken(Decided, given, {})
+        return _composed(Table, _with_columns(given), schema=schema, name=name, decided=decided)
 
     def _view(self, label: str) -> View:
         schema, _, name = label.partition(".")

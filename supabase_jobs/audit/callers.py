@@ -6,11 +6,11 @@ from typing import Any
 
 from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.policies.expressions import EACH
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of, place, remove
 from supabase_jobs.audit.rows.plan import Listing, Membership, Plan
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Standing, Tenant, User
+from supabase_jobs.findings import Holds
 from supabase_jobs.session.caller import Caller
 
 (
@@ -430,9 +430,9 @@ def _label_of_state(row: Row) -> str:
 def _end(plan: Plan, row: Row) -> Ended | None:
     """How the user of a row has left the tenant, if the state of the row says it."""
     words = plan.words
-    for column in columns_of_state(row.part):
+    for column in () if row.part is None else row.part.columns:
         is_ended = words.ending_columns.matches(column.name)
-        is_ended &= column.test == "set" or column.value == "true"
+        is_ended &= column.holds is Holds.SET or column.value == "true"
         is_ended |= words.valid_columns.matches(column.name) and column.value == "false"
         is_ended |= words.state_columns.matches(column.name) and words.ended_states.matches(
             column.value

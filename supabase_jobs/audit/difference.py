@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from supabase_jobs.audit.baseline import OUTSIDERS, Baseline, accepted_actions, opens, wider
 from supabase_jobs.audit.leaks.kinds import FROM_CATALOGS
-from supabase_jobs.audit.policies.usage import StateColumn, columns_of_state
 from supabase_jobs.findings import (
     AccessCaller,
     AccessChange,
@@ -16,10 +15,12 @@ from supabase_jobs.findings import (
     AuditedRelation,
     AuditFinding,
     Cell,
+    Clause,
     Explanation,
     NotCompared,
     Permission,
     Permissions,
+    RowState,
     Severity,
 )
 from supabase_jobs.findings.permission import beyond, grouped, printed
@@ -399,13 +400,13 @@ def _untested(name: str, side: Audit) -> str | None:
     if part:
         exist = [
             _exists(column, label, side.relations)
-            for column in columns_of_state(part.removesuffix(")"))
+            for column in RowState.parse(part.removesuffix(")")).columns
         ]
         return _NO_ROW if exist and all(exist) else None
     return _NO_ROW
 
 
-def _exists(column: StateColumn, label: str, relations: Mapping[str, AuditedRelation]) -> bool:
+def _exists(column: Clause, label: str, relations: Mapping[str, AuditedRelation]) -> bool:
     """Whether a side has the column of a state of this table."""
     tables = (
         relation

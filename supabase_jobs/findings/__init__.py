@@ -1,6 +1,13 @@
 """The values that checks produce and reports print."""
 
-from supabase_jobs.findings.access import MEMBER_ROWS, OWN_ROWS, Access, AccessCaller, Cell
+from supabase_jobs.findings.access import (
+    MEMBER_ROWS,
+    OWN_ROWS,
+    Access,
+    AccessCaller,
+    AccessObject,
+    Cell,
+)
 from supabase_jobs.findings.audit import (
     AccessSummary,
     Audit,
@@ -31,6 +38,7 @@ from supabase_jobs.findings.finding import (
 )
 from supabase_jobs.findings.mutants import Fault, Mutant, MutationResult, SuiteMutant, SuiteMutation
 from supabase_jobs.findings.permission import Permission, Permissions
+from supabase_jobs.findings.row_state import Clause, Holds, RowState
 from supabase_jobs.findings.verification import Case, Grid, Verification
 
 __all__ = [
@@ -41,6 +49,7 @@ __all__ = [
     "AccessCaller",
     "AccessChange",
     "AccessDiff",
+    "AccessObject",
     "AccessSummary",
     "Audit",
     "AuditCell",
@@ -48,6 +57,7 @@ __all__ = [
     "AuditedRelation",
     "Case",
     "Cell",
+    "Clause",
     "DefaultGrants",
     "Drift",
     "DriftFinding",
@@ -55,6 +65,7 @@ __all__ = [
     "Fault",
     "Finding",
     "Grid",
+    "Holds",
     "Location",
     "Mutant",
     "MutationResult",
@@ -64,6 +75,7 @@ __all__ = [
     "Permissions",
     "Repair",
     "Repairs",
+    "RowState",
     "Severity",
     "SuiteMutant",
     "SuiteMutation",

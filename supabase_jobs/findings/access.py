@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from supabase_jobs.findings.permission import Permission, Permissions
+from supabase_jobs.findings.row_state import RowState
 
 OWN_ROWS, MEMBER_ROWS = "own rows", "rows of members"
 # without an account: "anon", "anon with a header", "anonymous sign-in"
@@ -38,6 +39,23 @@ class AccessCaller:
     def table(self) -> str:
         """The table that gives the caller its role, as in "editor of members"; '' if none does."""
         return self.label.partition(" of ")[2]
+
+
+@dataclass(frozen=True)
+class AccessObject:
+    """A table, view or topic by its label, or the rows of a table in a state."""
+
+    label: str
+    state: RowState | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "AccessObject":
+        """The object that a baseline names, such as `public.posts (published = true)`."""
+        label, is_state, state = text.removesuffix(")").partition(" (")
+        return cls(label, RowState.parse(state)) if is_state else cls(text)
+
+    def __str__(self) -> str:
+        return self.label if self.state is None else f"{self.label} ({self.state})"
 
 
 class Cell(NamedTuple):

@@ -12,6 +12,7 @@ from supabase_jobs.audit.repairs import changes, ended
 from supabase_jobs.audit.repairs.candidates import Demand, Edit, Repairs
 from supabase_jobs.audit.rows.plan import Plan, make_plan
 from supabase_jobs.audit.rows.tenants import Ended, User
+from supabase_jobs.findings import RowState
 from tests.audit.catalogs import (
     ALL,
     INSERT,
@@ -367,5 +368,7 @@ def test_a_policy_that_demands_a_state_is_not_limited_to_others(
 ) -> None:
     """Its condition would be false for every row."""
     pages = table("pages", "owner", column("published", "bool"))
-    conditions = repairs.outside_of_state(pages, [policy(using)], "published = true")
+    conditions = repairs.outside_of_state(
+        pages, [policy(using)], RowState.parse("published = true")
+    )
     assert list(conditions) == found

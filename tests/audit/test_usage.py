@@ -8,7 +8,8 @@ import pytest
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Function
 from supabase_jobs.audit.policies import usage
-from supabase_jobs.audit.policies.usage import StateColumn, Usage, columns_of_state
+from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.findings import AccessObject
 from tests.audit.catalogs import (
     ALL,
     INSERT,
@@ -263,30 +264,19 @@ def test_unqualified_name_prefers_public() -> None:
     assert read(catalog(private, lists)).reads[3] == {2, 3}
 
 
-def test_columns_of_a_state() -> None:
-    assert list(columns_of_state("shows: published = true; status = paid, deleted_at is set")) == [
-        StateColumn("shows", "published", "true", ""),
-        StateColumn("", "status", "paid", ""),
-        StateColumn("", "deleted_at", "", "set"),
-    ]
-    assert list(columns_of_state("buyer_id of another")) == [StateColumn("", "buyer_id", "", "")]
-
-
 def test_states_of_a_baseline_are_mentioned() -> None:
     shows = table("shows", column("published", "bool"), oid=2)
     tickets = table("tickets", "status", "deleted_at")
     found = catalog(tickets, shows)
     known = read(found)
-    usage.add_states(
-        known,
-        found,
-        [
-            "public.tickets (shows: published = true; status = paid)",
-            "public.tickets (deleted_at is set)",
-            "public.tickets (gone = 1)",
-            "public.unknown (status = paid)",
-        ],
-    )
+    names = [
+        "public.tickets (shows: published = true; status = paid)",
+        "public.tickets (deleted_at is set)",
+        "public.tickets (1 below status = gone)",
+        "public.tickets (gone = 1)",
+        "public.unknown (status = paid)",
+    ]
+    usage.add_states(known, found, map(AccessObject.parse, names))
     assert known.mentioned == {(1, "status"), (1, "deleted_at"), (2, "published")}
     assert known.literals == {(1, "status"): ["paid"]}
     assert known.presences == {(1, "deleted_at")}

@@ -29,6 +29,7 @@ from supabase_jobs.audit.repairs.causes import reached_without
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import RowState
 
 _T = TypeVar("_T")
 _LINES, _WIDTH, _SUGGESTIONS = 30, 100, 5
@@ -140,9 +141,9 @@ def _applying(relation: Relation, role: str, action: str) -> list[Policy]:
 
 def _each_row(tried: Iterable[Attempt]) -> list[Attempt]:
     """One attempt for each kind of row: one that was sent, if there is any."""
-    found: dict[tuple[str, str], Attempt] = {}
+    found: dict[tuple[str, RowState | None], Attempt] = {}
     for attempt in tried:
-        key = attempt.whose, attempt.row.part if attempt.relation.is_storage else ""
+        key = attempt.whose, attempt.row.part if attempt.relation.is_storage else None
         if key not in found or (attempt.name == "" and found[key].name != ""):
             found[key] = attempt
     return list(found.values())

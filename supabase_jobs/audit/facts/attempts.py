@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
+from supabase_jobs.findings import AccessObject, Clause, RowState
 from supabase_jobs.outcomes import ROWS
 
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
@@ -15,11 +17,10 @@ ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 class Tried:
     """An action of a caller on a row of a table. `number` is its place among all that were tried.
 
-    `object` is the table, and of storage.objects the bucket, or the state of the row. `row` is
-    equal for actions on the same row, `people` for rows of a table that name the same users;
-    `is_state`: a further row, in another state; `state_of` is the table that the state is about, ''
-    for another row. `part_of` are the rows of which it is a part. `whose` is the
-    owner of the row, seen by the caller. `name` is that of a special attempt, such as join. An
+    `state` is that of a further row, or the bucket of a file. `row` is equal for actions on the
+    same row, `people` for rows of a table that name the same users; `state_of` is the table that
+    the state is about, '' for another row. `part_of` are the rows of which it is a part. `whose` is
+    the owner of the row, seen by the caller. `name` is that of a special attempt, such as join. An
     update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
     `error_shows_row`: the error contains the generated text of the row. `names_nobody`: an inserted
     row that has no user, claim or header. `refers_to` are the rows to which an inserted row refers,
@@ -34,11 +35,10 @@ class Tried:
     number: int
     actor: Actor
     table: Table
-    object: str
+    state: RowState | None
     row: int
     people: int
     part_of: Sequence[int]
-    is_state: bool
     state_of: str
     bucket: str
     whose: str
@@ -56,6 +56,21 @@ class Tried:
     decided_by: str
     by_role: str
     takes_role: str
+
+    @cached_property
+    def object(self) -> str:
+        """The table, with the bucket or the state of the row, as findings print it."""
+        return str(AccessObject(self.table.label, self.state))
+
+    @property
+    def is_state(self) -> bool:
+        """Whether the row is a further row of a table, in another state."""
+        return self.state is not None and not self.table.is_storage
+
+    @property
+    def conditions(self) -> Sequence[Clause]:
+        """The conditions of the state of the row."""
+        return () if self.state is None else self.state.columns
 
     @property
     def reached(self) -> bool:

@@ -31,7 +31,6 @@ from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.uneven_writes import UnevenWrite
 from supabase_jobs.audit.policies.unlike_siblings import Unasked
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     GROUP,
@@ -314,8 +313,8 @@ class Facts:
         hidden, visible = set[str](), set[str]()
         for actor in {tried.actor for tried in self.of_table(label)}:
             for refused, reached in self.told_apart(actor, label, SELECT):
-                hidden |= _columns_of_state(refused.object)
-                visible |= _columns_of_state(reached.object)
+                hidden |= {one.name for one in refused.conditions if one.is_own}
+                visible |= {one.name for one in reached.conditions if one.is_own}
         return hidden - visible
 
     def is_outdone(self, actor: Actor) -> bool:
@@ -451,9 +450,3 @@ class Facts:
             if self.words.is_sensitive(name) and name not in numbers
             if table.may(role, "SELECT", name)
         ]
-
-
-def _columns_of_state(label: str) -> set[str]:
-    """The columns of its own table that the state of a row is about."""
-    _, _, state = label.removesuffix(")").partition(" (")
-    return {column.name for column in columns_of_state(state) if not column.table}

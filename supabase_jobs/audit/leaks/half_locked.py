@@ -25,7 +25,6 @@ from supabase_jobs.audit.leaks.leak import (
     who,
 )
 from supabase_jobs.audit.policies.uneven_writes import Uneven
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     GROUP,
@@ -177,8 +176,7 @@ def _rows(facts: Facts, label: str, actor: Actor) -> list[_Row]:
 
 def _moves_on(update: Tried) -> bool:
     """Whether an update gives a row the next state, as who starts what has been assigned."""
-    _, _, state = update.object.removesuffix(")").partition(" (")
-    return any(one.name == update.column and not one.table for one in columns_of_state(state))
+    return any(one.name == update.column and one.is_own for one in update.conditions)
 
 
 def _pairs(rows: Sequence[_Row]) -> Iterator[tuple[_Row, _Row, list[str]]]:

@@ -20,7 +20,6 @@ from supabase_jobs.audit.leaks.leak import (
     shown,
     who,
 )
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import GROUP, OTHER, SELECT
 from supabase_jobs.findings import Severity
 
@@ -87,8 +86,7 @@ def _is_state_of(read: Tried, hidden: Tried, parent: str) -> bool:
     """
     if read.state_of in ("", parent):
         return True
-    _, _, state = read.object.removesuffix(")").partition(" (")
-    is_above = all(column.table for column in columns_of_state(state))
+    is_above = not any(column.is_own for column in read.conditions)
     return is_above and read.state_of == hidden.state_of and hidden.row in read.part_of
 
 

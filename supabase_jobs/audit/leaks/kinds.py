@@ -76,7 +76,6 @@ from supabase_jobs.audit.leaks import (
     write,
 )
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question, ShownLeak, merged
-from supabase_jobs.audit.policies.usage import StateColumn, columns_of_state
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -218,13 +217,7 @@ def _is_wider_state(one: AnyLeak, leak: AnyLeak) -> bool:
         return False
     same = one.kind is leak.kind and one.tried.table is leak.tried.table
     same &= (one.tried.action, one.tried.actor) == (leak.tried.action, leak.tried.actor)
-    return same and _conditions(one) < _conditions(leak)
-
-
-def _conditions(leak: ShownLeak) -> frozenset[StateColumn]:
-    """The conditions of the state of a row."""
-    _, _, state = leak.object.removesuffix(")").partition(" (")
-    return frozenset(columns_of_state(state))
+    return same and {*one.tried.conditions} < {*leak.tried.conditions}
 
 
 def _gravest(leaks: Sequence[AnyLeak]) -> list[AnyLeak]:

@@ -9,9 +9,8 @@ from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.leaks.read import only_anon, reads_of_others
 from supabase_jobs.audit.limits import some
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import NONE, SELECT
-from supabase_jobs.findings import Severity
+from supabase_jobs.findings import Holds, Severity
 
 KIND = Kind(
     code="public",
@@ -122,8 +121,7 @@ def _is_of_group(facts: Facts, table: Table) -> bool:
 
 def _unset(tried: Tried) -> list[str]:
     """The columns that are null in a row, which a request without a value of its own matches."""
-    _, _, state = tried.object.removesuffix(")").partition(" (")
-    nulls = {column.name for column in columns_of_state(state) if column.test == "null"}
+    nulls = {column.name for column in tried.conditions if column.holds is Holds.NULL}
     return [name for name in tried.table.compared.without_value if name in nulls]
 
 

@@ -8,9 +8,8 @@ from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, SELECT
-from supabase_jobs.findings import Severity
+from supabase_jobs.findings import Holds, Severity
 
 KIND = Kind(
     code="purged-row",
@@ -41,8 +40,8 @@ def _hiding(facts: Facts, delete: Tried) -> str:
     for hidden, _ in facts.told_apart(delete.actor, delete.table.label, SELECT):
         times = [
             column.name
-            for column in columns_of_state(hidden.object.removesuffix(")").partition(" (")[2])
-            if column.test == "set" and not column.table
+            for column in hidden.conditions
+            if column.holds is Holds.SET and column.is_own
         ]
         readers = (t for t in facts.reads_of(hidden.row) if t.reached and t.whose == GROUP)
         if times and any(readers):

@@ -6,9 +6,8 @@ from supabase_jobs.audit.callers import NEWCOMER, OWNER, STRANGER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who_writes
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import BELOW, GROUP, INSERT, JOIN, OTHER, OWN, UPDATE
-from supabase_jobs.findings import Severity
+from supabase_jobs.findings import Holds, Severity
 
 KIND = Kind(
     code="readable-parent",
@@ -53,8 +52,7 @@ def _of_both_sides(group: Sequence[Tried]) -> Iterator[Question]:
         is_of_owner = tried.actor.kind == OWNER and not tried.name
         if not is_new or not is_of_owner or not tried.table.compared.checked:
             continue
-        _, _, state = tried.object.removesuffix(")").partition(" (")
-        others = [c.name for c in columns_of_state(state) if not (c.value or c.test)]
+        others = [c.name for c in tried.conditions if c.holds is Holds.ANOTHER]
         for other in others if sides else ():
             message = (
                 f"A user who reads a row of {parent} that names another in {other} can add rows of"

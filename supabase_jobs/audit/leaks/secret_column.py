@@ -10,7 +10,6 @@ from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import GROUP, NONE, OTHER, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -135,9 +134,8 @@ def _of_everybody(facts: Facts, tried: Tried) -> Iterator[Question]:
 
 def _of_settings(facts: Facts, tried: Tried) -> Iterator[Question]:
     """The rows of settings that the project's own code selects by the name of a secret."""
-    _, _, state = tried.object.removesuffix(")").partition(" (")
-    for column in columns_of_state(state):
-        if not column.table and _names_a_secret(facts, column.value):
+    for column in tried.conditions:
+        if column.is_own and _names_a_secret(facts, column.value):
             decides = "settings that anyone reads"
             if tried.actor.kind != ANON:
                 decides = "settings that signed-in users read"

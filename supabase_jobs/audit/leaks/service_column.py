@@ -42,7 +42,6 @@ from supabase_jobs.audit.leaks.leak import (
 )
 from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.leaks.untested_column import sets_refused
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
     DECIDE,
@@ -261,9 +260,8 @@ def _shown_by(facts: Facts, insert: Tried) -> set[str]:
     pairs = [pair for a in actors for pair in facts.told_apart(a, insert.table.label, SELECT)]
     found = set[str]()
     for _, shown_ in pairs:
-        _, _, state = shown_.object.removesuffix(")").partition(" (")
-        columns = columns_of_state(state)
-        found |= {c.value for c in columns if not c.table and c.name == insert.column}
+        columns = [c for c in shown_.conditions if c.is_own and c.name == insert.column]
+        found |= {c.value for c in columns}
     return found | ({"t"} if "true" in found else set())
 
 

@@ -30,6 +30,7 @@ from supabase_jobs.audit.policies.expressions import (
 from supabase_jobs.audit.policies.paths import Path, paths
 from supabase_jobs.audit.words import Words
 from supabase_jobs.database.parser import syntax
+from supabase_jobs.findings import AccessObject, Holds
 
 # (oid of the table, column)
 ColumnKey = tuple[int, str]
@@ -315,59 +316,29 @@ def _exists(path: Path, by_label: Mapping[str, Relation]) -> bool:
     )
 
 
-_TESTS = ("set", "null", "in the future", "in the past")
-
-
-@dataclass(frozen=True)
-class StateColumn:
-    """A column in the name of a state: of the row's own table, or of `table`. `value` or `test` is
-    what it has.
-    """
-
-    table: str
-    name: str
-    value: str
-    test: str
-
-
-def columns_of_state(state: str) -> Iterator[StateColumn]:
-    """The columns in a name such as `shows: published = true; status = paid`."""
-    for part in state.split("; "):
-        table, _, columns = part.rpartition(": ")
-        for column in columns.split(", "):
-            name, says, value = column.partition(" = ")
-            if says:
-                yield StateColumn(table, name, value, "")
-                continue
-            name, says, test = column.removesuffix(" of another").partition(" is ")
-            if test in _TESTS or name != column:
-                yield StateColumn(table, name, "", test)
-
-
-def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:
-    """Add the columns and values of states, such as `public.tickets (shows: published = true;
-    status = paid)`.
+def add_states(found: Usage, catalog: Catalog, objects: Iterable[AccessObject]) -> None:
+    """Add the columns and values of states.
 
     A state that the access was recorded for is tried also if no policy mentions it any more.
     """
     by_label = {relation.label: relation for relation in catalog.tables}
-    for name in names:
-        label, _, state = name.removesuffix(")").partition(" (")
-        if (relation := by_label.get(label)) is None:
+    for one in objects:
+        relation = by_label.get(one.label)
+        if relation is None or one.state is None:
             continue
         keys = set[ColumnKey]()
-        for column in columns_of_state(state):
+        for column in one.state.columns:
             of = (
                 next((r for r in catalog.tables if r.name == column.table), None)
                 if column.table
                 else relation
             )
-            if of is None or column.name not in of.by_name:
+            if of is None or column.name not in of.by_name or column.depth:
                 continue
             key = of.oid, column.name
             keys.add(key)
             found.reads.setdefault(relation.oid, set()).add(of.oid)
-            if column.test in ("set", "null"):
+            if column.holds in (Holds.SET, Holds.NULL):
                 found.presences.add(key)
             if column.value and of.by_name[column.name].base != "bool":
                 _extend(found.literals.setdefault(key, []), [column.value])

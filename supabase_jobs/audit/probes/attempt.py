@@ -17,6 +17,7 @@ from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.findings import AccessObject
 from supabase_jobs.outcomes import CLOSED, ROWS
 from supabase_jobs.session import script
 from supabase_jobs.session.action import Action, Change, texts
@@ -133,9 +134,14 @@ class Attempt:
         return (self.relation, self.action), *self.others
 
     @property
-    def label(self) -> str:
+    def target(self) -> AccessObject:
         """The object of the attempt: the table, and of storage.objects the bucket."""
-        return f"{self.relation.label} ({self.row.part})" if self.row.part else self.relation.label
+        return AccessObject(self.relation.label, self.row.part)
+
+    @property
+    def label(self) -> str:
+        """The object, as reports name it."""
+        return str(self.target)
 
     @property
     def does(self) -> str:
@@ -145,7 +151,7 @@ class Attempt:
     @property
     def is_state(self) -> bool:
         """Whether the row is a further row of a table, in another state."""
-        return bool(self.row.part) and not self.relation.is_storage
+        return self.row.part is not None and not self.relation.is_storage
 
     @property
     def reached(self) -> bool:

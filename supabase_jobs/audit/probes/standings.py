@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Relation
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.readable import Reads, queries
 from supabase_jobs.audit.probes.statements import constants
 from supabase_jobs.audit.rows import values
@@ -229,7 +228,8 @@ def _values_of(user: User, relation: Relation) -> _Values:
     if user.standing is not None and user.membership is not None:
         names = dict.fromkeys(name for name, _ in user.membership.states)
         return {name: row.values[name] for name in names}
-    return {one.name: row.values[one.name] for one in columns_of_state(row.part)}
+    columns = () if row.part is None else row.part.columns
+    return {one.name: row.values[one.name] for one in columns}
 
 
 def _update(row: Row, values_: Mapping[str, str | None]) -> Statement:

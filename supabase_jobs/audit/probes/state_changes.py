@@ -7,7 +7,6 @@ from supabase_jobs.audit.callers import ANON, INVITED, MEMBER, NEWCOMER, STRANGE
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.tested import Left, left
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import ACCEPT, LEAVE, OWN, RESTORE, UPDATE, Attempt
 from supabase_jobs.audit.probes.record import Record
@@ -53,10 +52,10 @@ class StateChanges:
             row = None if caller.user is None else caller.user.state
             if row is None or caller.operation or row.relation not in tables:
                 continue
-            if caller.has_role_elsewhere:
+            if caller.has_role_elsewhere or row.part is None:
                 continue
-            for state in columns_of_state(row.part):
-                column = None if state.table else row.relation.by_name.get(state.name)
+            for state in row.part.columns:
+                column = row.relation.by_name.get(state.name) if state.is_own else None
                 if column is None or not row.relation.may(caller.role, "UPDATE", column.name):
                     continue
                 default, first = default_of(column), self._world.a.rows.get(row.relation.oid)

@@ -25,7 +25,6 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes import (
     control_calls,
     ended_calls,
@@ -266,8 +265,8 @@ class Bypasses:
         if not read or state in read or not (is_own or row in read):
             return None
         persons = user_columns(row.relation, self._plan.usage, self._plan.per_user)
-        columns = [one for one in columns_of_state(state.part) if one.name not in persons]
-        named = [one.name for one in columns if one.name in row.relation.by_name]
+        columns = () if state.part is None else state.part.columns
+        named = [one.name for one in columns if one.name in row.relation.by_name.keys() - persons]
         values_ = {(row.relation.oid, name): state.values[name] for name in named}
         shown = [c for c in view.columns if view.may(caller.role, "SELECT", c.name)]
         if (state is not row and not values_) or not shown:
@@ -282,7 +281,7 @@ class Bypasses:
             prepared=self._worlds.in_state([row], values_),
             own=own_role(self._impersonation),
             become=Statement(SET, ("role", caller.role)),
-            state=state.part or f"without {read[0].part}",
+            state=str(state.part or f"without {read[0].part}"),
         )
 
     def _place(self, one: Bypass, row: Row) -> tuple[int, int, str]:

@@ -15,7 +15,6 @@ from supabase_jobs.audit.leaks import give_away
 from supabase_jobs.audit.leaks.leak import Repair
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import shows_only
-from supabase_jobs.audit.policies.usage import columns_of_state
 from supabase_jobs.audit.probes.attempt import INSERT, JOIN, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.known import Altered, altered_by
 from supabase_jobs.audit.repairs import captured, guards, writes
@@ -25,7 +24,7 @@ from supabase_jobs.audit.repairs.changes import Change
 from supabase_jobs.audit.repairs.helpers import Missing, missing
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Ended
-from supabase_jobs.findings import as_comment
+from supabase_jobs.findings import Holds, RowState, as_comment
 
 # Storage fills owner_id; `owner` is the former column
 OWNERS_OF_FILES = ("owner_id", "owner")
@@ -691,8 +690,9 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     for policy in policies:
         if captured.names(plan.catalog, relation, policy):
             yield edited(relation, [policy], Edit.QUALIFIED)
-    if action != INSERT and one.attempt.is_state:
-        for condition in outside_of_state(relation, policies, one.attempt.row.part):
+    state = one.attempt.row.part
+    if action != INSERT and state is not None and one.attempt.is_state:
+        for condition in outside_of_state(relation, policies, state):
             yield replace(edited(relation, policies, Edit.OWNER), owner=condition)
     is_extra = one.droppable and _remain(relation, policies, role)
     asked = any(_asks_elsewhere(policy) for policy in policies)
@@ -836,20 +836,21 @@ def _is_set_elsewhere(plan: Plan, one: Caused) -> bool:
     return len(guards.alternatives(one.relation, one.attempt.caller.role)) > 1
 
 
-def outside_of_state(relation: Relation, policies: Sequence[Policy], state: str) -> Iterator[str]:
+def outside_of_state(
+    relation: Relation, policies: Sequence[Policy], state: RowState
+) -> Iterator[str]:
     """The conditions that a row is not in a state of its own; none if one of the policies demands
     that state: no row would be left.
     """
-    for column in columns_of_state(state):
-        if column.table or column.name not in relation.by_name:
+    for column in state.columns:
+        if not column.is_own or column.name not in relation.by_name:
             continue
-        value = "" if column.test == "null" else column.value
-        if any(shows_only(relation, policy, column.name, value) for policy in policies):
+        if any(shows_only(relation, policy, column.name, column.value) for policy in policies):
             continue
         own = relation.by_name[column.name]
-        if column.test == "null":
+        if column.holds is Holds.NULL:
             yield _text(sql.SQL("{} is not null").format(own.identifier))
-        elif not column.test:
+        elif column.holds is Holds.EQUAL:
             text = sql.SQL("{} is distinct from {}::{}")
             literal = sql.Literal(column.value)
             yield _text(text.format(own.identifier, literal, sql.SQL(own.type)))

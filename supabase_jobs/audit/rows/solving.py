@@ -16,6 +16,7 @@ from supabase_jobs.audit.rows.solved import Making, Wanted
 from supabase_jobs.audit.rows.tenants import Row, Solved, Tenant, User
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.findings import RowState
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.savepoint import AFTER_STEPS, BEFORE_STEPS, run_undone
 from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
@@ -224,7 +225,8 @@ class _Maker:
             return self._inserter.insert_bound(relation, self.tenant, self._user, known)
         # it belongs to the owner of the rows that the person reaches
         owner = self.tenant.owner
-        row = self._inserter.insert_bound(relation, self.tenant, owner, known, self._user.label)
+        of_person = RowState.remark(self._user.label)
+        row = self._inserter.insert_bound(relation, self.tenant, owner, known, of_person)
         if row is not None:
             owner.extra.remove(row)
             self._user.extra.append(row)

@@ -56,6 +56,7 @@ from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.policies.unlike_siblings import Omission, Unasked
+from supabase_jobs.findings import RowState
 
 FOLDER = Path(__file__).parent
 _GRANTED = [
@@ -102,7 +103,6 @@ _TRIED: Mapping[str, Any] = {
     "row": 0,
     "people": 0,
     "part_of": [],
-    "is_state": False,
     "state_of": "",
     "bucket": "",
     "name": "",
@@ -244,13 +244,12 @@ class _Builder:
         table = self._tables[one.pop("table", "public.notes")]
         actor, action, whose = self._actor(one.pop("by")), one.pop("does"), one.pop("whose")
         part = one.pop("part", "")
-        label = f"{table.label} ({part})" if part else table.label
         fields = _known(_TRIED, one)
         return Tried(
             number=number,
             actor=actor,
             table=table,
-            object=label,
+            state=RowState.parse(part) if part else None,
             whose=whose,
             action=action,
             **fields,

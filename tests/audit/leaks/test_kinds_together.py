@@ -25,7 +25,7 @@ _GIVEN: dict[str, Any] = {
         {**_UPDATE, "table": "public.orders", "column": "price"},
     ],
 }
-_STATE = {"by": "anon", "does": "select", "whose": "other", "is_state": True}
+_STATE = {"by": "anon", "does": "select", "whose": "other"}
 _SIDES: dict[str, Any] = {
     "tables": {
         "public.visits": {

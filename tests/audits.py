@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from supabase_jobs.findings import (
     AccessCaller,
+    AccessObject,
     AccessSummary,
     Audit,
     AuditCell,
@@ -15,6 +16,7 @@ from supabase_jobs.findings import (
 )
 from tests.verifications import MARKUP
 
+NOTES, PAGES = AccessObject("public.notes"), AccessObject("public.pages")
 FIX = 'alter policy "all" on "public"."notes" using ("user_id" = (select auth.uid()));'
 LEAK = AuditFinding(
     id="write:public.notes:update",
@@ -65,10 +67,10 @@ GOOD = Audit(
     (*CELLS, VIEW, CALL, EXISTS),
     (
         AccessSummary(
-            "public.notes", {"select": "all", "insert": "own", "update": "users", "delete": "own"}
+            NOTES, {"select": "all", "insert": "own", "update": "users", "delete": "own"}
         ),
         AccessSummary(
-            "public.pages",
+            PAGES,
             {"select": "group", "insert": "none", "update": "none", "delete": "none"},
         ),
     ),
@@ -77,12 +79,12 @@ GOOD = Audit(
     2,
     345.6,
     access={
-        "public.list": {
+        AccessObject("public.list"): {
             AccessCaller("anon"): frozenset({Permission("read")}),
             AccessCaller("stranger"): frozenset(),
         },
-        "public.notes": {},
-        "public.pages": {},
+        NOTES: {},
+        PAGES: {},
     },
     functions={"public.f(uuid)": ("anon", "authenticated")},
     callers={"anon": "-- As anon:\nselect 1;\n", "stranger": "-- As <b>:\nselect 2;\n"},
@@ -113,7 +115,8 @@ def large(tables: int) -> Audit:
             for name in names
         ),
         summaries=tuple(
-            replace(GOOD.summaries[0], object=name, leaks=frozenset({"update"})) for name in names
+            replace(GOOD.summaries[0], object=AccessObject(name), leaks=frozenset({"update"}))
+            for name in names
         ),
         cells=tuple(replace(cell, object=name) for name in names for cell in CELLS[:15]),
         tables=tables,

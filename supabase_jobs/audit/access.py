@@ -26,6 +26,7 @@ from supabase_jobs.findings import (
     MEMBER_ROWS,
     OWN_ROWS,
     AccessCaller,
+    AccessObject,
     Cell,
     Permission,
     Permissions,
@@ -38,23 +39,23 @@ _WORDS = {SELECT: "read", INSERT: "insert", UPDATE: _UPDATE, DELETE: "delete"}
 
 def access(
     attempts: Iterable[Attempt], bypasses: Iterable[Bypass]
-) -> dict[str, dict[AccessCaller, Permissions]]:
+) -> dict[AccessObject, dict[AccessCaller, Permissions]]:
     """Object → caller → permissions: on other users' rows, for the owner on own rows, for members
     on the group's rows.
 
     The access of members, and of users with a claim, to own rows is that of the caller "LABEL, own
     rows"; the owner's to rows of other members that of "LABEL, rows of members".
     """
-    grouped: dict[tuple[str, AccessCaller], list[Attempt]] = {}
+    grouped: dict[tuple[AccessObject, AccessCaller], list[Attempt]] = {}
     for attempt in attempts:
         if (caller := _caller(attempt)) is not None:
-            grouped.setdefault((attempt.label, caller), []).append(attempt)
-    found: dict[str, dict[AccessCaller, Permissions]] = {}
+            grouped.setdefault((attempt.target, caller), []).append(attempt)
+    found: dict[AccessObject, dict[AccessCaller, Permissions]] = {}
     for (name, caller), group in grouped.items():
         found.setdefault(name, {})[caller] = frozenset(_permissions(group))
     for bypass in bypasses:
         if isinstance(bypass.object, Relation) and not bypass.caller.is_made:
-            callers = found.setdefault(bypass.object.label, {})
+            callers = found.setdefault(bypass.target, {})
             caller = AccessCaller(bypass.caller.label)
             shown = {Permission(_WORDS[bypass.action])} if bypass.outcome == ROWS else set()
             callers[caller] = callers.get(caller, frozenset()) | shown
@@ -63,21 +64,21 @@ def access(
 
 def tested(
     attempts: Iterable[Attempt], bypasses: Iterable[Bypass]
-) -> dict[tuple[str, AccessCaller], frozenset[str]]:
+) -> dict[tuple[AccessObject, AccessCaller], frozenset[str]]:
     """(object, caller) → the kinds of actions whose refusal is certain: none of their attempts was
     inconclusive.
     """
     tried = [
-        ((a.label, caller), a.name if a.name in (JOIN, FORGE) else _WORDS[a.action], a.outcome)
+        ((a.target, caller), a.name if a.name in (JOIN, FORGE) else _WORDS[a.action], a.outcome)
         for a in attempts
         if a.name not in UNRECORDED and (caller := _caller(a)) is not None
     ]
     tried += [
-        ((b.object.label, AccessCaller(b.caller.label)), _WORDS[b.action], b.outcome)
+        ((b.target, AccessCaller(b.caller.label)), _WORDS[b.action], b.outcome)
         for b in bypasses
         if isinstance(b.object, Relation) and not b.caller.is_made
     ]
-    found: dict[tuple[str, AccessCaller], set[str]] = {}
+    found: dict[tuple[AccessObject, AccessCaller], set[str]] = {}
     uncertain = {(key, word) for key, word, outcome in tried if outcome in INCONCLUSIVE_SQLSTATES}
     for key, word, _ in tried:
         found.setdefault(key, set()).update({word} if (key, word) not in uncertain else ())
@@ -100,14 +101,14 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[Cell, Attempt]:
                 value = Permission(word, attempt.column, attempt.value or "None")
                 shown += [Permission(word, attempt.column), value]
             for permission in shown:
-                found.setdefault(Cell(attempt.label, caller, permission), attempt)
+                found.setdefault(Cell(attempt.target, caller, permission), attempt)
             if attempt.action in (SELECT, UPDATE):
-                granted.append((attempt.label, caller, attempt))
+                granted.append((attempt.target, caller, attempt))
     # a policy lets either no column pass or each that is granted
-    for name, caller, attempt in granted:
+    for target, caller, attempt in granted:
         for column in _granted(attempt):
             permission = Permission(_WORDS[attempt.action], column)
-            found.setdefault(Cell(name, caller, permission), attempt)
+            found.setdefault(Cell(target, caller, permission), attempt)
     return found
 
 
@@ -120,13 +121,15 @@ def functions(called: Sequence[Function]) -> Mapping[str, tuple[str, ...]]:
     return callers
 
 
-def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[AccessCaller, Permissions]]:
+def of_topics(
+    topics: Sequence[TopicAttempt],
+) -> dict[AccessObject, dict[AccessCaller, Permissions]]:
     """Topic → caller → permissions."""
-    found: dict[str, dict[AccessCaller, Permissions]] = {}
+    found: dict[AccessObject, dict[AccessCaller, Permissions]] = {}
     for attempt in topics:
         if attempt.caller.is_made:
             continue
-        callers = found.setdefault(attempt.topic.label, {})
+        callers = found.setdefault(attempt.target, {})
         caller = AccessCaller(attempt.caller.label)
         shown = {Permission(_WORDS[attempt.action])} if attempt.outcome == ROWS else set()
         callers[caller] = callers.get(caller, frozenset()) | shown
@@ -135,17 +138,17 @@ def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[AccessCaller, Pe
 
 def tested_topics(
     topics: Sequence[TopicAttempt],
-) -> dict[tuple[str, AccessCaller], frozenset[str]]:
+) -> dict[tuple[AccessObject, AccessCaller], frozenset[str]]:
     """(topic, caller) → the actions without an inconclusive attempt."""
-    found: dict[tuple[str, AccessCaller], set[str]] = {}
+    found: dict[tuple[AccessObject, AccessCaller], set[str]] = {}
     topics = [attempt for attempt in topics if not attempt.caller.is_made]
     for attempt in topics:
-        key = attempt.topic.label, AccessCaller(attempt.caller.label)
+        key = attempt.target, AccessCaller(attempt.caller.label)
         words = found.setdefault(key, set())
         words.add(_WORDS[attempt.action])
     for attempt in topics:
         if attempt.outcome in INCONCLUSIVE_SQLSTATES:
-            key = attempt.topic.label, AccessCaller(attempt.caller.label)
+            key = attempt.target, AccessCaller(attempt.caller.label)
             found[key].discard(_WORDS[attempt.action])
     return {key: frozenset(words) for key, words in found.items()}
 

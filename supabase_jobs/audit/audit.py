@@ -66,7 +66,6 @@ from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_m
 from supabase_jobs.errors import ConfigError, PrivilegeError
 from supabase_jobs.findings import (
     Access,
-    AccessObject,
     Audit,
     AuditCell,
     AuditedRelation,
@@ -423,7 +422,7 @@ def insert_world(connection: Connection, options: Options, common: Common) -> Wo
             hint="Connect to the primary.",
         )
     used = common.usage(found, options.configuration.words)
-    add_states(used, found, map(AccessObject.parse, options.accepted or ()))
+    add_states(used, found, options.accepted or ())
     plan = make_plan(found, used, options.configuration.words)
     run_groups(connection, [REQUEST_SETTINGS])[0].answer()
     world = build(connection, plan, options.configuration, common, stable=options.stable)

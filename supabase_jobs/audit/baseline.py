@@ -16,6 +16,7 @@ from supabase_jobs.findings import (
     OWN_ROWS,
     Access,
     AccessCaller,
+    AccessObject,
     Audit,
     AuditedRelation,
     AuditFinding,
@@ -92,7 +93,7 @@ def load(path: Path) -> Baseline:
 
 def parsed(access: Mapping[str, Mapping[str, str]]) -> Access:
     """The access of a file, in which words name callers and permissions."""
-    return {name: _permissions(callers) for name, callers in access.items()}
+    return {AccessObject.parse(name): _permissions(callers) for name, callers in access.items()}
 
 
 def _permissions(callers: Mapping[str, str]) -> dict[AccessCaller, Permissions]:
@@ -122,14 +123,14 @@ def render(result: Audit, old: Baseline, last_migration: str = "") -> str:
     if last_migration:
         lines += [_LAST_MIGRATION, f"last_migration = {_text(last_migration)}", ""]
     lines.append("[access]")
-    for name, callers in sorted(result.access.items()):
+    for name, callers in _by_name(result.access):
         shown = {
             caller: actions for caller, actions in callers.items() if actions or caller == _STRANGER
         }
         pairs = ", ".join(
             f"{_key(str(caller))} = {_text(printed(actions))}" for caller, actions in shown.items()
         )
-        lines.append(f"{_text(name)} = {{ {pairs} }}")
+        lines.append(f"{_text(str(name))} = {{ {pairs} }}")
     if columns := _columns(result):
         lines += [_COLUMNS.rstrip("\n"), "[columns]"]
         lines += [f"{_text(name)} = {_texts(names)}" for name, names in columns.items()]
@@ -175,11 +176,11 @@ def _reasons(result: Audit, old: Baseline) -> tuple[dict[str, str], dict[str, st
 def _columns(result: Audit) -> dict[str, list[str]]:
     """The columns of each table of which somebody may update only some, or replaces rows."""
     found = {}
-    for name, callers in sorted(result.access.items()):
-        relation = result.relations.get(_table_of(name))
+    for name, callers in _by_name(result.access):
+        relation = result.relations.get(name.label)
         changes = any(_updates_some(one) or _replaces(one) for one in callers.values())
         if relation is not None and changes:
-            found[_table_of(name)] = sorted(relation.columns)
+            found[name.label] = sorted(relation.columns)
     return found
 
 
@@ -193,9 +194,8 @@ def _replaces(some: Collection[Permission]) -> bool:
     return {Permission("insert"), Permission("delete")}.issubset(some)
 
 
-def _table_of(name: str) -> str:
-    """The table of an object, which may be its rows in a state."""
-    return name.partition(" (")[0]
+def _by_name(some_access: Access) -> list[tuple[AccessObject, Mapping[AccessCaller, Permissions]]]:
+    return sorted(some_access.items(), key=lambda one: str(one[0]))
 
 
 def apply(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) -> Audit:
@@ -284,46 +284,45 @@ def _deviations(
             yield from _compare(name, caller, now, before, strict, result)
     yield from _new_columns(result, baseline)
     yield from _new_callers(result, baseline, recorded)
-    for name, roles in result.functions.items():
-        if name in baseline.functions:
-            before_ = set(baseline.functions[name])
-            yield from _compare_roles(name, set(roles), before_, strict, result)
+    for function, roles in result.functions.items():
+        if function in baseline.functions:
+            before_ = set(baseline.functions[function])
+            yield from _compare_roles(function, set(roles), before_, strict, result)
         elif roles:  # what it returns or changes is a finding of its own
             message = f"is not in the baseline; callers: {', '.join(roles)}"
-            yield _finding(f"new:{name}", Severity.INFO, name, message)
+            yield _finding(f"new:{function}", Severity.INFO, function, message)
     if not narrowed:
         gone = [name for name in baseline.access if name not in result.access]
-        gone += [name for name in baseline.functions if name not in result.functions]
-        for name in gone:
+        functions = [name for name in baseline.functions if name not in result.functions]
+        for name in [*gone, *map(AccessObject, functions)]:
             severity, message = _narrower(strict), "is in the baseline, and no request reaches it"
-            if (
-                _table_of(name) in result.access
-            ):  # a column has another default or constraint, or is gone
+            # a column has another default or constraint, or is gone
+            if AccessObject(name.label) in result.access:
                 severity, message = (
                     Severity.INFO,
                     "is in the baseline, and no row in this state could be generated",
                 )
-            yield _finding(f"gone:{name}", severity, name, message)
+            yield _finding(f"gone:{name}", severity, str(name), message)
 
 
-def opens(name: str, allowed: Mapping[AccessCaller, Permissions], result: Audit) -> bool:
+def opens(name: AccessObject, allowed: Mapping[AccessCaller, Permissions], result: Audit) -> bool:
     """Whether a new object is open to outsiders. A view counts only if it leaks what its tables
     refuse.
     """
-    relation = result.relations.get(name)
+    relation = None if name.state else result.relations.get(name.label)
     is_view = relation is not None and "view" in relation.kind
     return bool(OUTSIDERS & allowed.keys()) and (
-        not is_view or any(f.object == name for f in result.findings)
+        not is_view or any(f.object == str(name) for f in result.findings)
     )
 
 
 def _of_new_columns(
-    result: Audit, baseline: Baseline, name: str, caller: AccessCaller
+    result: Audit, baseline: Baseline, name: AccessObject, caller: AccessCaller
 ) -> Permissions:
     """The updates of columns that are new, that nothing mentions, and that belong to a row of which
     the caller may update other columns, too, or that it may replace.
     """
-    table, before = _table_of(name), baseline.access[name].get(caller, ())
+    table, before = name.label, baseline.access[name].get(caller, ())
     relation = result.relations.get(table)
     if relation is None or table not in baseline.columns or caller in OUTSIDERS:
         return frozenset()
@@ -332,7 +331,7 @@ def _of_new_columns(
     new = relation.columns.difference(baseline.columns[table], relation.mentioned)
     updates = [one for one in result.access[name].get(caller, ()) if one.kind == _UPDATE]
     # of a row in a state, only one column is tried
-    is_opened = name != table and _replaces(before) and Permission(_UPDATE) not in before
+    is_opened = name.state is not None and _replaces(before) and Permission(_UPDATE) not in before
     return frozenset(
         one for one in updates if one.column in new or (is_opened and new and not one.column)
     )
@@ -345,14 +344,14 @@ def _new_columns(result: Audit, baseline: Baseline) -> Iterator[AuditFinding]:
         for caller in result.access[name]:
             for one in _of_new_columns(result, baseline, name, caller):
                 if one.column:
-                    callers.setdefault((_table_of(name), one.column), set()).add(str(caller))
+                    callers.setdefault((name.label, one.column), set()).add(str(caller))
     for (table, column), who in sorted(callers.items()):
         message = f"the column {column} is not in the baseline; update: {', '.join(sorted(who))}"
         yield _finding(f"new:{table}.{column}", Severity.INFO, table, message)
 
 
 def _unknown_caller(
-    name: str, caller: AccessCaller, known: Collection[AccessCaller], strict: bool
+    name: AccessObject, caller: AccessCaller, known: Collection[AccessCaller], strict: bool
 ) -> AuditFinding:
     similar = get_close_matches(str(caller), map(str, known), 1)
     meant = (
@@ -361,11 +360,11 @@ def _unknown_caller(
         else ", such as that of a role that was removed"
     )
     message = f"{str(caller)!r} is in the baseline, but this audit has no such caller{meant}"
-    return _finding(f"{name}:{caller}:unknown", _narrower(strict), name, message)
+    return _finding(f"{name}:{caller}:unknown", _narrower(strict), str(name), message)
 
 
 def _new(
-    name: str, callers: Mapping[AccessCaller, Permissions], result: Audit
+    name: AccessObject, callers: Mapping[AccessCaller, Permissions], result: Audit
 ) -> Iterator[AuditFinding]:
     """An object that the baseline lacks: an error if it is open to users without a row in it."""
     allowed = {caller: actions for caller, actions in callers.items() if actions}
@@ -373,8 +372,8 @@ def _new(
         severity = Severity.ERROR if opens(name, allowed, result) else Severity.INFO
         shown = ", ".join(f"{caller}: {printed(actions)}" for caller, actions in allowed.items())
         message = f"is not in the baseline; {shown}"
-        explained = _of_cells(result, wider({name: allowed}, {})) or _of_object(result, name)
-        yield _finding(f"new:{name}", severity, name, message, explained)
+        explained = _of_cells(result, wider({name: allowed}, {})) or _of_object(result, str(name))
+        yield _finding(f"new:{name}", severity, str(name), message, explained)
 
 
 def _new_callers(
@@ -385,7 +384,7 @@ def _new_callers(
     """
     names = dict.fromkeys(caller for callers in result.access.values() for caller in callers)
     for caller in [name for name in names if name not in recorded]:
-        gained: dict[str, list[Permission]] = {}
+        gained: dict[AccessObject, list[Permission]] = {}
         for name, callers in result.access.items():
             if name in baseline.access and caller in callers:
                 known = _of_everyone(caller, baseline.access[name])
@@ -412,7 +411,9 @@ def _is_inert(caller: AccessCaller, baseline: Baseline) -> bool:
 
 
 def _severity(
-    caller: AccessCaller, gained: Mapping[str, Sequence[Permission]], baseline: Baseline
+    caller: AccessCaller,
+    gained: Mapping[AccessObject, Sequence[Permission]],
+    baseline: Baseline,
 ) -> Severity:
     """An info if each caller of the same table has all of it in the baseline: a role that is new,
     and that gives no more than any other.
@@ -442,7 +443,7 @@ def _of_everyone(caller: AccessCaller, before: Mapping[AccessCaller, Permissions
     return before.get(_ANON if caller.is_anonymous else _STRANGER, frozenset())
 
 
-def accepted_actions(baseline: Baseline, name: str, caller: AccessCaller) -> Permissions:
+def accepted_actions(baseline: Baseline, name: AccessObject, caller: AccessCaller) -> Permissions:
     """The actions of a caller on an object that a baseline accepts. Of a caller that it does not
     know at all, such as one with a header that a migration introduces, those of everyone of its
     role, as in the comparison with the baseline.
@@ -456,19 +457,19 @@ def accepted_actions(baseline: Baseline, name: str, caller: AccessCaller) -> Per
 def _new_caller(
     result: Audit,
     caller: AccessCaller,
-    gained: Mapping[str, Sequence[Permission]],
+    gained: Mapping[AccessObject, Sequence[Permission]],
     severity: Severity,
 ) -> AuditFinding:
     shown = [f"{', '.join(map(str, more))} in {name}" for name, more in gained.items()]
     message = f"{caller} has no access in the baseline, and now {some(shown)}"
     cells = (Cell(name, caller, one) for name, more in gained.items() for one in more)
-    first = next(iter(gained))
+    first = str(next(iter(gained)))
     explained = _of_cells(result, cells) or _of_object(result, first)
     return _finding(f"new:{caller}", severity, first, message, explained)
 
 
 def _compare(
-    name: str,
+    name: AccessObject,
     caller: AccessCaller,
     now: Collection[Permission],
     before: Collection[Permission],
@@ -478,15 +479,15 @@ def _compare(
     for permission in beyond(now, before):
         cell = Cell(name, caller, permission)
         message = f"{caller}: {_of_columns(permission, before)} is allowed; it was not"
-        explained = result.explained.get(cell) or _of_object(result, name)
-        yield _finding(f"{cell}:wider", Severity.ERROR, name, message, explained)
-    relation = result.relations.get(_table_of(name))
+        explained = result.explained.get(cell) or _of_object(result, str(name))
+        yield _finding(f"{cell}:wider", Severity.ERROR, str(name), message, explained)
+    relation = result.relations.get(name.label)
     for permission in beyond(before, now):
         if relation is not None and _is_unsettable(permission, now, relation):
             continue
         message = f"{caller}: {_of_columns(permission, now)} is refused; it was not"
         id_ = f"{Cell(name, caller, permission)}:narrower"
-        yield _finding(id_, _narrower(strict), name, message)
+        yield _finding(id_, _narrower(strict), str(name), message)
 
 
 def _compare_roles(

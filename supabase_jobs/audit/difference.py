@@ -11,6 +11,7 @@ from supabase_jobs.findings import (
     AccessCaller,
     AccessChange,
     AccessDiff,
+    AccessObject,
     Audit,
     AuditedRelation,
     AuditFinding,
@@ -20,7 +21,6 @@ from supabase_jobs.findings import (
     NotCompared,
     Permission,
     Permissions,
-    RowState,
     Severity,
 )
 from supabase_jobs.findings.permission import beyond, grouped, printed
@@ -88,21 +88,21 @@ class _Comparison:
 
     def run(self) -> None:
         """Compare the tables, views and topics, then the functions, then the leaks."""
-        for name in sorted(self._before.access.keys() | self._after.access.keys()):
+        for name in sorted(self._before.access.keys() | self._after.access.keys(), key=str):
             self._object(name)
-        for name in sorted(self._before.functions.keys() | self._after.functions.keys()):
-            self._function(name)
+        for function in sorted(self._before.functions.keys() | self._after.functions.keys()):
+            self._function(function)
         new = _listed(self._after)
-        for name in sorted(_listed(self._before).keys() & new.keys()):
+        for both in sorted(_listed(self._before).keys() & new.keys()):
             self.not_compared.append(
-                NotCompared(object=name, caller="", untested="both", access="", why=new[name])
+                NotCompared(object=both, caller="", untested="both", access="", why=new[both])
             )
         self._leaks()
 
     # -------------------------------------------------------------------------------------------
     # objects
 
-    def _object(self, name: str) -> None:
+    def _object(self, name: AccessObject) -> None:
         old, new = self._before.access.get(name), self._after.access.get(name)
         if old is not None and new is not None:
             for caller in dict.fromkeys([*new, *old]):
@@ -116,7 +116,7 @@ class _Comparison:
             for who, actions in (shown or {None: frozenset()}).items():
                 self.not_compared.append(
                     NotCompared(
-                        object=name,
+                        object=str(name),
                         caller=str(who or ""),
                         untested=side,
                         access=printed(actions),
@@ -128,16 +128,16 @@ class _Comparison:
         else:
             self._removed(name, old)
 
-    def _new(self, name: str, access: Mapping[AccessCaller, Permissions]) -> None:
+    def _new(self, name: AccessObject, access: Mapping[AccessCaller, Permissions]) -> None:
         allowed = {caller: actions for caller, actions in access.items() if actions}
         severity = Severity.ERROR if opens(name, allowed, self._after) else Severity.INFO
         if all(not beyond(a, self._accepted_actions(name, c)) for c, a in allowed.items()):
             severity = Severity.INFO
         cells = wider({name: allowed}, {})
         explained = next(filter(None, map(self._after.explained.get, cells)), None)
-        explained = explained or _of_object(self._after, name)
+        explained = explained or _of_object(self._after, str(name))
         what = _what(name, self._after.relations)
-        exists = name.partition(" (")[0] in self._before.relations and what != _ROWS
+        exists = name.label in self._before.relations and what != _ROWS
         message = f"{what} {name}, which requests can now reach" if exists else f"new {what} {name}"
         message += _without_policies(name, self._after.relations)
         if severity is Severity.INFO:
@@ -145,14 +145,14 @@ class _Comparison:
         self._add(
             NEW,
             severity,
-            name,
+            str(name),
             message=f"{message}{_access(allowed)}",
             explained=explained,
             access=allowed,
         )
 
-    def _removed(self, name: str, access: Mapping[AccessCaller, Permissions]) -> None:
-        table = name.partition(" (")[0]
+    def _removed(self, name: AccessObject, access: Mapping[AccessCaller, Permissions]) -> None:
+        table = AccessObject(name.label)
         if table != name and table in self._before.access and table not in self._after.access:
             return  # its rows in a state go with it
         allowed = {caller: actions for caller, actions in access.items() if actions}
@@ -160,20 +160,20 @@ class _Comparison:
         if self._accepted.access and name not in self._accepted.access:
             severity = Severity.INFO
         what = _what(name, self._before.relations)
-        exists = name.partition(" (")[0] in self._after.relations and what != _ROWS
+        exists = name.label in self._after.relations and what != _ROWS
         message = (
             f"{what} {name}, which requests can no longer reach"
             if exists
             else f"removed {what} {name}"
         )
-        self._add(REMOVED, severity, name, message=message, access=allowed)
+        self._add(REMOVED, severity, str(name), message=message, access=allowed)
 
     # -------------------------------------------------------------------------------------------
     # cells
 
     def _cells(
         self,
-        name: str,
+        name: AccessObject,
         caller: AccessCaller,
         old: Permissions | None,
         new: Permissions | None,
@@ -183,7 +183,7 @@ class _Comparison:
             if known:
                 self.not_compared.append(
                     NotCompared(
-                        object=name,
+                        object=str(name),
                         caller=str(caller),
                         untested=side,
                         access=printed(known),
@@ -204,13 +204,13 @@ class _Comparison:
                 )
                 severity = Severity.INFO if agrees else self._narrower
                 verb = _column_verb("removed", name, action, self._after) or _verb(action, new)
-                self._add(NARROWER, severity, name, caller, action, verb=verb)
+                self._add(NARROWER, severity, str(name), caller, action, verb=verb)
             else:
                 uncertain.setdefault("after", []).append(action)
         for side, actions in uncertain.items():
             self.not_compared.append(
                 NotCompared(
-                    object=name,
+                    object=str(name),
                     caller=str(caller),
                     untested=side,
                     access=" ".join(map(str, actions)),
@@ -218,14 +218,18 @@ class _Comparison:
                 )
             )
 
-    def _certain(self, side: Audit, name: str, caller: AccessCaller, action: Permission) -> bool:
+    def _certain(
+        self, side: Audit, name: AccessObject, caller: AccessCaller, action: Permission
+    ) -> bool:
         """Whether the refusal of an action was tested."""
         return action.kind in side.tested.get((name, caller), ())
 
-    def _wider(self, name: str, caller: AccessCaller, action: Permission, verb: str) -> None:
+    def _wider(
+        self, name: AccessObject, caller: AccessCaller, action: Permission, verb: str
+    ) -> None:
         is_accepted = not beyond({action}, self._accepted_actions(name, caller))
         explained = self._after.explained.get(Cell(name, caller, action))
-        explained = explained or _of_object(self._after, name)
+        explained = explained or _of_object(self._after, str(name))
         severity = Severity.INFO if is_accepted else Severity.ERROR
         if new_column := _column_verb("new", name, action, self._before):
             verb = new_column
@@ -233,9 +237,9 @@ class _Comparison:
             # change
             if not is_accepted and (caller not in OUTSIDERS or action.kind == "read"):
                 severity, explained = self._narrower, replace(explained, fix="")
-        self._add(WIDER, severity, name, caller, action, verb=verb, explained=explained)
+        self._add(WIDER, severity, str(name), caller, action, verb=verb, explained=explained)
 
-    def _accepted_actions(self, name: str, caller: AccessCaller) -> Permissions:
+    def _accepted_actions(self, name: AccessObject, caller: AccessCaller) -> Permissions:
         return accepted_actions(self._accepted, name, caller)
 
     # -------------------------------------------------------------------------------------------
@@ -267,8 +271,8 @@ class _Comparison:
         old = {f.id: f for f in self._before.findings if f.severity.is_problem}
         new = {f.id: f for f in self._after.findings if f.severity.is_problem}
         # an object that requests no longer reach, or now do, is a change of its own
-        removed = self._before.access.keys() - self._after.access.keys()
-        added = self._after.access.keys() - self._before.access.keys()
+        removed = set(map(str, self._before.access.keys() - self._after.access.keys()))
+        added = map(str, self._after.access.keys() - self._before.access.keys())
         for finding in (f for id_, f in new.items() if id_ not in old):
             if finding.object not in removed:
                 self._leak(finding)
@@ -350,9 +354,9 @@ def _verb(action: Permission, others: Collection[Permission]) -> str:
     return _VERBS.get(action.kind, action.kind)
 
 
-def _column_verb(what: str, name: str, action: Permission, without: Audit) -> str:
+def _column_verb(what: str, name: AccessObject, action: Permission, without: Audit) -> str:
     """The verb for a column that one side does not have; '' for other permissions."""
-    relation = without.relations.get(name.partition(" (")[0])
+    relation = without.relations.get(name.label)
     if not action.column or relation is None or action.column in relation.columns:
         return ""
     return f"{action.kind} the {what} column {action.column} of"
@@ -387,21 +391,17 @@ def _listed(side: Audit) -> dict[str, str]:
     }
 
 
-def _untested(name: str, side: Audit) -> str | None:
+def _untested(name: AccessObject, side: Audit) -> str | None:
     """Why an object was not tested on a side; None if it does not exist there."""
-    label, _, part = name.partition(" (")
-    listed, relation = _listed(side), side.relations.get(label)
-    if name in listed or label in listed:
-        return listed.get(name) or listed[label]
+    listed, relation = _listed(side), side.relations.get(name.label)
+    if str(name) in listed or name.label in listed:
+        return listed.get(str(name)) or listed[name.label]
     if relation is None or not relation.reachable:
         return None
     if "database" in listed:
         return listed["database"]
-    if part:
-        exist = [
-            _exists(column, label, side.relations)
-            for column in RowState.parse(part.removesuffix(")")).columns
-        ]
+    if name.state is not None:
+        exist = [_exists(column, name.label, side.relations) for column in name.state.columns]
         return _NO_ROW if exist and all(exist) else None
     return _NO_ROW
 
@@ -416,18 +416,17 @@ def _exists(column: Clause, label: str, relations: Mapping[str, AuditedRelation]
     return any(column.name in relation.columns for relation in tables)
 
 
-def _what(name: str, relations: Mapping[str, AuditedRelation]) -> str:
+def _what(name: AccessObject, relations: Mapping[str, AuditedRelation]) -> str:
     """The kind of an object."""
-    label, _, part = name.partition(" (")
-    relation = relations.get(label)
+    relation = relations.get(name.label)
     if relation is None:
         return "topic"
-    return _ROWS if part else relation.kind
+    return _ROWS if name.state is not None else relation.kind
 
 
-def _without_policies(name: str, relations: Mapping[str, AuditedRelation]) -> str:
+def _without_policies(name: AccessObject, relations: Mapping[str, AuditedRelation]) -> str:
     """A remark for the reviewer after the name of a table."""
-    relation = relations.get(name)
+    relation = None if name.state else relations.get(name.label)
     without = relation is not None and relation.kind == "table" and not relation.rls
     return ", without row level security" if without else ""
 

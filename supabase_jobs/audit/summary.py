@@ -27,20 +27,21 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
-from supabase_jobs.findings import AccessSummary
+from supabase_jobs.findings import AccessObject, AccessSummary
 
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 
 
 def summaries(attempts: Sequence[Attempt], leaks: Sequence[ShownLeak]) -> Iterator[AccessSummary]:
     """One summary for each object with an attempt."""
-    by_label: dict[str, list[Attempt]] = {}
+    of_objects: dict[AccessObject, list[Attempt]] = {}
     for attempt in attempts:
-        by_label.setdefault(attempt.label, []).append(attempt)
-    for label, group in sorted(by_label.items()):
-        marked = {k.tried.action for k in leaks if k.object == label and k.severity.is_problem}
+        of_objects.setdefault(attempt.target, []).append(attempt)
+    for name, group in sorted(of_objects.items(), key=lambda one: str(one[0])):
+        own = [leak for leak in leaks if leak.object == str(name)]
+        marked = {leak.tried.action for leak in own if leak.severity.is_problem}
         yield AccessSummary(
-            label, {action: _widest(group, action) for action in ACTIONS}, frozenset(marked)
+            name, {action: _widest(group, action) for action in ACTIONS}, frozenset(marked)
         )
 
 

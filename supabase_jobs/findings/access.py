@@ -41,9 +41,12 @@ class AccessCaller:
         return self.label.partition(" of ")[2]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AccessObject:
-    """A table, view or topic by its label, or the rows of a table in a state."""
+    """A table, view or topic by its label, or the rows of a table in a state.
+
+    Two objects are the same if they are printed alike: a baseline has only the words.
+    """
 
     label: str
     state: RowState | None = None
@@ -57,11 +60,17 @@ class AccessObject:
     def __str__(self) -> str:
         return self.label if self.state is None else f"{self.label} ({self.state})"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AccessObject) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
 
 class Cell(NamedTuple):
     """A permission of a caller on an object."""
 
-    object: str
+    object: AccessObject
     caller: AccessCaller
     permission: Permission
 
@@ -70,4 +79,4 @@ class Cell(NamedTuple):
 
 
 # object → caller → what it may do
-Access = Mapping[str, Mapping[AccessCaller, Permissions]]
+Access = Mapping[AccessObject, Mapping[AccessCaller, Permissions]]

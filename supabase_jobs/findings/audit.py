@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from supabase_jobs.findings.access import Access, AccessCaller, Cell
+from supabase_jobs.findings.access import Access, AccessCaller, AccessObject, Cell
 from supabase_jobs.findings.finding import Location, Severity
 
 
@@ -101,7 +101,7 @@ class AccessSummary:
     `leaks` are the actions with a finding that is an error or a warning.
     """
 
-    object: str
+    object: AccessObject
     access: Mapping[str, str]
     leaks: frozenset[str] = frozenset()
 
@@ -183,7 +183,7 @@ class Audit:
     locations: Mapping[str, Location] = field(default_factory=dict)
     baseline: str = ""
     relations: Mapping[str, AuditedRelation] = field(default_factory=dict)
-    tested: Mapping[tuple[str, AccessCaller], frozenset[str]] = field(default_factory=dict)
+    tested: Mapping[tuple[AccessObject, AccessCaller], frozenset[str]] = field(default_factory=dict)
     api_cells: int | None = None
     default_grants: str | None = None
     repairs: Repairs | None = None

@@ -13,7 +13,7 @@ def in_words(result: Audit) -> dict[str, dict[str, str]]:
     """The access of an audit, as `render` prints it."""
     found: dict[str, dict[str, str]] = {}
     for name, callers in result.access.items():
-        found[name] = {str(caller): printed(some) for caller, some in callers.items()}
+        found[str(name)] = {str(caller): printed(some) for caller, some in callers.items()}
     return found
 
 

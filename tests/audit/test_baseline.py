@@ -10,6 +10,7 @@ from supabase_jobs.audit.baseline import Baseline, apply, load, render, wider
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import (
     AccessCaller,
+    AccessObject,
     Audit,
     AuditedRelation,
     AuditFinding,
@@ -61,7 +62,7 @@ def test_another_column_is_wider_access() -> None:
 def test_cell_has_the_column_as_the_database_names_it() -> None:
     """Its name may have the characters between the words of a baseline."""
     some = frozenset({Permission("update", "size (cm), cut")})
-    [cell] = wider({"public.notes": {AccessCaller("owner"): some}}, {})
+    [cell] = wider({AccessObject("public.notes"): {AccessCaller("owner"): some}}, {})
     assert cell.permission.column == "size (cm), cut"
 
 

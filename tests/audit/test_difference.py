@@ -12,6 +12,7 @@ from supabase_jobs.audit.difference import compare
 from supabase_jobs.findings import (
     AccessCaller,
     AccessDiff,
+    AccessObject,
     Audit,
     AuditedRelation,
     AuditFinding,
@@ -203,7 +204,7 @@ def test_a_new_table_fails_if_strangers_reach_it() -> None:
     assert shown(diff(nothing, private)) == ["info new:public.notes"]
     assert diff(nothing, private).changes[0].message == "new table public.notes; owner: read"
     explained = {
-        Cell(NOTES, AccessCaller("owner"), Permission("read")): Explanation(
+        Cell(AccessObject(NOTES), AccessCaller("owner"), Permission("read")): Explanation(
             'policy "x"', "drop policy x;"
         )
     }
@@ -269,7 +270,8 @@ def test_a_caller_of_one_side_is_not_compared() -> None:
 
 def test_an_action_without_a_certain_refusal_is_not_compared() -> None:
     uncertain = replace(
-        CLOSED, tested={**CLOSED.tested, (NOTES, AccessCaller("anon")): ALL - {"read"}}
+        CLOSED,
+        tested={**CLOSED.tested, (AccessObject(NOTES), AccessCaller("anon")): ALL - {"read"}},
     )
     after = state({NOTES: {**NOBODY, "anon": "read"}})
     for before, now, side in ((uncertain, after, "before"), (after, uncertain, "after")):

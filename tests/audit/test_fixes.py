@@ -284,7 +284,7 @@ def test_a_new_table_that_no_outsider_reaches_has_causes_but_no_repair(
     project.execute(NEW.format("posters", "true").encode())
     explained = run_audit(project, before.access).explained
     drafts, posters = (
-        [one for key, one in explained.items() if key.object == f"public.{name}"]
+        [one for key, one in explained.items() if key.object.label == f"public.{name}"]
         for name in ("drafts", "posters")
     )
     assert {(one.cause, one.fix) for one in drafts} == {('policy "drafts"', "")}

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from supabase_jobs.findings import Audit, AuditFinding, Severity
+from supabase_jobs.findings import AccessObject, Audit, AuditFinding, Severity
 from supabase_jobs.report import FORMATS, write
 from supabase_jobs.report.formats import text
 from supabase_jobs.report.phrases import severities
@@ -135,7 +135,8 @@ def test_text_leaves_out_a_caller_without_a_meaning() -> None:
 
 
 def test_a_table_counts_once_with_the_states_of_its_rows() -> None:
-    state = replace(GOOD.summaries[0], object=f"{GOOD.summaries[0].object} (shared = true)")
+    shared = AccessObject.parse("public.notes (shared = true)")
+    state = replace(GOOD.summaries[0], object=shared)
     shown = written("markdown", replace(GOOD, summaries=(*GOOD.summaries, state)))
     assert f"Who can do what: {len(GOOD.summaries)} tables</summary>" in shown
 

@@ -66,6 +66,11 @@ class AnyAttempt(Tried, Protocol):
         ...
 
     @property
+    def target(self) -> AccessObject:
+        """The object."""
+        ...
+
+    @property
     def label(self) -> str:
         """The object, as reports name it."""
         ...

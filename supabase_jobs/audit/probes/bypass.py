@@ -28,6 +28,7 @@ from supabase_jobs.audit.probes.statements import exists
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database import batch
 from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.findings import AccessObject
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session import script
 from supabase_jobs.session.action import Action, Call, Constant, Select
@@ -76,6 +77,11 @@ class Bypass:
         """The view or function, as reports name it."""
         target = self.object
         return target.label if isinstance(target, Relation) else target.signature
+
+    @property
+    def target(self) -> AccessObject:
+        """The view or function."""
+        return AccessObject(self.label)
 
     @property
     def does(self) -> str:

@@ -23,7 +23,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import sqlstate_and_message
-from supabase_jobs.findings import NotTested
+from supabase_jobs.findings import AccessObject, NotTested, RowState
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session import script
 from supabase_jobs.session.action import Action
@@ -94,7 +94,12 @@ class Topic:
     @property
     def label(self) -> str:
         """The object in reports."""
-        return f"{CHANNELS} ({self.shown})"
+        return str(self.target)
+
+    @property
+    def target(self) -> AccessObject:
+        """The object: the messages of the topic."""
+        return AccessObject(CHANNELS, RowState.remark(self.shown))
 
 
 @dataclass(eq=False)
@@ -114,6 +119,11 @@ class TopicAttempt:
     def label(self) -> str:
         """The topic, as reports name it."""
         return self.topic.label
+
+    @property
+    def target(self) -> AccessObject:
+        """The topic."""
+        return self.topic.target
 
     @property
     def whose(self) -> str:

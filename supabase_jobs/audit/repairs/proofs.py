@@ -55,6 +55,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Ended, Tenant
 from supabase_jobs.findings import (
     Access,
+    AccessObject,
     Cell,
     Repair,
     Repairs,
@@ -282,12 +283,12 @@ class Judge:
             return bool(self._broken) and not _shows_hidden(one)
         return one.relation.oid in self._broken
 
-    def _is_known_name(self, name: str) -> bool:
-        return name in self._accepted or name in self._existing
+    def _is_known_name(self, name: AccessObject) -> bool:
+        return name in self._accepted or str(name) in self._existing
 
     def _is_known(self, one: Attempt | Bypass) -> bool:
         """Whether the baseline decides about the object of a cell."""
-        return self._is_known_name(one.label)
+        return self._is_known_name(one.target)
 
     def may_end(self, one: Attempt | Bypass) -> bool:
         """Whether a repair may end a cell: one that a leak is about, or beyond the baseline."""

@@ -54,7 +54,7 @@ def document(result: AccessDiff) -> Document:
     changed = {change.object for change in result.changes}
     locations = result.audit.locations
     found = tuple(audit.results(_findings(result), _not_tested(result), locations))
-    unchanged = [s for s in result.audit.summaries if s.object not in changed]
+    unchanged = [s for s in result.audit.summaries if str(s.object) not in changed]
     names = f"{result.before} → {result.after}"
     seconds = f"{result.milliseconds / 1000:.1f} s"
     return Document(

@@ -9,6 +9,7 @@ from itertools import count
 
 from supabase_jobs.findings import (
     AccessCaller,
+    AccessObject,
     AccessSummary,
     Audit,
     AuditCell,
@@ -148,7 +149,8 @@ def contract(result: Audit) -> Mapping[str, object]:
         ],
         "matrix": [_chosen(cell, _CELL_KEYS) for cell in result.cells],
         "access": [
-            {"object": s.object, **s.access, "leaks": sorted(s.leaks)} for s in result.summaries
+            {"object": str(s.object), **s.access, "leaks": sorted(s.leaks)}
+            for s in result.summaries
         ],
         "coverage": {
             "tables": result.tables,
@@ -477,10 +479,10 @@ def checks(
             yield Check(
                 id=f"access:{summary.object}:{action}",
                 area=AREA,
-                object=summary.object,
+                object=str(summary.object),
                 name=f"{WORDS[action]}: {who}",
                 group=f"{AREA}.{summary.object}",
-                location=locate(locations, summary.object, ()),
+                location=locate(locations, str(summary.object), ()),
             )
     by_id: dict[str, list[Result]] = {}
     for result in found:
@@ -604,12 +606,13 @@ def rows(result: Audit) -> Iterator[Row]:
     """
     known = {item.object: item for item in result.summaries}
     for item in result.summaries:
-        table = known.get(item.object.partition(" (")[0], item)
+        table = known.get(AccessObject(item.object.label), item)
         if table is item or item.access != table.access or not item.leaks <= table.leaks:
-            yield Row(item.object, item.access, item.leaks)
+            yield Row(str(item.object), item.access, item.leaks)
     tried = {(cell.object, cell.action.partition(" ")[0]) for cell in result.cells}
-    for name, callers in sorted(result.access.items()):
-        if name not in known:
+    for one, callers in sorted(result.access.items(), key=lambda pair: str(pair[0])):
+        if one not in known:
+            name = str(one)
             access = {
                 action: _widest(callers, word)
                 for action, word in WORDS.items()
@@ -643,7 +646,7 @@ def access(result: Audit, *, with_attempts: bool = True) -> Access:
     for cell in result.cells if with_attempts else ():
         by_action.setdefault((cell.object, cell.action.partition(" ")[0]), []).append(cell)
     numbers = count(1)
-    tables = {item.object.partition(" (")[0] for item in result.summaries}
+    tables = {item.object.label for item in result.summaries}
     made = []
     for row in rows(result):
         cells: list[AccessCell | None] = []

@@ -153,7 +153,7 @@ def _compare_matrix(
     refused = {(a.relation.name, a.action) for a in recorded if a.outcome not in _CONCLUSIVE}
     shown: dict[str, list[Mapping[str, str]]] = {}
     for summary in result.summaries:  # further states of rows have lines of their own
-        shown.setdefault(summary.object.partition(" (")[0], []).append(summary.access)
+        shown.setdefault(summary.object.label, []).append(summary.access)
     for name, table in tables.items():
         for action in COMMANDS:
             is_clear = action != UPDATE or all(truth.has_content(r, table) for r in API_ROLES)

@@ -331,7 +331,8 @@ def command(
         from supabase_jobs.audit.audit import audit
 
         connection = database.connection
-        served = served_schemas(given.directory, given.db_url, database.target or connection)
+        target = database.target or connection
+        served = served_schemas(given.directory, given.db_url, target, narrate)
         options = replace(options, served=served, before=next(iter(states), None))
         exposed = is_exposed(connection)
         narrate(f"default privileges: {DEFAULT_GRANTS[exposed]}")

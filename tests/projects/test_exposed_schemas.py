@@ -81,3 +81,20 @@ def test_audit_tests_the_schema_that_a_database_exposes(
     objects = {cell["object"] for cell in ran.json["matrix"]}
     assert "shop.notes" in objects
     assert "hidden.notes" not in objects
+
+
+def test_a_schema_that_grants_open_is_served_if_no_other_is(
+    make_database: Make, cli: Run, project: Path
+) -> None:
+    database = make_database("platform")
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(OPEN.format("shop").encode())
+        # policies may use it, and requests reach no table in it
+        connection.execute(b"create schema helpers; grant usage on schema helpers to anon")
+        connection.execute(b"create table helpers.secrets (id int primary key)")
+    ran = cli("audit", "--in-place", "--db-url", database.url, "--json", cwd=project)
+    assert {cell["object"] for cell in ran.json["matrix"]} == {"shop.notes"}
+    assert "may use shop: taken as served" in ran.err
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(OPEN.format("public").replace("create schema public;", "").encode())
+        assert served_schemas(project, database.url, connection) == ("public",)

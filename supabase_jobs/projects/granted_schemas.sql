@@ -19,5 +19,8 @@ with used as (
 
 select u.schema
 from used as u
-where not exists (select from used as s where s.schema = any($1))
+where not exists (
+  select from used as s
+  where s.schema = any($1)
+)
 order by u.schema

@@ -66,6 +66,7 @@ from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_m
 from supabase_jobs.errors import ConfigError, PrivilegeError
 from supabase_jobs.findings import (
     Access,
+    AccessObject,
     Audit,
     AuditCell,
     AuditedRelation,
@@ -274,8 +275,8 @@ def audit(connection: Connection, options: Options) -> Audit:
     )
     findings += [leak.finding for leak in found_leaks if isinstance(leak, Question)]
     tables = [r for r in relations if r in found.tables]
-    untested += _not_tested(probes.attempts, tried, plan, options, stopped=stopped)
     required = {"database", CHANNELS, *(r.label for r in relations)}
+    untested += _not_tested(probes.attempts, tried, plan, options, required, stopped=stopped)
     return Audit(
         findings=tuple(
             sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))
@@ -283,7 +284,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         cells=tuple(_cells((*probes.attempts, *tried, *channels), options)),
         summaries=tuple(summary.summaries(probes.attempts, judged)),
         not_tested=tuple(
-            replace(item, fails=item.object.partition(" (")[0] in required) for item in untested
+            replace(item, fails=item.fails or item.object in required) for item in untested
         ),
         tables=len(tables),
         planted=sum(r.oid in world.a.rows for r in tables),
@@ -316,7 +317,7 @@ def _reads_above(facts: Facts, attempts: Sequence[Attempt]) -> dict[int, list[At
 def _policies(leaking: Iterable[Repaired]) -> set[tuple[str, str]]:
     """The tables and names of the policies that errors and warnings are about."""
     return {
-        (one.leak.object.partition(" (")[0], policy)
+        (one.leak.label, policy)
         for one in leaking
         if one.leak.severity.is_problem
         for policy in one.policies
@@ -437,10 +438,13 @@ def _not_tested(
     bypasses: Sequence[Bypass],
     plan: Plan,
     options: Options,
+    required: Collection[str],
     *,
     stopped: bool,
 ) -> Iterator[NotTested]:
-    """The actions that were not tested although there are rows for them."""
+    """The actions that were not tested although there are rows for them. Those on rows of the
+    `required` tables fail the audit.
+    """
     if stopped:
         why = f"the audit was stopped after {options.seconds:.0f} seconds"
         yield NotTested(
@@ -450,18 +454,21 @@ def _not_tested(
         yield NotTested(
             name, f"excluded: {reason}", "To audit it, remove it from [excluded] in audit.toml."
         )
-    slow: dict[str, str] = {}
+    slow: dict[AccessObject, str] = {}
     tried: list[AnyAttempt] = [*attempts, *bypasses]
     for one in tried:
         if one.outcome in INCONCLUSIVE_SQLSTATES:
             why = f"{one.action} as {one.caller.label} failed with {one.outcome}"
-            slow.setdefault(one.label, why)
+            slow.setdefault(one.target, why)
     yield from _recursive(attempts)
     yield from _unsatisfied(attempts, plan)
     yield from _behind_views(plan.catalog, options)
-    for label, why in slow.items():
+    for target, why in slow.items():
         yield NotTested(
-            label, f"{why}: a lock or the statement timeout", "Audit again when the server is idle."
+            object=str(target),
+            why=f"{why}: a lock or the statement timeout",
+            help="Audit again when the server is idle.",
+            fails=target.label in required,
         )
 
 

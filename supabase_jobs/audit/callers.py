@@ -72,8 +72,6 @@ OUTSIDERS = (
 # the outsiders, then those of a group
 GENERAL = (*OUTSIDERS, MEMBER)
 ANONYMOUS_SIGN_IN = "anonymous sign-in"
-# the beginning of the label of a user who sends the header of another group
-WITH_HEADER = "stranger with the row's header "
 _OPERATION = "storage.operation"
 # claims that Auth sets
 FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
@@ -95,7 +93,10 @@ class Persona(Caller):
     member. A `lapsed` one is a member in a state that closes tables to them: it calls functions
     only, since what it reads is known. `operation` is set for a request to Storage whose operation
     policies ask for. `claim` is that in which a user has a value that policies know.
-    `is_elsewhere`: the user has a role that counts in the own group only, that of B.
+    `is_elsewhere`: the user has a role that counts in the own group only, that of B. `bears` are
+    the words for the header or the metadata that distinguish the caller, '' for others;
+    `has_header_of_row`: a signed-in user sends a header that names the group of the row.
+    `row_of` is the table of which a row gives the user a role or a state, '' for others.
     """
 
     kind: str
@@ -105,12 +106,16 @@ class Persona(Caller):
     operation: str = ""
     claim: tuple[str, ...] = ()
     is_elsewhere: bool = False
+    bears: str = ""
+    has_header_of_row: bool = False
+    row_of: str = ""
 
     def during(self, operation: str) -> "Persona":
         """The caller in a request to Storage with this operation."""
         return replace(
             self,
             label=f"{self.label} during {operation}",
+            bears=f"{self.bears} during {operation}" if self.bears else "",
             settings={**self.settings, _OPERATION: operation},
             operation=operation,
         )
@@ -153,7 +158,7 @@ class Persona(Caller):
         user = self.user
         if self.role == "anon" and self.kind != ANON:
             return "without signing in, with this header"
-        if self.label.startswith(WITH_HEADER):
+        if self.has_header_of_row:
             return "signed in, with rows of their own, and the header of another group"
         if user is None or (self.kind in _MEANINGS and not user.membership and not user.state):
             return _MEANINGS[self.kind]
@@ -304,6 +309,7 @@ def _guests(world: World) -> Iterator[Persona]:
         yield replace(
             anon,
             label=f"anon with an ended {name}",
+            bears=f"an ended {name}",
             kind=FORMER,
             headers={**b.headers, name: value},
             ended=a.ended[name][0],
@@ -313,6 +319,7 @@ def _guests(world: World) -> Iterator[Persona]:
             yield replace(
                 anon,
                 label=f"anon with the header {name} = {literal}",
+                bears=f"the header {name} = {literal}",
                 kind=FORGER,
                 headers={**b.headers, name: literal},
             )
@@ -331,7 +338,8 @@ def _users(world: World) -> Iterator[Persona]:
         claims = {**claims_of(world.b, world.b.owner), "is_anonymous": True}
         yield replace(stranger, label=ANONYMOUS_SIGN_IN, kind=ANONYMOUS, claims=claims)
     for user in world.impostors:
-        yield _signed_in(user.label, IMPOSTOR, empty, user)
+        impostor = _signed_in(user.label, IMPOSTOR, empty, user)
+        yield replace(impostor, bears=user.signs_up_with)
     yield from _forgers(world, stranger)
     yield from _with_claims(world)
     if (world.a.claims and not world.plan.memberships) or world.plan.tenants:
@@ -360,7 +368,8 @@ def _users(world: World) -> Iterator[Persona]:
     for user in world.local:
         if user.state is not None:
             label = f"{_label_of_state(user.state)} in another group"
-            yield replace(_signed_in(label, STRANGER, world.b, user), is_elsewhere=True)
+            person = _signed_in(label, STRANGER, world.b, user)
+            yield replace(person, is_elsewhere=True, row_of=user.state.relation.name)
     yield from _with_posts(world)
     yield from _made(world)
     yield _signed_in("owner", OWNER, world.a, world.a.owner)
@@ -402,7 +411,8 @@ def _with_posts(world: World) -> Iterator[Persona]:
         elif post.invited is not None:
             kind, mark = INVITED, post.invited
         persona = _signed_in(user.label, kind, world.a, user, without_claims=True)
-        yield replace(persona, ended=mark and Ended(post.relation, *mark))
+        ended = mark and Ended(post.relation, *mark)
+        yield replace(persona, ended=ended, row_of=post.relation.name)
 
 
 def _in_states(world: World) -> Iterator[Persona]:
@@ -416,11 +426,11 @@ def _in_states(world: World) -> Iterator[Persona]:
             continue
         label = _label_of_state(row)
         end = _end(world.plan, row) if row.relation.oid in world.plan.tenants else None
-        if end is None:
-            yield _signed_in(label, kind, world.a, user)
-        else:
+        person = _signed_in(label, kind, world.a, user)
+        if end is not None:
             former = _signed_in(label, FORMER, world.a, user, without_claims=True)
-            yield replace(former, ended=end)
+            person = replace(former, ended=end)
+        yield replace(person, row_of=row.relation.name)
 
 
 def _label_of_state(row: Row) -> str:
@@ -455,7 +465,14 @@ def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:
     for name, value in sorted(world.a.headers.items()):
         if _names_group(world.plan, name):
             headers = {**b.headers, name: value}
-            yield replace(stranger, label=f"{WITH_HEADER}{name}", kind=FORGER, headers=headers)
+            yield replace(
+                stranger,
+                label=f"stranger with the row's header {name}",
+                kind=FORGER,
+                headers=headers,
+                bears=name,
+                has_header_of_row=True,
+            )
     for path, literals in world.plan.usage.claim_literals.items():
         if path[0] != "user_metadata":
             continue

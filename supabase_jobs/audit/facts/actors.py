@@ -27,7 +27,8 @@ class Actor:
     `listing` is the table that lists the user's own group for a row of the owner, and `listed` that
     of the group; '' for others.
     `post` is the table of staff that has the user, '' for others.
-    `is_elsewhere`: the role of the user counts in another group only.
+    `is_elsewhere`: the role of the user counts in another group only. `bears`, `row_of` and
+    `has_header_of_row` are those of callers.Persona.
     `remedy` says which rows a policy must ignore to end the access of a former member, and `mark`
     is the column of the membership that says so; '' for others.
     """
@@ -45,6 +46,9 @@ class Actor:
     listed: str
     post: str
     is_elsewhere: bool = False
+    bears: str = ""
+    row_of: str = ""
+    has_header_of_row: bool = False
 
     @property
     def is_linked(self) -> bool:

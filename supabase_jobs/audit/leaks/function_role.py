@@ -91,8 +91,7 @@ def _is_peer(called: Called, tried: Tried) -> bool:
         return other.kind in (CLAIM, MEMBER) and not other.is_linked
     if actor.claim:
         return other.claim == actor.claim
-    kind, _, _ = actor.label.partition(": ")
-    return other.label.startswith(f"{kind}: ")
+    return bool(actor.row_of) and other.row_of == actor.row_of
 
 
 def _who(called: Called) -> str:

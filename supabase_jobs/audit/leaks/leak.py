@@ -18,7 +18,6 @@ from supabase_jobs.audit.callers import (
     OWNER,
     SERVICE,
     STRANGER,
-    WITH_HEADER,
 )
 from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.attempts import Tried
@@ -77,12 +76,20 @@ DEVIATION = Kind(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Leak:
-    """A leak. `object` is a table, bucket, view, function, schema or topic, as reports name it."""
+    """A leak. `object` is a table, bucket, view, function, schema or topic, as reports name it;
+    `table` that of a bucket, of a topic or of rows in a state, '' for others.
+    """
 
     kind: Kind
     severity: Severity
     object: str
     message: str
+    table: str = ""
+
+    @property
+    def label(self) -> str:
+        """The object, or its table if it is only a part of one."""
+        return self.table or self.object
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -196,6 +203,7 @@ def question(kind: Kind, tried: Tried, decides: str, topic: str, message: str) -
         kind=kind,
         severity=Severity.QUESTION,
         object=tried.object,
+        table=tried.table.label,
         message=message,
         decides=decides,
         topics=(topic,),
@@ -217,6 +225,7 @@ def shown(
         kind=kind,
         severity=severity,
         object=tried.object,
+        table=tried.table.label,
         message=message,
         tried=tried,
         columns=columns,
@@ -230,18 +239,17 @@ def who(actor: Actor) -> str:
     if actor.kind == STRANGER and (actor.membership is not None or actor.is_elsewhere):
         return f"A member of another group ({actor.label}) can"
     if actor.kind == IMPOSTOR:
-        return f"{actor.label.replace('newcomer', 'Anyone', 1)} can"
+        return f"Anyone who signs up with {actor.bears} can"
     if actor.kind == CLAIM:
         return f"A {actor.label} can"
     if actor.kind == DECLARED:
         return f"The caller {actor.label} can"
-    if actor.label.startswith(WITH_HEADER):
-        name = actor.label.removeprefix(WITH_HEADER)
-        return f"A signed-in user who sends the {name} of another group can"
+    if actor.has_header_of_row:
+        return f"A signed-in user who sends the {actor.bears} of another group can"
     if actor.role == "anon" and actor.kind == FORGER:
-        return f"Anyone who sends {actor.label.removeprefix('anon with ')} can"
+        return f"Anyone who sends {actor.bears} can"
     if actor.role == "anon" and actor.kind == FORMER:
-        return f"{actor.label.replace('anon', 'Anyone', 1)} can"
+        return f"Anyone with {actor.bears} can"
     if actor.role == "anon" and actor.kind == STRANGER:
         return "A guest with an identity of their own can"
     return _WHO[actor.kind]

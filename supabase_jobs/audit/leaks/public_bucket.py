@@ -34,6 +34,7 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
             kind=KIND,
             severity=Severity.WARNING,
             object=others[0].object,
+            table=others[0].table.label,
             message=(
                 "Anyone who knows a path can read the file by its public URL, although policies"
                 " show it to few"

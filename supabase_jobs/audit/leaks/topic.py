@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.channels import Channel, ChannelPolicy, ChannelTried
 from supabase_jobs.audit.facts.facts import Facts
@@ -64,6 +65,7 @@ def _of_readers(facts: Facts) -> Iterator[Question]:
                 kind=KIND,
                 severity=Severity.QUESTION,
                 object=tried.channel.label,
+                table=CHANNELS,
                 message=message,
                 decides=f"{tried.channel.table}:{table}",
                 topics=(tried.channel.label,),
@@ -111,6 +113,7 @@ def _leak(tried: ChannelTried, closed: Mapping[str, Iterable[Channel]]) -> Expla
         kind=KIND,
         severity=severity,
         object=channel.label,
+        table=CHANNELS,
         message=f"{who(tried.actor)} {_DOES[tried.action]} on the topic of {whose}",
         name=f"{channel.label}:{tried.action}",
         explanation=Explanation(

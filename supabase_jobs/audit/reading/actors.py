@@ -36,5 +36,8 @@ class Actors:
                 listed="" if listing is None else listing.of.label,
                 post="" if user is None or user.post is None else user.post.relation.label,
                 is_elsewhere=caller.is_elsewhere,
+                bears=caller.bears,
+                row_of=caller.row_of,
+                has_header_of_row=caller.has_header_of_row,
             )
         return self._actors[id(caller)]

@@ -732,7 +732,7 @@ class Proofs:
             tables, functions = demand.changed_tables, demand.changed_functions
             same = bool(changed & (tables | functions))
             if isinstance(leak, ShownLeak):  # of which a short look says whether it closes it
-                same = same or self._trials.scope(tables, functions).has(leak.object)
+                same = same or self._trials.scope(tables, functions).has(leak)
             if same or leak.kind is escalation.KIND:
                 yield demand
         yield from ordered
@@ -754,14 +754,14 @@ class Proofs:
             if demand.changes_policies_of(chosen)
         ]
         leaks = [leak, *(other for other, _ in others)]
-        names = [one.object for one in leaks if one.kind is escalation.KIND]
+        labels = [one.label for one in leaks if one.kind is escalation.KIND]
         scope = self._trials.scope(
             demand.changed_tables,
             demand.changed_functions,
-            names,
+            labels,
             is_by_policy=demand.altered is not None,
         )
-        if not scope.has(leak.object):
+        if not scope.has(leak):
             return None
         after = self._trials.run(text, scope, demand.altered, self._opening(leaks))
         if after is None:

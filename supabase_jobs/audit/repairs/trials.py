@@ -67,9 +67,9 @@ class Scope:
         relations = {relation.label for relation in self.relations}
         return frozenset(relations | {function.signature for function in self.functions})
 
-    def has(self, name: str) -> bool:
-        """Whether an object of a finding is one of these, or a state of its rows."""
-        return name in self.names or name.partition(" (")[0] in self.names
+    def has(self, leak: AnyLeak) -> bool:
+        """Whether a leak is about one of these, or about rows of it in a state."""
+        return leak.label in self.names
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class Seen:
             attempts=[a for a in self.attempts if a.relation in scope.relations],
             gains=[g for g in self.gains if g.write.relation in scope.relations],
             bypasses=[b for b in self.bypasses if b.label in scope.names],
-            find=lambda: [leak for leak in self.leaks if scope.has(leak.object)],
+            find=lambda: [leak for leak in self.leaks if scope.has(leak)],
         )
 
 
@@ -270,17 +270,16 @@ class Trials:
         self,
         tables: Collection[int],
         functions: Collection[int],
-        names: Collection[str] = (),
+        labels: Collection[str] = (),
         *,
         is_by_policy: bool = False,
     ) -> Scope:
         """All that changes of these tables and functions, by oid, can touch; and the tables of
-        these names, with what a write to them may open.
+        these labels, with what a write to them may open.
 
         `is_by_policy`: they change policies and privileges of callers only, which functions that
         act as their owner do not depend on.
         """
-        labels = {name.partition(" (")[0] for name in names}
         usage, found = self._world.plan.usage, self._world.plan.catalog
         written = {relation.oid for relation in found.relations if relation.label in labels}
         signatures = {f.signature for f in found.functions if f.oid in functions}

@@ -220,6 +220,9 @@ class _Builder:
                 "remedy": "",
                 "mark": "",
                 "claim": "",
+                "bears": "",
+                "row_of": "",
+                "has_header_of_row": False,
                 "post": "",
             }
             self._actors[label] = Actor(**_known(fields, given))

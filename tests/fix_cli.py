@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.programs import supabase_cli
+from tests.programs import SHORT_RUN, supabase_cli
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,9 @@ def _supabase(major: int, tmp_path: Path) -> SupabaseCli:
 
     def run(*words: str, cwd: Path) -> Ran:
         return _run(
-            [*command, *words], cwd, {"PATH": os.environ["PATH"], "HOME": str(home), **quiet}
+            [*command, *words],
+            cwd,
+            {"PATH": os.environ["PATH"], "HOME": str(home), **quiet, **SHORT_RUN},
         )
 
     return SupabaseCli(major, run)

@@ -33,6 +33,9 @@ _CLI = {
     3: (_MODULES / "supabase-v3" / "bin" / "supabase", []),
     2: (_MODULES / "supabase-v2" / "dist" / "supabase.js", ["node"]),
 }
+# for the Supabase CLI: of a program that runs for a second, what the JavaScript engine optimizes in the
+# background is never used, and takes a third of the time
+SHORT_RUN = {"BUN_JSC_useDFGJIT": "0", "BUN_JSC_useConcurrentGC": "0"}
 
 
 def unavailable(reason: str) -> NoReturn:

@@ -13,7 +13,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.sources.config_file import CONFIG_FILES, load_config
 from supabase_jobs.sources.config_toml import load_api_settings, load_auth_settings
 from supabase_jobs.sources.env_files import load_env_files
-from tests.programs import supabase_cli
+from tests.programs import SHORT_RUN, supabase_cli
 
 REF = "abcdefghijklmnopqrst"
 OTHER = "tsrqponmlkjihgfedcba"
@@ -257,7 +257,8 @@ def _cli_token(project: Path) -> str | None:
 
 
 def _cli(project: Path, *words: str) -> str:
-    environ = {**os.environ, "SUPABASE_HOME": str(project / "home"), "SUPABASE_TELEMETRY": "0"}
+    own = {"SUPABASE_HOME": str(project / "home"), "SUPABASE_TELEMETRY": "0"}
+    environ = {**os.environ, **SHORT_RUN, **own}
     done = run(
         [*supabase_cli(3), *words, "--workdir", str(project)],
         cwd=project.parent,  # the runtime of the CLI reads .env of its folder before the CLI does

@@ -69,11 +69,11 @@ def try_fixes(
     cause. Only an embedded server tries fixes, because they lock tables; else a comment says so.
     Raises psycopg's errors if the connection is lost.
     """
-    if not any(_is_tried(finding) for finding in before.findings):
+    if not any(is_tried(finding) for finding in before.findings):
         return list(before.findings)
     if not is_embedded(connection):
         return [
-            replace(finding, fix=f"{_IN_USE}\n{finding.fix}") if _is_tried(finding) else finding
+            replace(finding, fix=f"{_IN_USE}\n{finding.fix}") if is_tried(finding) else finding
             for finding in before.findings
         ]
     with rolled_back(connection, _LIMITS), _noting(connection) as warnings:
@@ -95,7 +95,8 @@ def _noting(connection: Connection) -> Iterator[list[str | None]]:
         connection.remove_notice_handler(note)
 
 
-def _is_tried(finding: Finding) -> bool:
+def is_tried(finding: Finding) -> bool:
+    """Whether a finding has a fix of its own that is SQL."""
     return not finding.cause and has_statement(finding.fix)
 
 
@@ -113,7 +114,7 @@ class _Trials:
         self._connection, self._before = connection, before
         self._check, self._deadline = check, deadline
         self._ids = {finding.id for finding in before.findings}
-        self._tried = [finding for finding in before.findings if _is_tried(finding)]
+        self._tried = [finding for finding in before.findings if is_tried(finding)]
         self._can_sign_up = self._signs_up()
         self._warnings = warnings
         self._repairing: set[str] = set()

@@ -15,7 +15,7 @@ defaults of its faults:
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -25,9 +25,11 @@ from typing import Any
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.findings import Finding, Severity, Verification, as_sql
+from supabase_jobs.findings import Finding, Severity, Verification, as_sql, has_statement
+from supabase_jobs.session.deadline import NO_LIMIT
 from supabase_jobs.settings import FILE_NAME, Settings, load_settings
 from supabase_jobs.verify.expectations import Expectations, load_expectations
+from supabase_jobs.verify.tried_fixes import is_tried, try_fixes
 from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, major_of
 from tests.programs import DEFAULT_MAJOR, EVERYTHING, MAJORS
@@ -199,7 +201,11 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     # the structural findings have the fixes of the others: only theirs are run below, so only they
     # are tried first
     is_structural = "structure" in fault.areas
-    result = verify(connection, fault.expectations, fault.areas, tries_fixes=is_structural)
+    result, after = (
+        _tried(connection, fault, fault.areas)
+        if is_structural
+        else (verify(connection, fault.expectations, fault.areas, tries_fixes=False), None)
+    )
     check(result, fault)
     if fault.bypass or fault.allows:
         allowed = allowing(result)
@@ -210,7 +216,9 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
                 Severity.INFO,
                 True,
             ), finding
-    fixed = result if is_structural else verify(connection, fault.expectations, ("structure",))
+    fixed = result
+    if not is_structural:
+        fixed, after = _tried(connection, fault, ("structure",))
     if fault.superuser:
         connection.execute("reset session authorization")
     run_fixes(connection, fixed)
@@ -222,10 +230,35 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     # where SQL can repair the fault, the managed objects are as they were, so the other areas are
     # too
     areas = fault.areas if fault.unrepairable else ("structure",)
-    findings = verify(connection, fault.expectations, areas, tries_fixes=False).findings
+    if after is None or fault.unrepairable:
+        after = verify(connection, fault.expectations, areas, tries_fixes=False)
+    findings = [f for f in after.findings if f.area in areas]
     left = [f for f in findings if f.severity is not Severity.INFO or f.id in repaired]
     assert bool(left) is bool(fault.unrepairable), left
     return result
+
+
+def _tried(
+    connection: Connection, fault: Fault, areas: Sequence[str]
+) -> tuple[Verification, Verification | None]:
+    """The report about a fault, its fixes tried; and the one after them, if a trial has run exactly
+    the statements of the report.
+    """
+    trials: list[Verification] = []
+
+    def run() -> Verification:
+        return verify(connection, fault.expectations, areas, tries_fixes=False)
+
+    def run_again() -> Verification:
+        trials.append(run())
+        return trials[-1]
+
+    found = run()
+    findings = tuple(try_fixes(connection, found, run_again, NO_LIMIT))
+    tried = [finding.fix for finding in found.findings if is_tried(finding)]
+    printed = [finding.fix for finding in findings if has_statement(finding.fix)]
+    is_same = len(tried) == len(trials) == 1 and printed == tried
+    return replace(found, findings=findings), trials[0] if is_same else None
 
 
 def allowing(result: Verification, more: str = "") -> Expectations:

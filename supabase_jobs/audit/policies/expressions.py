@@ -27,18 +27,31 @@ class Trees(list[Any]):
     @cached_property
     def by_kind(self) -> Mapping[str, list[Node]]:
         """Kind → its nodes, the outer ones first."""
-        found: dict[str, list[Node]] = {}
-        left: list[Any] = self[::-1]
-        while left:
-            part = left.pop()
-            if isinstance(part, dict):
-                for kind, node in part.items():
-                    if isinstance(node, dict):
-                        found.setdefault(kind, []).append(node)
-                left += [inner for inner in part.values() if isinstance(inner, dict | list)][::-1]
-            elif isinstance(part, list):
-                left += part[::-1]
-        return found
+        return _by_kind(self)
+
+
+class Tree(Node):
+    """One parse tree of which many questions are asked."""
+
+    @cached_property
+    def by_kind(self) -> Mapping[str, list[Node]]:
+        """Kind → its nodes, the outer ones first."""
+        return _by_kind([self])
+
+
+def _by_kind(trees: list[Any]) -> Mapping[str, list[Node]]:
+    found: dict[str, list[Node]] = {}
+    left: list[Any] = trees[::-1]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            for kind, node in part.items():
+                if isinstance(node, dict):
+                    found.setdefault(kind, []).append(node)
+            left += [inner for inner in part.values() if isinstance(inner, dict | list)][::-1]
+        elif isinstance(part, list):
+            left += part[::-1]
+    return found
 
 
 @dataclass(frozen=True)
@@ -193,11 +206,12 @@ class Comparison:
     scopes: Mapping[str, str] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=4096)
 def expression_tree(text: str) -> Any:
     """The parse tree of an expression, or None if it cannot be parsed."""
     trees = syntax.parse(f"select {text}") or [{}]
     targets = trees[0].get("SelectStmt", {}).get("targetList")
-    return targets[0]["ResTarget"]["val"] if targets else None
+    return Tree(targets[0]["ResTarget"]["val"]) if targets else None
 
 
 def is_expression(text: str) -> bool:
@@ -685,7 +699,7 @@ def tables(tree: Any) -> set[str]:
 
 def nodes(tree: Any, kind: str) -> Iterator[Node]:
     """Every node of a kind in a parse tree, the outer ones first."""
-    if isinstance(tree, Trees):
+    if isinstance(tree, Trees | Tree):
         yield from tree.by_kind.get(kind, ())
     elif isinstance(tree, list):
         for part in tree:
@@ -862,6 +876,11 @@ def operands(text: str, operator: str) -> list[str]:
     parentheses of its own, or a call. The expression itself if another operator is its outermost
     one.
     """
+    return [*_split(text, operator)]
+
+
+@lru_cache(maxsize=4096)  # each trial of a repair asks about the conditions of all other policies
+def _split(text: str, operator: str) -> tuple[str, ...]:
     inner = text.strip()
     while _is_enclosed(inner):
         inner = inner[1:-1].strip()
@@ -871,7 +890,7 @@ def operands(text: str, operator: str) -> list[str]:
         if depth == 0 and inner.startswith(written, at):
             found.append(inner[start:at].strip())
             start = at + len(operator) + 2
-    return [*found, inner[start:].strip()]
+    return *found, inner[start:].strip()
 
 
 def alternatives(text: str, limit: int) -> list[str]:

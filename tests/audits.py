@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from supabase_jobs.findings import (
+    BASELINE,
     AccessCaller,
     AccessObject,
     AccessSummary,
@@ -26,6 +27,7 @@ LEAK = AuditFinding(
     fix=FIX,
     cause='policy "all"',
     policies=("all",),
+    kind="write",
 )
 CHANGE = AuditFinding(
     id="baseline:public.notes:anon:read:wider",
@@ -35,23 +37,45 @@ CHANGE = AuditFinding(
     fix=f"-- If this is intended: supabase-jobs audit --update-baseline\n{FIX}",
     cause='policy "all"',
     policies=("all",),
+    kind=BASELINE,
 )
 NOTE = AuditFinding(
-    "read:public.pages:select", Severity.INFO, "public.pages", MARKUP, "select `1`;", MARKUP
+    id="read:public.pages:select",
+    severity=Severity.INFO,
+    object="public.pages",
+    message=MARKUP,
+    fix="select `1`;",
+    cause=MARKUP,
+    kind="read",
+)
+
+
+def _cell(name: str, caller: str, whose: str, action: str, detail: str) -> AuditCell:
+    does = f"{action} {detail}" if detail else action
+    return AuditCell(
+        object=name,
+        caller=caller,
+        whose=whose,
+        action=action,
+        detail=detail,
+        outcome="rows" if action == "select" else "hidden",
+        sql=f"{does} '<b>' as \"it's\";\n",
+        request=f"curl '<{does}>'",
+    )
+
+
+_ACTIONS = (
+    ("select", ""),
+    ("insert", ""),
+    ("update", "title"),
+    ("update", "body"),
+    ("delete", ""),
 )
 CELLS = tuple(
-    AuditCell(
-        name,
-        caller,
-        whose,
-        action,
-        "rows" if action == "select" else "hidden",
-        f"{action} '<b>' as \"it's\";\n",
-        f"curl '<{action}>'",
-    )
+    _cell(name, caller, whose, action, detail)
     for name in ("public.notes", "public.pages")
     for caller, whose in (("anon", "other"), ("stranger", "other"), ("owner", "own"))
-    for action in ("select", "insert", "update title", "update body", "delete")
+    for action, detail in _ACTIONS
 )
 VIEW = AuditCell(
     "public.list", "anon", "other", "select", "rows", "select from list;\n", "curl list"

@@ -12,6 +12,7 @@ from typing import Any
 
 from supabase_jobs.audit.limits import some
 from supabase_jobs.findings import (
+    BASELINE,
     MEMBER_ROWS,
     OWN_ROWS,
     Access,
@@ -253,7 +254,7 @@ def wider(now: Access, before: Access) -> Iterator[Cell]:
 
 def deviation_id(cell: Cell) -> str:
     """The id of the finding about access beyond the baseline."""
-    return f"baseline:{cell}:wider"
+    return f"{BASELINE}:{cell}:wider"
 
 
 def _deviations(
@@ -544,7 +545,7 @@ def _finding(
     fix = "If this is intended: supabase-jobs audit --update-baseline, and review the change."
     # as an SQL comment, so that the fix as a whole can be pasted into psql
     return AuditFinding(
-        id=f"baseline:{id_}",
+        id=f"{BASELINE}:{id_}",
         severity=severity,
         object=name,
         message=message,
@@ -555,6 +556,7 @@ def _finding(
         proven=found.proven,
         callers=found.callers,
         column=found.column,
+        kind=BASELINE,
     )
 
 

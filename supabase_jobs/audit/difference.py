@@ -289,7 +289,7 @@ class _Comparison:
         if reason:
             severity, message = Severity.INFO, f"{message} (accepted: {reason})"
         elif (
-            not finding.id.startswith(FROM_CATALOGS)
+            finding.kind not in FROM_CATALOGS
             and {finding.object, "database"} & _listed(self._before).keys()
         ):
             severity, message = Severity.WARNING, f"{message} (not tested before)"

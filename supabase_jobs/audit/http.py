@@ -330,6 +330,7 @@ def _findings(differences: Sequence[_Difference], settings: str) -> Iterator[Aud
             message=message,
             fix=as_sql(fix),
             cause=cause,
+            kind="api",
         )
 
 
@@ -373,6 +374,7 @@ def _left(remaining: Mapping[str, int]) -> Iterator[AuditFinding]:
             message=message,
             fix=fix,
             cause="a request through the API",
+            kind="api-rows",
         )
 
 

@@ -9,6 +9,7 @@ from supabase_jobs.findings.access import (
     Cell,
 )
 from supabase_jobs.findings.audit import (
+    BASELINE,
     AccessSummary,
     Audit,
     AuditCell,
@@ -43,6 +44,7 @@ from supabase_jobs.findings.verification import Case, Grid, Verification
 
 __all__ = [
     "APPLY_FIRST",
+    "BASELINE",
     "MEMBER_ROWS",
     "OWN_ROWS",
     "Access",

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from supabase_jobs.findings.access import Access, AccessCaller, AccessObject, Cell
 from supabase_jobs.findings.finding import Location, Severity
 
+# the kind of findings about access that deviates from a baseline
+BASELINE = "baseline"
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -32,7 +35,9 @@ class AuditFinding:
     responsible, and `policies` has the names of its policies. `proven`, `origin`,
     `callers` and `column` are those of `Explanation`.
 
-    The other field names are those of `audit --json`. The id contains no generated value.
+    `kind` is the code of its kind, with which the id begins, and `action` the one that it is about,
+    '' for others. The other field names are those of `audit --json`. The id contains no generated
+    value.
     """
 
     id: str
@@ -46,6 +51,8 @@ class AuditFinding:
     origin: str = ""
     callers: tuple[str, ...] = ()
     column: str = ""
+    kind: str = ""
+    action: str = ""
 
     @property
     def explanation(self) -> Explanation:
@@ -64,7 +71,7 @@ class AuditFinding:
 @dataclass(frozen=True)
 class AuditCell:
     """The outcome of an action of a caller on a row; `whose` is own, group, other or none, seen by
-    the caller.
+    the caller, and `detail` the column of an update, or the extension of a message.
 
     `sql` and `request` repeat the action: a statement, and a curl command for the API; '' if there
     is none. They are functions in most cells, because most reports print neither.
@@ -77,6 +84,12 @@ class AuditCell:
     outcome: str
     sql: str | Callable[[], str] = field(default="", compare=False)
     request: str | Callable[[], str] = field(default="", compare=False)
+    detail: str = ""
+
+    @property
+    def does(self) -> str:
+        """The action with its detail."""
+        return f"{self.action} {self.detail}" if self.detail else self.action
 
 
 @dataclass(frozen=True)

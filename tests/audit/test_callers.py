@@ -139,7 +139,7 @@ def test_service_role_is_in_the_matrix_and_not_in_the_baseline(todos: Connection
     todos.execute("revoke delete on public.lists from service_role")
     result = run_audit(todos, repairs=False)
     of_service = {
-        c.action.split()[0]: c.outcome
+        c.action: c.outcome
         for c in result.cells
         if (c.caller, c.object) == ("service_role", "public.lists")
     }

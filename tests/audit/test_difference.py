@@ -326,6 +326,7 @@ def test_a_leak_of_what_was_not_tested_is_neither_new_nor_closed() -> None:
     leaking = replace(CLOSED, findings=(LEAK,))
     [change] = diff(untested, leaking).of("leak")
     assert (change.severity, change.message) == (Severity.WARNING, "leak (not tested before)")
-    disabled = replace(CLOSED, findings=(replace(LEAK, id=f"rls-disabled:{NOTES}:select"),))
+    of_kind = replace(LEAK, id=f"rls-disabled:{NOTES}:select", kind="rls-disabled")
+    disabled = replace(CLOSED, findings=(of_kind,))
     assert shown(diff(untested, disabled)) == [f"error leak:rls-disabled:{NOTES}:select"]
     assert diff(leaking, untested).of("closed") == ()

@@ -73,9 +73,14 @@ def test_text_has_the_fix_on_lines_of_its_own() -> None:
     assert f"\nfix:\n{fix}\n\n" in shown
 
 
+def _granted(kind: str, schema: str) -> AuditFinding:
+    id_ = f"{kind}:{schema}"
+    return replace(NOTE, id=id_, object=schema, cause="a grant", fix="revoke all;", kind=kind)
+
+
 def test_text_has_one_line_for_privileges_that_no_policy_limits() -> None:
     granted = [
-        replace(NOTE, id=f"{kind}:{schema}", object=schema, cause="a grant", fix="revoke all;")
+        _granted(kind, schema)
         for kind, schema in (("truncate", "public"), ("sequence", "public"), ("sequence", "shop"))
     ]
     shown = " ".join(written("text", replace(BAD, findings=tuple(granted))).split())

@@ -162,10 +162,8 @@ MODULES: Sequence[Module] = (
 )
 
 
-# the beginnings of ids of leaks that need no row, so that an audit without a row has them too
-FROM_CATALOGS = tuple(
-    f"{module.KIND.code}:" for module in (rls_disabled, open_policy, captured_name)
-)
+# the codes of leaks that need no row, so that an audit without a row has them too
+FROM_CATALOGS = tuple(module.KIND.code for module in (rls_disabled, open_policy, captured_name))
 
 
 def find(facts: Facts) -> list[AnyLeak]:

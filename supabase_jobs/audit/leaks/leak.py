@@ -77,7 +77,8 @@ DEVIATION = Kind(
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Leak:
     """A leak. `object` is a table, bucket, view, function, schema or topic, as reports name it;
-    `table` that of a bucket, of a topic or of rows in a state, '' for others.
+    `table` that of a bucket, of a topic or of rows in a state, '' for others. `action` is the one
+    that it is about, '' if it is about none.
     """
 
     kind: Kind
@@ -85,6 +86,7 @@ class Leak:
     object: str
     message: str
     table: str = ""
+    action: str = ""
 
     @property
     def label(self) -> str:
@@ -152,6 +154,8 @@ class ExplainedLeak(Leak):
             fix=self.explanation.fix,
             cause=self.explanation.cause,
             policies=self.explanation.policies,
+            kind=self.kind.code,
+            action=self.action,
         )
 
 
@@ -191,6 +195,7 @@ class Question(Leak):
             message=self.message.replace("{}", ", ".join(self.topics)),
             fix="",
             cause="",
+            kind=self.kind.code,
         )
 
 
@@ -226,6 +231,7 @@ def shown(
         severity=severity,
         object=tried.object,
         table=tried.table.label,
+        action=tried.action,
         message=message,
         tried=tried,
         columns=columns,

@@ -129,6 +129,7 @@ def _leak(
         object=table.label,
         message=message,
         name=f"{table.label}:{actions[0]}",
+        action=actions[0],
         explanation=Explanation(cause=cause, fix=fix.as_string(None)),
     )
 

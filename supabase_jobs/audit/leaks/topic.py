@@ -116,6 +116,7 @@ def _leak(tried: ChannelTried, closed: Mapping[str, Iterable[Channel]]) -> Expla
         table=CHANNELS,
         message=f"{who(tried.actor)} {_DOES[tried.action]} on the topic of {whose}",
         name=f"{channel.label}:{tried.action}",
+        action=tried.action,
         explanation=Explanation(
             cause=cause, fix=fix, policies=tuple(p.name for p in tried.policies)
         ),

@@ -208,4 +208,5 @@ def _leak(
         explanation=explained,
         of_owner=of_owner,
         is_write=tried.action != SELECT,
+        action=tried.action,
     )

@@ -63,6 +63,7 @@ def _leak(table: Table, action: str, void: dict[str, tuple[str, ...]]) -> Explai
         object=table.label,
         message=message,
         name=f"{table.label}:{action}",
+        action=action,
         explanation=Explanation(
             cause=f"a grant of {privilege} on the table, probably by default privileges",
             fix=as_comment("\n".join(["If these columns are all that is meant:", *statements])),

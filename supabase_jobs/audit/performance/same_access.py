@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from supabase_jobs.audit.performance.suggestion import Effect, Suggestion
+from supabase_jobs.audit.performance.suggestion import FAMILY, Effect, Suggestion
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.repairs.trials import Trials
 from supabase_jobs.findings import AuditFinding, as_comment
@@ -72,4 +72,5 @@ def _finding(one: Suggestion, fix: str, *, is_proven: bool) -> AuditFinding:
         cause=one.cause,
         policies=tuple(policy.name for policy in one.policies),
         proven=is_proven,
+        kind=FAMILY,
     )

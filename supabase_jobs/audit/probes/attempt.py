@@ -86,8 +86,13 @@ class AnyAttempt(Tried, Protocol):
         ...
 
     @property
+    def detail(self) -> str:
+        """Its column, or the kind of message; '' without one."""
+        ...
+
+    @property
     def does(self) -> str:
-        """The action, with its column or kind of message."""
+        """The action, with its detail."""
         ...
 
     def script(self) -> str:
@@ -147,6 +152,11 @@ class Attempt:
     def label(self) -> str:
         """The object, as reports name it."""
         return str(self.target)
+
+    @property
+    def detail(self) -> str:
+        """The column of an update."""
+        return self.column
 
     @property
     def does(self) -> str:

@@ -84,6 +84,11 @@ class Bypass:
         return AccessObject(self.label)
 
     @property
+    def detail(self) -> str:
+        """Nothing: the action says all."""
+        return ""
+
+    @property
     def does(self) -> str:
         """The action."""
         return self.action

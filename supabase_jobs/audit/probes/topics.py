@@ -131,6 +131,11 @@ class TopicAttempt:
         return OWN if self.caller.kind in (OWNER, MEMBER) else OTHER
 
     @property
+    def detail(self) -> str:
+        """The extension."""
+        return self.extension
+
+    @property
     def does(self) -> str:
         """The action, and the extension."""
         return f"{self.action} {self.extension}"

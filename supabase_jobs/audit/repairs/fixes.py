@@ -84,6 +84,8 @@ class Repaired:
             origin=explained.origin,
             callers=explained.callers,
             column=explained.column,
+            kind=self.leak.kind.code,
+            action=self.leak.action,
         )
 
 
@@ -262,6 +264,8 @@ def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:
                 fix=fix,
                 cause=cause,
                 policies=leak.policies,
+                kind=leak.kind.code,
+                action=leak.action,
             )
         )
     return found

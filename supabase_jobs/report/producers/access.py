@@ -336,6 +336,7 @@ def _findings(result: AccessDiff) -> Iterator[AuditFinding]:
             policies=change.policies,
             origin=change.origin,
             column=change.column,
+            kind=change.change,
         )
 
 

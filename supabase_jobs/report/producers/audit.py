@@ -8,6 +8,7 @@ from functools import partial
 from itertools import count
 
 from supabase_jobs.findings import (
+    BASELINE,
     AccessCaller,
     AccessObject,
     AccessSummary,
@@ -93,7 +94,6 @@ _WHOSE = {
 # kind of a privilege that no policy limits and no request uses → the action
 _UNLIMITED = {"truncate": "empty tables", "sequence": "set sequences"}
 _KEYS = ("id", "severity", "object", "message", "fix", "cause", "proven")
-_CELL_KEYS = ("object", "caller", "whose", "action", "outcome")
 
 
 def document(result: Audit) -> Document:
@@ -138,6 +138,16 @@ def _chosen(item: object, keys: Iterable[str]) -> dict[str, object]:
     return {key: getattr(item, key) for key in keys}
 
 
+def _cell(cell: AuditCell) -> dict[str, object]:
+    return {
+        "object": cell.object,
+        "caller": cell.caller,
+        "whose": cell.whose,
+        "action": cell.does,
+        "outcome": cell.outcome,
+    }
+
+
 def contract(result: Audit) -> Mapping[str, object]:
     """`{"ok", "findings", "matrix", "coverage", "summary"}`, the contract of the CLI."""
     counts = {severity.value: number for severity, number in _by_severity(result.findings).items()}
@@ -147,7 +157,7 @@ def contract(result: Audit) -> Mapping[str, object]:
             {**_chosen(finding, _KEYS), **_place(finding, result.locations)}
             for finding in result.findings
         ],
-        "matrix": [_chosen(cell, _CELL_KEYS) for cell in result.cells],
+        "matrix": [_cell(cell) for cell in result.cells],
         "access": [
             {"object": str(s.object), **s.access, "leaks": sorted(s.leaks)}
             for s in result.summaries
@@ -266,7 +276,7 @@ def _unlimited(result: Audit) -> dict[str, list[AuditFinding]]:
     """The infos about privileges that no policy limits, by schema."""
     found: dict[str, list[AuditFinding]] = {}
     for finding in _notes(result):
-        if finding.id.partition(":")[0] in _UNLIMITED:
+        if finding.kind in _UNLIMITED:
             found.setdefault(finding.object, []).append(finding)
     return found
 
@@ -278,7 +288,7 @@ def _questions(result: Audit) -> list[AuditFinding]:
 
 def _is_deviation(finding: AuditFinding) -> bool:
     """Whether a finding compares the access with a baseline."""
-    return finding.id.startswith("baseline:")
+    return finding.kind == BASELINE
 
 
 def _counts_as_leak(finding: AuditFinding) -> bool:
@@ -320,7 +330,7 @@ def _note_entries(result: Audit) -> tuple[Entry, ...]:
 
 
 def _unlimited_entry(schema: str, findings: Iterable[AuditFinding]) -> Entry:
-    kinds = {finding.id.partition(":")[0] for finding in findings}
+    kinds = {finding.kind for finding in findings}
     actions = [action for kind, action in _UNLIMITED.items() if kind in kinds]
     message = (
         f"API roles may {' and '.join(actions)} without a policy; the API has no request for it,"
@@ -443,10 +453,9 @@ def _found(group: Sequence[AuditFinding]) -> Finding:
             message=message,
             fix=first.fix,
         )
-    kind = first.id.partition(":")[0]
     message = f"{'; '.join(dict.fromkeys(_said(group)))}{cause}"
     return Finding(
-        id=":".join([kind, first.origin, *first.policies]),
+        id=":".join([first.kind, first.origin, *first.policies]),
         area=AREA,
         severity=first.severity,
         object=first.origin,
@@ -609,7 +618,7 @@ def rows(result: Audit) -> Iterator[Row]:
         table = known.get(AccessObject(item.object.label), item)
         if table is item or item.access != table.access or not item.leaks <= table.leaks:
             yield Row(str(item.object), item.access, item.leaks)
-    tried = {(cell.object, cell.action.partition(" ")[0]) for cell in result.cells}
+    tried = {(cell.object, cell.action) for cell in result.cells}
     for one, callers in sorted(result.access.items(), key=lambda pair: str(pair[0])):
         if one not in known:
             name = str(one)
@@ -622,9 +631,9 @@ def rows(result: Audit) -> Iterator[Row]:
 
 
 def _leaking(result: Audit, name: str) -> frozenset[str]:
-    """The last parts of the ids of the leaks of an object: actions, if it is a view or topic."""
+    """The actions of the leaks of a view or topic."""
     return frozenset(
-        finding.id.rpartition(":")[2]
+        finding.action
         for finding in result.findings
         if finding.object == name and _counts_as_leak(finding)
     )
@@ -644,7 +653,7 @@ def access(result: Audit, *, with_attempts: bool = True) -> Access:
     """The matrix, with what was tried for each cell."""
     by_action: dict[tuple[str, str], list[AuditCell]] = {}
     for cell in result.cells if with_attempts else ():
-        by_action.setdefault((cell.object, cell.action.partition(" ")[0]), []).append(cell)
+        by_action.setdefault((cell.object, cell.action), []).append(cell)
     numbers = count(1)
     tables = {item.object.label for item in result.summaries}
     made = []
@@ -714,7 +723,7 @@ def _attempts(cells: Iterable[AuditCell]) -> Iterator[Attempts]:
     """The cells of an action, by their rows, column and outcome; what reached its target first."""
     found: dict[tuple[str, str, str], list[AuditCell]] = {}
     for cell in cells:
-        found.setdefault((cell.whose, cell.action, cell.outcome), []).append(cell)
+        found.setdefault((cell.whose, cell.does, cell.outcome), []).append(cell)
     for group in sorted(found.values(), key=lambda group: group[0].outcome != ROWS):
         first = group[0]
         yield Attempts(
@@ -729,10 +738,9 @@ def _attempts(cells: Iterable[AuditCell]) -> Iterator[Attempts]:
 def _rows_of(cell: AuditCell) -> str:
     """Whose rows they are for the caller, and the column."""
     text = _WHOSE.get(cell.whose, cell.whose)
-    action, _, column = cell.action.partition(" ")
-    if action == "exists" and not column:
+    if cell.action == "exists":
         text += ", whether a row exists"
-    return f"{text}, {column}" if column else text
+    return f"{text}, {cell.detail}" if cell.detail else text
 
 
 def _text(text: object) -> str:

@@ -403,7 +403,7 @@ def _relation(relation: catalog.Relation, plan: Plan, restored: Collection[str])
         columns=frozenset(relation.by_name),
         rls=relation.rls,
         reachable=relation in plan.catalog.reachable,
-        mentioned=frozenset(relation.by_name.keys() & plan.usage.words),
+        mentioned=frozenset(relation.by_name.keys() & plan.usage.mentions.words),
         unsettable=frozenset(restored).union(
             c.name for c in relation.columns if c.generated or c.identity == "a"
         ),

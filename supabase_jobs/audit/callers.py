@@ -207,7 +207,7 @@ def _meaning_of_member(caller: Persona, user: User, membership: Membership) -> s
 def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Persona]:
     """The callers for a world, and those of audit.toml."""
     found = [*_callers(world), *(_declared(world, caller) for caller in declared)]
-    operations = world.plan.usage.operations
+    operations = world.plan.usage.request.operations
     found += [caller.during(operation) for operation in operations for caller in found]
     # as in a request, whose headers are an object even if it has none
     return [replace(caller, headers=caller.headers or _sent(world, caller)) for caller in found]
@@ -314,7 +314,7 @@ def _guests(world: World) -> Iterator[Persona]:
             headers={**b.headers, name: value},
             ended=a.ended[name][0],
         )
-    for name, literals in sorted(world.plan.usage.header_literals.items()):
+    for name, literals in sorted(world.plan.usage.request.header_literals.items()):
         for literal in literals:
             yield replace(
                 anon,
@@ -334,7 +334,7 @@ def _users(world: World) -> Iterator[Persona]:
     for user in world.b.users:
         if user.membership is not None and user.membership.relation.oid in user.rows:
             yield _signed_in(user.label, STRANGER, world.b, user)
-    if "is_anonymous" in world.plan.usage.words:
+    if "is_anonymous" in world.plan.usage.mentions.words:
         claims = {**claims_of(world.b, world.b.owner), "is_anonymous": True}
         yield replace(stranger, label=ANONYMOUS_SIGN_IN, kind=ANONYMOUS, claims=claims)
     for user in world.impostors:
@@ -473,7 +473,7 @@ def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:
                 bears=name,
                 has_header_of_row=True,
             )
-    for path, literals in world.plan.usage.claim_literals.items():
+    for path, literals in world.plan.usage.request.claim_literals.items():
         if path[0] != "user_metadata":
             continue
         for literal in literals:
@@ -485,7 +485,7 @@ def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:
 
 def _names_group(plan: Plan, header: str) -> bool:
     """Whether policies compare a header with the id of a group, which is no secret."""
-    for oid, column in plan.usage.headers.get(header, ()):
+    for oid, column in plan.usage.request.headers.get(header, ()):
         relation = plan.catalog.by_oid[oid]
         targets = {key.target for key in relation.foreign_keys if key.columns == (column,)}
         is_key = oid in plan.groups and relation.primary_key == (column,)
@@ -497,7 +497,7 @@ def _names_group(plan: Plan, header: str) -> bool:
 def _choose(world: World, claims: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     """Set a claim of user_metadata. Those that count before it are not given to everybody."""
     place(claims, path, value)
-    for before in world.plan.usage.preferred.get(path, ()):
+    for before in world.plan.usage.request.preferred.get(path, ()):
         if before not in FIXED_CLAIMS:
             remove(claims, before)
 
@@ -506,7 +506,7 @@ def _with_claims(world: World) -> Iterator[Persona]:
     """A stranger, or for the session's level the owner, with each constant that a claim is compared
     with.
     """
-    for path, literals in sorted(world.plan.usage.claim_literals.items()):
+    for path, literals in sorted(world.plan.usage.request.claim_literals.items()):
         if path[0] == "user_metadata" or path in FIXED_CLAIMS:
             continue
         own = path == ("aal",)

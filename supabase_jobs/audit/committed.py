@@ -246,7 +246,9 @@ class CommittedRows:
         usage = self.world.plan.usage
         [relation] = [r for r in self.world.plan.catalog.tables if r.label == label]
         return {
-            oid for function in relation.triggers for oid in usage.function_reads.get(function, ())
+            oid
+            for function in relation.triggers
+            for oid in usage.bodies.function_reads.get(function, ())
         }
 
     def _outside(self) -> dict[str, str]:
@@ -262,7 +264,7 @@ class CommittedRows:
             .rows
         )
         bodies = {f.oid: f.body for f in catalog.functions}
-        reads = self.world.plan.usage.function_reads
+        reads = self.world.plan.usage.bodies.function_reads
         found: dict[str, str] = {}
         for _ in rows:  # at most one table is added by each pass
             known = len(found)

@@ -5,7 +5,8 @@ databases do.
 from dataclasses import dataclass, field, replace
 
 from supabase_jobs.audit.catalog import Catalog
-from supabase_jobs.audit.policies.usage import Usage, add, usage
+from supabase_jobs.audit.policies.usage import add, usage
+from supabase_jobs.audit.policies.uses import Usage
 from supabase_jobs.audit.rows.tenants import make_token
 from supabase_jobs.audit.words import Words
 
@@ -50,45 +51,23 @@ class Common:
         """
         catalog, _ = self._known[0]
         tried, all_ = (_merged(catalog, known) for known in (self._known[:1], self._known))
-        return replace(tried, words=tried.words & _CALLER_WORDS) != replace(
-            all_, words=all_.words & _CALLER_WORDS
-        )
+        return _without_names(tried) != _without_names(all_)
+
+
+def _without_names(found: Usage) -> Usage:
+    """The uses with no words but those that make a caller."""
+    words = found.mentions.words & _CALLER_WORDS
+    return replace(found, mentions=replace(found.mentions, words=words))
 
 
 def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
     own = next(found for source, found in known if source is catalog)
     merged = Usage(
-        function_reads=own.function_reads,
-        user_functions=own.user_functions,
-        asking=own.asking,
-        charging=own.charging,
-        arguments=own.arguments,
-        null_arguments=own.null_arguments,
-        demands=own.demands,
-        selecting=own.selecting,
-        adds=own.adds,
-        sets=own.sets,
-        own=own.own,
-        through=own.through,
-        later=own.later,
-        earlier=own.earlier,
-        moments=own.moments,
-        copied=own.copied,
-        tested=own.tested,
-        acted_on=own.acted_on,
-        frozen=own.frozen,
-        reserved=own.reserved,
-        computed=own.computed,
-        loose=own.loose,
-        loosely=own.loosely,
-        capacities=own.capacities,
-        policy_functions=own.policy_functions,
-        callees=own.callees,
-        write_words=own.write_words,
-        proofs=own.proofs,
-        bearers=own.bearers,
-        masked=own.masked,
-        absent=own.absent,
+        policies=own.policies,
+        bodies=own.bodies,
+        conditions=own.conditions,
+        triggers=own.triggers,
+        secrets=own.secrets,
     )
     for source, found in known:
         add(merged, catalog, found, source)

@@ -109,7 +109,7 @@ def _of_lists(
     themselves, directly or as they sign up.
     """
     usage, plain = world.plan.usage, next(iter(_users(everyone)), None)
-    asked = sorted(usage.present_claims - usage.claims.keys() - FIXED_CLAIMS)
+    asked = sorted(usage.request.present_claims - usage.request.claims.keys() - FIXED_CLAIMS)
     if plain is None or plain.user is None or not asked:
         return
     listed = _with_claims(plain, issued[id(plain)])
@@ -134,8 +134,8 @@ def _has(path: tuple[str, ...], *people: Persona) -> bool:
 def _is_list(world: World, hooks: Sequence[Function], row: Row) -> bool:
     """Whether a row is one of a list that the hook reads."""
     plan, oid = world.plan, row.relation.oid
-    is_read = any(oid in plan.usage.function_reads.get(hook.oid, ()) for hook in hooks)
-    is_own = any((oid, column) in plan.usage.checked for column in row.relation.by_name)
+    is_read = any(oid in plan.usage.bodies.function_reads.get(hook.oid, ()) for hook in hooks)
+    is_own = any((oid, column) in plan.usage.persons.checked for column in row.relation.by_name)
     return is_read and not (is_own or oid in plan.tenants or oid in plan.memberships)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import BodyUses, Usage
 from supabase_jobs.audit.probes.known import Altered, Reach
 from supabase_jobs.audit.repairs.candidates import Demand
 from supabase_jobs.database.connection import Connection
@@ -14,7 +14,7 @@ from tests.audit.catalogs import table
 from tests.audit.conftest import run_audit
 
 # the policies of table 2 read table 1; a trigger of table 3 has to do with table 1
-USAGE = Usage(reads={2: {1, 2}}, function_reads={9: {1}})
+USAGE = Usage(reads={2: {1, 2}}, bodies=BodyUses(function_reads={9: {1}}))
 TABLES = {oid: table(f"t{oid}", oid=oid) for oid in (1, 2, 3, 4)}
 TABLES[3] = replace(TABLES[3], triggers=(9,))
 OPEN = """

@@ -1,6 +1,7 @@
 """Usage of columns as policies and functions reveal it, without a database."""
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Function
 from supabase_jobs.audit.policies import usage
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 from supabase_jobs.findings import AccessObject
 from tests.audit.catalogs import (
     ALL,
@@ -40,9 +41,9 @@ CALLER = "owner = (select auth.uid())::text"
 
 def test_column_that_a_policy_compares_with_the_caller_holds_a_user() -> None:
     found = of_policy("team = auth.uid()::text")
-    assert (1, "team") in found.users
-    assert found.owners == found.compared == {(1, "team")}
-    assert found.checked == set()
+    assert (1, "team") in found.persons.users
+    assert found.persons.owners == found.persons.compared == {(1, "team")}
+    assert found.persons.checked == set()
 
 
 @pytest.mark.parametrize(
@@ -50,13 +51,13 @@ def test_column_that_a_policy_compares_with_the_caller_holds_a_user() -> None:
     [(SELECT, set()), (UPDATE, set()), (INSERT, {"owner"}), (ALL, {"owner"})],
 )
 def test_policy_for_insert_checks_the_owner(command: str, checked: set[str]) -> None:
-    assert of_policy(CALLER, command).checked == {(1, name) for name in checked}
+    assert of_policy(CALLER, command).persons.checked == {(1, name) for name in checked}
 
 
 def test_policy_for_all_commands_checks_by_its_own_expression() -> None:
     both = policy(CALLER, ALL, checked="state = 'new'")
     found = read(catalog(table("notes", "owner", "state", policies=[both])))
-    assert (found.owners, found.checked) == ({(1, "owner")}, set())
+    assert (found.persons.owners, found.persons.checked) == ({(1, "owner")}, set())
 
 
 def test_foreign_key_to_users_and_names_show_users() -> None:
@@ -70,71 +71,75 @@ def test_foreign_key_to_users_and_names_show_users() -> None:
         "title",
         constraints=[foreign_key("writer", "auth.users"), foreign_key("owner_id", teams)],
     )
-    assert read(catalog(notes, teams)).users == {(1, "writer"), (1, "user_id")}
+    assert read(catalog(notes, teams)).persons.users == {(1, "writer"), (1, "user_id")}
 
 
 def test_words_of_a_project_name_users() -> None:
     found = catalog(table("notes", "owned_by"))
     more = words.load().with_more({"user_columns": ["owned_by"]})
-    assert read(found).users == set()
-    assert usage.usage(found, more).users == {(1, "owned_by")}
+    assert read(found).persons.users == set()
+    assert usage.usage(found, more).persons.users == {(1, "owned_by")}
 
 
 @pytest.mark.parametrize(
     ("text", "field", "value"),
     [
-        ("team = (auth.jwt() ->> 'team_id')", "claims", {("team_id",): {(1, "team")}}),
+        ("team = (auth.jwt() ->> 'team_id')", "request.claims", {("team_id",): {(1, "team")}}),
         (
             "team = (auth.jwt() -> 'app_metadata' ->> 'team')",
-            "claims",
+            "request.claims",
             {("app_metadata", "team"): {(1, "team")}},
         ),
-        ("(auth.jwt() ->> 'level') = 'admin'", "claim_literals", {("level",): ["admin"]}),
+        ("(auth.jwt() ->> 'level') = 'admin'", "request.claim_literals", {("level",): ["admin"]}),
         (
             "'admin' = (auth.jwt() ->> 'level') or (auth.jwt() ->> 'level') <> 'guest'",
-            "claim_literals",
+            "request.claim_literals",
             {("level",): ["admin", "guest"]},
         ),
         (
             "(auth.jwt() -> 'user_metadata' ->> 'vip')::boolean",
-            "claim_literals",
+            "request.claim_literals",
             {("user_metadata", "vip"): ["true"]},
         ),
-        ("(auth.jwt() -> 'app_metadata' ->> 'vip')::boolean", "claim_literals", {}),
+        ("(auth.jwt() -> 'app_metadata' ->> 'vip')::boolean", "request.claim_literals", {}),
         (
             "team = current_setting('request.headers')::json ->> 'x-team'",
-            "headers",
+            "request.headers",
             {"x-team": {(1, "team")}},
         ),
         (
             "current_setting('request.headers')::json ->> 'x-mode' = 'full'",
-            "header_literals",
+            "request.header_literals",
             {"x-mode": ["full"]},
         ),
-        ("state = 'open' or state <> 'shut' or state = 'open'", "literals", ["open", "shut"]),
-        ("state > 'open'", "literals", []),
-        ("state is null", "nulls", {(1, "state")}),
-        ("state is not null", "presences", {(1, "state")}),
-        ("true", "users", {(1, "owner")}),
+        (
+            "state = 'open' or state <> 'shut' or state = 'open'",
+            "constants.literals",
+            ["open", "shut"],
+        ),
+        ("state > 'open'", "constants.literals", []),
+        ("state is null", "mentions.nulls", {(1, "state")}),
+        ("state is not null", "mentions.presences", {(1, "state")}),
+        ("true", "persons.users", {(1, "owner")}),
     ],
 )
 def test_comparison_reveals(text: str, field: str, value: Any) -> None:
-    found = getattr(of_policy(text), field)
-    assert (found.get((1, "state")) if field == "literals" else found) == value
+    found = attrgetter(field)(of_policy(text))
+    assert (found.get((1, "state")) if field == "constants.literals" else found) == value
 
 
 def test_value_of_user_metadata_that_is_compared_is_no_flag() -> None:
     vip = "(auth.jwt() -> 'user_metadata' ->> 'vip')"
     found = of_policy(f"team = {vip} or {vip}::boolean")
-    assert found.claims == {("user_metadata", "vip"): {(1, "team")}}
-    assert found.claim_literals == {}
+    assert found.request.claims == {("user_metadata", "vip"): {(1, "team")}}
+    assert found.request.claim_literals == {}
 
 
 def test_header_that_is_hashed() -> None:
     header = "current_setting('request.headers')::json ->> 'x-api-key'"
     found = of_policy(f"team = encode(digest({header}, 'sha256'), 'hex')")
-    assert found.headers == {"x-api-key": {(1, "team")}}
-    assert list(found.hashing) == [(1, "team")]
+    assert found.request.headers == {"x-api-key": {(1, "team")}}
+    assert list(found.request.hashing) == [(1, "team")]
     assert found.of_header((1, "team"), "abc") != "abc"
     assert found.of_header((1, "state"), "abc") == "abc"
 
@@ -150,10 +155,10 @@ def test_claims_and_headers_by_column() -> None:
 
 def test_columns_that_a_policy_mentions_together() -> None:
     found = of_policy("owner = team")
-    assert found.mentioned == {(1, "owner"), (1, "team")}
-    assert found.together[1, "owner"] == {(1, "owner"), (1, "team")}
-    assert {"owner", "team"} <= found.words
-    assert "state" not in found.words
+    assert found.mentions.mentioned == {(1, "owner"), (1, "team")}
+    assert found.mentions.together[1, "owner"] == {(1, "owner"), (1, "team")}
+    assert {"owner", "team"} <= found.mentions.words
+    assert "state" not in found.mentions.words
 
 
 def test_policy_mentions_what_its_function_reads() -> None:
@@ -166,14 +171,14 @@ def test_policy_mentions_what_its_function_reads() -> None:
         arguments=["team"],
     )
     found = read(catalog(notes, members, functions=[is_member]))
-    assert found.mentioned == {(1, "team"), (2, "team"), (2, "person"), (2, "left_at")}
-    assert found.policy_functions == {(1, "policy r"): ["public.is_member(text)"]}
+    assert found.mentions.mentioned == {(1, "team"), (2, "team"), (2, "person"), (2, "left_at")}
+    assert found.policies.policy_functions == {(1, "policy r"): ["public.is_member(text)"]}
     assert found.reads == {1: {1, 2}, 2: {2}}
-    assert found.function_reads == {100: {2}}
-    assert found.arguments == {(100, "team"): [(2, "team")]}
-    assert found.compared == {(2, "person")}
-    assert found.owners == set()
-    assert found.nulls == {(2, "left_at")}
+    assert found.bodies.function_reads == {100: {2}}
+    assert found.bodies.arguments == {(100, "team"): [(2, "team")]}
+    assert found.persons.compared == {(2, "person")}
+    assert found.persons.owners == set()
+    assert found.mentions.nulls == {(2, "left_at")}
 
 
 @pytest.mark.parametrize(
@@ -190,8 +195,13 @@ def test_condition_that_was_moved_to_a_function_means_the_same(body: str) -> Non
     notes = table("notes", "owner", "state", policies=[policy(text, ALL)])
     found = read(catalog(notes, functions=[allowed]))
     moved = of_policy("owner = auth.uid()::text and state = 'open'", ALL)
-    assert (found.owners, found.checked, found.updating) == ({(1, "owner")},) * 3
-    assert (found.users, found.literals) == (moved.users, moved.literals)
+    assert (found.persons.owners, found.persons.checked, found.persons.updating) == (
+        {(1, "owner")},
+    ) * 3
+    assert (found.persons.users, found.constants.literals) == (
+        moved.persons.users,
+        moved.constants.literals,
+    )
 
 
 def test_argument_with_the_name_of_a_column_of_the_body_is_the_column() -> None:
@@ -200,7 +210,7 @@ def test_argument_with_the_name_of_a_column_of_the_body_is_the_column() -> None:
     seats = table("seats", "person", "state", oid=2)
     notes = table("notes", "owner", "state", policies=[policy("allowed(state)")])
     found = read(catalog(notes, seats, functions=[allowed]))
-    assert found.literals == {(2, "state"): ["x"]}
+    assert found.constants.literals == {(2, "state"): ["x"]}
 
 
 def test_reads_are_transitive() -> None:
@@ -221,7 +231,7 @@ def test_argument_is_compared_with_equality_only() -> None:
         arguments=["wanted"],
     )
     found = read(catalog(notes, functions=[larger, other, by_name]))
-    assert found.arguments == {(102, "wanted"): [(1, "id")]}
+    assert found.bodies.arguments == {(102, "wanted"): [(1, "id")]}
 
 
 def test_functions_that_name_users() -> None:
@@ -229,7 +239,7 @@ def test_functions_that_name_users() -> None:
     indirect = function("indirect", "select direct()", oid=101)
     endless = function("endless", "select endless()", oid=102)
     found = read(catalog(functions=[direct, indirect, endless]))
-    assert found.user_functions == {100, 101}
+    assert found.bodies.user_functions == {100, 101}
 
 
 @pytest.mark.parametrize(
@@ -244,16 +254,16 @@ def test_function_that_returns_a_claim_is_the_claim(body: str) -> None:
     notes = table("notes", "team", policies=[policy("team = current_team()")])
     other = function("other", "select auth.jwt() ->> 'team_id'", oid=101)
     found = read(catalog(notes, functions=[function("current_team", body), other]))
-    assert found.claims == {("team_id",): {(1, "team")}}
+    assert found.request.claims == {("team_id",): {(1, "team")}}
 
 
 def test_function_that_reads_a_table_is_no_claim() -> None:
     notes = table("notes", "team", policies=[policy("team = current_team()")])
     body = "select team from notes where team = auth.jwt() ->> 'team_id' limit 1"
     found = read(catalog(notes, functions=[function("current_team", body)]))
-    assert found.claims == {("team_id",): {(1, "team")}}  # of its own body
+    assert found.request.claims == {("team_id",): {(1, "team")}}  # of its own body
     without = "select upper(team) from notes where length(auth.jwt() ->> 'team_id') > 1"
-    assert read(catalog(notes, functions=[function("current_team", without)])).claims == {}
+    assert read(catalog(notes, functions=[function("current_team", without)])).request.claims == {}
 
 
 def test_unqualified_name_prefers_public() -> None:
@@ -277,11 +287,11 @@ def test_states_of_a_baseline_are_mentioned() -> None:
         "public.unknown (status = paid)",
     ]
     usage.add_states(known, found, map(AccessObject.parse, names))
-    assert known.mentioned == {(1, "status"), (1, "deleted_at"), (2, "published")}
-    assert known.literals == {(1, "status"): ["paid"]}
-    assert known.presences == {(1, "deleted_at")}
+    assert known.mentions.mentioned == {(1, "status"), (1, "deleted_at"), (2, "published")}
+    assert known.constants.literals == {(1, "status"): ["paid"]}
+    assert known.mentions.presences == {(1, "deleted_at")}
     assert known.reads[1] == {1, 2}
-    assert known.together[1, "status"] == {(1, "status"), (2, "published")}
+    assert known.mentions.together[1, "status"] == {(1, "status"), (2, "published")}
 
 
 def test_usage_of_another_database_is_added_by_name() -> None:
@@ -293,11 +303,17 @@ def test_usage_of_another_database_is_added_by_name() -> None:
     after = catalog(table("notes", "team", "owner"))
     found = Usage()
     usage.add(found, after, read(before), before)
-    assert found.claims == {("team_id",): {(1, "team")}}
-    assert found.users == found.owners == found.checked == found.compared == {(1, "owner")}
-    assert found.mentioned == {(1, "team"), (1, "owner")}
-    assert found.nulls == set()
-    assert found.literals == {}
+    assert found.request.claims == {("team_id",): {(1, "team")}}
+    assert (
+        found.persons.users
+        == found.persons.owners
+        == found.persons.checked
+        == found.persons.compared
+        == {(1, "owner")}
+    )
+    assert found.mentions.mentioned == {(1, "team"), (1, "owner")}
+    assert found.mentions.nulls == set()
+    assert found.constants.literals == {}
     assert found.reads == {1: {1}}
 
 
@@ -327,16 +343,21 @@ _RAISES = "raise exception 'no'; end if; return new; end"
 )
 def test_trigger_guards_changed_rows(condition: str, frozen: set[str], loose: set[str]) -> None:
     found = of_trigger(f"begin if {condition} then {_RAISES}")
-    assert found.frozen == {(1, name) for name in frozen}
-    assert found.loose == {(1, name) for name in loose}
-    assert of_trigger(f"begin if {condition} then {_RAISES}", on_insert=True).frozen == set()
-    assert of_trigger(f"begin if {condition} then new.owner := 'x'; end if; end").frozen == set()
-    assert found.reserved == set()
+    assert found.triggers.frozen == {(1, name) for name in frozen}
+    assert found.triggers.loose == {(1, name) for name in loose}
+    assert (
+        of_trigger(f"begin if {condition} then {_RAISES}", on_insert=True).triggers.frozen == set()
+    )
+    assert (
+        of_trigger(f"begin if {condition} then new.owner := 'x'; end if; end").triggers.frozen
+        == set()
+    )
+    assert found.triggers.reserved == set()
     by_others = of_trigger(f"begin if ({condition}) and auth.uid() is not null then {_RAISES}")
-    assert by_others.reserved == by_others.frozen
+    assert by_others.triggers.reserved == by_others.triggers.frozen
     helper = function("is_chief", "select auth.uid() is not null", oid=101)
     helped = of_trigger(f"begin if ({condition}) and not is_chief() then {_RAISES}", helper)
-    assert helped.reserved == helped.frozen
+    assert helped.triggers.reserved == helped.triggers.frozen
 
 
 @pytest.mark.parametrize(
@@ -351,8 +372,8 @@ def test_trigger_guards_changed_rows(condition: str, frozen: set[str], loose: se
 )
 def test_trigger_computes_what_the_writer_does_not_send(body: str, computed: set[str]) -> None:
     found = of_trigger(f"begin {body} return new; end", on_insert=True)
-    assert found.computed == {(1, name) for name in computed}
-    assert of_trigger(f"begin {body} return new; end").computed == set()
+    assert found.triggers.computed == {(1, name) for name in computed}
+    assert of_trigger(f"begin {body} return new; end").triggers.computed == set()
 
 
 @pytest.mark.parametrize(
@@ -365,8 +386,12 @@ def test_trigger_computes_what_the_writer_does_not_send(body: str, computed: set
     ],
 )
 def test_trigger_looks_for_rows_that_refuse(condition: str, absent: set[int]) -> None:
-    assert of_trigger(f"begin if {condition} then {_RAISES}").absent.get(1, set()) == absent
-    assert not of_trigger(f"begin if {condition} then {_RAISES}", definer=True).absent.get(1)
+    assert (
+        of_trigger(f"begin if {condition} then {_RAISES}").policies.absent.get(1, set()) == absent
+    )
+    assert not of_trigger(f"begin if {condition} then {_RAISES}", definer=True).policies.absent.get(
+        1
+    )
 
 
 @pytest.mark.parametrize(
@@ -379,7 +404,7 @@ def test_trigger_looks_for_rows_that_refuse(condition: str, absent: set[int]) ->
 )
 def test_policy_looks_for_rows_that_refuse(text: str, absent: set[int]) -> None:
     notes = table("notes", "owner", policies=[policy(text)])
-    assert read(catalog(notes, table("locks", "id", oid=2))).absent.get(1, set()) == absent
+    assert read(catalog(notes, table("locks", "id", oid=2))).policies.absent.get(1, set()) == absent
 
 
 def test_function_demands_a_proof_besides_the_key() -> None:
@@ -398,10 +423,10 @@ def test_function_demands_a_proof_besides_the_key() -> None:
     locks = replace(locks, constraints=(key,))
     asks = "select true from locks where locks.id = $1 and locks.pin = $2 and locks.row = $3"
     found = read(catalog(locks, functions=[function("opens", asks, arguments=("a", "b", "c"))]))
-    assert found.proofs == {(1, "pin")}
+    assert found.secrets.proofs == {(1, "pin")}
     asks = "select true from locks where locks.pin = $1"
     found = read(catalog(locks, functions=[function("finds", asks, arguments=("a",))]))
-    assert found.proofs == set()
+    assert found.secrets.proofs == set()
 
 
 @pytest.mark.parametrize(
@@ -424,7 +449,7 @@ def test_text_that_finds_a_row_until_a_time_is_its_bearers(
     links = replace(links, constraints=tuple(map(unique, ("jeton", "email"))))
     body = f"select true from links as l where {condition}"
     found = read(catalog(links, functions=[function("opens", body, arguments=("a",))]))
-    assert found.bearers == bearers
+    assert found.secrets.bearers == bearers
 
 
 def unique(name: str) -> Constraint:
@@ -453,7 +478,7 @@ def unique(name: str) -> Constraint:
 def test_function_shows_a_column_on_a_condition(shown: str, masked: set[str]) -> None:
     body = f"select {shown} from notes as n"
     found = read(catalog(table("notes", "owner", "state"), functions=[function("list", body)]))
-    assert found.masked == {(1, name) for name in masked}
+    assert found.secrets.masked == {(1, name) for name in masked}
 
 
 @pytest.mark.parametrize(
@@ -486,9 +511,9 @@ def test_function_refuses_a_row_in_a_variable(
     end"""
     called = function("f", body, language="plpgsql", arguments=("which",))
     found = read(catalog(table("notes", "id", "owner", "team", "state"), functions=[called]))
-    [oid] = found.demands
-    assert found.demands[oid] == {(1, name): value for name, value in demanded.items()}
-    assert found.later[oid] == {(1, name) for name in later}
+    [oid] = found.conditions.demands
+    assert found.conditions.demands[oid] == {(1, name): value for name, value in demanded.items()}
+    assert found.conditions.later[oid] == {(1, name) for name in later}
 
 
 @pytest.mark.parametrize(
@@ -510,7 +535,7 @@ def test_function_refuses_by_an_answer(
     end"""
     called = function("f", body, language="plpgsql", arguments=("which",))
     found = read(catalog(table("notes", "id", "state"), functions=[called]))
-    assert found.demands == {100: {(1, name): value for name, value in demanded.items()}}
+    assert found.conditions.demands == {100: {(1, name): value for name, value in demanded.items()}}
 
 
 @pytest.mark.parametrize(
@@ -526,7 +551,7 @@ def test_function_compares_a_number_of_rows(condition: str, limits: set[str]) ->
     body = f"declare n public.notes; begin if {condition} then raise 'full'; end if; end"
     called = function("f", body, language="plpgsql")
     found = read(catalog(table("notes", "id", "state"), functions=[called]))
-    assert found.capacities == {100: {(1, name) for name in limits}}
+    assert found.conditions.capacities == {100: {(1, name) for name in limits}}
 
 
 @pytest.mark.parametrize(
@@ -547,7 +572,7 @@ def test_function_asks_for_the_caller_in_a_variable(condition: str, own: set[str
     called = function("f", body, language="plpgsql", arguments=("which",))
     tables = table("notes", "id", "owner"), table("other", "id", oid=2)
     found = read(catalog(*tables, functions=[called]))
-    assert found.own == {100: {(1, name) for name in own}}
+    assert found.conditions.own == {100: {(1, name) for name in own}}
 
 
 @pytest.mark.parametrize(
@@ -566,21 +591,25 @@ def test_function_that_finds_the_caller_returns_the_caller(returned: str, owners
         me = function("me", body, language=language)
         notes = table("notes", "owner", policies=[policy("owner = me()")])
         found = read(catalog(notes, table("persons", "id", "name", oid=2), functions=[me]))
-        assert found.owners == {(1, name) for name in owners}
+        assert found.persons.owners == {(1, name) for name in owners}
 
 
 def test_function_inserts_without_columns() -> None:
     body = "insert into notes values ('n', 'ours', 'red')"
     found = read(catalog(table("notes", "id", "owner", "team"), functions=[function("f", body)]))
-    assert found.inserted == {(1, "id"): ["n"], (1, "owner"): ["ours"], (1, "team"): ["red"]}
+    assert found.constants.inserted == {
+        (1, "id"): ["n"],
+        (1, "owner"): ["ours"],
+        (1, "team"): ["red"],
+    }
 
 
 def test_function_finds_rows_without_a_value_by_null() -> None:
     body = "update notes set state = 'x' where team is not distinct from code and owner = $1"
     called = function("f", body, arguments=("who", "code"))
     found = read(catalog(table("notes", "owner", "team", "state"), functions=[called]))
-    assert [*found.null_arguments.values()] == [(1, "team")]
-    assert [name for _, name in found.null_arguments] == ["code"]
+    assert [*found.bodies.null_arguments.values()] == [(1, "team")]
+    assert [name for _, name in found.bodies.null_arguments] == ["code"]
 
 
 def test_function_compares_in_the_parts_of_a_union() -> None:
@@ -589,5 +618,5 @@ def test_function_compares_in_the_parts_of_a_union() -> None:
     union all select m.id from notes m where m.owner = which"""
     called = function("f", body, arguments=("which",))
     found = read(catalog(table("notes", "id", "owner", "team", "state"), functions=[called]))
-    assert found.arguments == {(100, "which"): [(1, "team"), (1, "owner")]}
-    assert found.demands == {100: {(1, "state"): "open"}}
+    assert found.bodies.arguments == {(100, "which"): [(1, "team"), (1, "owner")]}
+    assert found.conditions.demands == {100: {(1, "state"): "open"}}

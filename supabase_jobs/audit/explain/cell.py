@@ -206,7 +206,7 @@ def _used(plan: Plan, relation: Relation, policies: Iterable[Policy]) -> Iterato
                 yield from (f"claim {'.'.join(path)}" for path in one.paths)
             else:
                 yield f"header {one.name}"
-        yield from plan.usage.policy_functions.get((relation.oid, policy.name), ())
+        yield from plan.usage.policies.policy_functions.get((relation.oid, policy.name), ())
 
 
 def _short(line: str) -> str:

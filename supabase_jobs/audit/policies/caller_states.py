@@ -11,7 +11,7 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import USER_ID, Literal, Reference
 from supabase_jobs.audit.policies.tested import Closed
-from supabase_jobs.audit.policies.usage import ColumnKey, Usage
+from supabase_jobs.audit.policies.uses import ColumnKey, Usage
 
 _USER = "authenticated"
 
@@ -156,18 +156,18 @@ class _Reader:
         usage = self._usage
         given = [expressions.value(node) for node in call.get("args", ())]
         for function in self._functions.get(expressions.name_of(call)[-1], ()):
-            keys = {*usage.own.get(function.oid, ())}
-            for callee in usage.callees.get(function.oid, ()):
-                keys |= usage.own.get(callee, set())
+            keys = {*usage.conditions.own.get(function.oid, ())}
+            for callee in usage.bodies.callees.get(function.oid, ()):
+                keys |= usage.conditions.own.get(callee, set())
             for name, value in zip(function.argument_names, given, strict=False):
-                found = usage.arguments.get((function.oid, name), ())
+                found = usage.bodies.arguments.get((function.oid, name), ())
                 if value == USER_ID:
-                    keys |= {key for key in found if key in usage.users}
+                    keys |= {key for key in found if key in usage.persons.users}
                 elif isinstance(value, Literal):
                     states |= dict.fromkeys(found, value.text)
             oids = {oid for oid, _ in keys}
             rows |= oids
-            for called in {function.oid, *usage.callees.get(function.oid, ())}:
-                for key, value_ in usage.demands.get(called, {}).items():
+            for called in {function.oid, *usage.bodies.callees.get(function.oid, ())}:
+                for key, value_ in usage.conditions.demands.get(called, {}).items():
                     if key[0] in oids and value_ is not None:
                         states[key] = value_

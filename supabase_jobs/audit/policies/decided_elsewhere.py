@@ -12,7 +12,8 @@ from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relat
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import Closed, naming, tests, untested, written
-from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey, Usage
+from supabase_jobs.audit.policies.usage import REFUSAL
+from supabase_jobs.audit.policies.uses import ColumnKey, Usage
 
 _USER = "authenticated"
 _CALLERS = {"anon", _USER}
@@ -40,7 +41,7 @@ class DecidedElsewhere:
 
     def of_table(self, relation: Relation, closed: Mapping[str, Closed]) -> Elsewhere | None:
         """Those of a table; `closed` has its columns with few values."""
-        owners = [n for n in relation.by_name if (relation.oid, n) in self._usage.owners]
+        owners = [n for n in relation.by_name if (relation.oid, n) in self._usage.persons.owners]
         persons = set[str]()
         found: dict[str, dict[str, None]] = {}
         updating = self._policies(relation, _UPDATE)
@@ -82,14 +83,14 @@ class DecidedElsewhere:
         """
         restrictive = [p for p in relation.policies if not p.permissive and p.governs(_UPDATE)]
         kept = {n for p in restrictive for n in written(relation, p).mentioned}
-        set_ = {name for oid, name in self._usage.computed if oid == relation.oid}
+        set_ = {name for oid, name in self._usage.triggers.computed if oid == relation.oid}
         return kept | (self._triggered(relation) - set_)
 
     def _unguarded(self, relation: Relation, column: Column) -> Iterator[str]:
         """The functions that read a number of a row that no user adds, and of which a trigger
         guards other columns, such as the limits of a plan beside the plan.
         """
-        is_guarded = any(oid == relation.oid for oid, _ in self._usage.frozen)
+        is_guarded = any(oid == relation.oid for oid, _ in self._usage.triggers.frozen)
         is_number = column.category == "N" and column.starts_constant
         if not is_guarded or not is_number or self._policies(relation, _INSERT):
             return
@@ -115,12 +116,13 @@ class DecidedElsewhere:
         key = relation.oid, column.name
         own = {(relation.oid, name) for name in persons}
         for function in self._deciding:
-            if own & self._usage.own.get(function.oid, set()) and self._asks(function, key):
+            is_own = bool(own & self._usage.conditions.own.get(function.oid, set()))
+            if is_own and self._asks(function, key):
                 yield function.signature
         for function in self._checking:
-            if key in self._usage.sets.get(function.oid, ()):
+            if key in self._usage.bodies.sets.get(function.oid, ()):
                 yield function.signature
-        if key in self._usage.computed:
+        if key in self._usage.triggers.computed:
             yield "a trigger for new rows"
         adding = self._policies(relation, _INSERT)
         by_persons = any(
@@ -138,15 +140,17 @@ class DecidedElsewhere:
         does.
         """
         usage, oid = self._usage, function.oid
-        compared = (usage.demands, usage.later, usage.earlier)
+        compared = (usage.conditions.demands, usage.conditions.later, usage.conditions.earlier)
         if any(key in columns.get(oid, ()) for columns in compared):
             return True
-        return key in usage.selected and re.search(rf"\b{key[1]}\b", function.body) is not None
+        is_named = re.search(rf"\b{key[1]}\b", function.body) is not None
+        return is_named and key in usage.constants.selected
 
     @cached_property
     def _deciding(self) -> list[Function]:
         """The helpers of policies, and the functions that refuse and write."""
-        helpers = {name for called in self._usage.policy_functions.values() for name in called}
+        called = self._usage.policies.policy_functions.values()
+        helpers = {name for names in called for name in names}
         return [f for f in self._catalog.functions if f.signature in helpers or f in self._checking]
 
     @cached_property
@@ -156,7 +160,7 @@ class DecidedElsewhere:
             f
             for f in self._catalog.functions
             if f.definer and f.result != "trigger" and not _CALLERS.isdisjoint(f.callers)
-            if REFUSAL.search(f.body) and f.oid in self._usage.asking
+            if REFUSAL.search(f.body) and f.oid in self._usage.conditions.asking
         ]
 
     def _showing(

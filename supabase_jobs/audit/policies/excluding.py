@@ -7,7 +7,7 @@ from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog
 from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 
 
 def tables(catalog: Catalog, usage: Usage) -> set[int]:
@@ -16,7 +16,7 @@ def tables(catalog: Catalog, usage: Usage) -> set[int]:
     """
     names = {name: r.oid for r in catalog.tables for name in (r.label, r.name)}
     by_function = {
-        function.name: usage.function_reads.get(function.oid, set())
+        function.name: usage.bodies.function_reads.get(function.oid, set())
         for function in catalog.functions
         if function.result == "boolean"
     }

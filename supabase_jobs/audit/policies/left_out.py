@@ -9,7 +9,7 @@ from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 
 _CALLERS = {"anon", "authenticated"}
 
@@ -45,11 +45,11 @@ def find(catalog: Catalog, usage: Usage, secrets: Mapping[int, Sequence[int]]) -
     tables in which they find a row by a secret.
     """
     read = {r.oid: list(_reading(catalog, usage, r)) for r in catalog.tables}
-    helpers = {name for called in usage.policy_functions.values() for name in called}
+    helpers = {name for called in usage.policies.policy_functions.values() for name in called}
     for function in catalog.functions:
         if not function.definer or function.signature in helpers:
             continue
-        if function.oid not in usage.own:
+        if function.oid not in usage.conditions.own:
             continue  # a helper of policies that a repair has added: the usage is of before
         if not _CALLERS.intersection(function.callers):
             continue
@@ -68,14 +68,14 @@ def _of_added(catalog: Catalog, usage: Usage, function: Function) -> Iterator[Le
     """The tables in which each policy for new rows looks for a row that refuses, such as a block,
     and that a function does not read which adds such rows for its caller.
     """
-    if function.oid not in usage.asking:
+    if function.oid not in usage.conditions.asking:
         return
     for relation in catalog.tables:
         adding = [p for p in relation.policies if p.permissive and p.governs("insert")]
-        if relation.oid not in usage.adds[function.oid] or not adding:
+        if relation.oid not in usage.bodies.adds[function.oid] or not adding:
             continue
         refusing = [_refusing(catalog, usage, policy) for policy in adding]
-        for oid in sorted(set.intersection(*refusing) - usage.function_reads[function.oid]):
+        for oid in sorted(set.intersection(*refusing) - usage.bodies.function_reads[function.oid]):
             yield LeftOut(
                 function=function.signature,
                 column=f"{relation.label}.",
@@ -94,7 +94,7 @@ def _refusing(catalog: Catalog, usage: Usage, policy: Policy) -> set[int]:
         called = {call[-1] for call in calls}
         for function in catalog.functions:
             if function.name in called:
-                found |= usage.function_reads[function.oid]
+                found |= usage.bodies.function_reads[function.oid]
     return found
 
 
@@ -121,11 +121,11 @@ def _of_callers(
     """The columns that all policies test which ask for the caller as the function does."""
     called = {name[-1] for name in expressions.calls(trees)}
     guards: set[object] = {f.signature for f in catalog.functions if f.name in called}
-    guards |= usage.own[function.oid]
+    guards |= usage.conditions.own[function.oid]
     for relation in relations:
         same = [one for one in read[relation.oid] if one.guards & guards]
         tested = frozenset.intersection(*(one.columns for one in same)) if same else frozenset()
-        for column in sorted(tested - usage.tested[function.oid]):
+        for column in sorted(tested - usage.conditions.tested[function.oid]):
             label = f"{relation.label}.{column}"
             yield LeftOut(function=function.signature, column=label, policy=same[0].policy)
 
@@ -141,7 +141,7 @@ def _of_recursion(
                 continue
             keys = {name for key in relation.foreign_keys for name in key.columns}
             for column in sorted((begins or set()) - goes_on - {*relation.primary_key, *keys}):
-                if (relation.oid, column) in usage.mentioned:
+                if (relation.oid, column) in usage.mentions.mentioned:
                     label = f"{relation.label}.{column}"
                     yield LeftOut(function=function.signature, column=label, policy="")
 
@@ -164,14 +164,14 @@ def _of_secret(
     found: Sequence[int],
 ) -> Iterator[LeftOut]:
     """The columns by which policies tell rows apart that are below one found by a secret."""
-    for relation in relations if found and function.oid not in usage.asking else ():
+    for relation in relations if found and function.oid not in usage.conditions.asking else ():
         if relation.oid in found or not any(k.target in found for k in relation.foreign_keys):
             continue
         for policy in relation.policies:
             text = policy.checked or policy.visible
             conditions = _read(catalog, usage, relation, policy, text)
-            for column in sorted(conditions.columns - usage.tested[function.oid]):
-                if len(usage.literals.get((relation.oid, column), ())) > 1:
+            for column in sorted(conditions.columns - usage.conditions.tested[function.oid]):
+                if len(usage.constants.literals.get((relation.oid, column), ())) > 1:
                     label = f"{relation.label}.{column}"
                     yield LeftOut(
                         function=function.signature,
@@ -189,11 +189,13 @@ def _read(
     for part in _conjuncts(None if text is None else expressions.expression_tree(text)):
         names = {one.column for one in expressions.references(part)}
         called = {name[-1] for name in expressions.calls(part)}
-        asked = [f for f in catalog.functions if f.name in called and f.oid in usage.asking]
+        asked = [
+            f for f in catalog.functions if f.name in called and f.oid in usage.conditions.asking
+        ]
         keys = {(relation.oid, name) for name in names}
         if asked:
             guards |= {f.signature for f in asked}
-        elif len(keys) == 1 and keys <= usage.owners:
+        elif len(keys) == 1 and keys <= usage.persons.owners:
             guards |= keys
         elif len(keys) == 1 and not expressions.tables(part):
             columns |= names & relation.by_name.keys()

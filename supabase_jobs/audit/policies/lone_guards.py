@@ -9,7 +9,7 @@ from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import conjuncts
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 
 _USER = "authenticated"
 
@@ -49,7 +49,7 @@ def find(catalog: Catalog, usage: Usage, relations: Iterable[Relation]) -> Itera
     """
     by_name: dict[str, list[Function]] = {}
     for function in catalog.functions:
-        if function.oid in usage.asking:
+        if function.oid in usage.conditions.asking:
             by_name.setdefault(function.name, []).append(function)
     reading, writing = list[_Asked](), list[_Asked]()
     for relation in relations:

@@ -13,7 +13,8 @@ from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relat
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import Literal, Reference
 from supabase_jobs.audit.policies.tested import Closed, demanded, naming, tests, written
-from supabase_jobs.audit.policies.usage import CONDITION, NEW, OLD, REFUSAL, Usage
+from supabase_jobs.audit.policies.usage import CONDITION, NEW, OLD, REFUSAL
+from supabase_jobs.audit.policies.uses import Usage
 
 _TIMES = ("date", "timestamp", "timestamptz")
 _WRITES = ("INSERT", "UPDATE")
@@ -73,7 +74,7 @@ def find(
 
 def _open_alternatives(usage: Usage, catalog: Catalog, policy: Policy) -> Iterator[str]:
     """The alternatives of a policy that ask nothing of their caller."""
-    asking = {f.name for f in catalog.functions if f.oid in usage.asking}
+    asking = {f.name for f in catalog.functions if f.oid in usage.conditions.asking}
     for text in expressions.operands(policy.visible or "", "OR"):
         tree = expressions.expression_tree(text)
         called = {call[-1] for call in expressions.calls(tree)}
@@ -85,10 +86,10 @@ def _for_others(usage: Usage, relation: Relation, policy: Policy) -> Iterator[st
     """The alternatives of a policy that show rows to others than the person in them; not those for
     a trash, which another policy or function leaves out.
     """
-    owners = [name for name in relation.by_name if (relation.oid, name) in usage.owners]
+    owners = [name for name in relation.by_name if (relation.oid, name) in usage.persons.owners]
     for text in expressions.operands(policy.visible or "", "OR"):
         found = tests(relation, text)
-        is_trash = any((relation.oid, name) in usage.nulls for name in found.mentioned)
+        is_trash = any((relation.oid, name) in usage.mentions.nulls for name in found.mentioned)
         if not naming(relation, found, owners) and not (found.others and is_trash):
             yield text
 
@@ -148,7 +149,7 @@ def _demanded(
     """
     for function in catalog.functions:
         if function.volatility != "v":
-            yield usage.demands.get(function.oid, {}).get((relation.oid, column))
+            yield usage.conditions.demands.get(function.oid, {}).get((relation.oid, column))
     for other in catalog.relations:
         if other is not relation and relation.oid in usage.reads.get(other.oid, ()):
             for policy in other.policies:
@@ -157,12 +158,12 @@ def _demanded(
 
 def _of_ends(catalog: Catalog, usage: Usage, relation: Relation) -> Iterator[LooseState]:
     """The helpers that look for a row of their caller and not for its end."""
-    helpers = {name for called in usage.policy_functions.values() for name in called}
+    helpers = {name for called in usage.policies.policy_functions.values() for name in called}
     for column in relation.columns:
         key = relation.oid, column.name
-        asking = [f for f in catalog.functions if key in usage.later.get(f.oid, ())]
+        asking = [f for f in catalog.functions if key in usage.conditions.later.get(f.oid, ())]
         for function in catalog.functions if asking else ():
-            own = {oid for oid, _ in usage.own.get(function.oid, ())}
+            own = {oid for oid, _ in usage.conditions.own.get(function.oid, ())}
             is_helper = function.signature in helpers and relation.oid in own
             if is_helper and not re.search(rf"\b{re.escape(column.name)}\b", function.body):
                 yield LooseState(

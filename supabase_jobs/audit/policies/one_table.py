@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from supabase_jobs.audit.catalog import Catalog, Relation
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def find(catalog: Catalog, usage: Usage, giving: Collection[int]) -> Iterator[On
             for table in catalog.tables:
                 if table in (persons, compared) or oid not in usage.reads.get(table.oid, ()):
                     continue
-                words = usage.write_words.get(table.oid, set())
+                words = usage.policies.write_words.get(table.oid, set())
                 has = any(other_name in one.by_name for one in _shown(catalog, table, persons))
                 if has and words.isdisjoint((name, other_name)):
                     one = OneTable(persons.label, name, compared.label, table.label)

@@ -9,7 +9,7 @@ from typing import Any
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
-from supabase_jobs.audit.policies.usage import ColumnKey, Usage
+from supabase_jobs.audit.policies.uses import ColumnKey, Usage
 
 _USER = "authenticated"
 _DELETE = "delete"
@@ -28,7 +28,7 @@ def locks(catalog: Catalog, usage: Usage) -> Mapping[ColumnKey, Function]:
     calls = [n["args"][0]["FuncCall"] for n in negations if "FuncCall" in n["args"][0]]
     names = {expressions.name_of(call)[-1] for call in calls}
     helpers = [f for f in catalog.functions if f.name in names]
-    return {key: helper for helper in helpers for key in usage.own.get(helper.oid, ())}
+    return {key: helper for helper in helpers for key in usage.conditions.own.get(helper.oid, ())}
 
 
 def find(relation: Relation, found: Mapping[ColumnKey, Function]) -> Iterator[UnevenWrite]:

@@ -18,7 +18,7 @@ from supabase_jobs.audit.policies.unlike_siblings import (
     demanded_queries,
     is_step,
 )
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 
 
 class PassedOver(Siblings):
@@ -48,9 +48,9 @@ class PassedOver(Siblings):
         as the one who has reported a result.
         """
         usage = self._usage
-        demanded = usage.demands.get(function.oid, {}).items()
+        demanded = usage.conditions.demands.get(function.oid, {}).items()
         for other in self._functions:
-            same = demanded & usage.demands.get(other.oid, {}).items()
+            same = demanded & usage.conditions.demands.get(other.oid, {}).items()
             for oid in sorted({oid for (oid, _), text in same if text and other is not function}):
                 relation = self._catalog.by_oid[oid]
                 refused = {
@@ -66,7 +66,7 @@ class PassedOver(Siblings):
         """The columns with a state of which a function refuses one value only, before it sets the
         column, although another function that sets it demands one.
         """
-        sets = self._usage.sets[function.oid]
+        sets = self._usage.bodies.sets[function.oid]
         for other in self._functions:
             if other is function:
                 continue
@@ -74,7 +74,7 @@ class PassedOver(Siblings):
                 demanded = self._all_tests[other.oid].get(key, (set(), set()))[1]
                 relation = self._catalog.by_oid[key[0]]
                 left = {*self._listed(relation, key[1])} - refused - demanded
-                is_set = key in sets & self._usage.sets[other.oid] and not own
+                is_set = key in sets & self._usage.bodies.sets[other.oid] and not own
                 if is_set and refused and demanded and left and not refused & demanded:
                     places, values = [other.signature], sorted(refused)
                     yield self._one(Omission.VALUES, function, relation, [key[1]], places, values)
@@ -115,7 +115,9 @@ class PassedOver(Siblings):
                     if relation is None or relation.oid in self._giving:
                         continue
                     own = {
-                        name for oid, name in self._usage.own[function.oid] if oid == relation.oid
+                        name
+                        for oid, name in self._usage.conditions.own[function.oid]
+                        if oid == relation.oid
                     }
                     states = [
                         name for name in self._begun(relation) if not self._asks(function, name)
@@ -141,7 +143,8 @@ class PassedOver(Siblings):
         written = self._written(function)
         for oid in sorted(written):
             unread = self._all_above[oid] - {oid, *self._giving}
-            for target in sorted(unread - self._usage.function_reads.get(function.oid, set())):
+            read = self._usage.bodies.function_reads.get(function.oid, set())
+            for target in sorted(unread - read):
                 parent = self._catalog.by_oid.get(target)
                 places: dict[str, list[str]] = {}
                 for other in self._functions if parent is not None else ():
@@ -164,7 +167,7 @@ class PassedOver(Siblings):
         """
         found = {key.target or 0 for key in self._catalog.by_oid[oid].foreign_keys}
         for function in self._functions:
-            if oid in self._usage.adds[function.oid]:
+            if oid in self._usage.bodies.adds[function.oid]:
                 trees = self._trees(function)
                 for label, _, node in expressions.inserted(trees, self._columns):
                     relation, value = self._labelled.get(label), expressions.value(node)
@@ -178,7 +181,7 @@ class PassedOver(Siblings):
 
     def _identified(self, function: Function, name: str) -> set[int]:
         """The tables of which a function finds a row by this argument."""
-        known = self._usage.arguments.get((function.oid, name), ())
+        known = self._usage.bodies.arguments.get((function.oid, name), ())
         return {o for o, column in known if (column,) in self._catalog.by_oid[o].unique_keys}
 
     def _states(self, function: Function, relation: Relation | None) -> set[str]:
@@ -188,7 +191,9 @@ class PassedOver(Siblings):
         compared = self._compared(function, relation)
         names = {name for name, _, value in compared if isinstance(value, Literal)}
         names |= {
-            name for oid, name in self._usage.demands.get(function.oid, {}) if oid == relation.oid
+            name
+            for oid, name in self._usage.conditions.demands.get(function.oid, {})
+            if oid == relation.oid
         }
         return {name for name in names if self._is_state((relation.oid, name))}
 
@@ -198,8 +203,8 @@ class PassedOver(Siblings):
         """
         if function.oid not in self._writes:
             usage = self._usage
-            changed = {key[0] for key in usage.sets[function.oid] if not self._is_state(key)}
-            added = usage.adds[function.oid]
+            changed = {key[0] for key in usage.bodies.sets[function.oid] if not self._is_state(key)}
+            added = usage.bodies.adds[function.oid]
             self._writes[function.oid] = changed | added | self._deleted(function)
         return self._writes[function.oid]
 
@@ -257,11 +262,12 @@ class PassedOver(Siblings):
         keys = [
             (oid, column)
             for name in function.argument_names[: len(function.argument_types)]
-            for oid, column in usage.arguments.get((function.oid, name), ())
+            for oid, column in usage.bodies.arguments.get((function.oid, name), ())
             if self._catalog.by_oid[oid].by_name[column].category == "S"
             if (column,) in self._catalog.by_oid[oid].unique_keys
         ]
-        for oid in sorted({oid for oid, _ in keys} if function.oid in usage.asking else ()):
+        is_asking = function.oid in usage.conditions.asking
+        for oid in sorted({oid for oid, _ in keys} if is_asking else ()):
             relation = self._catalog.by_oid[oid]
             persons = [
                 column.name
@@ -275,7 +281,8 @@ class PassedOver(Siblings):
     def _names_person(self, relation: Relation, column: Column) -> bool:
         """Whether a column names a user, or a row that gives one a role."""
         targets = {k.target for k in relation.foreign_keys if k.columns == (column.name,)}
-        return (relation.oid, column.name) in self._usage.users or bool(targets & {*self._giving})
+        is_user = (relation.oid, column.name) in self._usage.persons.users
+        return is_user or bool(targets & {*self._giving})
 
     def _of_groups(self, function: Function) -> Iterator[Unasked]:
         """The group of the row that a function changes, if it asks which role its caller has, and
@@ -284,7 +291,7 @@ class PassedOver(Siblings):
         usage = self._usage
         if self._passes_on(function):
             return
-        read = usage.function_reads.get(function.oid, set()) & {*self._giving}
+        read = usage.bodies.function_reads.get(function.oid, set()) & {*self._giving}
         groups = {
             key.target
             for oid in read
@@ -295,14 +302,14 @@ class PassedOver(Siblings):
         for oid in sorted(self._found(function) & self._written(function) - read):
             relation = self._catalog.by_oid[oid]
             names = [k.columns[0] for k in relation.foreign_keys if k.target in groups]
-            own = {name for of, name in usage.own[function.oid] if of == oid}
+            own = {name for of, name in usage.conditions.own[function.oid] if of == oid}
             if names and not own and words.isdisjoint(names):
                 values = [self._catalog.by_oid[one].label for one in sorted(read)]
                 yield self._one(Omission.GROUP, function, relation, names, values=values)
 
     def _passes_on(self, function: Function) -> bool:
         """Whether a function passes anything to a helper that asks for the caller."""
-        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.asking}
+        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.conditions.asking}
         calls = expressions.nodes(self._trees(function), "FuncCall")
         return any(
             expressions.name_of(call)[-1] in asking
@@ -315,18 +322,19 @@ class PassedOver(Siblings):
         rows for its caller asks none; or that others ask beside the only one that it asks.
         """
         usage = self._usage
-        if function.oid not in usage.asking or self._passes_on(function):
+        if function.oid not in usage.conditions.asking or self._passes_on(function):
             return
         asked = self._asked_helpers(function)
         for oid, functions in self._guards.items():
             beside = [f for f in functions if asked and asked < self._asked_helpers(f)]
             names = [f.signature for f in (beside if asked else functions)]
             is_guard = len(names) >= (LIMITS.asking_beside if asked else LIMITS.asking)
-            tables = sorted(usage.function_reads.get(oid, set()) & {*self._giving})
+            tables = sorted(usage.bodies.function_reads.get(oid, set()) & {*self._giving})
             is_read = bool(self._giving_read(function) & {*tables})
             is_alone = not asked and self._for_caller(function) and bool(tables) and not is_read
             if oid not in asked and is_guard and (is_alone or len(asked) == 1):
-                written = sorted(self._written(function) | {o for o, _ in usage.sets[function.oid]})
+                changed = {o for o, _ in usage.bodies.sets[function.oid]}
+                written = sorted(self._written(function) | changed)
                 for one in written[:1]:
                     yield self._one(
                         Omission.GUARD,
@@ -341,7 +349,7 @@ class PassedOver(Siblings):
         """The helpers without arguments that a function asks about its caller."""
         if function.oid in self._helpers_of:
             return self._helpers_of[function.oid]
-        called = self._usage.callees.get(function.oid, set()) & self._usage.asking
+        called = self._usage.bodies.callees.get(function.oid, set()) & self._usage.conditions.asking
         named = {name[-1] for name in expressions.calls(list(self._trees(function)))}
         found = [self._by_oid[oid] for oid in called if oid in self._by_oid]
         asked = {f.oid for f in found if not f.argument_types and f.name in named}
@@ -353,7 +361,7 @@ class PassedOver(Siblings):
         return {}
 
     def _giving_read(self, function: Function) -> set[int]:
-        return self._usage.function_reads.get(function.oid, set()) & {*self._giving}
+        return self._usage.bodies.function_reads.get(function.oid, set()) & {*self._giving}
 
     def _for_caller(self, function: Function) -> bool:
         """Whether a function adds a row that names its caller."""
@@ -381,7 +389,8 @@ class PassedOver(Siblings):
                 continue
             added = expressions.value(node["A_Expr"]["rexpr"])
             is_given = isinstance(added, Reference) and bool(function.argument(added.column))
-            set_ = {column for oid, column in self._usage.sets[function.oid] if oid == relation.oid}
+            changed = self._usage.bodies.sets[function.oid]
+            set_ = {column for oid, column in changed if oid == relation.oid}
             is_asked = any(self._asks(function, column) for column in set_)
             if not isinstance(added, Literal) and not is_given and not is_asked:
                 yield self._one(Omission.MARK, function, relation, [name])
@@ -430,15 +439,15 @@ class PassedOver(Siblings):
         usage = self._usage
         by_signature = {f.signature: f for f in self._catalog.functions}
         for relation in self._catalog.tables:
-            owners = sorted(name for oid, name in usage.owners if oid == relation.oid)
+            owners = sorted(name for oid, name in usage.persons.owners if oid == relation.oid)
             keys = {name for key in relation.unique_keys if len(key) == 1 for name in key}
             called = {
                 name
                 for policy in relation.policies
-                for name in usage.policy_functions.get((relation.oid, policy.name), ())
+                for name in usage.policies.policy_functions.get((relation.oid, policy.name), ())
             }
             for function in (by_signature[name] for name in sorted(called & by_signature.keys())):
-                is_open = function.oid not in usage.asking and owners
+                is_open = function.oid not in usage.conditions.asking and owners
                 for query in expressions.nodes(self._trees(function), "SelectStmt"):
                     labels = {*expressions.tables_of(query).values()}
                     labels &= {relation.name, relation.label}

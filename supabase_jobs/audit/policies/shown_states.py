@@ -13,7 +13,7 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import bodies, expressions
 from supabase_jobs.audit.policies.expressions import NOW, Comparison, Literal, Node, Reference
 from supabase_jobs.audit.policies.tested import Closed, conjuncts, naming, tests
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 from supabase_jobs.database.parser import syntax
 
 _USER, _CALLERS = "authenticated", {"anon", "authenticated"}
@@ -120,7 +120,7 @@ class ShownStates:
         relations = self._catalog.relations
         texts = [text for relation in relations for text in relation.partial]
         texts += [relation.definition or "" for relation in relations]
-        return self._usage.words.union(*(re.findall(r"\w+", text) for text in texts))
+        return self._usage.mentions.words.union(*(re.findall(r"\w+", text) for text in texts))
 
     def _shown(
         self,
@@ -173,7 +173,8 @@ class ShownStates:
 
     def _read(self, relation: Relation, action: str) -> Iterator[_Alternative]:
         """Those of one action; each has the words of the policies that restrict it."""
-        owners = [name for name in relation.by_name if (relation.oid, name) in self._usage.owners]
+        known = self._usage.persons.owners
+        owners = [name for name in relation.by_name if (relation.oid, name) in known]
         governing = [p for p in relation.policies if p.governs(action)]
         always: set[str] = set()
         for policy in (p for p in governing if not p.permissive):
@@ -200,14 +201,14 @@ class ShownStates:
             return False
         if expressions.request_values(tree) or expressions.tables(tree):
             return True
-        return any(f.oid in self._usage.asking for f in self._called(text))
+        return any(f.oid in self._usage.conditions.asking for f in self._called(text))
 
     def _words(self, text: str) -> set[str]:
         """The words of a condition, and of the functions that it calls."""
         found = {*re.findall(r"\w+", text)}
         for function in self._called(text):
             found |= {*re.findall(r"\w+", function.body)}
-            for oid in self._usage.callees.get(function.oid, ()):
+            for oid in self._usage.bodies.callees.get(function.oid, ()):
                 found |= {*re.findall(r"\w+", self._by_oid[oid].body)}
         return found
 
@@ -249,7 +250,8 @@ class ShownStates:
         for view in self._catalog.relations:
             if view.definition and any(view.may(role, "SELECT") for role in _CALLERS):
                 yield f"view {view.label}", syntax.parse(view.definition) or []
-        helpers = {name for called in self._usage.policy_functions.values() for name in called}
+        called = self._usage.policies.policy_functions.values()
+        helpers = {name for names in called for name in names}
         for function in self._catalog.functions:
             is_for_users = not _CALLERS.isdisjoint(function.callers)
             if not is_for_users or function.signature in helpers or bodies.counts_only(function):

@@ -13,7 +13,7 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import NOW, Literal, Reference
 from supabase_jobs.audit.policies.tested import conjuncts, naming, tests
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 
 _USER = "authenticated"
 _INSERT, _UPDATE, _DELETE = "insert", "update", "delete"
@@ -201,7 +201,8 @@ class UnevenWrites:
         return self._known[key]
 
     def _read(self, relation: Relation, policy: str, text: str) -> Iterator[_Alternative]:
-        owners = [name for name in relation.by_name if (relation.oid, name) in self._usage.owners]
+        known = self._usage.persons.owners
+        owners = [name for name in relation.by_name if (relation.oid, name) in known]
         for one in expressions.alternatives(text, LIMITS.alternatives):
             parts = [expressions.expression_tree(part) for part in conjuncts(one)]
             states = [one for part in parts for one in self._states(relation, part, owners)]
@@ -260,10 +261,10 @@ class UnevenWrites:
             if one.table in (None, relation.name) and one.column in relation.by_name
         }
         called = self._called(part)
-        if len(called) != 1 or not named or called[0].oid not in self._usage.asking:
+        if len(called) != 1 or not named or called[0].oid not in self._usage.conditions.asking:
             return None
         [helper] = called
-        read = frozenset(map(str, self._usage.function_reads.get(helper.oid, ())))
+        read = frozenset(map(str, self._usage.bodies.function_reads.get(helper.oid, ())))
         body = expressions.body_trees(helper.language, helper.body)
         inner = {found for query in expressions.conditions(body) for found in _constants(query)}
         values = {one for text in expressions.literals(part) for one in text.strip("{}").split(",")}

@@ -24,7 +24,7 @@ from supabase_jobs.audit.policies.expressions import (
     Value,
 )
 from supabase_jobs.audit.policies.tested import Closed
-from supabase_jobs.audit.policies.usage import ColumnKey, Usage
+from supabase_jobs.audit.policies.uses import ColumnKey, Usage
 
 _CALLERS = {"anon", "authenticated"}
 _TIMES = ("date", "timestamp", "timestamptz")
@@ -84,11 +84,11 @@ class Siblings:
         """
         self._catalog, self._usage = catalog, usage
         self._closed, self._giving = closed, giving
-        helpers = {name for called in usage.policy_functions.values() for name in called}
+        helpers = {name for called in usage.policies.policy_functions.values() for name in called}
         self._functions = [
             function
             for function in catalog.functions
-            if function.oid in usage.own and function.signature not in helpers
+            if function.oid in usage.conditions.own and function.signature not in helpers
             if _CALLERS.intersection(function.callers) and function.result != "trigger"
         ]
         self._by_oid: Mapping[int, Function] = {
@@ -147,7 +147,7 @@ class Siblings:
             refused = self._values(function, relation, "<>")
             equal = self._values(function, relation, "=")
             for other in self._functions:
-                below = self._usage.adds[function.oid] & self._deleted(other)
+                below = self._usage.bodies.adds[function.oid] & self._deleted(other)
                 if other is function or not self._has_parent(below, oid):
                     continue
                 for name, demanded in self._values(other, relation, "=").items():
@@ -193,10 +193,12 @@ class Siblings:
         or another function demands to be empty.
         """
         called = {name[-1] for name in expressions.calls(node)}
-        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.asking}
+        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.conditions.asking}
         names_caller = expressions.value(node) == USER_ID or bool(called & asking)
         is_empty = not column.not_null and column.default is None
-        return names_caller and is_empty and (relation.oid, column.name) in self._usage.nulls
+        return (
+            names_caller and is_empty and (relation.oid, column.name) in self._usage.mentions.nulls
+        )
 
     def _is_used_up(self, relation: Relation, name: str, node: Node) -> bool:
         """Whether a value takes one or more from a number that no CHECK limits, and that nothing
@@ -224,14 +226,18 @@ class Siblings:
         that finds it in the same way, and the function is about other rows, too.
         """
         usage = self._usage
-        reads = usage.function_reads.get(function.oid, set())
-        for oid, column in sorted(usage.own[function.oid]):
-            helpers = [one for one in self._helpers if (oid, column) in usage.own[one.oid]]
+        reads = usage.bodies.function_reads.get(function.oid, set())
+        for oid, column in sorted(usage.conditions.own[function.oid]):
+            helpers = [
+                one for one in self._helpers if (oid, column) in usage.conditions.own[one.oid]
+            ]
             if not reads - {oid} or not helpers or function in helpers:
                 continue
             columns = []
             for name in sorted(self._catalog.by_oid[oid].by_name):
-                is_demanded = all((oid, name) in usage.demands[one.oid] for one in helpers)
+                is_demanded = all(
+                    (oid, name) in usage.conditions.demands[one.oid] for one in helpers
+                )
                 if is_demanded and self._is_state((oid, name)) and not self._asks(function, name):
                     columns.append(name)
             if columns:
@@ -246,8 +252,8 @@ class Siblings:
     @cached_property
     def _helpers(self) -> Sequence[Function]:
         """The functions that policies, views or other functions call."""
-        called = {oid for oids in self._usage.callees.values() for oid in oids}
-        names = {name for found in self._usage.policy_functions.values() for name in found}
+        called = {oid for oids in self._usage.bodies.callees.values() for oid in oids}
+        names = {name for found in self._usage.policies.policy_functions.values() for name in found}
         return [
             function
             for function in self._catalog.functions
@@ -259,9 +265,10 @@ class Siblings:
         neither asks for the person nor finds the row by its key.
         """
         usage = self._usage
-        if function.oid not in usage.asking:
+        if function.oid not in usage.conditions.asking:
             return
-        asking = {f.name for f in self._catalog.functions if f.oid in usage.asking} | {"uid", "jwt"}
+        asking = {f.name for f in self._catalog.functions if f.oid in usage.conditions.asking}
+        asking |= {"uid", "jwt"}
         for condition in map(expressions.expression_tree, bodies.refusing(function)):
             for query in demanded_queries(condition, is_demanded=False):
                 if asking & {name[-1] for name in expressions.calls(query)}:
@@ -271,7 +278,7 @@ class Siblings:
                     named = {one.column for one in used if one.table in (alias, None)}
                     if relation is None or named & {key[0] for key in _single_keys(relation)}:
                         continue
-                    owners = {name for oid, name in usage.owners if oid == relation.oid}
+                    owners = {name for oid, name in usage.persons.owners if oid == relation.oid}
                     if owners and not named & owners:
                         yield Unasked(
                             what=Omission.WHOSE,
@@ -296,7 +303,7 @@ class Siblings:
                 for one in self._comparisons(function)
                 if one.left == given and isinstance(one.right, Literal)
             ]
-            callees = self._usage.callees.get(function.oid, set())
+            callees = self._usage.bodies.callees.get(function.oid, set())
             called = [self._trees(self._by_oid[oid]) for oid in callees if oid in self._by_oid]
             admitted = {text for one in called for text in expressions.literals(list(one))} & labels
             left = sorted(admitted - {*compared})
@@ -315,9 +322,9 @@ class Siblings:
         """
         joins = expressions.nodes(self._trees(function), "JoinExpr")
         used = {one["String"]["sval"] for join in joins for one in join.get("usingClause", ())}
-        set_ = self._usage.sets[function.oid]
+        set_ = self._usage.bodies.sets[function.oid]
         found = self._found(function)
-        for oid in sorted(found - self._usage.adds[function.oid]):
+        for oid in sorted(found - self._usage.bodies.adds[function.oid]):
             relation = self._catalog.by_oid[oid]
             for key in relation.foreign_keys:
                 [name, *others] = key.columns
@@ -337,7 +344,7 @@ class Siblings:
         set in a row, one of whom adds such rows.
         """
         usage, trees = self._usage, self._trees(function)
-        own = {name: oid for oid, name in usage.own[function.oid]}
+        own = {name: oid for oid, name in usage.conditions.own[function.oid]}
         deciding = {name for one in _alternatives(trees) for name in one if name in own}
         adding = {name for name in deciding if self._adds_own(own[name], name)}
         for label, name, node in expressions.assigned(trees) if len(deciding) > 1 else ():
@@ -349,7 +356,7 @@ class Siblings:
                 one.signature
                 for one in self._catalog.functions
                 if one is not function
-                if usage.demands.get(one.oid, {}).get((relation.oid, name)) == given.text
+                if usage.conditions.demands.get(one.oid, {}).get((relation.oid, name)) == given.text
             ]
             if persons and places:
                 yield Unasked(
@@ -365,7 +372,7 @@ class Siblings:
         """The columns of new rows that a function which asks nobody takes from its arguments, where
         no policy lets anybody add rows. Who names a row that exists is asked by that.
         """
-        if function.oid in self._usage.asking or self._found(function):
+        if function.oid in self._usage.conditions.asking or self._found(function):
             return
         chosen: dict[str, list[str]] = {}
         for label, name, node in expressions.inserted(self._trees(function), self._columns):
@@ -383,10 +390,10 @@ class Siblings:
 
     def _adds_own(self, oid: int, column: str) -> bool:
         """Whether a policy or a function lets its caller add rows that name them in a column."""
-        if (oid, column) in self._usage.checked:
+        if (oid, column) in self._usage.persons.checked:
             return True
-        adding = [f for f in self._functions if oid in self._usage.adds[f.oid]]
-        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.asking}
+        adding = [f for f in self._functions if oid in self._usage.bodies.adds[f.oid]]
+        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.conditions.asking}
         for function in adding:
             for label, name, node in expressions.inserted(self._trees(function), self._columns):
                 relation = self._labelled.get(label)
@@ -444,36 +451,37 @@ class Siblings:
 
     def _is_limit(self, column: Column, counted: str) -> bool:
         """Whether a number is named like a counted one, and nothing of the project reads it."""
-        is_unread = column.category == "N" and column.name not in self._usage.words
+        is_unread = column.category == "N" and column.name not in self._usage.mentions.words
         parts = {*counted.split("_")} & {*column.name.split("_")}
         return is_unread and column.name != counted and bool(parts)
 
     def _acts(self, function: Function) -> bool:
         """Whether a function does more than to change states, or to delete rows."""
-        if self._usage.adds[function.oid]:
+        if self._usage.bodies.adds[function.oid]:
             return True
-        return any(not self._is_state(key) for key in self._usage.sets[function.oid])
+        return any(not self._is_state(key) for key in self._usage.bodies.sets[function.oid])
 
     def _is_state(self, key: ColumnKey) -> bool:
         oid, name = key
         column = self._catalog.by_oid[oid].by_name[name]
         if column.base in _TIMES or name in self._closed.get(oid, {}):
             return True
-        return column.category == "S" and bool(self._usage.literals.get(key))
+        return column.category == "S" and bool(self._usage.constants.literals.get(key))
 
     def _rows(self, function: Function) -> set[int]:
         """The tables of which a function finds a row by an argument, or changes one."""
-        return self._found(function) | {oid for oid, _ in self._usage.sets[function.oid]}
+        return self._found(function) | {oid for oid, _ in self._usage.bodies.sets[function.oid]}
 
     def _found(self, function: Function) -> set[int]:
         """The tables of which a function finds one row by an argument."""
         found = set()
         for name in function.argument_names[: len(function.argument_types)]:
-            for oid, column in self._usage.arguments.get((function.oid, name), ()):
+            for oid, column in self._usage.bodies.arguments.get((function.oid, name), ()):
                 relation = self._catalog.by_oid.get(oid)
                 if relation is None:
                     continue
-                if (column,) in relation.unique_keys or (oid, column) in self._usage.bearers:
+                is_bearer = (oid, column) in self._usage.secrets.bearers
+                if is_bearer or (column,) in relation.unique_keys:
                     found.add(oid)
         return found
 
@@ -482,15 +490,17 @@ class Siblings:
         or a flag; the steps of a row and its owner, if it changes them.
         """
         usage, by_name = self._usage, relation.by_name
-        keys = {*usage.demands[other.oid]} | usage.later[other.oid] | usage.earlier[other.oid]
+        conditions = usage.conditions
+        keys = {*conditions.demands[other.oid]}
+        keys |= conditions.later[other.oid] | conditions.earlier[other.oid]
         found = {name for oid, name in keys if oid == relation.oid}
         for name, _, value in self._compared(other, relation):
             found |= {name} if isinstance(value, Literal | Now) else set()
         found = {name for name in found if self._is_state((relation.oid, name))}
-        owners = {name for oid, name in usage.own[other.oid] if oid == relation.oid}
-        if not usage.callees.get(function.oid, set()) & usage.asking:
+        owners = {name for oid, name in usage.conditions.own[other.oid] if oid == relation.oid}
+        if not usage.bodies.callees.get(function.oid, set()) & usage.conditions.asking:
             found |= owners & by_name.keys()
-        changed = {name for oid, name in usage.sets[function.oid] if oid == relation.oid}
+        changed = {name for oid, name in usage.bodies.sets[function.oid] if oid == relation.oid}
         steps = {n for n in found if n in changed or by_name[n].base in (*_TIMES, "bool")}
         return steps | self._marks(other, relation)
 
@@ -498,8 +508,8 @@ class Siblings:
         """The columns of a table that a function sets where they are empty, such as the person who
         has accepted.
         """
-        demands = self._usage.demands[function.oid]
-        set_ = {name for oid, name in self._usage.sets[function.oid] if oid == relation.oid}
+        demands = self._usage.conditions.demands[function.oid]
+        set_ = {name for oid, name in self._usage.bodies.sets[function.oid] if oid == relation.oid}
         empty = {name for name in set_ if demands.get((relation.oid, name), "") is None}
         return {name for name in empty if not relation.by_name[name].not_null}
 
@@ -566,13 +576,14 @@ class Siblings:
     def _words(self, function: Function) -> set[str]:
         if function.oid not in self._asked:
             usage = self._usage
-            written = {oid for oid, _ in usage.sets[function.oid]} | usage.adds[function.oid]
+            written = {oid for oid, _ in usage.bodies.sets[function.oid]}
+            written |= usage.bodies.adds[function.oid]
             relations = [self._catalog.by_oid[oid] for oid in written]
-            oids = {function.oid, *usage.callees.get(function.oid, ())}
+            oids = {function.oid, *usage.bodies.callees.get(function.oid, ())}
             oids |= {oid for r in relations for oid in r.triggers}
             found = set[str]()
             for one in (self._by_oid[oid] for oid in oids if oid in self._by_oid):
-                found |= usage.tested.get(one.oid, set()) | bodies.tested_names(one.body)
+                found |= usage.conditions.tested.get(one.oid, set()) | bodies.tested_names(one.body)
             for relation in relations:
                 for text in relation.partial:
                     found |= bodies.tested_names(f"where {text}")

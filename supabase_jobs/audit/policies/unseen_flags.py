@@ -10,7 +10,7 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import conjuncts, naming, tests
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 
 _USER = "authenticated"
 _SELECT, _INSERT = "select", "insert"
@@ -21,7 +21,7 @@ _Alternative = tuple[str, frozenset[str]]
 
 def find(usage: Usage, relation: Relation) -> Iterator[UnevenWrite]:
     """Those of a table; none if persons read rows of their own, whatever these say."""
-    owners = [name for name in relation.by_name if (relation.oid, name) in usage.owners]
+    owners = [name for name in relation.by_name if (relation.oid, name) in usage.persons.owners]
     readers = list(_alternatives(relation, _SELECT))
     adding = list(_alternatives(relation, _INSERT))
     if any(naming(relation, tests(relation, " AND ".join(all_)), owners) for _, all_ in readers):

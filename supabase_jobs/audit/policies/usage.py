@@ -4,13 +4,11 @@ headers are compared with it, which constants; and which tables the policies of 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
 from itertools import chain
 from typing import Any, TypeVar
 
-from supabase_jobs.audit.catalog import USERS, Catalog, Column, Function, Policy, Relation
+from supabase_jobs.audit.catalog import USERS, Catalog, Function, Policy, Relation
 from supabase_jobs.audit.policies import bodies, expressions
 from supabase_jobs.audit.policies.expressions import (
     NOW,
@@ -28,33 +26,15 @@ from supabase_jobs.audit.policies.expressions import (
     Value,
 )
 from supabase_jobs.audit.policies.paths import Path, paths
+from supabase_jobs.audit.policies.uses import ColumnKey, Condition, Moment, Usage
 from supabase_jobs.audit.words import Words
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.findings import AccessObject, Holds
-
-# (oid of the table, column)
-ColumnKey = tuple[int, str]
-# a column, an operator, and the constant with which it compares, None for the time of the request
-Condition = tuple[ColumnKey, str, str | None]
 
 _Item = TypeVar("_Item", str, ColumnKey, Path)
 
 # more than an interval that is no constant
 _LONG = timedelta(days=3653)
-
-
-@dataclass
-class Moment:
-    """The distances from now behind which, and before which, a time is to be."""
-
-    behind: list[timedelta] = field(default_factory=list)
-    before: list[timedelta] = field(default_factory=list)
-
-    def distance(self, step: timedelta) -> timedelta:
-        """A distance between these, or a step from the only one."""
-        if self.behind and self.before:
-            return (max(self.behind) + min(self.before)) / 2
-        return max(self.behind) + step if self.behind else min(self.before) - step
 
 
 # how a body names the users of Auth, and its caller: by a claim, a header or the role
@@ -83,156 +63,6 @@ _USER_TYPES = ("uuid", "text", "varchar")
 _ORDERING = ("<", "<=", ">", ">=")
 
 
-@dataclass
-class Usage:
-    """The findings about the columns of a catalog.
-
-    `users` are columns that hold a user's id, `checked` those that a policy for INSERT compares
-    with the caller, `updating` those that one for UPDATE compares in the old row. `owners` are
-    those that any policy of their own table compares with the caller, `compared` those that any
-    policy or function does. `through` maps those that a policy of their table compares with the
-    caller's own row of the table to which they refer to the commands of such policies.
-    `claims` and `headers` map each claim and header to the columns that it is compared with,
-    `claim_literals` and `header_literals` to the constants. `preferred` maps
-    each claim to those that COALESCE takes before it. `literals` maps
-    columns to constants, `selected` to those that only the result of a function is compared with,
-    `equal` to those that a condition demands, and `inserted` to those that functions insert, such
-    as the role of who founds a group. `ascending` are those with an enum whose later labels have
-    the rights of the labels before them: role >= 'editor'. `acted_on` maps columns to the triggers
-    of their table with the rights of their owner that change other tables on a condition about
-    them. `hashing` maps
-    columns that hold a hash of a header to the functions, as in `Header`. `reads` maps each
-    relation to the tables that its policies, functions or view definition read, directly or not.
-    `function_reads` maps each function to the tables that
-    its body names, directly or by other functions. `arguments` maps (function, name of an argument)
-    to the columns that the body compares with it, directly or by other functions, and to those by
-    which a row that it inserts or updates refers to another; `null_arguments` to the column of
-    which NULL, as the argument, finds the rows without a value. `demands` maps each function to the
-    columns that its queries compare with a constant or NULL, and to that; `adds` to the tables that
-    its body inserts into, and `sets` to the columns that it updates. `own` maps each function to
-    the columns that its queries compare with the caller's id or a claim, such as the e-mail
-    address, `later` and `earlier` to those that they demand to be behind or before now (or set),
-    `moments` to how far from now they demand these to be,
-    `copied` maps columns to those to which a function copies them,
-    and `tested` to the names of all columns in its conditions. `user_functions` are the functions
-    that name auth.users, directly or by other functions, `asking` those that name their caller, and
-    `charging` those that take from a number in a row of theirs, as from the balance of a buyer.
-    `policy_functions` maps each policy of a table to the signatures of the project's functions that
-    it calls, `callees` each view and function to the oids of those that it calls, directly or by
-    other functions. `words` are all words of policies and functions, so a column that is not among
-    them cannot change an access. `mentioned` are the columns whose names policies contain that read
-    their table, or functions that these call. `together` maps each of them to those that a policy
-    mentions with it. `nulls` are the columns that a policy or function tests with IS NULL, such as
-    `accepted_at` of an invitation, and `presences` those that one tests with IS NOT NULL, such as
-    `released_at` of a document.
-    `proofs` are the columns whose value the caller of a function has to know, besides the key of
-    the row, such as the PIN of a person; `masked` those that a function shows on a condition only,
-    or to fewer persons than the table, and those that refer to a row of which it does so.
-    `bearers` are the texts, unique in their table, by which a function finds a row until a time:
-    whoever has the text of a link or an invitation may use it.
-    `absent` maps each relation to the tables in which its policies, or its triggers with the rights
-    of the caller, look for a row that refuses.
-    `write_words` maps each relation to the words of its policies for writes, and of the functions
-    that these call.
-    `without_value` are those that are compared with a value of the request by IS NOT DISTINCT FROM:
-    a request without it matches null.
-    `frozen` are those that a trigger guards in changed rows only, `reserved` those of them whose
-    trigger asks for the caller, so that somebody else may change them.
-    `equated` maps columns to those of the same meaning: conditions demand that both are equal,
-    directly, or by what a function compares its argument with or returns.
-    `selecting` maps each view to the conditions by which it selects rows.
-    `operations` are the operations of Storage with which that of the request is compared.
-    `paths` are those by which policies find their caller. `loosely` are the functions whose guard
-    refuses a caller by <> only, so that it lets who has no role pass. `capacities` maps functions
-    to the columns with which they compare a number of rows, such as that of the seats.
-    """
-
-    users: set[ColumnKey] = field(default_factory=set)
-    checked: set[ColumnKey] = field(default_factory=set)
-    updating: set[ColumnKey] = field(default_factory=set)
-    owners: set[ColumnKey] = field(default_factory=set)
-    compared: set[ColumnKey] = field(default_factory=set)
-    through: dict[ColumnKey, set[str]] = field(default_factory=dict)
-    claims: dict[tuple[str, ...], set[ColumnKey]] = field(default_factory=dict)
-    preferred: dict[tuple[str, ...], set[tuple[str, ...]]] = field(default_factory=dict)
-    claim_literals: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
-    present_claims: set[tuple[str, ...]] = field(default_factory=set)
-    headers: dict[str, set[ColumnKey]] = field(default_factory=dict)
-    hashing: dict[ColumnKey, tuple[str, ...]] = field(default_factory=dict)
-    header_literals: dict[str, list[str]] = field(default_factory=dict)
-    literals: dict[ColumnKey, list[str]] = field(default_factory=dict)
-    selected: dict[ColumnKey, list[str]] = field(default_factory=dict)
-    equal: dict[ColumnKey, list[str]] = field(default_factory=dict)
-    inserted: dict[ColumnKey, list[str]] = field(default_factory=dict)
-    ascending: set[ColumnKey] = field(default_factory=set)
-    acted_on: dict[ColumnKey, list[str]] = field(default_factory=dict)
-    frozen: set[ColumnKey] = field(default_factory=set)
-    reserved: set[ColumnKey] = field(default_factory=set)
-    computed: set[ColumnKey] = field(default_factory=set)
-    loose: set[ColumnKey] = field(default_factory=set)
-    reads: dict[int, set[int]] = field(default_factory=dict)
-    function_reads: dict[int, set[int]] = field(default_factory=dict)
-    arguments: dict[tuple[int, str], list[ColumnKey]] = field(default_factory=dict)
-    null_arguments: dict[tuple[int, str], ColumnKey] = field(default_factory=dict)
-    demands: dict[int, dict[ColumnKey, str | None]] = field(default_factory=dict)
-    adds: dict[int, set[int]] = field(default_factory=dict)
-    sets: dict[int, set[ColumnKey]] = field(default_factory=dict)
-    own: dict[int, set[ColumnKey]] = field(default_factory=dict)
-    later: dict[int, set[ColumnKey]] = field(default_factory=dict)
-    earlier: dict[int, set[ColumnKey]] = field(default_factory=dict)
-    moments: dict[int, dict[ColumnKey, Moment]] = field(default_factory=dict)
-    copied: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
-    tested: dict[int, set[str]] = field(default_factory=dict)
-    user_functions: set[int] = field(default_factory=set)
-    asking: set[int] = field(default_factory=set)
-    charging: set[int] = field(default_factory=set)
-    policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
-    callees: dict[int, set[int]] = field(default_factory=dict)
-    words: set[str] = field(default_factory=set)
-    mentioned: set[ColumnKey] = field(default_factory=set)
-    together: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
-    nulls: set[ColumnKey] = field(default_factory=set)
-    operations: list[str] = field(default_factory=list)
-    presences: set[ColumnKey] = field(default_factory=set)
-    without_value: set[ColumnKey] = field(default_factory=set)
-    write_words: dict[int, set[str]] = field(default_factory=dict)
-    proofs: set[ColumnKey] = field(default_factory=set)
-    bearers: set[ColumnKey] = field(default_factory=set)
-    masked: set[ColumnKey] = field(default_factory=set)
-    absent: dict[int, set[int]] = field(default_factory=dict)
-    equated: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
-    selecting: dict[int, list[Condition]] = field(default_factory=dict)
-    paths: list[Path] = field(default_factory=list)
-    loosely: set[int] = field(default_factory=set)
-    capacities: dict[int, set[ColumnKey]] = field(default_factory=dict)
-
-    @cached_property
-    def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
-        """Column → the claim that it is compared with."""
-        return {key: path for path, keys in self.claims.items() for key in keys}
-
-    @cached_property
-    def header_columns(self) -> Mapping[ColumnKey, str]:
-        """Column → the header that it is compared with."""
-        return {key: name for name, keys in self.headers.items() for key in keys}
-
-    def compared_directly(self, relation: Relation, column: Column) -> set[str]:
-        """The constants that a column is compared with, without those that only the result of a
-        function is compared with.
-        """
-        key = relation.oid, column.name
-        return set(self.literals.get(key, ())) - set(self.selected.get(key, ()))
-
-    @cached_property
-    def looked_up(self) -> frozenset[ColumnKey]:
-        """The columns that functions compare with an argument."""
-        return frozenset(key for keys in self.arguments.values() for key in keys)
-
-    def of_header(self, key: ColumnKey, text: str) -> str:
-        """The value of a column that is compared with a header of this value."""
-        return expressions.hashed(text, self.hashing.get(key, ()))
-
-
 def usage(catalog: Catalog, words: Words) -> Usage:
     """Read every policy, and every function that a policy or a request can call."""
     return _Reader(catalog, words).read()
@@ -256,47 +86,47 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
             if relation and column in relation.by_name
         }
 
-    found.words |= other.words
-    found.present_claims |= other.present_claims
+    found.mentions.words |= other.mentions.words
+    found.request.present_claims |= other.request.present_claims
     for into, given in (
-        (found.users, other.users),
-        (found.checked, other.checked),
-        (found.updating, other.updating),
-        (found.owners, other.owners),
-        (found.compared, other.compared),
-        (found.mentioned, other.mentioned),
-        (found.nulls, other.nulls),
-        (found.presences, other.presences),
-        (found.without_value, other.without_value),
-        (found.ascending, other.ascending),
+        (found.persons.users, other.persons.users),
+        (found.persons.checked, other.persons.checked),
+        (found.persons.updating, other.persons.updating),
+        (found.persons.owners, other.persons.owners),
+        (found.persons.compared, other.persons.compared),
+        (found.mentions.mentioned, other.mentions.mentioned),
+        (found.mentions.nulls, other.mentions.nulls),
+        (found.mentions.presences, other.mentions.presences),
+        (found.request.without_value, other.request.without_value),
+        (found.constants.ascending, other.constants.ascending),
     ):
         into |= keys(given)
     for known, more in (
-        (found.together, other.together),
+        (found.mentions.together, other.mentions.together),
         (found.equated, other.equated),
     ):
         for column, others in more.items():
             for key in keys([column]):
                 known.setdefault(key, set()).update(keys(others))
-    for path, columns in other.claims.items():
-        found.claims.setdefault(path, set()).update(keys(columns))
-    for path, before in other.preferred.items():
-        found.preferred.setdefault(path, set()).update(before)
-    for header, columns in other.headers.items():
-        found.headers.setdefault(header, set()).update(keys(columns))
-    for column, functions in other.hashing.items():
-        found.hashing |= dict.fromkeys(keys([column]), functions)
-    for path, texts in other.claim_literals.items():
-        _extend(found.claim_literals.setdefault(path, []), texts)
-    for header, texts in other.header_literals.items():
-        _extend(found.header_literals.setdefault(header, []), texts)
-    _extend(found.operations, other.operations)
+    for path, columns in other.request.claims.items():
+        found.request.claims.setdefault(path, set()).update(keys(columns))
+    for path, before in other.request.preferred.items():
+        found.request.preferred.setdefault(path, set()).update(before)
+    for header, columns in other.request.headers.items():
+        found.request.headers.setdefault(header, set()).update(keys(columns))
+    for column, functions in other.request.hashing.items():
+        found.request.hashing |= dict.fromkeys(keys([column]), functions)
+    for path, texts in other.request.claim_literals.items():
+        _extend(found.request.claim_literals.setdefault(path, []), texts)
+    for header, texts in other.request.header_literals.items():
+        _extend(found.request.header_literals.setdefault(header, []), texts)
+    _extend(found.request.operations, other.request.operations)
     _extend(found.paths, [path for path in other.paths if _exists(path, by_label)])
     for into_, given_ in (
-        (found.literals, other.literals),
-        (found.selected, other.selected),
-        (found.equal, other.equal),
-        (found.inserted, other.inserted),
+        (found.constants.literals, other.constants.literals),
+        (found.constants.selected, other.constants.selected),
+        (found.constants.equal, other.constants.equal),
+        (found.constants.inserted, other.constants.inserted),
     ):
         for column, texts in given_.items():
             for key in keys([column]):
@@ -339,12 +169,12 @@ def add_states(found: Usage, catalog: Catalog, objects: Iterable[AccessObject]) 
             keys.add(key)
             found.reads.setdefault(relation.oid, set()).add(of.oid)
             if column.holds in (Holds.SET, Holds.NULL):
-                found.presences.add(key)
+                found.mentions.presences.add(key)
             if column.value and of.by_name[column.name].base != "bool":
-                _extend(found.literals.setdefault(key, []), [column.value])
-        found.mentioned |= keys
+                _extend(found.constants.literals.setdefault(key, []), [column.value])
+        found.mentions.mentioned |= keys
         for key in keys:
-            found.together.setdefault(key, set()).update(keys)
+            found.mentions.together.setdefault(key, set()).update(keys)
 
 
 def _extend(texts: list[_Item], more: Iterable[_Item]) -> None:
@@ -381,7 +211,7 @@ class _Reader:
         direct: dict[int, set[int]] = {}
         for relation in self._catalog.relations:
             direct[relation.oid] = {relation.oid, *relation.reads}
-            self._usage.selecting[relation.oid] = list(self._conditions(relation))
+            self._usage.policies.selecting[relation.oid] = list(self._conditions(relation))
             if relation.definition:
                 self._note_callees(relation.oid, syntax.parse(relation.definition) or [])
             for policy in relation.policies:
@@ -407,10 +237,10 @@ class _Reader:
         for column in relation.columns:
             is_named = self._user_columns.matches(column.name) and column.base in _USER_TYPES
             if is_named and not self._has_target(relation, column.name):
-                self._usage.users.add((relation.oid, column.name))
+                self._usage.persons.users.add((relation.oid, column.name))
         for key in relation.foreign_keys:
             if key.target_name == USERS:
-                self._usage.users.update((relation.oid, name) for name in key.columns)
+                self._usage.persons.users.update((relation.oid, name) for name in key.columns)
 
     def _note_policy(self, relation: Relation, policy: Policy, text: str) -> set[int]:
         """Note what an expression of a policy reveals; the tables that it reads."""
@@ -419,21 +249,21 @@ class _Reader:
         compared = list(expressions.comparisons(self._expanded(tree), self._lookup))
         self._note(compared, relation)
         self._note_absent(relation, expressions.denying(expression))
-        called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])
+        called = self._usage.policies.policy_functions.setdefault((relation.oid, policy.name), [])
         self._add_functions(tree, called)
         tables = self._tables(tree, set())
         self._note_mentioned(relation, text, called, tables)
         if policy.command != "r":
-            words = self._usage.write_words.setdefault(relation.oid, set())
+            words = self._usage.policies.write_words.setdefault(relation.oid, set())
             words.update(_words(text), *(self._words[signature] for signature in called))
         owners = self._compared_with_caller(compared, relation)
-        self._usage.owners |= owners
+        self._usage.persons.owners |= owners
         for key in self._compared_with_own_row(compared, relation, called):
-            self._usage.through.setdefault(key, set()).add(policy.command)
+            self._usage.policies.through.setdefault(key, set()).add(policy.command)
         if policy.command in ("a", "*") and text is (policy.checked or policy.visible):
-            self._usage.checked |= owners
+            self._usage.persons.checked |= owners
         if policy.command in ("w", "*") and text is policy.visible:
-            self._usage.updating |= owners
+            self._usage.persons.updating |= owners
         return tables
 
     def _applied(self, tree: Any, relation: Relation) -> Iterator[Any]:
@@ -465,7 +295,7 @@ class _Reader:
     ) -> None:
         """Note the columns whose names a policy contains, or a function that it calls."""
         words = set(_words(text))
-        self._usage.words |= words
+        self._usage.mentions.words |= words
         mentioned = set[ColumnKey]()
         for column in relation.columns:
             if column.name in words or re.search(rf"\b{re.escape(column.name)}\b", text):
@@ -474,14 +304,14 @@ class _Reader:
         for oid in (relation.oid, *tables):
             named = words.intersection(self._catalog.by_oid[oid].by_name)
             mentioned.update((oid, name) for name in named)
-        self._usage.mentioned |= mentioned
+        self._usage.mentions.mentioned |= mentioned
         for key in mentioned:
-            self._usage.together.setdefault(key, set()).update(mentioned)
+            self._usage.mentions.together.setdefault(key, set()).update(mentioned)
 
     def _note_function(self, function: Function) -> None:
         """Note what the body of a function reveals."""
         body = self._bodies[function.oid]
-        self._usage.words |= self._words[function.signature]
+        self._usage.mentions.words |= self._words[function.signature]
         compared = list(expressions.comparisons(self._expanded(body), self._lookup))
         self._note(compared, None)
         self._note_inserted(function)
@@ -491,7 +321,7 @@ class _Reader:
         conditions = list(expressions.conditions(body))
         queries = [list(expressions.comparisons(query, self._lookup)) for query in conditions]
         named = expressions.references([*conditions, *expressions.without_tables(body)])
-        self._usage.tested[function.oid] = {reference.column for reference in named}
+        self._usage.conditions.tested[function.oid] = {reference.column for reference in named}
         self._note_proofs(function, queries)
         self._note_bearers(function, queries)
         self._note_masked(function)
@@ -503,20 +333,21 @@ class _Reader:
         self._note_capacities(function)
         self._note_callees(function.oid, body)
         tables = self._tables(body, {function.oid}) | self._mentioned(function)
-        self._usage.function_reads[function.oid] = tables
+        self._usage.bodies.function_reads[function.oid] = tables
         if self._names(function, _AUTH_USERS, {function.oid}):
-            self._usage.user_functions.add(function.oid)
+            self._usage.bodies.user_functions.add(function.oid)
         if self._names(function, _CALLER, {function.oid}):
-            self._usage.asking.add(function.oid)
+            self._usage.conditions.asking.add(function.oid)
 
     def _note_inserted(self, function: Function) -> None:
         """Note the tables and the constants of the rows that a body inserts."""
-        body, adds = self._bodies[function.oid], self._usage.adds.setdefault(function.oid, set())
+        body = self._bodies[function.oid]
+        adds = self._usage.bodies.adds.setdefault(function.oid, set())
         adds |= {self._by_name[n].oid for n in expressions.filled(body) if n in self._by_name}
         for target, column, node in expressions.inserted(body, self._columns_of):
             relation, constant = self._by_name.get(target), expressions.value(node)
             if relation is not None and isinstance(constant, Literal):
-                known = self._usage.inserted.setdefault((relation.oid, column), [])
+                known = self._usage.constants.inserted.setdefault((relation.oid, column), [])
                 _extend(known, [constant.text])
 
     def _columns_of(self, table: str) -> Sequence[str]:
@@ -528,16 +359,18 @@ class _Reader:
         """Note the columns that a body updates."""
         named = expressions.updated(self._bodies[function.oid])
         found = ((self._by_name.get(target), column) for target, column in named)
-        self._usage.sets[function.oid] = {(r.oid, column) for r, column in found if r is not None}
+        self._usage.bodies.sets[function.oid] = {
+            (r.oid, column) for r, column in found if r is not None
+        }
 
     def _note_charged(self, function: Function) -> None:
         """Note that a body takes from a number in a row of its caller."""
-        own = {oid for oid, _ in self._usage.own[function.oid]}
+        own = {oid for oid, _ in self._usage.conditions.own[function.oid]}
         for target, column, node in expressions.assigned(self._bodies[function.oid]):
             relation = self._by_name.get(target)
             is_own = relation is not None and relation.oid in own
             if is_own and expressions.is_taken_from(node, column):
-                self._usage.charging.add(function.oid)
+                self._usage.bodies.charging.add(function.oid)
 
     def _note_copied(self, function: Function) -> None:
         """Note the columns that a body copies to others, also by a variable."""
@@ -558,7 +391,7 @@ class _Reader:
                 source = values.get(source.column, source)
             key = self._column(source, scopes, None) if source.table is not None else None
             if key is not None and key != (relation.oid, name):
-                self._usage.copied.setdefault(key, set()).add((relation.oid, name))
+                self._usage.bodies.copied.setdefault(key, set()).add((relation.oid, name))
 
     def _note_triggers(self, relation: Relation) -> None:
         """Note the columns on whose new value a trigger changes other tables with the rights of its
@@ -567,13 +400,15 @@ class _Reader:
         for function in self._catalog.functions:
             if function.oid not in relation.triggers or not function.definer:
                 continue
-            others = self._usage.adds[function.oid] | {o for o, _ in self._usage.sets[function.oid]}
+            others = self._usage.bodies.adds[function.oid] | {
+                o for o, _ in self._usage.bodies.sets[function.oid]
+            }
             if not others - {relation.oid}:
                 continue
             for condition in CONDITION.findall(function.body):
                 for column in NEW.findall(condition):
                     if column in relation.by_name:
-                        known = self._usage.acted_on.setdefault((relation.oid, column), [])
+                        known = self._usage.triggers.acted_on.setdefault((relation.oid, column), [])
                         _extend(known, [function.signature])
 
     def _note_frozen(self, relation: Relation) -> None:
@@ -591,22 +426,24 @@ class _Reader:
                 continue
             unequal = {*_UNEQUAL.findall(function.body)} & {*relation.by_name}
             loose = {name for name in unequal if not relation.by_name[name].not_null}
-            self._usage.loose |= {(relation.oid, name) for name in loose}
+            self._usage.triggers.loose |= {(relation.oid, name) for name in loose}
             compared = {*NEW.findall(function.body)} & {*OLD.findall(function.body)} - tested
             frozen = {(relation.oid, name) for name in compared & {*relation.by_name}}
-            self._usage.frozen |= frozen
-            self._usage.reserved |= frozen if self._may_ask(function) else set()
+            self._usage.triggers.frozen |= frozen
+            self._usage.triggers.reserved |= frozen if self._may_ask(function) else set()
         for function in inserting:
             conditions = " ".join(CONDITION.findall(function.body))
             conditions += " ".join(_COALESCED.findall(function.body))
             set_ = {*_SET.findall(function.body)} & {*NEW.findall(conditions)}
-            self._usage.computed |= {(relation.oid, name) for name in set_ & {*relation.by_name}}
+            self._usage.triggers.computed |= {
+                (relation.oid, name) for name in set_ & {*relation.by_name}
+            }
 
     def _may_ask(self, function: Function) -> bool:
         """Whether a trigger names its caller, or a function that does, also outside of queries."""
         words = self._words[function.signature]
-        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.asking}
-        return function.oid in self._usage.asking or not asking.isdisjoint(words)
+        asking = {f.name for f in self._catalog.functions if f.oid in self._usage.conditions.asking}
+        return function.oid in self._usage.conditions.asking or not asking.isdisjoint(words)
 
     def _refused_by(self, function: Function) -> Iterator[str]:
         """The tables that the conditions of a function read which raise an error if they hold: a
@@ -620,7 +457,7 @@ class _Reader:
     def _note_absent(self, relation: Relation, names: Iterable[str]) -> None:
         """Note the tables with row level security in which a row that refuses is looked for."""
         found = {self._by_name[name] for name in names if name in self._by_name}
-        known = self._usage.absent.setdefault(relation.oid, set())
+        known = self._usage.policies.absent.setdefault(relation.oid, set())
         known |= {one.oid for one in found if one.rls and one is not relation}
 
     def _note_flags(self) -> None:
@@ -633,12 +470,12 @@ class _Reader:
         claims = [v for v in expressions.request_values(trees) if isinstance(v, Claim)]
         for path in sorted(path for claim in claims for path in claim.paths):
             is_of_user = path[0] == expressions.CHOSEN and len(path) > 1
-            if is_of_user and path not in self._usage.claims:
-                self._usage.claim_literals.setdefault(path, ["true"])
+            if is_of_user and path not in self._usage.request.claims:
+                self._usage.request.claim_literals.setdefault(path, ["true"])
         for test in expressions.nodes(trees, "NullTest"):
             tested = expressions.value(test["arg"], self._lookup)
             if isinstance(tested, Claim) and tested.path:
-                self._usage.present_claims.update(tested.paths)
+                self._usage.request.present_claims.update(tested.paths)
 
     def _has_target(self, relation: Relation, column: str) -> bool:
         return any(
@@ -662,7 +499,7 @@ class _Reader:
             if isinstance(side, Reference) and comparison.operator in operators:
                 key = self._column(side, comparison.scopes, relation)
                 if key is not None and self._is_enum(key):
-                    self._usage.ascending.add(key)
+                    self._usage.constants.ascending.add(key)
 
     def _is_enum(self, key: ColumnKey) -> bool:
         oid, name = key
@@ -685,9 +522,9 @@ class _Reader:
                     continue
                 key = self._column(left, comparison.scopes, None)
                 if key is not None and comparison.operator == expressions.BOTH_NULL:
-                    self._usage.null_arguments.setdefault((function.oid, name), key)
+                    self._usage.bodies.null_arguments.setdefault((function.oid, name), key)
                 elif key is not None and (comparison.operator == "=" or self._is_enum(key)):
-                    known = self._usage.arguments.setdefault((function.oid, name), [])
+                    known = self._usage.bodies.arguments.setdefault((function.oid, name), [])
                     _extend(known, [key])
         body = self._bodies[function.oid]
         inserted = expressions.inserted(body, self._columns_of)
@@ -696,7 +533,7 @@ class _Reader:
             if relation is None or not name:
                 continue
             if any(column in key.columns for key in relation.foreign_keys):
-                known = self._usage.arguments.setdefault((function.oid, name), [])
+                known = self._usage.bodies.arguments.setdefault((function.oid, name), [])
                 _extend(known, [(relation.oid, column)])
 
     def _note_proofs(self, function: Function, queries: Iterable[Iterable[Comparison]]) -> None:
@@ -716,7 +553,7 @@ class _Reader:
                         compared.setdefault(key[0], set()).add(key[1])
             for oid, names in compared.items():
                 relation = self._catalog.by_oid[oid]
-                self._usage.proofs |= {(oid, name) for name in _proofs(relation, names)}
+                self._usage.secrets.proofs |= {(oid, name) for name in _proofs(relation, names)}
 
     def _note_bearers(self, function: Function, queries: Iterable[Iterable[Comparison]]) -> None:
         """Note the texts by which a query finds a row only until a time of that row. The text of a
@@ -731,7 +568,9 @@ class _Reader:
                         key = self._compared_with_argument(function, comparison, left, right)
                         given |= {key} if key is not None else set()
                     lasting |= self._lasts(comparison, left, right)
-            self._usage.bearers |= {key for key in given if key[0] in lasting and self._finds(key)}
+            self._usage.secrets.bearers |= {
+                key for key in given if key[0] in lasting and self._finds(key)
+            }
 
     def _lasts(self, comparison: Comparison, column: Value, other: Value) -> set[int]:
         """The table of a column that a condition demands to be later than now."""
@@ -784,21 +623,21 @@ class _Reader:
                         continue
                     if (at[1],) in self._catalog.by_oid[at[0]].unique_keys and key[0] != at[0]:
                         masked.add(key)
-            self._usage.masked |= masked
+            self._usage.secrets.masked |= masked
 
     def _note_narrowed(self) -> None:
         """Note the columns that a function shows to the persons of a table that no policy of their
         own table reads, as the code of a door: the function is for fewer people than the row.
         """
-        called = {one for found in self._usage.policy_functions.values() for one in found}
+        called = {one for found in self._usage.policies.policy_functions.values() for one in found}
         for function in self._catalog.functions:
             shown = self._selected(function) if function.definer and function.callers else None
             if shown is None or function.signature in called:
                 continue
             key = self._column(Reference(shown.table, shown.column), {}, None)
-            persons = {oid for oid, _ in self._usage.own.get(function.oid, ())}
+            persons = {oid for oid, _ in self._usage.conditions.own.get(function.oid, ())}
             if key is not None and persons and persons.isdisjoint(self._usage.reads[key[0]]):
-                self._usage.masked.add(key)
+                self._usage.secrets.masked.add(key)
 
     def _key_of(self, side: Value, comparison: Comparison) -> ColumnKey | None:
         """The column on one side of a comparison."""
@@ -822,7 +661,7 @@ class _Reader:
         for condition in conditions:
             for key, is_wanted in self._flags(condition):
                 found.setdefault(key, "true" if is_wanted else "false")
-        self._usage.demands[function.oid] = found
+        self._usage.conditions.demands[function.oid] = found
 
     def _flags(self, query: Node) -> Iterator[tuple[ColumnKey, bool]]:
         """The columns that are conditions of a query by themselves, and whether it wants them."""
@@ -836,9 +675,9 @@ class _Reader:
     def _note_caller_and_time(self, function: Function, queried: Iterable[Comparison]) -> None:
         """Note the columns that the queries of a function compare with the caller and with now."""
         rows = self._rows_in_variables(function)
-        own = self._usage.own.setdefault(function.oid, set())
-        later = self._usage.later.setdefault(function.oid, set())
-        earlier = self._usage.earlier.setdefault(function.oid, set())
+        own = self._usage.conditions.own.setdefault(function.oid, set())
+        later = self._usage.conditions.later.setdefault(function.oid, set())
+        earlier = self._usage.conditions.earlier.setdefault(function.oid, set())
         for comparison in queried:
             operator = comparison.operator
             for column, other in _both_ways(comparison):
@@ -868,7 +707,9 @@ class _Reader:
 
     def _note_moment(self, function: Function, key: ColumnKey, order: str, now: Now) -> None:
         """Note that a function demands a time before, behind or at a time beside now."""
-        found = self._usage.moments.setdefault(function.oid, {}).setdefault(key, Moment())
+        found = self._usage.conditions.moments.setdefault(function.oid, {}).setdefault(
+            key, Moment()
+        )
         if order != "<":
             found.behind.append(_distance(now, "+"))
         if order != ">":
@@ -891,7 +732,7 @@ class _Reader:
     def _note_capacities(self, function: Function) -> None:
         """Note the columns with which a body compares a number of rows."""
         rows = self._rows_in_variables(function)
-        found = self._usage.capacities.setdefault(function.oid, set())
+        found = self._usage.conditions.capacities.setdefault(function.oid, set())
         for fields in expressions.nodes(self._bodies[function.oid], "A_Expr"):
             sides = [fields.get("lexpr"), fields.get("rexpr")]
             counts = [("count",) in expressions.calls(side) for side in sides]
@@ -913,7 +754,7 @@ class _Reader:
             return
         for comparison in expressions.comparisons(condition, self._lookup):
             if comparison.operator == "<>" and isinstance(comparison.left, Selected):
-                self._usage.loosely.add(function.oid)
+                self._usage.conditions.loosely.add(function.oid)
 
     def _note_refused(
         self,
@@ -925,7 +766,7 @@ class _Reader:
         """Note the opposite of one condition about a row in a variable."""
         if any(expressions.nodes(condition, "SubLink")):
             return  # it is about other rows
-        demands = self._usage.demands[function.oid]
+        demands = self._usage.conditions.demands[function.oid]
 
         def key_of(side: Value | None) -> ColumnKey | None:
             if not isinstance(side, Reference):
@@ -953,16 +794,16 @@ class _Reader:
             elif isinstance(other, Now) and operator in ("<>", *_ORDERING):
                 self._note_refused_time(function, key, operator, other)
             elif operator == "<>" and isinstance(other, Claim) and other.path:
-                self._usage.own[function.oid].add(key)
+                self._usage.conditions.own[function.oid].add(key)
 
     def _note_refused_time(
         self, function: Function, key: ColumnKey, operator: str, now: Now
     ) -> None:
         """Note the opposite of a comparison with a time beside now."""
         if operator in ("<", "<=") and now.beside != "+":
-            self._usage.later[function.oid].add(key)
+            self._usage.conditions.later[function.oid].add(key)
         elif operator in (">", ">=") and now.beside != "-":
-            self._usage.earlier[function.oid].add(key)
+            self._usage.conditions.earlier[function.oid].add(key)
         order = "=" if operator == "<>" else {"<": ">", ">": "<"}[operator[0]]
         self._note_moment(function, key, order, now)
 
@@ -986,7 +827,7 @@ class _Reader:
     def _note_passed_on(self) -> None:
         """Note the columns with which a function compares the argument of another one."""
         passed = [*chain.from_iterable(map(self._passed_on, self._catalog.functions))]
-        known, size = self._usage.arguments, -1
+        known, size = self._usage.bodies.arguments, -1
         while size != sum(map(len, known.values())):
             size = sum(map(len, known.values()))
             for passing, taking in passed:
@@ -1004,7 +845,7 @@ class _Reader:
         """Note the columns with which functions compare the columns that policies pass to them."""
         for column, arguments in self._arguments.items():
             for argument in arguments:
-                for other in self._usage.arguments.get(argument, ()):
+                for other in self._usage.bodies.arguments.get(argument, ()):
                     self._note_equated(column, other)
 
     def _note_equated(self, one: ColumnKey | None, other: ColumnKey | None) -> None:
@@ -1034,11 +875,11 @@ class _Reader:
                 yield names[min(number, len(names) - 1)], node
 
     def _note_argument(self, function: Function, name: str, node: Node) -> None:
-        keys = self._usage.arguments.get((function.oid, name), ())
+        keys = self._usage.bodies.arguments.get((function.oid, name), ())
         passed = map(expressions.value, expressions.elements(node))
         texts = [value.text for value in passed if isinstance(value, Literal)]
         for key in keys:
-            _extend(self._usage.literals.setdefault(key, []), texts)
+            _extend(self._usage.constants.literals.setdefault(key, []), texts)
 
     def _compared_with_caller(
         self, compared: Iterable[Comparison], relation: Relation
@@ -1106,57 +947,59 @@ class _Reader:
             key = self._column(left, comparison.scopes, relation)
             if key is not None:
                 self._note_column(key, comparison.operator, right)
-                if isinstance(right, Literal) and right.text in found.selected.get(key, ()):
-                    found.selected[key].remove(right.text)
+                if isinstance(right, Literal) and right.text in found.constants.selected.get(
+                    key, ()
+                ):
+                    found.constants.selected[key].remove(right.text)
         elif isinstance(left, Selected) and isinstance(right, Literal):
             column = Reference(left.table, left.column)
             key = self._column(column, {}, None)
             if key is not None:
-                if right.text not in found.literals.get(key, ()):
-                    found.selected.setdefault(key, []).append(right.text)
+                if right.text not in found.constants.literals.get(key, ()):
+                    found.constants.selected.setdefault(key, []).append(right.text)
                 self._note_column(key, comparison.operator, right)
         elif isinstance(left, Claim) and left.path and isinstance(right, Literal):
             self._note_preferred(left)
             for path in left.paths:
-                _extend(found.claim_literals.setdefault(path, []), [right.text])
+                _extend(found.request.claim_literals.setdefault(path, []), [right.text])
         elif isinstance(left, Header) and left.name and isinstance(right, Literal):
-            _extend(found.header_literals.setdefault(left.name, []), [right.text])
+            _extend(found.request.header_literals.setdefault(left.name, []), [right.text])
         elif isinstance(left, Operation) and isinstance(right, Literal):
-            _extend(found.operations, [right.text])
+            _extend(found.request.operations, [right.text])
 
     def _note_column(self, key: ColumnKey, operator: str, other: Value) -> None:
         """Note with what a column is compared."""
         found = self._usage
         if operator == expressions.BOTH_NULL:
             if not isinstance(other, Reference):
-                found.nulls.add(key)
-                found.without_value.add(key)
+                found.mentions.nulls.add(key)
+                found.request.without_value.add(key)
         elif other == USER_ID:
-            found.users.add(key)
-            found.compared.add(key)
+            found.persons.users.add(key)
+            found.persons.compared.add(key)
         elif isinstance(other, Claim) and other.path:
             self._note_preferred(other)
             for path in other.paths:
-                found.claims.setdefault(path, set()).add(key)
+                found.request.claims.setdefault(path, set()).add(key)
         elif isinstance(other, Header) and other.name:
-            found.headers.setdefault(other.name, set()).add(key)
+            found.request.headers.setdefault(other.name, set()).add(key)
             if other.hashing:
-                found.hashing[key] = other.hashing
+                found.request.hashing[key] = other.hashing
         elif operator == expressions.IS_NULL:
-            found.nulls.add(key)
+            found.mentions.nulls.add(key)
         elif operator == expressions.IS_NOT_NULL:
-            found.presences.add(key)
+            found.mentions.presences.add(key)
         elif isinstance(other, Literal):
-            known = found.literals.setdefault(key, [])
+            known = found.constants.literals.setdefault(key, [])
             if operator in ("=", "<>") or self._is_enum(key):
                 _extend(known, [other.text])
             if operator == "=":
-                _extend(found.equal.setdefault(key, []), [other.text])
+                _extend(found.constants.equal.setdefault(key, []), [other.text])
 
     def _note_preferred(self, claim: Claim) -> None:
         """Note in which order COALESCE takes the values of a claim."""
         for number, path in enumerate(claim.otherwise, 1):
-            self._usage.preferred.setdefault(path, set()).update(claim.paths[:number])
+            self._usage.request.preferred.setdefault(path, set()).update(claim.paths[:number])
 
     def _named_column(
         self, value: Value, comparison: Comparison, relation: Relation | None
@@ -1306,7 +1149,9 @@ class _Reader:
         """Note the functions that a view or function calls."""
         called = list[str]()
         self._add_functions(tree, called)
-        self._usage.callees[oid] = {f.oid for f in self._catalog.functions if f.signature in called}
+        self._usage.bodies.callees[oid] = {
+            f.oid for f in self._catalog.functions if f.signature in called
+        }
 
     def _add_functions(self, tree: Any, found: list[str]) -> None:
         """Add the signatures of the functions that an expression calls, directly or by other

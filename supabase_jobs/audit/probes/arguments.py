@@ -14,7 +14,7 @@ from supabase_jobs.audit.catalog import Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.rows import patterns, values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row, Tenant
@@ -252,7 +252,7 @@ class Arguments:
         answered.
         """
         usage = self._plan.usage
-        chosen = {*usage.sets[function.oid], *usage.demands[function.oid]}
+        chosen = {*usage.bodies.sets[function.oid], *usage.conditions.demands[function.oid]}
         for row in rows:
             above = self._above(row, chosen)
             for other in rows:
@@ -267,7 +267,7 @@ class Arguments:
         other than one of persons.
         """
         usage = self._plan.usage
-        chosen = {*usage.sets[function.oid], *usage.demands[function.oid]}
+        chosen = {*usage.bodies.sets[function.oid], *usage.conditions.demands[function.oid]}
         persons = self._plan.per_user | self._plan.memberships.keys()
         for row, other in permutations(rows, 2):
             if row.relation is not other.relation:
@@ -401,7 +401,7 @@ class Arguments:
         """
         if self._is_secret(name):
             return []
-        columns = self._plan.usage.arguments.get((function.oid, name), [])
+        columns = self._plan.usage.bodies.arguments.get((function.oid, name), [])
         return [(oid, column) for oid, column in columns if not self._is_unknown(oid, column)]
 
     def _looked_up(self, function: Function, name: str) -> list[str | None]:
@@ -421,7 +421,9 @@ class Arguments:
         seen: dict[tuple[str | None, ...], int] = {}
         order: dict[int, int] = {}
         for row in found:
-            state = tuple(v for name, v in row.values.items() if (oid, name) in usage.literals)
+            state = tuple(
+                v for name, v in row.values.items() if (oid, name) in usage.constants.literals
+            )
             order[id(row)] = seen[state] = seen.get(state, -1) + 1
         return sorted(found, key=lambda row: order[id(row)])
 
@@ -435,12 +437,12 @@ class Arguments:
         """The columns with values that others do not know which a body compares with an
         argument.
         """
-        for oid, column in self._plan.usage.arguments.get((function.oid, name), ()):
+        for oid, column in self._plan.usage.bodies.arguments.get((function.oid, name), ()):
             relation = self._plan.catalog.by_oid[oid]
             known = relation.by_name[column]
             refers = any(column in key.columns for key in relation.foreign_keys)
             is_secret = self._plan.words.unknown_values.matches(column)
-            is_secret |= (oid, column) in self._plan.usage.bearers
+            is_secret |= (oid, column) in self._plan.usage.secrets.bearers
             is_secret &= known.base in ("text", "varchar")  # also as a key
             is_random = known.differs_in_each_run and not _is_id(relation, column)
             if not refers and (is_secret or is_random):
@@ -448,7 +450,7 @@ class Arguments:
 
     def of_row(self, function: Function, caller: Persona, row: Row) -> list[Constant]:
         """The arguments that find a row: its values, and the likeliest of the others."""
-        compared = self._plan.usage.arguments
+        compared = self._plan.usage.bodies.arguments
         found = []
         for choice in self.choices(function, caller):
             columns = compared.get((function.oid, choice.name), ())
@@ -471,8 +473,8 @@ class Arguments:
         is_reference = relation.by_name[column].base in ("text", "varchar") and column.endswith(
             "_id"
         )
-        is_person = (oid, column) in self._plan.usage.users
-        is_secret = self._is_secret(column) or (oid, column) in self._plan.usage.bearers
+        is_person = (oid, column) in self._plan.usage.persons.users
+        is_secret = self._is_secret(column) or (oid, column) in self._plan.usage.secrets.bearers
         return is_random or is_secret or (is_reference and not is_person)
 
     def _is_secret_key(self, relation: Relation, column: str) -> bool:

@@ -11,7 +11,7 @@ from psycopg import errors
 from supabase_jobs.api.request import Request, as_json, function_path, table_path
 from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     GROUP,

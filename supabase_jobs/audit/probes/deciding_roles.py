@@ -108,7 +108,7 @@ class DecidingRoles:
         """The memberships of the owner of the other tenant with a role that has weaker ones, that
         no function gives, and with which nobody joins.
         """
-        filled = set[int]().union(*self._plan.usage.adds.values())
+        filled = set[int]().union(*self._plan.usage.bodies.adds.values())
         joined = {
             (attempt.relation.oid, value)
             for attempt in self._record.attempts
@@ -137,7 +137,7 @@ class DecidingRoles:
                 continue
             for column in relation.columns:
                 current = row.values.get(column.name)
-                compared = plan.usage.literals.get((oid, column.name), [])
+                compared = plan.usage.constants.literals.get((oid, column.name), [])
                 limits = plan.limits.get(oid, {}).get(column.name, Limits())
                 known = dict.fromkeys([*(limits.allowed or column.labels), *compared])
                 others = [value for value in known if value != current]

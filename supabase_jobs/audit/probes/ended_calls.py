@@ -15,7 +15,7 @@ from supabase_jobs.audit.callers import FORMER, LAPSED, MEMBER, NEWCOMER, STRANG
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, call_of
 from supabase_jobs.audit.probes.control_calls import WRITTEN
@@ -181,7 +181,7 @@ def _across(world: World, valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
         if not one.written or one.is_own or not is_outside or one.object.oid not in refused:
             continue
         above = {row.relation.oid for row in one.rows}
-        asked = {oid for oid, _ in world.plan.usage.own[one.object.oid]}
+        asked = {oid for oid, _ in world.plan.usage.conditions.own[one.object.oid]}
         for oid in sorted(asked & world.plan.memberships.keys()):
             membership = world.plan.memberships[oid]
             keys = membership.relation.foreign_keys
@@ -210,7 +210,7 @@ def _of_group(
     user, usage = caller.user, world.plan.usage
     if user is None or outsider is None or caller.kind not in (FORMER, LAPSED, MEMBER):
         return []
-    written = usage.adds[function.oid] | {oid for oid, _ in usage.sets[function.oid]}
+    written = usage.bodies.adds[function.oid] | {oid for oid, _ in usage.bodies.sets[function.oid]}
     if not written & user.rows.keys() & world.plan.memberships.keys():
         return []
     own = {id(row) for row in user.all_rows}
@@ -223,11 +223,18 @@ def _addressee(world: World, function: Function, caller: Persona, row: Row) -> C
     secret, and does for its caller what it does, without asking for the address.
     """
     usage, user = world.plan.usage, caller.user
-    if user is None or caller.kind not in (NEWCOMER, STRANGER) or function.oid not in usage.asking:
+    if (
+        user is None
+        or caller.kind not in (NEWCOMER, STRANGER)
+        or function.oid not in usage.conditions.asking
+    ):
         return None
     for name in row.relation.by_name:
         key, value = (row.relation.oid, name), row.values.get(name) or ""
-        is_asked = name in usage.tested[function.oid] or key in usage.own[function.oid]
+        is_asked = (
+            name in usage.conditions.tested[function.oid]
+            or key in usage.conditions.own[function.oid]
+        )
         if _ADDRESS.fullmatch(value) and value != user.email and not is_asked:
             return key
     return None
@@ -244,12 +251,12 @@ def _own_calls(
     arguments, usage = Arguments(world), world.plan.usage
     for function in functions:
         is_open = function.definer and caller.role in function.callers
-        if not is_open or function.oid not in usage.asking:
+        if not is_open or function.oid not in usage.conditions.asking:
             continue
-        tables = sorted({oid for oid, _ in usage.own[function.oid]})
+        tables = sorted({oid for oid, _ in usage.conditions.own[function.oid]})
         named = [caller.own_row(oid) for oid in tables]
         about = [*arguments.own_rows(function, caller), *(row for row in named if row is not None)]
-        reads = usage.function_reads.get(function.oid, ())
+        reads = usage.bodies.function_reads.get(function.oid, ())
         above = [row for row in arguments.rows_above(about) if row.relation.oid in reads]
         rows = [*dict.fromkeys(about), *above]
         if not rows:
@@ -312,28 +319,28 @@ def _is_admission_over(world: World, call: EndedCall, row: Row, column: Column) 
     """
     usage, oid = world.plan.usage, row.relation.oid
     function, key = call.object.oid, (oid, column.name)
-    written = usage.adds[function] | {table for table, _ in usage.sets[function]}
-    is_admission = oid in {table for table, _ in usage.own[function]} - written
+    written = usage.bodies.adds[function] | {table for table, _ in usage.bodies.sets[function]}
+    is_admission = oid in {table for table, _ in usage.conditions.own[function]} - written
     is_time = column.base in TIMES and column.default is None
-    if not is_admission or not is_time or column.name in usage.tested[function]:
+    if not is_admission or not is_time or column.name in usage.conditions.tested[function]:
         return False
-    begun = {name for table, name in usage.earlier[function] if table == oid}
+    begun = {name for table, name in usage.conditions.earlier[function] if table == oid}
     others = {c.name for c in row.relation.columns if c.base == column.base and c.default is None}
     is_rest = begun < others and others - begun == {column.name} and bool(begun)
-    return is_rest or any(key in later for later in usage.later.values())
+    return is_rest or any(key in later for later in usage.conditions.later.values())
 
 
 def _is_known(world: World, relation: Relation, column: Column) -> bool:
     """Whether a policy or a function tests a column."""
     usage, key = world.plan.usage, (relation.oid, column.name)
-    return key in usage.mentioned or key in usage.nulls
+    return key in usage.mentions.mentioned or key in usage.mentions.nulls
 
 
 def _only_sets(world: World, call: EndedCall, relation: Relation, column: Column) -> bool:
     """Whether a function sets a column, and changes nothing in other tables."""
     usage, oid = world.plan.usage, call.object.oid
-    others = usage.adds[oid] | {table for table, _ in usage.sets[oid]}
-    return (relation.oid, column.name) in usage.sets[oid] and others <= {relation.oid}
+    others = usage.bodies.adds[oid] | {table for table, _ in usage.bodies.sets[oid]}
+    return (relation.oid, column.name) in usage.bodies.sets[oid] and others <= {relation.oid}
 
 
 def _is_used(world: World, call: EndedCall, row: Row, column: Column) -> bool:
@@ -341,9 +348,11 @@ def _is_used(world: World, call: EndedCall, row: Row, column: Column) -> bool:
     it, does not test it, and another one demands that it is null.
     """
     usage, key = world.plan.usage, (row.relation.oid, column.name)
-    is_set = key in usage.sets[call.object.oid] and column.base in TIMES and not column.not_null
-    is_tested = column.name in usage.tested[call.object.oid]
-    return is_set and not is_tested and key in usage.nulls
+    is_set = (
+        key in usage.bodies.sets[call.object.oid] and column.base in TIMES and not column.not_null
+    )
+    is_tested = column.name in usage.conditions.tested[call.object.oid]
+    return is_set and not is_tested and key in usage.mentions.nulls
 
 
 def _asked_by_others(world: World, call: EndedCall, row: Row, column: Column) -> str | None:
@@ -352,10 +361,10 @@ def _asked_by_others(world: World, call: EndedCall, row: Row, column: Column) ->
     """
     usage, function = world.plan.usage, call.object
     key = row.relation.oid, column.name
-    if column.name in usage.tested[function.oid] or column.name in row.key:
+    if column.name in usage.conditions.tested[function.oid] or column.name in row.key:
         return None
     by_function: dict[int, set[ColumnKey]] = {}
-    for (oid, _), columns in usage.arguments.items():
+    for (oid, _), columns in usage.bodies.arguments.items():
         by_function.setdefault(oid, set()).update(columns)
     secrets = {
         key
@@ -373,7 +382,10 @@ def _asked_by_others(world: World, call: EndedCall, row: Row, column: Column) ->
 def _refused_by(world: World, function: int, key: ColumnKey, column: Column) -> str | None:
     """A value of a column that the queries of a function refuse; None if they ask for none."""
     usage = world.plan.usage
-    demands, moment = usage.demands[function], usage.moments.get(function, {}).get(key)
+    demands, moment = (
+        usage.conditions.demands[function],
+        usage.conditions.moments.get(function, {}).get(key),
+    )
     if moment is not None and moment.behind and not moment.before:
         return _PAST
     if key not in demands:
@@ -384,7 +396,11 @@ def _refused_by(world: World, function: int, key: ColumnKey, column: Column) -> 
     if column.base in TIMES:
         return _PAST if wanted is None else None
     limits = world.plan.limits.get(key[0], {}).get(column.name)
-    known = [*column.labels, *(limits.allowed if limits else ()), *usage.literals.get(key, ())]
+    known = [
+        *column.labels,
+        *(limits.allowed if limits else ()),
+        *usage.constants.literals.get(key, ()),
+    ]
     return next((text for text in known if text != wanted), None) if wanted else None
 
 
@@ -414,5 +430,7 @@ def _is_term(column: Column) -> bool:
 def _is_asked(world: World, relation: Relation, column: Column, own: Sequence[Row]) -> bool:
     """Whether some function that adds rows to a table of these asks whether a time is over."""
     usage, tables = world.plan.usage, {row.relation.oid for row in own}
-    asking = (oid for oid, later in usage.later.items() if (relation.oid, column.name) in later)
-    return any(usage.adds[oid] & tables for oid in asking)
+    asking = (
+        oid for oid, later in usage.conditions.later.items() if (relation.oid, column.name) in later
+    )
+    return any(usage.bodies.adds[oid] & tables for oid in asking)

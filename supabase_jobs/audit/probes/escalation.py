@@ -115,7 +115,9 @@ class Escalation:
             if attempt.caller.kind == INVITED and self._accepts(attempt):
                 return False
             shared = attempt.whose == NONE and attempt.relation.oid in self._plan.opening
-            return (attempt.whose == OWN or shared) and attempt.column in self._plan.usage.words
+            return (
+                attempt.whose == OWN or shared
+            ) and attempt.column in self._plan.usage.mentions.words
         if attempt.action == INSERT:
             of_member = attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER)
             if of_member and attempt.name == ADD:

@@ -15,7 +15,7 @@ from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import excluding
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.attempt import GROUP, OWN, SELECT, Attempt
@@ -216,7 +216,11 @@ def try_functions(
     arguments, usage = Arguments(world), world.plan.usage
     calls = []
     for one in found:
-        writing = [f for f in functions if f.definer and (usage.adds[f.oid] or usage.sets[f.oid])]
+        writing = [
+            f
+            for f in functions
+            if f.definer and (usage.bodies.adds[f.oid] or usage.bodies.sets[f.oid])
+        ]
         about = [f for f in writing if _naming(usage, f, one.tables)]
         rows = [row for oid, row in world.a.rows.items() if oid in one.tables]
         keys = {row.values[name] for row in rows for name in row.key} - {None}
@@ -248,7 +252,7 @@ def _naming(usage: Usage, function: Function, tables: Collection[int]) -> list[i
     """The places of the arguments that a function compares with columns of these tables."""
     found = []
     for at, name in enumerate(function.argument_names):
-        compared = usage.arguments.get((function.oid, name), ())
+        compared = usage.bodies.arguments.get((function.oid, name), ())
         if any(oid in tables for oid, _ in compared):
             found.append(at)
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, FunctionCall, PreparedCall
 from supabase_jobs.audit.probes.effects import Effects, Snapshot, Watch
 from supabase_jobs.audit.probes.worlds import Worlds
@@ -83,5 +83,5 @@ def numbers(world: World, function: Function) -> set[ColumnKey]:
     """The columns with numbers that a function sets, itself or by functions that it names."""
     words, catalog = set(re.findall(r"\w+", function.body)), world.plan.catalog
     named = [function, *(f for f in catalog.functions if f.name in words)]
-    found = {key for one in named for key in world.plan.usage.sets.get(one.oid, ())}
+    found = {key for one in named for key in world.plan.usage.bodies.sets.get(one.oid, ())}
     return {(oid, n) for oid, n in found if catalog.by_oid[oid].by_name[n].category == "N"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from supabase_jobs.audit.callers import Persona
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.arguments import PART
 from supabase_jobs.audit.probes.comparison import Answer, Answers, Flow, flow
 from supabase_jobs.audit.probes.worlds import Worlds

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from supabase_jobs.audit.catalog import Policy, Relation
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 
 # the oid of a table and an action of callers on it
@@ -37,7 +37,7 @@ class Reach:
         if shown & self.usage.reads.get(relation.oid, set()):
             return True
         tables = {oid for oid, _ in self.altered}
-        called = (self.usage.function_reads.get(oid, set()) for oid in relation.triggers)
+        called = (self.usage.bodies.function_reads.get(oid, set()) for oid in relation.triggers)
         return any(tables & read for read in called)
 
 

@@ -75,5 +75,5 @@ class LastingColumns:
         key = any(column.name in k for k in relation.unique_keys)
         foreign = any(column.name in k.columns for k in relation.foreign_keys)
         identifies = column.name in user_columns(relation, self._plan.usage, self._plan.per_user)
-        mentioned = column.name in self._plan.usage.words
+        mentioned = column.name in self._plan.usage.mentions.words
         return 32 * does_not_last + 8 * identifies + 4 * foreign + 4 * key + mentioned

@@ -78,7 +78,7 @@ def _of_claims(world: World, tables: Queries) -> Iterator[_Holders]:
     if not any(path[0] != CHOSEN for path in world.a.claims):
         return
     users = (world.a, world.a.users[1]), (world.b, world.b.owner)
-    for path, literals in sorted(world.plan.usage.claim_literals.items()):
+    for path, literals in sorted(world.plan.usage.request.claim_literals.items()):
         if path[0] == CHOSEN or path in FIXED_CLAIMS or path == ("aal",):
             continue
         for literal in literals:

@@ -116,8 +116,10 @@ class MassAssignment:
         if any(column.name in unique for unique in relation.unique_keys):
             return
         limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
-        is_state = column.typtype == "e" or limits.allowed or key in self._plan.usage.literals
-        is_state = is_state or key in self._plan.usage.frozen
+        is_state = (
+            column.typtype == "e" or limits.allowed or key in self._plan.usage.constants.literals
+        )
+        is_state = is_state or key in self._plan.usage.triggers.frozen
         number = column.base in ("int2", "int4", "int8", "numeric", "float4", "float8")
         is_time = column.base in values.TIMES and not column.not_null
         if not (is_state or number or is_time or column.base == "bool"):

@@ -158,7 +158,7 @@ class NewRows:
         compare a column with.
         """
         relation, copy = row.relation, self._values.copy(row)
-        literals = self._plan.usage.literals
+        literals = self._plan.usage.constants.literals
         changed = [
             {**copy, c.name: value}
             for c in relation.columns
@@ -171,9 +171,11 @@ class NewRows:
         """The columns that name the author of a row, with the owner of the other tenant in them."""
         usage, relation = self._plan.usage, row.relation
         columns = [
-            c for c in relation.columns if (relation.oid, c.name) in usage.users | usage.owners
+            c
+            for c in relation.columns
+            if (relation.oid, c.name) in usage.persons.users | usage.persons.owners
         ]
-        chosen = [c for c in columns if (relation.oid, c.name) in usage.owners]
+        chosen = [c for c in columns if (relation.oid, c.name) in usage.persons.owners]
         chosen = chosen or [
             c
             for c in columns

@@ -9,7 +9,7 @@ from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
@@ -43,7 +43,7 @@ class NewValues:
             found = [self._shared_value(row, column, t) for t in (self._world.a, self._world.b)]
         else:
             limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
-            literals = self._plan.usage.literals.get((relation.oid, column.name), [])
+            literals = self._plan.usage.constants.literals.get((relation.oid, column.name), [])
             found = [*literals]
             if len(literals) < 2 or column.typtype == "e" or limits.allowed:
                 generated = values.candidates(
@@ -179,6 +179,11 @@ class NewValues:
             for name in key.columns
             if key.target_name != "auth.users"
         }
-        belonging = {*usage.checked, *self._plan.tenant_values, *usage.claim_columns, *above}
-        unset = usage.nulls - belonging
+        belonging = {
+            *usage.persons.checked,
+            *self._plan.tenant_values,
+            *usage.claim_columns,
+            *above,
+        }
+        unset = usage.mentions.nulls - belonging
         return [c.name for c in relation.columns if (oid, c.name) in unset and not c.not_null]

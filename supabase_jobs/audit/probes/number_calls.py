@@ -205,10 +205,10 @@ def find_repeated(
                 continue
             about = arguments.own_rows(function, caller)
             marks = {key for row in about for key in _marks(world, function, row)}
-            if rows and (marks or usage.adds[function.oid]):
+            if rows and (marks or usage.bodies.adds[function.oid]):
                 above = arguments.rows_above(about)
                 prepared = worlds.ready(function, caller, [*about, *above], unset=marks)
-                prepared += worlds.with_numbers(about, usage.sets[function.oid])
+                prepared += worlds.with_numbers(about, usage.bodies.sets[function.oid])
                 prepared += worlds.absent(_added_before(world, function, rows, about))
                 calls.append(
                     RepeatedCall(
@@ -251,7 +251,7 @@ def _added_before(
     about nor asks for: without them, its first call is the first one.
     """
     usage = world.plan.usage
-    added = usage.adds[function.oid] - {oid for oid, _ in usage.own[function.oid]}
+    added = usage.bodies.adds[function.oid] - {oid for oid, _ in usage.conditions.own[function.oid]}
     return [row for row in rows if row.relation.oid in added and row not in about]
 
 
@@ -259,7 +259,7 @@ def _totals(world: World, function: Function, about: Sequence[Row]) -> list[tupl
     """The columns with numbers of the tables to which a function adds rows, without those of the
     rows that it is about.
     """
-    adds = world.plan.usage.adds[function.oid] - {row.relation.oid for row in about}
+    adds = world.plan.usage.bodies.adds[function.oid] - {row.relation.oid for row in about}
     relations = [world.plan.catalog.by_oid[oid] for oid in sorted(adds)]
     return [(relation, name) for relation in relations for name in _numbers_of(relation)]
 
@@ -268,7 +268,7 @@ def _marks(world: World, function: Function, row: Row) -> Iterator[tuple[int, st
     """The columns of a row by which a function may mark it: those that it sets, but for numbers and
     for times that each row has.
     """
-    for oid, name in world.plan.usage.sets[function.oid]:
+    for oid, name in world.plan.usage.bodies.sets[function.oid]:
         if oid == row.relation.oid:
             column = row.relation.by_name[name]
             is_time = column.base in TIMES
@@ -304,7 +304,7 @@ def _free(call: NumberCall, permitted: Permitted) -> set[tuple[int, str]]:
 
 def _rows(world: World, function: Function, caller: Persona) -> list[Row]:
     """The caller's own rows of the tables that a function that writes reads."""
-    reads = world.plan.usage.function_reads.get(function.oid, set())
+    reads = world.plan.usage.bodies.function_reads.get(function.oid, set())
     if function.volatility != "v" or caller.user is None:
         return []
     return [row for oid, row in sorted(caller.user.rows.items()) if oid in reads]

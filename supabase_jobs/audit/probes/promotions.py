@@ -33,7 +33,7 @@ class Promotions:
             if row is None or role is None or membership.relation not in tables:
                 continue
             strongest = membership.roles[0]
-            inserted = self._plan.usage.inserted.get((oid, role), ())
+            inserted = self._plan.usage.constants.inserted.get((oid, role), ())
             is_known = strongest in inserted or self._plan.words.powerful_roles.matches(strongest)
             if is_known and user.role != strongest:
                 copy = {**self._values.copy(row), **_person(self._world, membership)}

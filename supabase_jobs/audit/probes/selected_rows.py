@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.policies.usage import ColumnKey, Condition
+from supabase_jobs.audit.policies.uses import ColumnKey, Condition
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, is_referenced
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.statements import exists

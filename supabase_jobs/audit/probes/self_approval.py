@@ -9,7 +9,7 @@ from typing import Any
 from supabase_jobs.audit.callers import CLAIM, MEMBER, NEWCOMER, OWNER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     DECIDE,

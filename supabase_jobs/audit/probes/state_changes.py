@@ -93,5 +93,5 @@ class StateChanges:
 
     def _left_by(self, relation: Relation, role: str) -> Mapping[str, Left]:
         """The states that only others set, and that the owner of a row ends."""
-        owners = [n for oid, n in self._plan.usage.owners if oid == relation.oid]
+        owners = [n for oid, n in self._plan.usage.persons.owners if oid == relation.oid]
         return left(relation, role, owners, self._plan.closed(relation))

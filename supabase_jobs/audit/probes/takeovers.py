@@ -46,7 +46,7 @@ class Takeovers:
 
     def _compared(self, attempt: Attempt) -> Iterator[Attempt]:
         """The row of an attempt with each other value that policies compare a column with."""
-        row, literals = attempt.row, self._plan.usage.literals
+        row, literals = attempt.row, self._plan.usage.constants.literals
         for column in writable(attempt.relation, attempt.caller.role, UPDATE):
             for value in literals.get((attempt.relation.oid, column.name), ())[: LIMITS.values]:
                 if value not in (row.values.get(column.name), attempt.written.get(column.name)):

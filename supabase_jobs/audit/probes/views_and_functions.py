@@ -186,7 +186,7 @@ class Bypasses:
         table = _table_of(caller)
         if table is not None:
             return table in self._reads_of(function)
-        return bool(caller.claim) and function.oid in self._plan.usage.asking
+        return bool(caller.claim) and function.oid in self._plan.usage.conditions.asking
 
     def _with_selected_rows(
         self, views: Sequence[Relation], tried: Sequence[Bypass]
@@ -198,7 +198,7 @@ class Bypasses:
         for view in views if self._worlds.is_possible else ():
             owned = self._world.a.owner.rows
             rows = [owned[oid] for oid in sorted(self._tables_of(view) & owned.keys())]
-            conditions = self._plan.usage.selecting[view.oid]
+            conditions = self._plan.usage.policies.selecting[view.oid]
             prepared = self._worlds.in_state(rows, wanted(self._world, rows, conditions))
             if view.kind == "v" and view.oid not in shown and prepared:
                 used = [one for one in tried if one.object is view and one.sent]
@@ -338,12 +338,12 @@ class Bypasses:
         arguments = Arguments(self._world, knows_secrets=True)
         functions = [one for one in functions if one.oid not in self._answered]
         usage = self._plan.usage
-        writing = {f.oid for f in functions if usage.adds[f.oid] or usage.sets[f.oid]}
+        writing = {f.oid for f in functions if usage.bodies.adds[f.oid] or usage.bodies.sets[f.oid]}
 
         def ready(function: Function, caller: Persona) -> list[Statement]:
             if not self._worlds.is_possible:
                 return []
-            named = [caller.own_row(oid) for oid, _ in sorted(usage.own[function.oid])]
+            named = [caller.own_row(oid) for oid, _ in sorted(usage.conditions.own[function.oid])]
             own = [*arguments.own_rows(function, caller), *(row for row in named if row)]
             rows = [*own, *arguments.rows_above(own)]
             prepared = self._worlds.ready(function, caller, list(dict.fromkeys(rows)))
@@ -652,7 +652,7 @@ class Bypasses:
         looks_up = [
             key
             for name in function.argument_names
-            for key in self._plan.usage.arguments.get((function.oid, name), ())
+            for key in self._plan.usage.bodies.arguments.get((function.oid, name), ())
         ]
         lists = self._arguments.lists(function, caller)
         copies = self._copies(caller, function)
@@ -751,8 +751,10 @@ class Bypasses:
         add there.
         """
         usage, by_oid = self._plan.usage, self._catalog.by_oid
-        added = {(oid, name) for oid in usage.adds[function.oid] for name in by_oid[oid].by_name}
-        for oid, column in sorted(usage.sets[function.oid] | added):
+        added = {
+            (oid, name) for oid in usage.bodies.adds[function.oid] for name in by_oid[oid].by_name
+        }
+        for oid, column in sorted(usage.bodies.sets[function.oid] | added):
             row = self._world.a.rows.get(oid)
             if row is None or (id(caller), id(row), INSERT) in self._reached:
                 continue
@@ -775,7 +777,7 @@ class Bypasses:
         others = next(self._arguments.identifying(function, caller), None)
         if others is None:
             return
-        for oid, column in sorted(self._plan.usage.own[function.oid]):
+        for oid, column in sorted(self._plan.usage.conditions.own[function.oid]):
             row = next((r for r in others.rows if r.relation.oid == oid), None)
             if row is None or oid in persons or column in row.key:
                 continue
@@ -809,7 +811,7 @@ class Bypasses:
         value, of a row of tenant A without one.
         """
         for name in function.argument_names[: len(function.argument_types)]:
-            oid, column = self._plan.usage.null_arguments.get((function.oid, name), (0, ""))
+            oid, column = self._plan.usage.bodies.null_arguments.get((function.oid, name), (0, ""))
             row = self._world.a.rows.get(oid)
             if row is None or column in row.key or row.relation.by_name[column].not_null:
                 continue
@@ -834,7 +836,7 @@ class Bypasses:
 
     def _copies(self, caller: Persona, function: Function) -> Copies:
         """The rows that a caller reads in the tables into which a function inserts."""
-        tables = [self._catalog.by_oid[oid] for oid in self._plan.usage.adds[function.oid]]
+        tables = [self._catalog.by_oid[oid] for oid in self._plan.usage.bodies.adds[function.oid]]
         read = [t for t in tables if t.is_table and t.may(caller.role, "SELECT")]
         labels = tuple(sorted(t.label for t in read if function.definer))
         known = self._copied.get((id(caller), labels))
@@ -852,12 +854,12 @@ class Bypasses:
 
     def _reads_of(self, function: Function) -> set[int]:
         """The tables that a function reads, directly or by functions and views."""
-        named = self._plan.usage.function_reads.get(function.oid, set())
+        named = self._plan.usage.bodies.function_reads.get(function.oid, set())
         found = set(named)
         for oid in named:
             if oid in self._catalog.by_oid:
                 found |= self._tables_of(self._catalog.by_oid[oid])
-        if function.oid in self._plan.usage.user_functions and self._catalog.users:
+        if function.oid in self._plan.usage.bodies.user_functions and self._catalog.users:
             found.add(self._catalog.users)
         return found
 
@@ -897,7 +899,7 @@ class Bypasses:
 
     def _is_forged(self, caller: Persona, row: Row, column: str) -> bool:
         """Whether a column names tenant A's owner, and no INSERT of the caller may."""
-        is_checked = (row.relation.oid, column) in self._plan.usage.checked
+        is_checked = (row.relation.oid, column) in self._plan.usage.persons.checked
         is_owner = row.values.get(column) == self._world.a.owner.id
         may_insert = (id(caller), id(row), INSERT) in self._reached
         return is_checked and is_owner and not may_insert

@@ -15,7 +15,7 @@ from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation, is_partition_column
 from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.policies.expressions import USER_ID
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.readable import Reads, by_table, queries
 from supabase_jobs.audit.rows.build import World
@@ -213,8 +213,8 @@ class Worlds:
     def demanded(self, function: Function) -> dict[ColumnKey, str | None]:
         """The values that a function demands of rows: constants, and times beside now."""
         usage = self._plan.usage
-        wanted = dict(usage.demands[function.oid])
-        for (oid, name), moment in usage.moments.get(function.oid, {}).items():
+        wanted = dict(usage.conditions.demands[function.oid])
+        for (oid, name), moment in usage.conditions.moments.get(function.oid, {}).items():
             column = self._plan.catalog.by_oid[oid].by_name[name]
             distance = moment.distance(_DAY if column.base == "date" else _STEP)
             wanted[oid, name] = str(self._world.now + distance)
@@ -233,7 +233,9 @@ class Worlds:
         that its queries ask for, and with room for more rows. The times `unset` are null.
         """
         by_oid, usage = self._plan.catalog.by_oid, self._plan.usage
-        wanted = self._large(usage.capacities.get(function.oid, ())) | self.demanded(function)
+        wanted = self._large(usage.conditions.capacities.get(function.oid, ())) | self.demanded(
+            function
+        )
         wanted |= {(oid, name): None for oid, name in unset if _is_time(by_oid[oid], name)}
         found = []
         for row in rows:
@@ -251,7 +253,7 @@ class Worlds:
         if user is None:
             return {}
         own: dict[ColumnKey, str | None] = {}
-        for key in usage.own[function.oid]:
+        for key in usage.conditions.own[function.oid]:
             path = usage.claim_columns.get(key, USER_ID.path)
             value = caller.claim_at(path)
             if key[0] == oid and value is not None:
@@ -260,7 +262,7 @@ class Worlds:
         before = next((value for value in others if value not in (None, user.id)), None)
         found: dict[ColumnKey, str | None] = {}
         for name in row.relation.by_name if before is not None else ():
-            if (oid, name) in usage.users and row.values.get(name) == user.id:
+            if (oid, name) in usage.persons.users and row.values.get(name) == user.id:
                 found[oid, name] = before
         return found | own
 
@@ -413,7 +415,7 @@ class Worlds:
         fixed |= {*relation.primary_key, *user_columns(relation, self._plan.usage, frozenset())}
         found = {}
         for column in relation.columns:
-            is_key = (relation.oid, column.name) in self._plan.usage.mentioned
+            is_key = (relation.oid, column.name) in self._plan.usage.mentions.mentioned
             if is_key or column.name in fixed or column.generated or column.identity:
                 continue
             if is_partition_column(relation, column):

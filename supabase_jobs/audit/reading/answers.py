@@ -15,7 +15,7 @@ from supabase_jobs.audit.facts.calls import (
 )
 from supabase_jobs.audit.facts.views import View, ViewTried
 from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.bypass import (
     SQL,
     Bypass,
@@ -78,14 +78,14 @@ class Answers:
             if relation is not None and relation.label != USERS:
                 own = relation.primary_key if oid in plan.per_user else ()
                 found |= {n for key in relation.foreign_keys for n in key.columns}.difference(own)
-                found |= {n for of, n in plan.usage.users if of == oid}.difference(own)
+                found |= {n for of, n in plan.usage.persons.users if of == oid}.difference(own)
         return found
 
     def _selects(self, view: Relation) -> bool:
         """Whether the rows that a view selects say themselves that it shows them: by a flag, a
         state, or a value that is shown if there is one, such as a public name.
         """
-        for (oid, name), operator, text in self._plan.usage.selecting.get(view.oid, ()):
+        for (oid, name), operator, text in self._plan.usage.policies.selecting.get(view.oid, ()):
             is_time = self._catalog.by_oid[oid].by_name[name].base in TIMES
             is_shown = operator == expressions.IS_NOT_NULL and name in view.by_name
             if (operator == "=" and text is not None) or (is_shown and not is_time):
@@ -117,7 +117,7 @@ class Answers:
 
     def _touched(self, bypass: Bypass) -> list[str]:
         """The tables that a function names and whose rows are refused to its caller."""
-        named = self._plan.usage.function_reads.get(bypass.object.oid, ())
+        named = self._plan.usage.bodies.function_reads.get(bypass.object.oid, ())
         return self._tables.labels(row for row in bypass.hidden if row.relation.oid in named)
 
     def _said(self, bypass: Bypass) -> Said:
@@ -169,7 +169,8 @@ class Answers:
         addressee = None if bypass.ended else bypass.addressee
         return Bearer(
             addressee="" if addressee is None else self._column(addressee),
-            is_asked_elsewhere=bypass.addressee in self._plan.usage.claims.get(("email",), ()),
+            is_asked_elsewhere=bypass.addressee
+            in self._plan.usage.request.claims.get(("email",), ()),
             across="" if bypass.of is None else bypass.of.label,
             regained=self._tables.labels(bypass.opened),
         )

@@ -73,7 +73,7 @@ class Attempts:
         if attempt.name != JOIN or membership is None or membership.role is None:
             return ""
         roles, key = membership.roles, (attempt.relation.oid, membership.role)
-        compared = self._plan.usage.literals.get(key, ())
+        compared = self._plan.usage.constants.literals.get(key, ())
         is_taken = len(roles) > 1 and attempt.written.get(membership.role) == roles[0]
         return roles[0] if is_taken and roles[0] in compared else ""
 

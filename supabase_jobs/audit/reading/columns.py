@@ -10,7 +10,8 @@ from supabase_jobs.audit.facts.tables import API_USERS
 from supabase_jobs.audit.policies import decisions, expressions, tested
 from supabase_jobs.audit.policies.decided_elsewhere import DecidedElsewhere
 from supabase_jobs.audit.policies.decisions import Free, Meaning
-from supabase_jobs.audit.policies.usage import REFUSAL, ColumnKey
+from supabase_jobs.audit.policies.usage import REFUSAL
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.rows.plan import Plan, accepts_rows, user_columns
 from supabase_jobs.audit.rows.values import TIMES
 
@@ -41,12 +42,12 @@ class Columns:
         """Those that policies compare with the caller."""
         usage = self._plan.usage
         return Compared(
-            checked=_among(relation, usage.checked),
-            updating=_among(relation, usage.updating),
-            names_owner=any(oid == relation.oid for oid, _ in usage.owners),
+            checked=_among(relation, usage.persons.checked),
+            updating=_among(relation, usage.persons.updating),
+            names_owner=any(oid == relation.oid for oid, _ in usage.persons.owners),
             compared_stand_ins=self._compared_stand_ins(relation),
             personal=_personal(relation),
-            without_value=_among(relation, usage.without_value),
+            without_value=_among(relation, usage.request.without_value),
         )
 
     def values(self, relation: Relation, identifying: Collection[str]) -> Values:
@@ -79,11 +80,13 @@ class Columns:
         stateful = {c.name for c in relation.columns if plan.may_hold_state(relation, c)}
         return Code(
             managed=[name for name in _among(relation, self._managed) if name in stateful],
-            acted_on=[name for name in _among(relation, usage.acted_on) if name in stateful],
-            frozen=_among(relation, usage.frozen),
-            reserved=_among(relation, usage.reserved),
-            computed=_among(relation, usage.computed),
-            loose=_among(relation, usage.loose),
+            acted_on=[
+                name for name in _among(relation, usage.triggers.acted_on) if name in stateful
+            ],
+            frozen=_among(relation, usage.triggers.frozen),
+            reserved=_among(relation, usage.triggers.reserved),
+            computed=_among(relation, usage.triggers.computed),
+            loose=_among(relation, usage.triggers.loose),
             read_by_triggers=self._read_by_triggers(relation),
             guarded=[function.signature for function in self._guarding(relation)],
         )
@@ -117,7 +120,7 @@ class Columns:
 
     def _owners(self, relation: Relation) -> list[str]:
         """The columns that a policy of the table compares with the caller."""
-        return _among(relation, self._plan.usage.owners)
+        return _among(relation, self._plan.usage.persons.owners)
 
     def _names_rows(self, relation: Relation, users: Collection[str]) -> bool:
         """Whether each column of users refers to a row of theirs that has a key of its own."""
@@ -142,7 +145,7 @@ class Columns:
             if parent is None or parent is relation:
                 continue
             is_guest = any((parent.oid, c) in usage.header_columns for c in parent.by_name)
-            is_guest &= (relation.oid, name) in usage.through
+            is_guest &= (relation.oid, name) in usage.policies.through
             is_alone = len(key.columns) == 1 and relation.by_name[name].not_null
             if is_alone and (is_guest or parent.oid in plan.memberships):
                 found[name] = parent.label
@@ -155,7 +158,7 @@ class Columns:
         """
         found = []
         for name, label in self._stand_ins(relation):
-            commands = self._plan.usage.through.get((relation.oid, name), set())
+            commands = self._plan.usage.policies.through.get((relation.oid, name), set())
             is_member = any(m.relation.label == label for m in self._plan.memberships.values())
             if commands - {"r"} if is_member else commands:
                 found.append(name)
@@ -167,8 +170,8 @@ class Columns:
         """
         usage, key = self._plan.usage, (relation.oid, column.name)
         limits = self._plan.limits.get(relation.oid, {}).get(column.name)
-        has_few = key in usage.literals or (limits is not None and bool(limits.allowed))
-        return key in usage.masked or (key in usage.proofs and not has_few)
+        has_few = key in usage.constants.literals or (limits is not None and bool(limits.allowed))
+        return key in usage.secrets.masked or (key in usage.secrets.proofs and not has_few)
 
     def _is_confidential(self, column: Column) -> bool:
         words = self._plan.words
@@ -179,12 +182,12 @@ class Columns:
     def _managed(self) -> set[ColumnKey]:
         """The columns that functions set with the rights of their owner."""
         definers = [f.oid for f in self._catalog.functions if f.definer]
-        return {key for oid in definers for key in self._plan.usage.sets.get(oid, ())}
+        return {key for oid in definers for key in self._plan.usage.bodies.sets.get(oid, ())}
 
     def _guarding(self, relation: Relation) -> Iterator[Function]:
         """The functions for users that may refuse what they are asked to add to a table."""
         for function in self._catalog.functions:
-            if relation.oid in self._plan.usage.adds.get(function.oid, ()):
+            if relation.oid in self._plan.usage.bodies.adds.get(function.oid, ()):
                 is_for_users = function.definer and not {*API_USERS}.isdisjoint(function.callers)
                 refuses = REFUSAL.search(function.body) is not None
                 if is_for_users and refuses and function.result != "trigger":
@@ -202,7 +205,7 @@ class Columns:
         usage = self._plan.usage
         demands = [
             (name, value)
-            for found in usage.demands.values()
+            for found in usage.conditions.demands.values()
             for (oid, name), value in found.items()
             if oid == relation.oid
         ]
@@ -234,7 +237,7 @@ class Columns:
             name
             for name, meaning in self._meanings(relation)
             if meaning is Meaning.TIME and name not in shown
-            if (relation.oid, name) in self._plan.usage.presences
+            if (relation.oid, name) in self._plan.usage.mentions.presences
         ]
         return decisions.unended(relation, "authenticated", owners, times)
 
@@ -254,12 +257,12 @@ class Columns:
         shown = self._showing(relation)
         closed = plan.closed(relation)
         is_given = accepts_rows(relation) and not any(
-            (relation.oid, name) in plan.usage.checked for name in relation.by_name
+            (relation.oid, name) in plan.usage.persons.checked for name in relation.by_name
         )
         for column in relation.columns:
             is_money = column.base == "numeric" or plan.words.amount_columns.matches(column.name)
-            is_money |= column.category == "N" and column.name in plan.usage.words
-            is_named = (relation.oid, column.name) in plan.usage.mentioned
+            is_money |= column.category == "N" and column.name in plan.usage.mentions.words
+            is_named = (relation.oid, column.name) in plan.usage.mentions.mentioned
             is_named &= column.name not in shown
             if column.name in keys:
                 continue
@@ -276,10 +279,12 @@ class Columns:
         usage = self._plan.usage
         reading = [
             oid
-            for oid in usage.write_words.keys() - {relation.oid}
+            for oid in usage.policies.write_words.keys() - {relation.oid}
             if relation.oid in usage.reads.get(oid, ())
         ]
-        return relation.by_name.keys() & {w for oid in reading for w in usage.write_words[oid]}
+        return relation.by_name.keys() & {
+            w for oid in reading for w in usage.policies.write_words[oid]
+        }
 
 
 def triggering(catalog: Catalog, relation: Relation) -> list[Function]:

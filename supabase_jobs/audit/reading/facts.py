@@ -147,7 +147,7 @@ class _Reader:
             ],
             unread_columns=list(self._unread_columns()),
             of_one_table=list(self._of_one_table()),
-            topmost={self._topmost(*key) for key in self._plan.usage.ascending},
+            topmost={self._topmost(*key) for key in self._plan.usage.constants.ascending},
             refusals=list(
                 refusals.find(
                     self._catalog,
@@ -201,7 +201,11 @@ class _Reader:
         for function in self._catalog.functions:
             names = function.argument_names[: len(function.argument_types)]
             taken = [name for name in names if self._functions.takes_secret(function, name)]
-            found = [key for name in taken for key in usage.arguments.get((function.oid, name), ())]
+            found = [
+                key
+                for name in taken
+                for key in usage.bodies.arguments.get((function.oid, name), ())
+            ]
             secrets[function.oid] = [oid for oid, _ in found]
         for one in left_out.find(self._catalog, usage, secrets):
             label, _, _ = one.column.rpartition(".")
@@ -314,7 +318,7 @@ class _Reader:
             elsewhere = self._words_elsewhere(relation) if closed else set[str]()
             for column in relation.columns:
                 is_given = column.base in TIMES and column.not_null and column.default is None
-                if is_given and column.name not in plan.usage.words:
+                if is_given and column.name not in plan.usage.mentions.words:
                     yield UnreadColumn(relation.label, column.name, is_time=True)
                 elif column.name in closed and column.name not in elsewhere:
                     yield UnreadColumn(relation.label, column.name, is_time=False)
@@ -322,7 +326,9 @@ class _Reader:
             relation = self._catalog.by_oid[oid]
             for name, values in plan.closed(relation).items():
                 key = oid, name
-                is_tested = key in plan.usage.mentioned or bool(plan.usage.literals.get(key))
+                is_tested = key in plan.usage.mentions.mentioned or bool(
+                    plan.usage.constants.literals.get(key)
+                )
                 powers = {plan.words.powerful_roles.matches(one) for one in values.values}
                 if powers == {True, False} and not is_tested:
                     yield UnreadColumn(relation.label, name, is_time=False, is_of_user=True)

@@ -8,7 +8,7 @@ from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.facts import functions
 from supabase_jobs.audit.facts.tables import API_USERS
 from supabase_jobs.audit.policies import bodies, expressions
-from supabase_jobs.audit.policies.usage import ColumnKey
+from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.rows.plan import Plan, is_told_apart
 from supabase_jobs.audit.rows.values import TIMES
 
@@ -37,7 +37,7 @@ class Functions:
                 changes=functions.Changes(
                     sets=self._set(function),
                     alters=self._alters(function),
-                    charges=function.oid in self._plan.usage.charging,
+                    charges=function.oid in self._plan.usage.bodies.charging,
                 ),
             )
         return self._known[function.oid]
@@ -45,8 +45,8 @@ class Functions:
     def _guard(self, function: Function) -> functions.Guard:
         """The questions of a body before it does something."""
         return functions.Guard(
-            asks=function.oid in self._plan.usage.asking,
-            is_loose=function.oid in self._plan.usage.loosely,
+            asks=function.oid in self._plan.usage.conditions.asking,
+            is_loose=function.oid in self._plan.usage.conditions.loosely,
             secrets=self._secret_arguments(function),
             loose=bodies.passed_by_null(function),
             untied=self._untied(function),
@@ -58,14 +58,14 @@ class Functions:
         for function in called:
             roles = set(function.callers) & {*API_USERS}
             is_asked = function.definer and bool(roles) and function.signature not in self.helpers
-            adds, tested = usage.adds[function.oid], usage.tested[function.oid]
+            adds, tested = usage.bodies.adds[function.oid], usage.conditions.tested[function.oid]
             others = {self._catalog.by_oid[oid].label for oid in adds} | self._deleted(function)
             changes = [*self._set(function), *sorted(others)]
             names = function.argument_names[: len(function.argument_types)]
             looked_up = self._found_by(function, names)
             found = [r for r in self._read_by(function) if r.oid not in adds or r.oid in looked_up]
             columns = [(r, c) for r in found for c in r.columns]
-            own = usage.own[function.oid]
+            own = usage.conditions.own[function.oid]
             if is_asked and (changes or found):
                 yield functions.Unpassed(
                     function=function.signature,
@@ -89,13 +89,17 @@ class Functions:
         who has written it has chosen where these belong.
         """
         usage, key = self._plan.usage, (relation.oid, column.name)
-        copied = {one for one in usage.copied.get(key, ()) if one[0] in usage.adds[function.oid]}
+        copied = {
+            one
+            for one in usage.bodies.copied.get(key, ())
+            if one[0] in usage.bodies.adds[function.oid]
+        }
         is_reference = any(
             name in foreign.columns
             for oid, name in (key, *sorted(copied))
             for foreign in self._catalog.by_oid[oid].foreign_keys
         )
-        return bool(copied) and is_reference and key not in usage.users
+        return bool(copied) and is_reference and key not in usage.persons.users
 
     def _deleted(self, function: Function) -> set[str]:
         """The tables from which a function deletes rows."""
@@ -106,7 +110,7 @@ class Functions:
 
     def _read_by(self, function: Function) -> list[Relation]:
         """The tables that a function names."""
-        named = sorted(self._plan.usage.function_reads.get(function.oid, ()))
+        named = sorted(self._plan.usage.bodies.function_reads.get(function.oid, ()))
         return [self._catalog.by_oid[oid] for oid in named if oid in self._catalog.by_oid]
 
     def _may_decide(self, relation: Relation, column: Column) -> bool:
@@ -120,7 +124,11 @@ class Functions:
     @cached_property
     def helpers(self) -> set[str]:
         """The functions that policies call, directly or by other functions."""
-        return {name for called in self._plan.usage.policy_functions.values() for name in called}
+        return {
+            name
+            for called in self._plan.usage.policies.policy_functions.values()
+            for name in called
+        }
 
     def takes_secret(self, function: Function, name: str) -> bool:
         """Whether an argument is a secret by its name, or one that a column holds which the body
@@ -129,11 +137,11 @@ class Functions:
         secrets = self._plan.words.unknown_values
         if secrets.matches(name) and not name.endswith("id"):
             return True
-        for oid, column in self._plan.usage.arguments.get((function.oid, name), ()):
+        for oid, column in self._plan.usage.bodies.arguments.get((function.oid, name), ()):
             relation = self._catalog.by_oid[oid]
             keys = {*relation.primary_key, *(n for k in relation.foreign_keys for n in k.columns)}
             is_random = relation.by_name[column].differs_in_each_run
-            is_secret = secrets.matches(column) or (oid, column) in self._plan.usage.bearers
+            is_secret = secrets.matches(column) or (oid, column) in self._plan.usage.secrets.bearers
             if column not in keys and (is_random or is_secret):
                 return True
         return False
@@ -150,12 +158,12 @@ class Functions:
         if not touched or bodies.counts_only(function):
             return []
         passed_over = {*plan.memberships, *plan.per_user}
-        passed_over |= {*plan.usage.adds.get(function.oid, ())}
+        passed_over |= {*plan.usage.bodies.adds.get(function.oid, ())}
         found_by = self._found_by(function, self._secret_arguments(function))
         named = [f.body for f in self._catalog.functions if f.name in function.body]
         tested = {word for body in (function.body, *named) for word in bodies.tested_names(body)}
         found = []
-        for oid in sorted(plan.usage.function_reads.get(function.oid, ())):
+        for oid in sorted(plan.usage.bodies.function_reads.get(function.oid, ())):
             relation = self._catalog.by_oid.get(oid)
             if relation is None or relation.label not in touched or oid in passed_over:
                 continue
@@ -167,7 +175,7 @@ class Functions:
 
     def _found_by(self, function: Function, names: Iterable[str]) -> set[int]:
         """The tables with columns that a body compares with these arguments."""
-        known = self._plan.usage.arguments
+        known = self._plan.usage.bodies.arguments
         return {oid for name in names for oid, _ in known.get((function.oid, name), ())}
 
     def _alters(self, function: Function) -> bool:
@@ -175,11 +183,15 @@ class Functions:
         usage = self._plan.usage
         keys = {
             (oid, name)
-            for oid in usage.adds.get(function.oid, ())
+            for oid in usage.bodies.adds.get(function.oid, ())
             for name in self._catalog.by_oid[oid].primary_key
         }
-        named = [usage.arguments.get((function.oid, name), ()) for name in function.argument_names]
-        return bool(usage.sets.get(function.oid)) or any(keys.intersection(one) for one in named)
+        named = [
+            usage.bodies.arguments.get((function.oid, name), ()) for name in function.argument_names
+        ]
+        return bool(usage.bodies.sets.get(function.oid)) or any(
+            keys.intersection(one) for one in named
+        )
 
     def _untied(self, function: Function) -> list[str]:
         """The tables of rows that an id names beside a secret of another table, if the body has no
@@ -197,14 +209,14 @@ class Functions:
 
     def _set(self, function: Function) -> list[str]:
         """The columns, with their tables, that a function updates."""
-        found = sorted(self._plan.usage.sets.get(function.oid, ()))
+        found = sorted(self._plan.usage.bodies.sets.get(function.oid, ()))
         return [f"{self._catalog.by_oid[oid].label}.{name}" for oid, name in found]
 
     def _tells_apart(self, relation: Relation, column: Column) -> bool:
         """Whether other code of the project tests a column with a state."""
         usage, key = self._plan.usage, (relation.oid, column.name)
         if column.base in TIMES:
-            return column.default is None and key in usage.nulls | usage.presences
+            return column.default is None and key in usage.mentions.nulls | usage.mentions.presences
         if column.category == "N" or not self._plan.may_hold_state(relation, column):
             return False
         return column.name in self._tested.get(relation.oid, ()) or is_told_apart(
@@ -216,7 +228,7 @@ class Functions:
         """Table → the words of the conditions of the functions that name it."""
         found: dict[int, set[str]] = {}
         for function in self._catalog.functions:
-            for oid in self._plan.usage.function_reads.get(function.oid, ()):
+            for oid in self._plan.usage.bodies.function_reads.get(function.oid, ()):
                 found.setdefault(oid, set()).update(bodies.tested_names(function.body))
         return found
 
@@ -229,8 +241,10 @@ class Functions:
         if len(names) < len(function.argument_types) or "" in names:
             return None
         for name in names:
-            keys = usage.arguments.get((function.oid, name), ())
-            if not keys or any(key in usage.users or words.is_sensitive(key[1]) for key in keys):
+            keys = usage.bodies.arguments.get((function.oid, name), ())
+            if not keys or any(
+                key in usage.persons.users or words.is_sensitive(key[1]) for key in keys
+            ):
                 return None
             found |= {label for key in keys for label in self._identified(key)}
         return sorted(found)

@@ -127,7 +127,7 @@ class Tables:
             is_unconditional=_takes_any(relation),
             is_for_guests=any("anon" in p.roles for p in relation.policies if p.governs(INSERT)),
             read_by_policies=self._labels(usage.reads.get(relation.oid, ())),
-            absent=self._labels(usage.absent.get(relation.oid, ())),
+            absent=self._labels(usage.policies.absent.get(relation.oid, ())),
         )
 
     def _labels(self, oids: Collection[int]) -> list[str]:
@@ -155,11 +155,11 @@ class Tables:
         """Whether a policy reads a table which refers to this one, to which this one refers, or
         which belongs to the same row.
         """
-        usage, called = self._plan.usage, self._plan.usage.policy_functions
+        usage, called = self._plan.usage, self._plan.usage.policies.policy_functions
         names = expressions.tables(expressions.expression_tree(policy.visible or "true"))
         signatures = called.get((relation.oid, policy.name), ())
         functions = [f for f in self._catalog.functions if f.signature in signatures]
-        read = {oid for f in functions for oid in usage.function_reads.get(f.oid, ())}
+        read = {oid for f in functions for oid in usage.bodies.function_reads.get(f.oid, ())}
         own = self._above(relation)
         for other in self._catalog.relations:
             is_read = other.oid in read or {other.name, other.label} & names
@@ -188,10 +188,10 @@ class Tables:
         signatures = {
             signature
             for policy in restrictive
-            for signature in usage.policy_functions.get((relation.oid, policy.name), ())
+            for signature in usage.policies.policy_functions.get((relation.oid, policy.name), ())
         }
         called = [f.oid for f in catalog.functions if f.signature in signatures]
-        read = {oid for one in called for oid in usage.function_reads.get(one, ())}
+        read = {oid for one in called for oid in usage.bodies.function_reads.get(one, ())}
         found = {catalog.by_oid[oid].label for oid in read if oid in catalog.by_oid}
         for policy in restrictive:
             for text in (policy.visible, policy.checked):
@@ -201,7 +201,7 @@ class Tables:
 
     def _above_by_policies(self, relation: Relation) -> Iterator[tuple[Constraint, Relation, bool]]:
         """The foreign keys with the tables above, and whether policies for writes name these."""
-        words = self._plan.usage.write_words.get(relation.oid, set())
+        words = self._plan.usage.policies.write_words.get(relation.oid, set())
         for key in relation.foreign_keys:
             parent = self._catalog.by_oid.get(key.target or 0)
             if parent is not None and parent is not relation:
@@ -209,15 +209,17 @@ class Tables:
 
     def _uncompared(self, relation: Relation) -> Iterator[tuple[str, list[str]]]:
         plan = self._plan
-        words = plan.usage.write_words.get(relation.oid, set())
+        words = plan.usage.policies.write_words.get(relation.oid, set())
         for _, parent, is_named in self._above_by_policies(relation):
             persons = user_columns(parent, plan.usage, plan.per_user)
-            sides = [name for name in persons if (parent.oid, name) in plan.usage.mentioned]
+            sides = [
+                name for name in persons if (parent.oid, name) in plan.usage.mentions.mentioned
+            ]
             if is_named and len(sides) > 1 and words.isdisjoint(sides):
                 yield parent.label, sides
 
     def _crossing(self, relation: Relation) -> Iterator[tuple[str, str]]:
-        words = self._plan.usage.write_words.get(relation.oid, set())
+        words = self._plan.usage.policies.write_words.get(relation.oid, set())
         above = list(self._above_by_policies(relation))
         decisive = {p.oid for key, p, _ in above if words.issuperset(key.columns)}
         whole = {
@@ -252,20 +254,20 @@ class Tables:
     def _read_by(self, relation: Relation, policy: Policy) -> set[int]:
         """The tables that a policy reads, directly or by functions."""
         usage = self._plan.usage
-        called = usage.policy_functions.get((relation.oid, policy.name), ())
+        called = usage.policies.policy_functions.get((relation.oid, policy.name), ())
         functions = [f for f in self._catalog.functions if f.signature in called]
         trees = [expressions.expression_tree(t) for t in (policy.visible, policy.checked) if t]
         named = {name for tree in trees for name in expressions.tables(tree)}
         direct = {r.oid for r in self._catalog.tables if {r.name, r.label} & named}
-        return direct.union(*(usage.function_reads.get(f.oid, ()) for f in functions))
+        return direct.union(*(usage.bodies.function_reads.get(f.oid, ()) for f in functions))
 
     def _logged_by(self, relation: Relation) -> list[str]:
         """The tables whose triggers add a row for a change, if it is a log: nothing refers to its
         rows or finds them by anything but their own key, and functions only add some.
         """
         usage, tables = self._plan.usage, self._catalog.tables
-        adding = {oid for oid, added in usage.adds.items() if relation.oid in added}
-        setting = any(oid == relation.oid for keys in usage.sets.values() for oid, _ in keys)
+        adding = {oid for oid, added in usage.bodies.adds.items() if relation.oid in added}
+        setting = any(oid == relation.oid for keys in usage.bodies.sets.values() for oid, _ in keys)
         referred = any(key.target == relation.oid for one in tables for key in one.foreign_keys)
         keys = {*relation.unique_keys} - {relation.primary_key}
         own_key = [relation.by_name[name] for name in relation.primary_key]

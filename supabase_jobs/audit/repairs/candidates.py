@@ -419,9 +419,14 @@ def _persons(plan: Plan, relation: Relation) -> list[str]:
         key = relation.oid, column.name
         by_default = "uid()" in (column.default or "")
         is_author = authors.matches(column.name)
-        return key not in usage.checked, key not in usage.owners, not by_default, not is_author
+        return (
+            key not in usage.persons.checked,
+            key not in usage.persons.owners,
+            not by_default,
+            not is_author,
+        )
 
-    users = [c for c in relation.columns if (relation.oid, c.name) in usage.users]
+    users = [c for c in relation.columns if (relation.oid, c.name) in usage.persons.users]
     return [c.name for c in sorted(users, key=order)]
 
 
@@ -831,7 +836,7 @@ def _is_set_elsewhere(plan: Plan, one: Caused) -> bool:
     then somebody else decides about them.
     """
     keys = {(one.relation.oid, name) for name in one.leak.columns}
-    if any(keys <= found for found in plan.usage.sets.values()):
+    if any(keys <= found for found in plan.usage.bodies.sets.values()):
         return True
     return len(guards.alternatives(one.relation, one.attempt.caller.role)) > 1
 
@@ -993,7 +998,7 @@ def _with_other_labels(
     for name, label in attempt.written.items() if attempt.action == INSERT else ():
         column = relation.by_name[name]
         known = (limits[name].allowed if name in limits else ()) or column.labels
-        if label in known and name in plan.usage.words:
+        if label in known and name in plan.usage.mentions.words:
             text = sql.SQL("{} is distinct from {}::{}")
             condition = text.format(column.identifier, sql.Literal(label), sql.SQL(column.type))
             limited = edited(relation, policies, Edit.OWNER_OF_NEW_ROWS)

@@ -168,7 +168,7 @@ def trusting(plan: Plan, relation: Relation, policies: Sequence[Policy]) -> list
     """Those of the policies of a table, and of the functions that they call, that read
     user_metadata.
     """
-    called = plan.usage.policy_functions
+    called = plan.usage.policies.policy_functions
     signatures = {s for p in policies for s in called.get((relation.oid, p.name), ())}
     found: list[Policy | Function] = []
     found += [p for p in policies if USER_METADATA in f"{p.visible} {p.checked}"]
@@ -194,7 +194,7 @@ def drop(relation: Relation, policy: Policy) -> sql.Composed:
 
 
 def _calls(plan: Plan, relation: Relation, policy: Policy) -> str:
-    called = plan.usage.policy_functions.get((relation.oid, policy.name), [])
+    called = plan.usage.policies.policy_functions.get((relation.oid, policy.name), [])
     return f" with {', '.join(called)}" if called else ""
 
 

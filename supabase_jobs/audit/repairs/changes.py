@@ -11,7 +11,7 @@ from psycopg import sql
 from supabase_jobs.audit import catalog, token_hook
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.leaks.leak import ShownLeak
-from supabase_jobs.audit.policies.usage import Usage
+from supabase_jobs.audit.policies.uses import Usage
 from supabase_jobs.audit.probes.attempt import SELECT
 from supabase_jobs.audit.rows import impostors
 from supabase_jobs.audit.rows.plan import Plan

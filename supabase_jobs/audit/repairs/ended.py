@@ -73,7 +73,7 @@ def functions(plan: Plan, relation: Relation, policy: Policy, ended: Ended) -> l
     """The functions that a policy calls and that read the memberships, whether they have ended or
     not.
     """
-    called = plan.usage.policy_functions.get((relation.oid, policy.name), [])
+    called = plan.usage.policies.policy_functions.get((relation.oid, policy.name), [])
     return [
         f
         for f in plan.catalog.functions

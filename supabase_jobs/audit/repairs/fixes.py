@@ -108,7 +108,7 @@ def of_shown(
             origin=change.origin,
         )
     mended = None if proven.demand is None else proven.demand.mended
-    called = plan.usage.policy_functions
+    called = plan.usage.policies.policy_functions
     names = [name for p in one.policies for name in called.get((one.relation.oid, p.name), ())]
     if mended is not None and mended.signature in names:
         return Repaired(

@@ -39,11 +39,11 @@ def missing(
     plan: Plan, relation: Relation, policies: Sequence[Policy]
 ) -> Iterator[tuple[Function, Missing]]:
     """The functions that policies of a table call, each with a comparison that it may lack."""
-    called = plan.usage.policy_functions
+    called = plan.usage.policies.policy_functions
     signatures = {s for p in policies for s in called.get((relation.oid, p.name), ())}
     for function in plan.catalog.functions:
         if function.signature in signatures and function.language in ("sql", "plpgsql"):
-            for oid in sorted(plan.usage.function_reads.get(function.oid, ())):
+            for oid in sorted(plan.usage.bodies.function_reads.get(function.oid, ())):
                 if (membership := plan.memberships.get(oid)) is not None:
                     yield from _of_membership(plan, function, membership)
 
@@ -52,7 +52,7 @@ def _of_membership(
     plan: Plan, function: Function, membership: Membership
 ) -> Iterator[tuple[Function, Missing]]:
     table = membership.relation
-    if function.oid not in plan.usage.asking:
+    if function.oid not in plan.usage.conditions.asking:
         yield function, Missing(table, membership.user, _CALLER)
     used = expressions.references(expressions.body_trees(function.language, function.body))
     # a column goes before an argument with its name

@@ -133,7 +133,7 @@ class Boundaries:
 
     def __init__(self, world: World) -> None:
         self._ids = {tenant.name: _ids(tenant) for tenant in (world.a, world.b)}
-        self._users = world.plan.usage.users
+        self._users = world.plan.usage.persons.users
 
     def crosses(self, attempt: Attempt) -> bool:
         """Whether an attempt leaves what belongs to its caller, so that nobody needs it.
@@ -373,7 +373,9 @@ class Judge:
         makes wrong.
         """
         usage = before.plan.usage
-        writing = {oid for oid in usage.adds if usage.adds[oid] or usage.sets.get(oid)}
+        writing = {
+            oid for oid in usage.bodies.adds if usage.bodies.adds[oid] or usage.bodies.sets.get(oid)
+        }
         for one in answers.made_wrong(before.bypasses, after.bypasses, writing):
             if not (self._is_known(one) or self._broken.intersection(one.reads)):
                 yield one

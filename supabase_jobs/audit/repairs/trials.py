@@ -284,10 +284,12 @@ class Trials:
         written = {relation.oid for relation in found.relations if relation.label in labels}
         signatures = {f.signature for f in found.functions if f.oid in functions}
         changed = set(tables)
-        for (oid, _), called in usage.policy_functions.items():
+        for (oid, _), called in usage.policies.policy_functions.items():
             if signatures.intersection(called):
                 changed.add(oid)
-        calling = {oid for oid, called in usage.callees.items() if called.intersection(functions)}
+        calling = {
+            oid for oid, called in usage.bodies.callees.items() if called.intersection(functions)
+        }
         calling.update(functions)
 
         def is_touched(relation: Relation) -> bool:
@@ -295,7 +297,7 @@ class Trials:
             if relation.oid in calling or reads & (changed | written):
                 return True
             return any(
-                oid in calling or usage.function_reads.get(oid, set()) & changed
+                oid in calling or usage.bodies.function_reads.get(oid, set()) & changed
                 for oid in relation.triggers
             )
 
@@ -306,7 +308,7 @@ class Trials:
                 for f in self.all.functions
                 if f.oid in calling
                 or (
-                    usage.function_reads.get(f.oid, set()) & changed
+                    usage.bodies.function_reads.get(f.oid, set()) & changed
                     and not (is_by_policy and f.definer)
                 )
             ],
@@ -358,7 +360,7 @@ class Trials:
         for oid in list(tables):
             tables |= usage.reads.get(oid, set())
         for function in functions:
-            tables |= usage.function_reads.get(function.oid, set())
+            tables |= usage.bodies.function_reads.get(function.oid, set())
         changed = {attempt.relation.oid for attempt in attempts}
         states = ways.without_values(self._world, changed, text)
         for way in [*ways.of_tables(self._world, tables), *states]:
@@ -489,7 +491,7 @@ class Trials:
         if function.volatility != "v":
             return Watch()
         tenant, usage = self._world.a, self._world.plan.usage
-        tables = usage.function_reads.get(function.oid, set())
+        tables = usage.bodies.function_reads.get(function.oid, set())
         rows = [row for row in tenant.all_rows if row.relation.oid in tables]
         names = []
         for row in (tenant.rows[oid] for oid in sorted(tables & tenant.rows.keys())):
@@ -629,7 +631,7 @@ class Trials:
 
     def _states(self, write: Attempt) -> list[str]:
         """The statements that give other columns of the row of an update another label."""
-        relation, words = write.relation, self._world.plan.usage.words
+        relation, words = write.relation, self._world.plan.usage.mentions.words
         given = [
             (column, label)
             for column in relation.columns

@@ -75,7 +75,7 @@ def _single(plan: Plan, victim: Tenant) -> list[Choice]:
     """The values worth trying for each key that functions and policies read."""
     found: dict[tuple[str, str], Choice] = {}
     for function in plan.catalog.functions:
-        tables = plan.usage.function_reads.get(function.oid, set())
+        tables = plan.usage.bodies.function_reads.get(function.oid, set())
         written = _written(plan, function)
         for key, behind in _KEY.findall(function.body):
             if plan.words.own_metadata.matches(key):
@@ -122,7 +122,7 @@ def _keys(value: Node) -> Iterator[str]:
 
 def _of_claims(plan: Plan, key: str) -> Iterator[Choice]:
     """The values that policies compare a claim of this name with: a hook may copy it from a key."""
-    for path, literals in plan.usage.claim_literals.items():
+    for path, literals in plan.usage.request.claim_literals.items():
         if path[-1] == key:
             yield from (Choice(key, value, f"{key} = {value}") for value in literals)
 
@@ -134,7 +134,10 @@ def _columns(plan: Plan, key: str, tables: set[int]) -> list[tuple[Relation, Col
     relations = [plan.catalog.by_oid[oid] for oid in sorted(tables) if oid in plan.catalog.by_oid]
     named = [(r, r.by_name[key]) for r in relations if key in r.by_name]
     return named or [
-        (r, c) for r in relations for c in r.columns if (r.oid, c.name) in plan.usage.literals
+        (r, c)
+        for r in relations
+        for c in r.columns
+        if (r.oid, c.name) in plan.usage.constants.literals
     ]
 
 
@@ -154,7 +157,7 @@ def _of_column(
         yield Choice(key, True, f"{key} = true")
         return
     limits = plan.limits.get(relation.oid, {}).get(column.name)
-    known = list(plan.usage.literals.get((relation.oid, column.name), ()))
+    known = list(plan.usage.constants.literals.get((relation.oid, column.name), ()))
     known += [value for value in (limits.allowed if limits else ()) if value not in known]
     known += [label for label in column.labels if label not in known]
     powerful = sorted(known, key=plan.words.powerful_roles.rank)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from supabase_jobs.audit.catalog import Catalog, Column, Constraint, Relation
-from supabase_jobs.audit.policies.usage import ColumnKey, Usage
+from supabase_jobs.audit.policies.uses import ColumnKey, Usage
 from supabase_jobs.audit.rows import values
 
 
@@ -94,7 +94,7 @@ class _Finder:
             column = above
         relation = self._catalog.by_oid[column[0]]
         is_key = relation in self._catalog.tables and relation.primary_key == (column[1],)
-        if is_key and column not in self._usage.users:
+        if is_key and column not in self._usage.persons.users:
             yield column
 
     def _is_known(self, relation: Relation, column: Column) -> bool:
@@ -103,7 +103,7 @@ class _Finder:
         """
         usage, key = self._usage, (relation.oid, column.name)
         is_of_request = key in usage.claim_columns or key in usage.header_columns
-        return column.differs_in_each_run or is_of_request or key in usage.users
+        return column.differs_in_each_run or is_of_request or key in usage.persons.users
 
     def _is_above(self, oid: int, other: int) -> bool:
         """Whether rows of the other table are below rows of the first one, or both are the same."""

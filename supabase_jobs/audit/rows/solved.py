@@ -242,7 +242,7 @@ def needs_claims(plan: Plan, tenant: Tenant, one: Wanted) -> bool:
     """
     path = one.paths[0]
     if path.wanted:
-        plain = all((*steps,) in plan.usage.claim_literals for steps, _ in path.wanted)
+        plain = all((*steps,) in plan.usage.request.claim_literals for steps, _ in path.wanted)
         return bool(path.claims or path.tables[1:]) or len(path.wanted) > 1 or not plain
     return any((*steps,) not in tenant.claims for steps, _ in path.claims)
 

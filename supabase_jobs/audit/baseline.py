@@ -557,6 +557,7 @@ def _finding(
         callers=found.callers,
         column=found.column,
         kind=BASELINE,
+        left=found.left,
     )
 
 

@@ -1,5 +1,6 @@
 """`audit --fix`: the proven repairs of findings as one migration."""
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -8,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from supabase_jobs.cli.common import write_file
 from supabase_jobs.cli.private import without_private
+from supabase_jobs.findings import Left
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.options import Options
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.findings import Audit
+    from supabase_jobs.findings import Audit, AuditFinding
 
 # a repair may show what a wider leak has hidden
 _ROUNDS = 4
@@ -56,11 +58,26 @@ def audit_and_fix(
         raise psycopg.Rollback
     # a repair that was proven and not chosen is no decision
     problems = [f for f in compared(result).findings if f.severity.is_problem and not f.proven]
-    open_ = len(problems)
-    undecided = "1 finding needs a decision" if open_ == 1 else f"{open_} findings need a decision"
+    left = _left(problems)
     if not texts:
-        return first, f"wrote no repair: none was proven; {undecided}"
+        why = "none is proven" if problems else "there is nothing to repair"
+        return first, f"wrote no repair, since {why}{_kept(file)}; {left}"
     write_file(file, without_private(_HEAD + "\n".join(texts)))
     cells = "1 cell" if closed == 1 else f"{closed} cells"
     restored = f", gave {given} that policies permit" if given else ""
-    return first, f"wrote {file}: closed {cells}, lost 0{restored}; {undecided}"
+    return first, f"wrote {file}: closed {cells}, lost 0{restored}; {left}"
+
+
+def _left(problems: Collection["AuditFinding"]) -> str:
+    """How many findings have no proven repair, and why; their fixes say which."""
+    if not problems:
+        return "0 findings need a decision"
+    some = "1 finding needs" if len(problems) == 1 else f"{len(problems)} findings need"
+    counts = Counter(str(f.left or Left.NONE) for f in problems)
+    reasons = ", ".join(f"for {count} {why}" for why, count in counts.most_common())
+    return f"{some} a decision: {reasons}"
+
+
+def _kept(file: Path) -> str:
+    """What becomes of the file of an earlier run."""
+    return f", and left {file} as it is" if file.exists() else ""

@@ -2,12 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from supabase_jobs.findings.access import Access, AccessCaller, AccessObject, Cell
 from supabase_jobs.findings.finding import Location, Severity
 
 # the kind of findings about access that deviates from a baseline
 BASELINE = "baseline"
+
+
+class Left(StrEnum):
+    """Why a finding has no proven repair, as a text about its repair."""
+
+    TAKES = "each repair takes something from somebody"
+    UNKNOWN = "nobody in the audit shows what its repair takes"
+    NONE = "no statement is known that closes it"
+    LATE = "the time of the audit was over"
 
 
 @dataclass(frozen=True)
@@ -17,7 +27,8 @@ class Explanation:
     `policies` are the names of the policies that `cause` names, of the table concerned. `proven`:
     the SQL was tried, and takes nothing from those who should have it. `origin` is the object of
     the cause; '' if it is that of the finding. `callers` are the labels of those that the fix
-    names. `column` is the column that the access is about, if it is about one.
+    names. `column` is the column that the access is about, if it is about one. `left` says why no
+    repair is proven; None if one is, or if none was to be tried.
     """
 
     cause: str
@@ -27,13 +38,14 @@ class Explanation:
     origin: str = ""
     callers: tuple[str, ...] = ()
     column: str = ""
+    left: Left | None = None
 
 
 @dataclass(frozen=True)
 class AuditFinding:
     """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is
     responsible, and `policies` has the names of its policies. `proven`, `origin`,
-    `callers` and `column` are those of `Explanation`.
+    `callers`, `column` and `left` are those of `Explanation`.
 
     `kind` is the code of its kind, with which the id begins, and `action` the one that it is about,
     '' for others. The other field names are those of `audit --json`. The id contains no generated
@@ -53,6 +65,7 @@ class AuditFinding:
     column: str = ""
     kind: str = ""
     action: str = ""
+    left: Left | None = None
 
     @property
     def explanation(self) -> Explanation:
@@ -65,6 +78,7 @@ class AuditFinding:
             origin=self.origin,
             callers=self.callers,
             column=self.column,
+            left=self.left,
         )
 
 

@@ -72,9 +72,14 @@ def test_without_a_proven_repair_no_file_is_written(cli: Run, folder: Path) -> N
     file = folder / "repairs.sql"
     ran = cli("audit", "--fix", str(file), "--only", "view:public.copies:select", cwd=folder)
     assert ran.code == 1
-    assert "wrote no repair: none was proven; " in ran.err
+    assert "wrote no repair, since none is proven; " in ran.err
+    assert "for 1 each repair takes something from somebody" in ran.err
     assert "-- Tried: it would take: " in ran.out
     assert not file.exists()
+    file.write_text("-- of an earlier run")
+    again = cli("audit", "--fix", str(file), "--only", "view:public.copies:select", cwd=folder)
+    assert f"since none is proven, and left {file} as it is; " in again.err.replace("\n", " ")
+    assert file.read_text() == "-- of an earlier run"
 
 
 def test_the_last_line_says_what_was_written(

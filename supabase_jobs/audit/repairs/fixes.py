@@ -19,7 +19,7 @@ from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import AuditFinding, Cell, Explanation, Permission, as_comment
+from supabase_jobs.findings import AuditFinding, Cell, Explanation, Left, Permission, as_comment
 
 _PATTERN = (
     "LIKE takes {} as a pattern, and % finds every row. If callers must know the value, compare it"
@@ -67,6 +67,7 @@ class Repaired:
             origin=self.origin,
             callers=self.proven.callers,
             column=self.column,
+            left=self.proven.left,
         )
 
     def finding(self, proofs: Proofs) -> AuditFinding:
@@ -86,6 +87,7 @@ class Repaired:
             column=explained.column,
             kind=self.leak.kind.code,
             action=self.leak.action,
+            left=explained.left,
         )
 
 
@@ -194,18 +196,19 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
         demands = [*_without_ended(plan, proofs, leak.object), *demands]
     if isinstance(leak, BrokenAccess):
         demands = _of_refusal(leak.refusal)
-    proven = Proven(leak.explanation.fix)
+    proven = Proven(leak.explanation.fix, left=Left.NONE)
     if proofs is not None and leak.severity.is_problem and demands:
         proven = proofs.prove(leak, demands)
         function = _changing(plan, leak.object)
         if proven.is_proven and function is not None and not proofs.is_used(function):
             ask = "Its callers may lose what it changes. If nobody needs that, run:"
-            proven = Proven(as_comment(f"{ask}\n{proofs.statements(proven)}"))
+            text = as_comment(f"{ask}\n{proofs.statements(proven)}")
+            proven = Proven(text, left=Left.UNKNOWN)
     elif proofs is not None and leak.severity.is_problem and leak.kind is topic.KIND:
         proven = proofs.prove_topic(leak)
     elif leak.kind is public_bucket.KIND:
         ask = "Not tried: no trial sees who reads files by their URL. If nobody needs that, run:"
-        proven = Proven(as_comment(f"{ask}\n{leak.explanation.fix}"))
+        proven = Proven(as_comment(f"{ask}\n{leak.explanation.fix}"), left=Left.UNKNOWN)
     return Repaired(
         leak=leak, cause=leak.explanation.cause, policies=leak.explanation.policies, proven=proven
     )

@@ -57,6 +57,7 @@ from supabase_jobs.findings import (
     Access,
     AccessObject,
     Cell,
+    Left,
     Repair,
     Repairs,
     Severity,
@@ -119,13 +120,14 @@ class Verdict:
 @dataclass(frozen=True)
 class Proven:
     """The repair of a leak, as reports print it. Only a proven one is SQL, others are comments.
-    `callers` are the labels of those that a comment names.
+    `callers` are the labels of those that a comment names, `left` says why it is not proven.
     """
 
     text: str
     is_proven: bool = False
     demand: Demand | None = None
     callers: tuple[str, ...] = ()
+    left: Left | None = None
 
 
 class Boundaries:
@@ -597,9 +599,9 @@ class Proofs:
                     verdict = replace(verdict, takes=takes, unseen=limits.unseen)
                     best = _better(best, text, verdict)
         except DeadlineError:
-            return Proven("-- Not tried: the time of the audit is over.")
+            return _LATE
         if advice or best is None:
-            return Proven(advice or _NO_REPAIR)
+            return Proven(advice or _NO_REPAIR, left=Left.NONE)
         text, verdict = best
         return _question(text, verdict)
 
@@ -611,7 +613,8 @@ class Proofs:
         """
         if demand.asks:
             lines = wrap(demand.asks, _WIDTH, break_long_words=False, break_on_hyphens=False)
-            return Proven(as_comment("\n".join([*lines, self._render(self._chosen, demand)])))
+            text = as_comment("\n".join([*lines, self._render(self._chosen, demand)]))
+            return Proven(text, left=Left.UNKNOWN)
         if demand not in self._chosen:
             self._chosen.append(demand)
         self._closed.append((leak, cells, demand))
@@ -621,13 +624,13 @@ class Proofs:
         """The repair of a leak of a topic of Realtime, which changes policies of its messages."""
         text = leak.explanation.fix
         if not has_statement(text):
-            return Proven(text)
+            return Proven(text, left=Left.NONE)
         try:
             after = self._trials.topics(text)
         except DeadlineError:
-            return Proven("-- Not tried: the time of the audit is over.")
+            return _LATE
         if after is None or leak.id in self._trials.topic_leaks(after):
-            return Proven(_NO_REPAIR)
+            return Proven(_NO_REPAIR, left=Left.NONE)
         kept = {_key_of_topic(one) for one in after if one.outcome == ROWS}
         before = [one for one in self._trials.channels if one.outcome == ROWS]
         lost = [one for one in before if _key_of_topic(one) not in kept]
@@ -1143,6 +1146,8 @@ _NO_REPAIR = (
     "\n-- should have this access, and change the cause above."
 )
 
+_LATE = Proven("-- Not tried: the time of the audit is over.", left=Left.LATE)
+
 
 def _proof(verdict: Verdict) -> str:
     closed = "1 cell" if verdict.closes == 1 else f"{verdict.closes} cells"
@@ -1172,7 +1177,8 @@ def _question(text: str, verdict: Verdict) -> Proven:
         )
     lines = wrap(sentence, _WIDTH, break_long_words=False, break_on_hyphens=False)
     callers = tuple(dict.fromkeys(cell.caller for cell in named))
-    return Proven(as_comment("\n".join([*lines, text])), callers=callers)
+    left = Left.TAKES if takes or verdict.ends else Left.UNKNOWN
+    return Proven(as_comment("\n".join([*lines, text])), callers=callers, left=left)
 
 
 def _in_order(cells: Iterable[NamedCell]) -> tuple[NamedCell, ...]:

@@ -337,8 +337,9 @@ def _repaired(
     kept: Collection[str],
 ) -> list[Repaired]:
     """The repairs of leaks, but for those that are to be `kept`. The gravest are the first of their
-    sort, since the time may be over. An info is access that may be intended: SQL that ends it could
-    break the project.
+    sort, since the time may be over. A hard one leaves the others their part of it, and is tried
+    again at the end. An info is access that may be intended: SQL that ends it could break the
+    project.
     """
 
     def order(one: Caused | ExplainedLeak) -> tuple[bool, int, bool]:
@@ -347,14 +348,26 @@ def _repaired(
         opens = leak.kind is escalation.KIND
         return opens, list(Severity).index(leak.severity), isinstance(one, ExplainedLeak)
 
-    found = []
-    every: list[Caused | ExplainedLeak] = [*caused, *explained]
-    for one in sorted(every, key=order):
+    def is_tried(one: Caused | ExplainedLeak) -> bool:
+        leak = one.leak if isinstance(one, Caused) else one
+        return leak.severity.is_problem and leak.id not in kept
+
+    def repaired(one: Caused | ExplainedLeak, others: int) -> Repaired:
+        if proofs is not None:
+            proofs.share(others)
         if isinstance(one, ExplainedLeak):
-            found.append(fixes.of_explained(plan, None if one.id in kept else proofs, one))
-        else:
-            is_kept = not one.leak.severity.is_problem or one.leak.id in kept
-            found.append(fixes.of_shown(plan, None if is_kept else proofs, one))
+            return fixes.of_explained(plan, None if one.id in kept else proofs, one)
+        return fixes.of_shown(plan, proofs if is_tried(one) else None, one)
+
+    every: list[Caused | ExplainedLeak] = sorted([*caused, *explained], key=order)
+    behind = sum(map(is_tried, every))
+    found = []
+    for one in every:
+        behind -= is_tried(one)
+        found.append(repaired(one, behind))
+    late = [at for at, one in enumerate(found) if one.is_late]
+    for number, at in enumerate(late, 1):
+        found[at] = repaired(every[at], len(late) - number)
     return found
 
 

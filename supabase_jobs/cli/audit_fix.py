@@ -79,5 +79,5 @@ def _left(problems: Collection["AuditFinding"]) -> str:
 
 
 def _kept(file: Path) -> str:
-    """What becomes of the file of an earlier run."""
+    """A remark on the file of an earlier run, which stays."""
     return f", and left {file} as it is" if file.exists() else ""

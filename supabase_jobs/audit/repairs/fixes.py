@@ -56,6 +56,11 @@ class Repaired:
     origin: str = ""
     column: str = ""
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its time was over before it was proven."""
+        return self.proven.left is Left.LATE
+
     def explanation(self, proofs: Proofs) -> Explanation:
         """The cause and the fix. All repairs must have been proven before."""
         fix = proofs.written(self.proven)
@@ -95,7 +100,7 @@ def of_shown(
     plan: Plan, proofs: Proofs | None, one: Caused, cells: Collection[Cell] = ()
 ) -> Repaired:
     """The repair of a leak that an attempt shows; none without proofs."""
-    proven = Proven("")
+    proven = Proven(text="")
     if proofs is not None:
         proven = proofs.prove(one.leak, candidates.alternatives(plan, one), cells)
     change = one.change
@@ -196,19 +201,19 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
         demands = [*_without_ended(plan, proofs, leak.object), *demands]
     if isinstance(leak, BrokenAccess):
         demands = _of_refusal(leak.refusal)
-    proven = Proven(leak.explanation.fix, left=Left.NONE)
+    proven = Proven(text=leak.explanation.fix, left=Left.NONE)
     if proofs is not None and leak.severity.is_problem and demands:
         proven = proofs.prove(leak, demands)
         function = _changing(plan, leak.object)
         if proven.is_proven and function is not None and not proofs.is_used(function):
             ask = "Its callers may lose what it changes. If nobody needs that, run:"
             text = as_comment(f"{ask}\n{proofs.statements(proven)}")
-            proven = Proven(text, left=Left.UNKNOWN)
+            proven = Proven(text=text, left=Left.UNKNOWN)
     elif proofs is not None and leak.severity.is_problem and leak.kind is topic.KIND:
         proven = proofs.prove_topic(leak)
     elif leak.kind is public_bucket.KIND:
         ask = "Not tried: no trial sees who reads files by their URL. If nobody needs that, run:"
-        proven = Proven(as_comment(f"{ask}\n{leak.explanation.fix}"), left=Left.UNKNOWN)
+        proven = Proven(text=as_comment(f"{ask}\n{leak.explanation.fix}"), left=Left.UNKNOWN)
     return Repaired(
         leak=leak, cause=leak.explanation.cause, policies=leak.explanation.policies, proven=proven
     )

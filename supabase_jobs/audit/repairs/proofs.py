@@ -91,7 +91,8 @@ class Verdict:
     cells that policies permit and nobody had. `ends` are the uses of objects that nobody but the
     service is left with, and `alters` the answers that would be wrong. `unseen` are conditions of
     policies that it limits and by which nobody in the world passes, `leaves` the questions that a
-    new policy leads to.
+    new policy leads to. `shows` are the problems that a leak has hidden: the same acts, told
+    otherwise.
     """
 
     closes: int
@@ -103,6 +104,7 @@ class Verdict:
     alters: tuple[NamedCell, ...] = ()
     unseen: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
 
     @property
     def is_proven(self) -> bool:
@@ -601,7 +603,7 @@ class Proofs:
         except DeadlineError:
             return _LATE
         if advice or best is None:
-            return Proven(advice or _NO_REPAIR, left=Left.NONE)
+            return Proven(text=advice or _NO_REPAIR, left=Left.NONE)
         text, verdict = best
         return _question(text, verdict)
 
@@ -614,23 +616,23 @@ class Proofs:
         if demand.asks:
             lines = wrap(demand.asks, _WIDTH, break_long_words=False, break_on_hyphens=False)
             text = as_comment("\n".join([*lines, self._render(self._chosen, demand)]))
-            return Proven(text, left=Left.UNKNOWN)
+            return Proven(text=text, left=Left.UNKNOWN)
         if demand not in self._chosen:
             self._chosen.append(demand)
         self._closed.append((leak, cells, demand))
-        return Proven(_proof(verdict), is_proven=True, demand=demand)
+        return Proven(text=_proof(verdict), is_proven=True, demand=demand)
 
     def prove_topic(self, leak: ExplainedLeak) -> Proven:
         """The repair of a leak of a topic of Realtime, which changes policies of its messages."""
         text = leak.explanation.fix
         if not has_statement(text):
-            return Proven(text, left=Left.NONE)
+            return Proven(text=text, left=Left.NONE)
         try:
             after = self._trials.topics(text)
         except DeadlineError:
             return _LATE
         if after is None or leak.id in self._trials.topic_leaks(after):
-            return Proven(_NO_REPAIR, left=Left.NONE)
+            return Proven(text=_NO_REPAIR, left=Left.NONE)
         kept = {_key_of_topic(one) for one in after if one.outcome == ROWS}
         before = [one for one in self._trials.channels if one.outcome == ROWS]
         lost = [one for one in before if _key_of_topic(one) not in kept]
@@ -638,7 +640,7 @@ class Proofs:
         verdict = Verdict(closes=max(1, len(lost)), takes=_in_order(takes))
         if not verdict.is_proven:
             return _question(text, verdict)
-        return Proven(_proof(verdict), is_proven=True, demand=Demand(text=text))
+        return Proven(text=_proof(verdict), is_proven=True, demand=Demand(text=text))
 
     def written(self, proven: Proven) -> str:
         """The statements of a repair, with those of the others of its policies."""
@@ -664,6 +666,10 @@ class Proofs:
             for column in relation.columns
             if column.name in about - taken and relation.may(role, privilege.upper(), column.name)
         ]
+
+    def share(self, others: int) -> None:
+        """Give the next proof a fair part of the time, with so many others behind it."""
+        self._trials.share(others)
 
     def statements(self, proven: Proven) -> str:
         """The statements of a repair."""
@@ -780,8 +786,8 @@ class Proofs:
             asking=demand.asking,
             kept=self._kept([demand], text, known, after),
         )
-        decided = leak.severity is not Severity.WARNING or self._judge.has_baseline
-        if decided or cells or demand.asks:
+        decided = leak.severity is not Severity.WARNING and not self._is_only_way(leak)
+        if decided or self._judge.has_baseline or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not
             verdict = replace(verdict, ends=())
         if best is not None and _better(best, text, verdict) is best and not verdict.is_proven:
@@ -805,7 +811,21 @@ class Proofs:
         if isinstance(leak, ShownLeak) and (left := self._still_written(leak, after)):
             ask = f"Whoever does so still writes {', '.join(left)}, which others gave the row."
             verdict = replace(verdict, leaves=(*verdict.leaves, f"{ask} May they?"))
+        if verdict.is_proven:
+            known_ids = {one.id for one in self._trials.before.leaks}
+            new = [one for name, one in after.faults.items() if name not in known_ids]
+            verdict = replace(verdict, shows=tuple(one.message for one in new))
         return verdict
+
+    def _is_only_way(self, leak: AnyLeak) -> bool:
+        """Whether a leak is about new rows of a table to which no function or trigger of the
+        project adds any: then the app adds them by the same policies.
+        """
+        if not isinstance(leak, ShownLeak) or leak.tried.action != INSERT:
+            return False
+        oid = self._attempt(leak).relation.oid
+        added = self._trials.before.plan.usage.bodies.adds.values()
+        return not any(oid in tables for tables in added)
 
     def _with_way_back(self, leak: AnyLeak, verdict: Verdict, text: str) -> Verdict:
         """The effects of a trigger on what it was to let pass."""
@@ -1146,10 +1166,19 @@ _NO_REPAIR = (
     "\n-- should have this access, and change the cause above."
 )
 
-_LATE = Proven("-- Not tried: the time of the audit is over.", left=Left.LATE)
+_LATE = Proven(text="-- Not tried: the time of the audit is over.", left=Left.LATE)
 
 
 def _proof(verdict: Verdict) -> str:
+    """The effects of a repair in words, and what it leaves."""
+    if not verdict.shows:
+        return _effects(verdict)
+    sentence = f"{_effects(verdict)} It leaves: {'; '.join(verdict.shows)}."
+    lines = wrap(sentence, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n-- ".join(lines)
+
+
+def _effects(verdict: Verdict) -> str:
     closed = "1 cell" if verdict.closes == 1 else f"{verdict.closes} cells"
     if not verdict.gives:
         return f"Tried: it closes {closed} and takes none."
@@ -1178,7 +1207,7 @@ def _question(text: str, verdict: Verdict) -> Proven:
     lines = wrap(sentence, _WIDTH, break_long_words=False, break_on_hyphens=False)
     callers = tuple(dict.fromkeys(cell.caller for cell in named))
     left = Left.TAKES if takes or verdict.ends else Left.UNKNOWN
-    return Proven(as_comment("\n".join([*lines, text])), callers=callers, left=left)
+    return Proven(text=as_comment("\n".join([*lines, text])), callers=callers, left=left)
 
 
 def _in_order(cells: Iterable[NamedCell]) -> tuple[NamedCell, ...]:

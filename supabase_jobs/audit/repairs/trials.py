@@ -1,5 +1,6 @@
 """The audit's probes, run again with statements that are undone afterwards."""
 
+import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -261,7 +262,8 @@ class Trials:
     ) -> None:
         """`known` are the outcomes of the audit's attempts, `channels` those for topics."""
         self._impersonation, self._world, self._callers = impersonation, world, callers
-        self._deadline, self.all, self.before = deadline, scope, before
+        self._deadline = self._end = deadline
+        self.all, self.before = scope, before
         self._known, self.channels = known, channels
         self._uses: dict[str, frozenset[Use]] = {}
         self._results: dict[Hashable, Seen | None] = {}
@@ -322,7 +324,15 @@ class Trials:
 
     def extend(self, deadline: Deadline) -> None:
         """Let trials run until another time."""
-        self._deadline = deadline
+        self._deadline = self._end = deadline
+
+    def share(self, others: int) -> None:
+        """Let the next trials run for a fair part of the time that is left, with so many findings
+        behind them; all of it without one.
+        """
+        now = time.monotonic()
+        part = (self._end.at - now) / (others + 1)
+        self._deadline = Deadline(now + part) if others else self._end
 
     def oid(self, label: str) -> int:
         """The oid of a table that a leak names."""

@@ -18,9 +18,7 @@ class Judge:
     def __init__(self, pairs: Collection[str]) -> None:
         self._pairs = pairs
 
-    def verdict(
-        self, before: object, after: Any, is_open: bool, asking: object, kept: object
-    ) -> Verdict:
+    def verdict(self, before: object, after: Any, is_open: bool, **_others: object) -> Verdict:
         """The number of repairs, and what is lost."""
         lost = tuple(NamedCell(pair, "") for pair in self._pairs if set(pair) <= set(after))
         return Verdict(closes=len(after), takes=lost, is_open=is_open)

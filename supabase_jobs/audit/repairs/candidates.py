@@ -26,6 +26,8 @@ from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Ended
 from supabase_jobs.findings import Holds, RowState, as_comment
 
+# a policy whose name says that it is for the backend, which no policy restricts
+_OF_SERVICE = re.compile(r"service[ _-]?role", re.IGNORECASE)
 # Storage fills owner_id; `owner` is the former column
 OWNERS_OF_FILES = ("owner_id", "owner")
 _IS_SERVICE = "(select auth.role()) = 'service_role'"
@@ -66,6 +68,8 @@ class Demand:
     trial shows.
     `trusting` are functions that read app_metadata instead of what users write. `asks` says what
     must be done before. `is_new`: it creates a policy that permits what nobody has decided yet.
+    `is_of_service`: it drops policies that are for the backend by their names, so that what others
+    do by them may end.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
@@ -87,6 +91,7 @@ class Demand:
     trusting: Sequence[Function] = ()
     asks: str = ""
     is_new: bool = False
+    is_of_service: bool = False
 
     @property
     def changed_tables(self) -> frozenset[int]:
@@ -690,6 +695,8 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         if demand is not None:
             yield demand
             return  # any other condition leaves the claim to the user
+    if policies and all(_OF_SERVICE.search(policy.name) for policy in policies):
+        yield replace(edited(relation, policies, Edit.DROP), is_of_service=True)
     for lacking in missing(plan, relation, policies):
         yield Demand(functions=[lacking])
     for policy in policies:

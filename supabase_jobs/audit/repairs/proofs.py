@@ -234,22 +234,25 @@ class Judge:
         *,
         asking: Collection[str] = (),
         kept: Collection[Attempt] = (),
+        of_service: Collection[int] = (),
     ) -> Verdict:
         """The effects of a change for a leak; both are of the same objects. If functions are now
         `asking` who is a member, what outsiders reach of others may end, and they answer otherwise.
-        `kept` are attempts that still reach their targets, although nothing has led to them again.
+        `kept` are attempts that still reach their targets, although nothing has led to them again,
+        and `of_service` the tables whose lost cells only the backend was to have.
         """
         lost = [one for one in _gone(before, after) if one not in kept]
+        meant = [one for one in lost if not _is_on(one, of_service)]
         new = [one for one in after.cells.values() if place_of(one) not in before.places]
         given = [one for one in new if self._is_restored(one)]
         won = [one for one in new if one not in given]
         takes = [
             _named(one)
-            for one in lost
+            for one in meant
             if not (self.may_end(one) or (asking and _is_of_outsider(one)))
             or self._stays(one, leak)
         ]
-        takes += self._end_of_joining(lost, after)
+        takes += self._end_of_joining(meant, after)
         takes += [_of_cell(cell) for cell in self._taken(before, after)]
         takes += [
             NamedCell(use.caller, f"call of {use.function}")
@@ -476,6 +479,11 @@ def _is_only_read(one: Attempt | Bypass, leak: AnyLeak) -> bool:
     return is_write and one.action == SELECT
 
 
+def _is_on(one: Attempt | Bypass, tables: Collection[int]) -> bool:
+    """Whether a cell is one of these tables."""
+    return isinstance(one, Attempt) and one.relation.oid in tables
+
+
 def _place_of_insert(one: Attempt | Bypass) -> tuple[str, str, bool] | None:
     """The caller and the table of a new row, and whether it adds another person to a group; None
     for another action.
@@ -577,7 +585,7 @@ class Proofs:
                 if not demand.is_trigger and self._still_reaches(leak, text):
                     continue
                 ran += 1
-                if lost := self._lost(demand, text):
+                if not demand.is_of_service and (lost := self._lost(demand, text)):
                     taking.append((lost, demand, text))
                 elif (limits := self._by_other_paths(leak, demand, text)) is not None:
                     limiting.append((demand, text, limits))
@@ -721,6 +729,7 @@ class Proofs:
         if after is None:
             return None
         asking = frozenset[str]().union(*(demand.asking for demand in demands))
+        of_service = [demand.changed_tables for demand in demands if demand.is_of_service]
         known = self._trials.seen_before(scope)
         verdict = self._judge.verdict(
             known,
@@ -728,6 +737,7 @@ class Proofs:
             is_open=False,
             asking=asking,
             kept=self._kept(demands, text, known, after),
+            of_service=frozenset[int]().union(*of_service),
         )
         if verdict.takes or verdict.opens or verdict.alters:
             return None
@@ -785,9 +795,11 @@ class Proofs:
             leak=leak,
             asking=demand.asking,
             kept=self._kept([demand], text, known, after),
+            of_service=demand.changed_tables if demand.is_of_service else (),
         )
         decided = leak.severity is not Severity.WARNING and not self._is_only_way(leak)
-        if decided or self._judge.has_baseline or cells or demand.asks:
+        decided |= self._judge.has_baseline or demand.is_of_service
+        if decided or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not
             verdict = replace(verdict, ends=())
         if best is not None and _better(best, text, verdict) is best and not verdict.is_proven:
@@ -803,8 +815,9 @@ class Proofs:
         if verdict.is_proven and not self._is_shown(leak, scope):
             return None
         if verdict.is_proven:
-            lost = [*self._lost_by_ways(leak, demand, text, scope)]
-            lost += self._lost_by_staff(known, after)
+            lost = [*self._lost_by_staff(known, after)]
+            if not demand.is_of_service:
+                lost += self._lost_by_ways(leak, demand, text, scope)
             verdict = replace(verdict, takes=_in_order(lost))
         if demand.is_new:
             verdict = replace(verdict, leaves=_new_questions(known, after))

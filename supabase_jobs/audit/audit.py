@@ -303,6 +303,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         performance=slow,
         settled=world.settled,
         meanings={caller.label: caller.meaning for caller in everyone},
+        excluded=frozenset(options.configuration.excluded),
     )
 
 

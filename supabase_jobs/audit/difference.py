@@ -386,9 +386,7 @@ def _and(names: list[str]) -> str:
 
 def _listed(side: Audit) -> dict[str, str]:
     """The reason for each object that was not tested, but for those that the project excludes."""
-    return {
-        item.object: item.why for item in side.not_tested if not item.why.startswith("excluded: ")
-    }
+    return {item.object: item.why for item in side.not_tested if item.object not in side.excluded}
 
 
 def _untested(name: AccessObject, side: Audit) -> str | None:

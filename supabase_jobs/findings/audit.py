@@ -193,6 +193,7 @@ class Audit:
     proven ones together, if they were asked for. `performance` is what makes requests slow; its
     warnings fail nothing. `settled` are the callers whose membership has the state that was found
     by trying, instead of the one in which it begins. `meanings` says of each caller who it is.
+    `excluded` are the objects that the project excludes.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -217,6 +218,7 @@ class Audit:
     performance: tuple[AuditFinding, ...] = ()
     settled: frozenset[str] = frozenset()
     meanings: Mapping[str, str] = field(default_factory=dict)
+    excluded: frozenset[str] = frozenset()
 
     @property
     def ok(self) -> bool:

@@ -330,3 +330,10 @@ def test_a_leak_of_what_was_not_tested_is_neither_new_nor_closed() -> None:
     disabled = replace(CLOSED, findings=(of_kind,))
     assert shown(diff(untested, disabled)) == [f"error leak:rls-disabled:{NOTES}:select"]
     assert diff(leaking, untested).of("closed") == ()
+
+
+def test_an_object_that_the_project_excludes_is_not_listed() -> None:
+    item = NotTested("public.old", "excluded: no longer used", "Remove it from [excluded].")
+    for excluded, expected in ((frozenset({"public.old"}), []), (frozenset[str](), ["public.old"])):
+        side = replace(CLOSED, not_tested=(item,), excluded=excluded)
+        assert [one.object for one in diff(side, side).not_compared] == expected

@@ -7,6 +7,7 @@ from functools import cached_property
 from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
+from supabase_jobs.audit.rows.held_role import HeldRole
 from supabase_jobs.findings import AccessObject, Clause, RowState
 from supabase_jobs.outcomes import ROWS
 
@@ -53,7 +54,7 @@ class Tried:
     refers_to: Sequence[int]
     below: Sequence[int]
     names: Sequence[str]
-    decided_by: str
+    decided_by: HeldRole | None
     by_role: str
     takes_role: str
 

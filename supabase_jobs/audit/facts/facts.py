@@ -40,6 +40,7 @@ from supabase_jobs.audit.probes.attempt import (
     SELECT,
     UPDATE,
 )
+from supabase_jobs.audit.rows.held_role import HeldRole
 from supabase_jobs.audit.words import Words
 from supabase_jobs.outcomes import CLOSED
 
@@ -144,7 +145,7 @@ class Facts:
     caller_states: Sequence[CallerState] = ()
     unread_flags: Sequence[str] = ()
     stated: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    topmost: Collection[str] = ()
+    topmost: Collection[HeldRole] = ()
 
     @cached_property
     def objects(self) -> Mapping[str, Sequence[Tried]]:

@@ -7,6 +7,7 @@ from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question, question
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import OWN, SELECT
+from supabase_jobs.audit.rows.held_role import HeldRole
 from supabase_jobs.findings import Explanation, Severity, as_comment
 
 KIND = Kind(
@@ -28,7 +29,7 @@ def find(facts: Facts) -> Iterator[ExplainedLeak | Question]:
         if tables:
             yield _topmost(role, role in changing, list(dict.fromkeys(tables)))
     for tried in deciding:
-        if tried.decided_by in given:
+        if tried.decided_by is None or tried.decided_by in given:
             continue
         verbs = "reads and changes" if tried.decided_by in changing else "reads"
         does = f"has {tried.decided_by}"
@@ -39,35 +40,34 @@ def find(facts: Facts) -> Iterator[ExplainedLeak | Question]:
             )
         else:
             message = f"Whoever {does} {verbs} rows of others in {{}}. Is that intended?"
-        yield question(KIND, tried, tried.decided_by, tried.table.label, message)
+        yield question(KIND, tried, str(tried.decided_by), tried.table.label, message)
 
 
-def _topmost(role: str, changes: bool, tables: Sequence[str]) -> ExplainedLeak:
+def _topmost(role: HeldRole, changes: bool, tables: Sequence[str]) -> ExplainedLeak:
     """The role of everybody with the rights of all others."""
-    column, _, value = role.partition(" = ")
     verbs = "read and change" if changes else "read"
     advice = (
-        f"Put {value} before the other labels of the type of {column}, or give who signs up"
-        " another one."
+        f"Put {role.value} before the other labels of the type of {role.place}, or give who signs"
+        " up another one."
     )
     return ExplainedLeak(
         kind=KIND,
         severity=Severity.ERROR,
-        object=column.partition(".")[0],
+        object=role.table,
         message=(
             f"Everybody who signs up has {role}, which counts for more than each other label: they"
             f" {verbs} rows of others in {some(tables)}"
         ),
-        name=role,
+        name=str(role),
         explanation=Explanation(
-            cause=f"the order of the labels of {column}", fix=as_comment(advice)
+            cause=f"the order of the labels of {role.place}", fix=as_comment(advice)
         ),
     )
 
 
-def _is_given(facts: Facts, role: str) -> bool:
+def _is_given(facts: Facts, role: HeldRole) -> bool:
     """Whether a user who has only signed up has the row with the role, or inserts it."""
-    table = role.partition(".")[0]
+    table = role.table if role.column else None
     of_newcomer = [tried for tried in facts.tried if tried.actor.kind == NEWCOMER]
     return any(
         tried.decided_by == role or (tried.whose == OWN and tried.table.name == table)

@@ -20,11 +20,22 @@ _USER, _CALLERS = "authenticated", {"anon", "authenticated"}
 _TIMES = ("date", "timestamp", "timestamptz")
 _SELECT, _INSERT, _UPDATE = "select", "insert", "update"
 # what a condition demands of a column, besides a value
-_NULL, _SET, _OTHER = "is null", "is set", "is not "
+_NULL, _SET = "is null", "is set"
 _NULL_TESTS = {expressions.IS_NULL: _NULL, expressions.IS_NOT_NULL: _SET}
 # the words of a name, in snake_case or camelCase
 _WORDS = re.compile(r"[a-z0-9]+|[A-Z][a-z0-9]*")
 _WRITES = ("InsertStmt", "UpdateStmt", "DeleteStmt")
+
+
+@dataclass(frozen=True)
+class _Other:
+    """The demand for any value but one."""
+
+    value: str
+
+
+# a value, or one of the above
+_Demand = str | _Other
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class _Selection:
     """A view, function or index, and what it demands of the columns of a table."""
 
     place: str
-    demands: Mapping[str, Collection[str]]
+    demands: Mapping[str, Collection[_Demand]]
     is_index: bool = False
 
 
@@ -302,10 +313,10 @@ def _first(column: Column, closed: Closed | None) -> Collection[str]:
     return [default.text] if isinstance(default, Literal) and column.starts_constant else ()
 
 
-def _accepts(demand: str, value: str) -> bool:
+def _accepts(demand: _Demand, value: str) -> bool:
     """Whether a demand accepts a value."""
-    if demand.startswith(_OTHER):
-        return demand.removeprefix(_OTHER) != value
+    if isinstance(demand, _Other):
+        return demand.value != value
     return demand == value
 
 
@@ -339,7 +350,7 @@ def _selects(trees: Any) -> Iterator[Node]:
 
 def _awaited(
     named: Mapping[str, Relation], trees: Any
-) -> Iterator[tuple[Relation, Mapping[str, Collection[str]]]]:
+) -> Iterator[tuple[Relation, Mapping[str, Collection[_Demand]]]]:
     """The times that an EXISTS demands to be over: until then, the row is not to count."""
     for link in expressions.nodes(trees, "SubLink"):
         select = link["subselect"].get("SelectStmt", {})
@@ -356,9 +367,9 @@ def _awaited(
 
 def _demands(
     relation: Relation, scopes: Mapping[str, str], select: Node
-) -> Mapping[str, Collection[str]]:
+) -> Mapping[str, Collection[_Demand]]:
     """The columns of a table with what a query demands of each."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[_Demand]] = {}
     labels = (relation.name, relation.label)
     aliases = [None, *(alias for alias, name in scopes.items() if name in labels)]
     kept: Node = {n: select[n] for n in ("fromClause", "whereClause") if n in select}
@@ -374,7 +385,7 @@ def _demands(
     return found
 
 
-def _sides(one: Comparison) -> Iterator[tuple[Reference, str]]:
+def _sides(one: Comparison) -> Iterator[tuple[Reference, _Demand]]:
     """The column of a comparison, with what it demands; a time that is over is set."""
     left, right, operator = one.left, one.right, one.operator
     if isinstance(right, Reference) and not isinstance(left, Reference):
@@ -387,6 +398,6 @@ def _sides(one: Comparison) -> Iterator[tuple[Reference, str]]:
     elif isinstance(right, Literal) and operator == "=":
         yield left, right.text
     elif isinstance(right, Literal) and operator == "<>":
-        yield left, f"{_OTHER}{right.text}"
+        yield left, _Other(right.text)
     elif right == NOW and operator.startswith("<"):
         yield left, _SET

@@ -15,6 +15,7 @@ from supabase_jobs.api.sender import COUNTED
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
+from supabase_jobs.audit.rows.held_role import HeldRole
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.findings import AccessObject
@@ -133,7 +134,7 @@ class Attempt:
     error: psycopg.Error | None = None
     answers: Sequence[Any] = ()
     name: str = ""
-    decided_by: str = ""
+    decided_by: HeldRole | None = None
     by_role: str = ""
     others: Sequence[tuple[Relation, str]] = ()
     ends_refused: bool = False

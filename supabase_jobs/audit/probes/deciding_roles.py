@@ -15,6 +15,7 @@ from supabase_jobs.audit.probes.attempt import GROUP, INSERT, JOIN, OTHER, UPDAT
 from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes
 from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.held_role import HeldRole
 from supabase_jobs.audit.rows.plan import Membership, user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
@@ -34,9 +35,9 @@ class _Role:
     others: Sequence[str]
 
     @property
-    def label(self) -> str:
+    def held(self) -> HeldRole:
         """The role as questions name it."""
-        return f"{self.relation.name}.{self.column} = {self.value}"
+        return HeldRole(self.relation.name, self.column, self.value)
 
 
 class DecidingRoles:
@@ -54,14 +55,14 @@ class DecidingRoles:
         of_groups = list(self._with_weaker_roles())
         self._record.send_controls([control for *_, control in (*of_everybody, *of_groups)])
         closed = (HIDDEN, DENIED, VIOLATES)
-        for attempt, label, control in of_everybody:
+        for attempt, role, control in of_everybody:
             if control.outcome in closed:
-                attempt.decided_by = label
+                attempt.decided_by = role
         roles = {write: label for write, label, one in of_groups if one.outcome in closed}
         for attempt in self._record.attempts:
             attempt.by_role = roles.get(_write_of(attempt), "")
 
-    def _without_roles_of_everybody(self) -> Iterator[tuple[Attempt, str, Attempt]]:
+    def _without_roles_of_everybody(self) -> Iterator[tuple[Attempt, HeldRole, Attempt]]:
         """The reads and writes of rows of others by outsiders with a role, and again without it:
         whoever signs up has it.
         """
@@ -75,11 +76,11 @@ class DecidingRoles:
             for role in self._roles_of_everybody:
                 if role.relation.oid in self._plan.usage.reads.get(attempt.relation.oid, ()):
                     for other in role.others:
-                        yield attempt, role.label, self._without_role(attempt, role, other)
+                        yield attempt, role.held, self._without_role(attempt, role, other)
             for membership in self._posts_read_by(attempt.relation):
                 if (own := caller.own_row(membership.relation.oid)) is not None:
-                    label = f"a row in {membership.relation.name}"
-                    yield attempt, label, self._without_row(attempt, own)
+                    row = HeldRole(membership.relation.name)
+                    yield attempt, row, self._without_row(attempt, own)
 
     def _with_weaker_roles(self) -> Iterator[tuple[_Write, str, Attempt]]:
         """A write of each kind that users do with a role in their own group, and again with the

@@ -58,6 +58,7 @@ from supabase_jobs.audit.reading.attempts import Attempts, rows_by_table
 from supabase_jobs.audit.reading.functions import Functions
 from supabase_jobs.audit.reading.tables import Tables, open_to
 from supabase_jobs.audit.rows import tenants
+from supabase_jobs.audit.rows.held_role import HeldRole
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.outcomes import DENIED
@@ -305,9 +306,9 @@ class _Reader:
                 if one.table in labels:
                     yield one
 
-    def _topmost(self, oid: int, column: str) -> str:
+    def _topmost(self, oid: int, column: str) -> HeldRole:
         relation = self._catalog.by_oid[oid]
-        return f"{relation.name}.{column} = {relation.by_name[column].labels[-1]}"
+        return HeldRole(relation.name, column, relation.by_name[column].labels[-1])
 
     def _unread_columns(self) -> Iterator[UnreadColumn]:
         plan = self._plan

@@ -56,6 +56,7 @@ from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.policies.unlike_siblings import Omission, Unasked
+from supabase_jobs.audit.rows.held_role import HeldRole
 from supabase_jobs.findings import RowState
 
 FOLDER = Path(__file__).parent
@@ -115,7 +116,7 @@ _TRIED: Mapping[str, Any] = {
     "refers_to": [],
     "below": [],
     "names": [],
-    "decided_by": "",
+    "decided_by": None,
     "by_role": "",
     "takes_role": "",
 }
@@ -170,7 +171,7 @@ class _Builder:
             of_one_table=[OneTable(**one) for one in case.get("of_one_table", [])],
             standings=[Standing(**one) for one in case.get("standings", [])],
             exclusions=[Exclusion(**one) for one in case.get("exclusions", [])],
-            topmost=case.get("topmost", []),
+            topmost=[_held(one) for one in case.get("topmost", [])],
             channels=[self._channel(one) for one in case.get("channels", [])],
             public_buckets=case.get("public_buckets", []),
             open_policies=[
@@ -248,6 +249,7 @@ class _Builder:
         actor, action, whose = self._actor(one.pop("by")), one.pop("does"), one.pop("whose")
         part = one.pop("part", "")
         fields = _known(_TRIED, one)
+        fields["decided_by"] = fields["decided_by"] and _held(fields["decided_by"])
         return Tried(
             number=number,
             actor=actor,
@@ -281,6 +283,12 @@ class _Builder:
         return ChannelTried(
             actor=actor, channel=channel, action=action, policies=policies, **fields
         )
+
+
+def _held(text: str) -> HeldRole:
+    place, _, value = text.partition(" = ")
+    table, _, column = place.partition(".")
+    return HeldRole(table, column, value)
 
 
 def _refusal(given: Mapping[str, Any]) -> Refusal:

@@ -1,54 +1,39 @@
 """The results of `mutate`, of verify and of a suite: faults, and which of them were detected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fault:
     """SQL that breaks an object. The id, `family:operator:object…`, is the same in every run.
 
-    `change` is the description without the part of the object that it names, '' if it names none.
-    `details` are the parts of the id after the object, such as a policy or a privilege and a role.
+    `family` is the stem of the operator file, and `parts` are the operator, the object and details,
+    such as a policy or a privilege and a role. `change` is the description without the part of the
+    object that it names, '' if it names none.
     """
 
-    id: str
+    family: str
+    parts: tuple[str, ...]
     object: str
     description: str
     sql: str
     change: str = ""
-    details: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        family: str,
-        parts: Sequence[str],
-        object: str,
-        description: str,
-        sql: str,
-        change: str = "",
-    ) -> "Fault":
-        """A fault by the parts of its id: the operator, the object and the details."""
-        return cls(
-            id=":".join((family, *parts)),
-            object=object,
-            description=description,
-            sql=sql,
-            change=change,
-            details=tuple(parts[2:]),
-        )
 
     @property
-    def family(self) -> str:
-        """The stem of the operator file."""
-        return self.id.partition(":")[0]
+    def id(self) -> str:
+        """The id, which a waiver names."""
+        return ":".join((self.family, *self.parts))
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The parts of the id after the object."""
+        return self.parts[2:]
 
     @property
     def operator(self) -> str:
         """The family and the operator: `bodies:if-true` for `bodies:if-true-2:private.f()`."""
-        family, operator, *_ = self.id.split(":")
-        return f"{family}:{operator.rstrip('0123456789').rstrip('-')}"
+        return f"{self.family}:{self.parts[0].rstrip('0123456789').rstrip('-')}"
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,23 @@ def derive(connection: Connection, names: Sequence[str]) -> list[Fault]:
     faults = []
     for stem, file in sql_files(_OPERATORS).items():
         rows = file.rows(connection, list(names))
-        derived = [Fault.of(stem, parts, *rest) for parts, *rest in rows]
+        derived = [_fault(stem, *row) for row in rows]
         faults += sorted(derived, key=lambda fault: fault.id)
     return faults
+
+
+def _fault(
+    family: str, parts: Sequence[str], name: str, description: str, sql: str, change: str = ""
+) -> Fault:
+    """A row of an operator file as a fault."""
+    return Fault(
+        family=family,
+        parts=tuple(parts),
+        object=name,
+        description=description,
+        sql=sql,
+        change=change,
+    )
 
 
 def mutate(

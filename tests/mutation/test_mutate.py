@@ -204,10 +204,16 @@ def test_the_text_counts_by_operator(
     )
 
 
+def none(description: str, sql: str) -> Fault:
+    """A fault that no operator derives."""
+    parts = ("none", "x")
+    return Fault(family="tables", parts=parts, object="x", description=description, sql=sql)
+
+
 def test_a_fault_that_the_database_rejects_does_not_count(
     shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    impossible = Fault("tables:none:x", "x", "not there", "drop table public.not_there")
+    impossible = none("not there", "drop table public.not_there")
     monkeypatch.setattr("supabase_jobs.mutation.mutate.derive", lambda *_: [impossible])
     code, out = run("mutate", "--json", "--db-url", shared(16))
     document = json.loads(out)
@@ -248,7 +254,7 @@ def test_a_role_that_may_inject_no_fault_exits_7(
 def test_an_error_of_verify_kills_the_mutant(
     shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fault = Fault("tables:none:x", "x", "nothing", "select 1")
+    fault = none("nothing", "select 1")
     monkeypatch.setattr("supabase_jobs.mutation.mutate.derive", lambda *_: [fault])
     monkeypatch.setattr("supabase_jobs.mutation.mutate._check_no_errors", lambda *_: None)
 

@@ -33,7 +33,8 @@ def connection(shared: Callable[[int], str]) -> Iterator[Connection]:
 
 
 def fault(operator: str, sql: str) -> Fault:
-    return Fault(f"{operator}:x", "x", "x", sql)
+    family, name = operator.split(":")
+    return Fault(family=family, parts=(name, "x"), object="x", description="x", sql=sql)
 
 
 def test_the_errors_are_among_those_of_a_complete_run(connection: Connection) -> None:

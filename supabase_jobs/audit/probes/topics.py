@@ -78,18 +78,24 @@ class Send(Message):
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: `shown` names it without generated values; `row` is tenant A's row whose id it has,
-    None for a user.
+    """A topic: the text before an id, and the id; `row` is tenant A's row that has it, None for a
+    user.
     """
 
-    name: str
-    shown: str
+    prefix: str
+    id: str
     row: Row | None
 
     @property
-    def prefix(self) -> str:
-        """The text before the id."""
-        return self.shown.partition("{")[0]
+    def name(self) -> str:
+        """The topic of a request."""
+        return f"{self.prefix}{self.id}"
+
+    @property
+    def shown(self) -> str:
+        """The topic without generated values."""
+        of = "user id" if self.row is None else f"{self.row.relation.name}.{self.row.key[0]}"
+        return f"{self.prefix}{{{of}}}"
 
     @property
     def label(self) -> str:
@@ -244,10 +250,9 @@ def _topics(world: World) -> Iterator[Topic]:
     for prefix in prefixes:
         named = [row for row in rows if _is_named(row, prefix)]
         for row in named or [row for row in rows if row.relation.name in words]:
-            id_ = row.values[row.key[0]]
-            yield Topic(f"{prefix}{id_}", f"{prefix}{{{row.relation.name}.{row.key[0]}}}", row)
+            yield Topic(prefix, row.values[row.key[0]] or "", row)
         if not named:
-            yield Topic(f"{prefix}{world.a.owner.id}", f"{prefix}{{user id}}", None)
+            yield Topic(prefix, world.a.owner.id, None)
 
 
 def _is_named(row: Row, prefix: str) -> bool:

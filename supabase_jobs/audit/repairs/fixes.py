@@ -274,6 +274,7 @@ def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:
                 policies=leak.policies,
                 kind=leak.kind.code,
                 action=leak.action,
+                left=Left.UNKNOWN,
             )
         )
     return found

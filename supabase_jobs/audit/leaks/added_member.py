@@ -13,6 +13,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="added-member",
+    order=230,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="Members add other people to their own group.",
 )

@@ -11,6 +11,7 @@ from supabase_jobs.findings import Explanation, Severity, as_comment
 
 KIND = Kind(
     code="broken-access",
+    order=650,
     severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence="Policies permit an action, and every request for it fails or reaches no row.",
 )

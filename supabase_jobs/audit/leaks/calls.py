@@ -1,6 +1,6 @@
 """Leaks of functions: their calls, cause and repair."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import MEMBER
 from supabase_jobs.audit.facts.calls import Called
@@ -11,6 +11,9 @@ from supabase_jobs.findings import Explanation, Severity, as_comment
 
 # of guards: insufficient_privilege, raise exception, and statuses of the API such as PT403
 _GUARDS = ("42501", "P0001", "PT4")
+# what a function that asks nobody gives: a secret, rows in each state, a row that nothing ties to
+# the secret, and changes
+SECRETS, EACH_STATE, ANY_ROW, CHANGES = "secrets", "each state", "any row", ""
 _BY_NULL = "Compare with =: IS NOT DISTINCT FROM lets NULL find the rows without a value."
 
 
@@ -84,6 +87,35 @@ def _reaches(called: Called) -> bool:
     """Whether a call reaches any row that is refused to its caller."""
     said = (called.said.shown, called.said.identified, called.said.has_secret)
     return any((*said, called.effects.changed, called.effects.opened, called.injected.runs_sql))
+
+
+def unasked(facts: Facts) -> Iterator[tuple[Called, str]]:
+    """The first call of each function that acts as its owner on rows of others and does not ask who
+    calls it, as far as no call has shown what it does; and what its caller gets.
+    """
+    told = {called.object for called in facts.calls if is_told(called)}
+    seen = set[str]()
+    for called in asked(facts):
+        function = called.function
+        is_open = function.is_definer and not function.guard.asks and not function.is_helper
+        if not is_open or called.object in told | seen or not called.touched:
+            continue
+        if called.actor.is_outsider:
+            seen.add(called.object)
+            yield from ((called, gets) for gets in _gotten(called))
+
+
+def _gotten(called: Called) -> Iterator[str]:
+    """The things that a function gives to whoever calls it."""
+    function = called.function
+    if function.result.hands_out and not function.guard.secrets:
+        yield SECRETS
+    if called.unread:
+        yield EACH_STATE
+    elif function.guard.untied:
+        yield ANY_ROW
+    elif function.changes.alters and not function.guard.secrets:
+        yield CHANGES
 
 
 def leak(

@@ -11,8 +11,10 @@ from supabase_jobs.findings import Explanation, Severity, as_comment
 
 KIND = Kind(
     code="captured-name",
+    order=640,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A name in a condition means a column of the nearest table, so it limits nothing.",
+    from_catalogs=True,
 )
 
 

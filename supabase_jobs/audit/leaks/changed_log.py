@@ -14,6 +14,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="changed-log",
+    order=360,
     severities=(Severity.QUESTION,),
     sentence="Members or the staff change a log that only triggers write, or anybody adds to it.",
 )

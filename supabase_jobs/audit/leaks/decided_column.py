@@ -18,6 +18,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="decided-column",
+    order=310,
     severities=(Severity.QUESTION,),
     sentence="Users choose columns of their own row about which others may decide.",
 )

@@ -9,6 +9,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="error-text",
+    order=140,
     severities=(Severity.WARNING,),
     sentence="The error of an UPDATE or DELETE shows a row that its caller cannot read.",
 )

@@ -33,6 +33,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="escalation",
+    order=370,
     severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence="A write that is allowed opens further rows to its caller.",
     of_column=True,

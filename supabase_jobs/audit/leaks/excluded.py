@@ -9,6 +9,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="excluded",
+    order=60,
     severities=(Severity.QUESTION,),
     sentence="Whom a row excludes from some tables still reaches others.",
 )

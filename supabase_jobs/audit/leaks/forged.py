@@ -11,6 +11,7 @@ from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
+from supabase_jobs.audit.leaks.attempts import inserts_of_outsiders, writes_of_other_tenants
 from supabase_jobs.audit.leaks.leak import (
     DOES,
     Kind,
@@ -23,7 +24,6 @@ from supabase_jobs.audit.leaks.leak import (
     who_outside,
     who_writes,
 )
-from supabase_jobs.audit.leaks.write import writes_of_other_tenants
 from supabase_jobs.audit.probes.attempt import (
     BELOW,
     FORGE,
@@ -38,6 +38,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="forged",
+    order=190,
     severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence="Users add rows in the name of another user.",
 )
@@ -57,11 +58,6 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
                     " without being able to read them"
                 )
                 yield shown(KIND, Severity.ERROR, tried, message)
-
-
-def inserts_of_outsiders(group: Sequence[Tried]) -> list[Tried]:
-    """The rows that outsiders have inserted."""
-    return [t for t in group if t.action == INSERT and t.reached and t.actor.is_outsider]
 
 
 def _in_the_name_of_another(

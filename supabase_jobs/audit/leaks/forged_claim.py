@@ -13,6 +13,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="forged-claim",
+    order=250,
     severities=(Severity.ERROR, Severity.WARNING),
     sentence="A claim or header that users choose opens rows, or an action on rows of their own.",
 )

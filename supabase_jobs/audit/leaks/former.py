@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from supabase_jobs.audit.callers import FORMER, INVITED, MEMBER, NEWCOMER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.leaks.attempts import reads_of_others
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
-from supabase_jobs.audit.leaks.read import reads_of_others
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="former",
+    order=40,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A former member still reads the rows of the group, or an invited person already.",
 )

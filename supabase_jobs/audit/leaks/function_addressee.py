@@ -12,6 +12,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-addressee",
+    order=480,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A function lets others use the secret of a row that names somebody by e-mail.",
 )

@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-aggregate",
+    order=490,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence=(
         "A function returns numbers that are computed from rows which the tables refuse to its"

@@ -14,6 +14,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-condition",
+    order=610,
     severities=(Severity.QUESTION,),
     sentence="A function leaves out a condition that a policy or another function has.",
 )

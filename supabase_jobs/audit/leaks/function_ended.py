@@ -13,6 +13,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-ended",
+    order=550,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A function does the same with a row that has ended, or with its secret.",
 )

@@ -12,6 +12,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-exists",
+    order=500,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A function tells whether others have rows, or how many.",
 )

@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-forges",
+    order=520,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A function adds rows in the name of another user.",
 )

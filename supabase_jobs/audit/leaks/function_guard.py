@@ -14,6 +14,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-guard",
+    order=530,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="The guard of a function lets an outsider pass with ids of others.",
 )

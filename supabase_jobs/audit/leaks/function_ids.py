@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-ids",
+    order=470,
     severities=(Severity.WARNING,),
     sentence="A function returns the ids of rows that the tables refuse to its caller.",
 )

@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-negative",
+    order=560,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A function adds to a number of its caller if it is called with a negative one.",
 )

@@ -12,6 +12,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-null",
+    order=540,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="The guard of a function lets NULL pass, and refuses every other text.",
 )

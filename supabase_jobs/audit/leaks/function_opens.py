@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-opens",
+    order=580,
     severities=(Severity.ERROR, Severity.QUESTION),
     sentence="A call opens rows to its caller that the tables refused before.",
 )

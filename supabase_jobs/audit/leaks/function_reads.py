@@ -14,6 +14,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-reads",
+    order=450,
     severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence="A function returns rows that the tables refuse to its caller.",
 )

@@ -12,6 +12,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-repeated",
+    order=570,
     severities=(Severity.QUESTION,),
     sentence="A function adds to a number, or a row with one, again for what it has marked.",
 )

@@ -14,6 +14,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-role",
+    order=460,
     severities=(Severity.QUESTION,),
     sentence="A function returns rows to a role for which the table has no policy, but to others.",
 )

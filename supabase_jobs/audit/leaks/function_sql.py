@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-sql",
+    order=440,
     severities=(Severity.ERROR, Severity.WARNING),
     sentence="A function runs an argument as SQL with the privileges of its owner.",
 )

@@ -7,15 +7,31 @@ from collections.abc import Iterator, Sequence
 from supabase_jobs.audit.callers import ANON
 from supabase_jobs.audit.facts.calls import Called
 from supabase_jobs.audit.facts.facts import Facts
-from supabase_jobs.audit.leaks.calls import asked, is_told
+from supabase_jobs.audit.leaks.calls import ANY_ROW, CHANGES, EACH_STATE, SECRETS, unasked
 from supabase_jobs.audit.leaks.leak import Kind, Question, who
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-unasked",
+    order=590,
     severities=(Severity.QUESTION,),
     sentence="A function runs as its owner on rows of others and does not ask who calls it.",
 )
+
+_ASKED = {
+    SECRETS: (
+        "read what looks like a secret by a call of {}, which does not ask who calls it. Is it"
+        " theirs?"
+    ),
+    EACH_STATE: (
+        "call {}, which take rows whatever the named columns say, unlike other code of the project."
+        " Is that intended?"
+    ),
+    ANY_ROW: "call {} with a value that nothing ties to these rows. Is that intended?",
+    CHANGES: (
+        "call {}, which changes rows of others and does not ask who calls it. Is that intended?"
+    ),
+}
 
 
 def find(facts: Facts) -> Iterator[Question]:
@@ -23,32 +39,18 @@ def find(facts: Facts) -> Iterator[Question]:
     that take rows in each state, those that take a secret of another row, and those that change
     rows. Other kinds report what a call has shown.
     """
-    told = {called.object for called in facts.calls if is_told(called)}
-    seen = set[str]()
-    for called in asked(facts):
-        function = called.function
-        is_open = function.is_definer and not function.guard.asks and not function.is_helper
-        if not is_open or called.object in told | seen or not called.touched:
-            continue
-        if called.actor.is_outsider:
-            seen.add(called.object)
-            yield from _questions(called)
+    for called, gets in unasked(facts):
+        does, names = _ASKED[gets], _named(called, gets)
+        yield _question(called, gets, does, names)
 
 
-def _questions(called: Called) -> Iterator[Question]:
-    function = called.function
-    if function.result.hands_out and not function.guard.secrets:
-        does = "read what looks like a secret by a call of {}, which does not ask who calls it."
-        yield _question(called, "secrets", f"{does} Is it theirs?", function.result.hands_out)
-    if called.unread:
-        does = "call {}, which take rows whatever the named columns say, unlike other code of the"
-        yield _question(called, "each state", f"{does} project. Is that intended?", called.unread)
-    elif function.guard.untied:
-        does = "call {} with a value that nothing ties to these rows. Is that intended?"
-        yield _question(called, "any row", does, function.guard.untied)
-    elif function.changes.alters and not function.guard.secrets:
-        does = "call {}, which changes rows of others and does not ask who calls it."
-        yield _question(called, "", f"{does} Is that intended?", called.touched)
+def _named(called: Called, gets: str) -> Sequence[str]:
+    """The columns or tables that a question names."""
+    if gets == SECRETS:
+        return called.function.result.hands_out
+    if gets == ANY_ROW:
+        return called.function.guard.untied
+    return called.unread if gets == EACH_STATE else called.touched
 
 
 def _question(called: Called, about: str, does: str, names: Sequence[str]) -> Question:

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.functions import Unpassed
-from supabase_jobs.audit.leaks import function_unasked
-from supabase_jobs.audit.leaks.calls import is_told
+from supabase_jobs.audit.leaks.calls import is_told, unasked
 from supabase_jobs.audit.leaks.leak import Kind, Question
 from supabase_jobs.audit.limits import LIMITS, some
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-unpassed",
+    order=600,
     severities=(Severity.QUESTION,),
     sentence="Nobody got through the guard of a function that runs as its owner.",
 )
@@ -20,7 +20,7 @@ KIND = Kind(
 def find(facts: Facts) -> Iterator[Question]:
     """One question for who may call them, which says of each function what its guard asks for."""
     told = {called.object for called in facts.calls if is_told(called)}
-    told |= {one.object for one in function_unasked.find(facts)}
+    told |= {called.object for called, _ in unasked(facts)}
     for one in facts.unpassed:
         if one.function in told:
             continue

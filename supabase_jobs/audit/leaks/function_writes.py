@@ -12,6 +12,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="function-writes",
+    order=510,
     severities=(Severity.ERROR, Severity.QUESTION),
     sentence="A function changes or deletes rows that the tables refuse to its caller.",
 )

@@ -12,6 +12,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="give-away",
+    order=270,
     severities=(Severity.WARNING,),
     sentence="Users put another user's name on their own rows, which an INSERT must not have.",
     of_column=True,

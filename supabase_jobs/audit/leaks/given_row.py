@@ -10,14 +10,15 @@ from supabase_jobs.audit.callers import SERVICE, STRANGER
 from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
+from supabase_jobs.audit.leaks.attempts import changes_own
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown
-from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OTHER, SELECT
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import REFUSALS
 
 KIND = Kind(
     code="given-row",
+    order=320,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="Users change all columns of rows that only others create for them.",
     repair=Repair.SOME_COLUMNS,

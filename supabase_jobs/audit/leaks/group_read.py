@@ -16,6 +16,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="group-read",
+    order=120,
     severities=(Severity.QUESTION,),
     sentence="Members read rows of others in their group, although something limits that.",
 )

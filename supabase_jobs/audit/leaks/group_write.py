@@ -26,6 +26,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="group-write",
+    order=330,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="Members write rows of others in their group that they cannot read or add.",
 )

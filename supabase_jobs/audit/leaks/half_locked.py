@@ -39,6 +39,7 @@ from supabase_jobs.outcomes import CLOSED
 
 KIND = Kind(
     code="half-locked",
+    order=170,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A state of a row refuses some changes and permits others.",
     repair=Repair.OTHER_COMMAND,

@@ -25,6 +25,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="hidden-parent",
+    order=100,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="Parts of a row are readable although its state hides the row.",
 )

@@ -2,78 +2,18 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Protocol, cast
 
+from supabase_jobs.audit import leaks
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks import (
-    added_member,
-    broken_access,
-    captured_name,
-    changed_log,
     decided_column,
-    error_text,
     escalation,
-    excluded,
-    forged,
-    forged_claim,
-    former,
-    function_addressee,
-    function_aggregate,
-    function_condition,
-    function_ended,
-    function_exists,
-    function_forges,
-    function_guard,
-    function_ids,
-    function_negative,
-    function_null,
-    function_opens,
-    function_reads,
-    function_repeated,
-    function_role,
-    function_sql,
-    function_unasked,
-    function_unpassed,
-    function_writes,
-    give_away,
     given_row,
-    group_read,
-    group_write,
-    half_locked,
-    hidden_parent,
-    lapsed,
-    left_state,
-    listed_group,
-    loose_state,
-    named_person,
-    open_policy,
-    privileged_column,
-    public,
-    public_bucket,
-    purged_row,
-    read,
-    readable_parent,
-    rls_disabled,
-    secret_column,
-    sequence,
     service_column,
-    shared_role,
-    shared_write,
-    topic,
-    truncate,
-    two_groups,
-    unread_column,
-    unreadable_parent,
-    unseen_row,
     untested_column,
-    upload,
-    vault_secret,
-    view,
-    view_aggregate,
-    view_exists,
-    view_ids,
-    void_grant,
-    write,
 )
 from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question, ShownLeak, merged
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, UPDATE
@@ -89,81 +29,18 @@ class Module(Protocol):
         """The leaks of the kind; the most general caller first, for each id."""
 
 
-# the modules; of two leaks of one object, the repair of the first is written first
-MODULES: Sequence[Module] = (
-    rls_disabled,
-    read,
-    public,
-    former,
-    lapsed,
-    excluded,
-    unread_column,
-    loose_state,
-    listed_group,
-    hidden_parent,
-    secret_column,
-    group_read,
-    unseen_row,
-    error_text,
-    write,
-    shared_write,
-    half_locked,
-    shared_role,
-    forged,
-    upload,
-    unreadable_parent,
-    readable_parent,
-    added_member,
-    named_person,
-    forged_claim,
-    privileged_column,
-    give_away,
-    service_column,
-    untested_column,
-    left_state,
-    decided_column,
-    given_row,
-    group_write,
-    two_groups,
-    purged_row,
-    changed_log,
-    escalation,
-    open_policy,
-    view,
-    view_ids,
-    view_aggregate,
-    view_exists,
-    vault_secret,
-    function_sql,
-    function_reads,
-    function_role,
-    function_ids,
-    function_addressee,
-    function_aggregate,
-    function_exists,
-    function_writes,
-    function_forges,
-    function_guard,
-    function_null,
-    function_ended,
-    function_negative,
-    function_repeated,
-    function_opens,
-    function_unasked,
-    function_unpassed,
-    function_condition,
-    topic,
-    public_bucket,
-    captured_name,
-    broken_access,
-    truncate,
-    sequence,
-    void_grant,
-)
+def _modules() -> list[Module]:
+    """The modules of this folder that define a kind, by its order."""
+    names = [module.name for module in iter_modules(leaks.__path__, f"{leaks.__name__}.")]
+    loaded = [import_module(name) for name in names]
+    found = [cast(Module, module) for module in loaded if hasattr(module, "KIND")]
+    return sorted(found, key=lambda module: module.KIND.order)
 
 
-# the codes of leaks that need no row, so that an audit without a row has them too
-FROM_CATALOGS = tuple(module.KIND.code for module in (rls_disabled, open_policy, captured_name))
+MODULES: Sequence[Module] = _modules()
+
+# the beginnings of ids of leaks that need no row, so that an audit without a row has them too
+FROM_CATALOGS = tuple(f"{module.KIND.code}:" for module in MODULES if module.KIND.from_catalogs)
 
 
 def find(facts: Facts) -> list[AnyLeak]:

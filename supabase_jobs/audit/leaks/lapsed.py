@@ -11,6 +11,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="lapsed",
+    order=50,
     severities=(Severity.QUESTION,),
     sentence="Somebody in a state that closes some tables still reaches rows of others.",
 )

@@ -55,13 +55,17 @@ class Repair(Enum):
 class Kind:
     """A kind of leak: its code, the severities that it may have, and one sentence for users.
 
-    `of_column`: the leak is one of a column, which its id names. If it is an update, it is closed
-    once the role may not update the column.
+    Kinds are looked for by their `order`: of two leaks of one object, the repair of the lower one
+    is written first. `from_catalogs`: the leak needs no row. `of_column`: the leak is one of a
+    column, which its id names. If it is an update, it is closed once the role may not update the
+    column.
     """
 
     code: str
+    order: int
     severities: tuple[Severity, ...]
     sentence: str
+    from_catalogs: bool = False
     of_column: bool = False
     repair: Repair = Repair.RESTRICT
 
@@ -69,6 +73,7 @@ class Kind:
 # access beyond the baseline: the baseline judges it, and its cause is found as that of a leak
 DEVIATION = Kind(
     code="deviation",
+    order=0,
     severities=(Severity.INFO,),
     sentence="A caller may do more than the baseline has.",
 )

@@ -17,6 +17,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="left-state",
+    order=300,
     severities=(Severity.WARNING,),
     sentence="Users end a state of their own row that only others set.",
     repair=Repair.OLD_ROW,

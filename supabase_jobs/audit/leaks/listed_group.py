@@ -11,6 +11,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="listed-group",
+    order=90,
     severities=(Severity.QUESTION,),
     sentence="Members of a group that a row lists read rows that name another group.",
 )

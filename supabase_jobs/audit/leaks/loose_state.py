@@ -13,6 +13,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="loose-state",
+    order=80,
     severities=(Severity.QUESTION,),
     sentence=(
         "A policy, helper or trigger leaves out a time, a state or a condition that decides"

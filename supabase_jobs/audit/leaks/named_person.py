@@ -11,6 +11,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="named-person",
+    order=240,
     severities=(Severity.QUESTION,),
     sentence="Users add rows that name another person.",
 )

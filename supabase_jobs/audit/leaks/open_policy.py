@@ -12,8 +12,10 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="open-policy",
+    order=380,
     severities=(Severity.WARNING, Severity.INFO),
     sentence="A policy lets everyone pass, and no row could be tried.",
+    from_catalogs=True,
 )
 _CAN = {"anon": "Anyone can", "authenticated": "Any signed-in user can"}
 

@@ -6,15 +6,17 @@ writes of other rows read it: who is in it must not end it, if others decide abo
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import CLAIM, MEMBER, NEWCOMER, STRANGER
+from supabase_jobs.audit.callers import CLAIM, MEMBER, NEWCOMER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.leaks.attempts import changes_own
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
-from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, JOIN, OTHER, OWN, RESTORE, UPDATE
+from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, JOIN, OTHER, RESTORE, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="privileged-column",
+    order=260,
     severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence=(
         "Users choose a column of their own row that decides about their rights or their plan."
@@ -91,12 +93,6 @@ def _is_set_by_others(facts: Facts, restored: Tried) -> bool:
         for t in facts.of_table(restored.table.label)
         if t.actor.kind in (MEMBER, CLAIM)
     )
-
-
-def changes_own(tried: Tried) -> bool:
-    """Whether any signed-in user changes a row of their own, without an error."""
-    is_own = tried.action == UPDATE and tried.whose == OWN and tried.reached and not tried.failed
-    return is_own and tried.actor.kind in (NEWCOMER, STRANGER)
 
 
 def _inserts_own(tried: Tried) -> bool:

@@ -6,14 +6,15 @@ from supabase_jobs.audit.callers import ANON, NEWCOMER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
+from supabase_jobs.audit.leaks.attempts import only_anon, reads_of_others
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
-from supabase_jobs.audit.leaks.read import only_anon, reads_of_others
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import NONE, SELECT
 from supabase_jobs.findings import Holds, Severity
 
 KIND = Kind(
     code="public",
+    order=30,
     severities=(Severity.WARNING, Severity.INFO, Severity.QUESTION),
     sentence="Everybody, or every signed-in user, reads rows.",
 )

@@ -12,6 +12,7 @@ from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind(
     code="public-bucket",
+    order=630,
     severities=(Severity.WARNING,),
     sentence=(
         "Policies show the files of a bucket to few, but anyone can read them by their public URL."

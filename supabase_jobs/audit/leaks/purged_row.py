@@ -13,6 +13,7 @@ from supabase_jobs.findings import Holds, Severity
 
 KIND = Kind(
     code="purged-row",
+    order=350,
     severities=(Severity.QUESTION,),
     sentence="Members delete rows of their group that a time in them only hides.",
 )

@@ -1,16 +1,16 @@
 """Rows of other users that only some outsiders read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import ANON, NEWCOMER, STRANGER
-from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.leaks.attempts import only_anon, reads_of_others
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who_outside
-from supabase_jobs.audit.probes.attempt import OTHER, SELECT
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="read",
+    order=20,
     severities=(Severity.ERROR, Severity.QUESTION),
     sentence="Some users read rows of others that not everybody reads.",
 )
@@ -38,19 +38,3 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             yield question(KIND, first, "who the caller is", table.label, message)
         elif first.actor.kind not in (ANON, NEWCOMER) and not first.actor.is_inactive:
             yield shown(KIND, Severity.ERROR, first, f"{message}, which others cannot")
-
-
-def reads_of_others(group: Sequence[Tried]) -> list[Tried]:
-    """The reads of rows of others by outsiders, by the most general one first."""
-    return [
-        t
-        for t in group
-        if t.action == SELECT and t.whose == OTHER and t.reached and t.actor.is_outsider
-    ]
-
-
-def only_anon(group: Sequence[Tried]) -> bool:
-    """Whether requests without a user read rows of others, and newcomers were refused."""
-    tried = {t.actor.kind for t in group if t.action == SELECT and t.whose == OTHER}
-    reached = {t.actor.kind for t in reads_of_others(group)}
-    return ANON in reached and NEWCOMER in tried and NEWCOMER not in reached

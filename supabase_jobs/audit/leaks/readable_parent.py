@@ -11,6 +11,7 @@ from supabase_jobs.findings import Holds, Severity
 
 KIND = Kind(
     code="readable-parent",
+    order=220,
     severities=(Severity.QUESTION,),
     sentence="Users put rows below rows of others that they can read.",
 )

@@ -21,9 +21,11 @@ from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind(
     code="rls-disabled",
+    order=10,
     severities=(Severity.ERROR, Severity.WARNING),
     sentence="A table has no row level security, so requests reach every row.",
     repair=Repair.ENABLE_ROW_SECURITY,
+    from_catalogs=True,
 )
 CAUSE = "row level security is disabled"
 _CAN = {"anon": "Anyone can", "authenticated": "Any signed-in user can"}

@@ -15,6 +15,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="secret-column",
+    order=110,
     severities=(Severity.QUESTION,),
     sentence="Members of a group, or everybody, read what looks like a secret.",
 )

@@ -9,12 +9,13 @@ from psycopg import sql
 
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
-from supabase_jobs.audit.leaks.truncate import able_roles, of_schema
+from supabase_jobs.audit.leaks.schemas import able_roles, of_schema
 from supabase_jobs.audit.limits import some
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="sequence",
+    order=670,
     severities=(Severity.INFO,),
     sentence="API roles may set sequences; no policy limits that.",
 )

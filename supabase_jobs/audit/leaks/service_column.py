@@ -30,6 +30,7 @@ from supabase_jobs.audit.callers import ANON, CLAIM, MEMBER, NEWCOMER, OWNER, SE
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
+from supabase_jobs.audit.leaks.attempts import changes_own, sets_refused
 from supabase_jobs.audit.leaks.leak import (
     Kind,
     Question,
@@ -40,8 +41,6 @@ from supabase_jobs.audit.leaks.leak import (
     who,
     who_writes,
 )
-from supabase_jobs.audit.leaks.privileged_column import changes_own
-from supabase_jobs.audit.leaks.untested_column import sets_refused
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
     DECIDE,
@@ -60,6 +59,7 @@ from supabase_jobs.outcomes import HIDDEN, VIOLATES
 
 KIND = Kind(
     code="service-column",
+    order=280,
     severities=(Severity.ERROR, Severity.WARNING, Severity.INFO, Severity.QUESTION),
     sentence="Users choose an amount, a state, an approval or a result of their own rows.",
     of_column=True,

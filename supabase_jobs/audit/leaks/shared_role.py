@@ -12,6 +12,7 @@ from supabase_jobs.findings import Explanation, Severity, as_comment
 
 KIND = Kind(
     code="shared-role",
+    order=180,
     severities=(Severity.ERROR, Severity.QUESTION),
     sentence="Users reach rows of others by a role, which everybody may have who signs up.",
 )

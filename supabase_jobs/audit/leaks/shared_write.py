@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import ANON
 from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.leaks.attempts import first_write
 from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
-from supabase_jobs.audit.leaks.write import first_write
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, NONE, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="shared-write",
+    order=160,
     severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence=(
         "Everybody, or every signed-in user, adds, changes or deletes rows that belong to nobody."

@@ -16,6 +16,7 @@ from supabase_jobs.outcomes import ROWS
 
 KIND = Kind(
     code="topic",
+    order=620,
     severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence=(
         "Users receive or send messages on the private channel of a row that they cannot read,"

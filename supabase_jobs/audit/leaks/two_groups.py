@@ -12,6 +12,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="two-groups",
+    order=340,
     severities=(Severity.ERROR,),
     sentence="A role in one group allows its member the same in another group.",
 )

@@ -15,6 +15,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="unread-column",
+    order=70,
     severities=(Severity.QUESTION,),
     sentence="A row opens rows of others, and nothing reads a column of it that may limit that.",
 )

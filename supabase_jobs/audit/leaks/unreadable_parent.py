@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="unreadable-parent",
+    order=210,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="Users put rows of their own below rows of others that they cannot read.",
     repair=Repair.READABLE_PARENT,

@@ -17,6 +17,7 @@ from supabase_jobs.outcomes import HIDDEN
 
 KIND = Kind(
     code="unseen-row",
+    order=130,
     severities=(Severity.QUESTION,),
     sentence="A row refuses access only as long as its caller can read it.",
 )

@@ -9,20 +9,19 @@ trigger that reads the column may test it.
 
 from collections.abc import Iterator
 
-from psycopg import errors
-
 from supabase_jobs.audit.callers import CLAIM, MEMBER, OWNER, SERVICE, STRANGER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
+from supabase_jobs.audit.leaks.attempts import sets_refused
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown, who
-from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, OWN, UPDATE
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import VIOLATES
 
 KIND = Kind(
     code="untested-column",
+    order=290,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence=(
         "Users set by UPDATE what a policy refuses in their new rows, or choose in a new row what"
@@ -30,9 +29,6 @@ KIND = Kind(
     ),
     repair=Repair.SOME_COLUMNS,
 )
-
-# a foreign key has refused the new value, after the policies have accepted it
-_NO_SUCH_ROW = errors.ForeignKeyViolation.sqlstate
 
 
 def find(facts: Facts) -> Iterator[ShownLeak | Question]:
@@ -123,40 +119,3 @@ def _updates(facts: Facts, insert: Tried) -> Iterator[Tried]:
     for one in facts.of_table(insert.table.label):
         if (one.action, one.column, one.value) == (UPDATE, insert.column, insert.value):
             yield one
-
-
-def sets_refused(facts: Facts, tried: Tried) -> bool:
-    """Whether an UPDATE sets a value that a policy refuses in new rows of the same caller."""
-    role, is_named = tried.actor.role, bool(tried.name)
-    is_accepted = (tried.reached and not tried.failed) or tried.outcome == _NO_SUCH_ROW
-    if tried.action != UPDATE or not is_accepted or is_named:
-        return False
-    is_of_party = tried.whose in (OWN, GROUP) and tried.actor.kind != SERVICE
-    if not is_of_party or f"{role} UPDATE" not in tried.table.granted:
-        return False
-    accepted = tried.table.tested.untested.get(role, {}).get(tried.column)
-    return _was_refused(facts, tried) if accepted is None else tried.value not in accepted
-
-
-def _was_refused(facts: Facts, update: Tried) -> bool:
-    """Whether a policy has refused the value in a new row of any signed-in user, none refuses
-    another one in a changed row, and the person who changes a row may be the one who inserts it.
-    """
-    table = update.table
-    if not changes_own(update) or not table.compared.updating:
-        return False
-    if table.compared.checked and not set(table.compared.updating) & set(table.compared.checked):
-        return False
-    tried = [
-        t
-        for t in facts.of_table(table.label)
-        if t.actor is update.actor and t.column == update.column and not t.is_state
-    ]
-    if update.column in table.tested.kept.get(update.actor.role, ()):
-        return False  # who passes by another policy is another caller
-    updates = [t for t in tried if t.action == UPDATE and t.row == update.row]
-    if any(t.outcome == VIOLATES for t in updates):
-        return False
-    return any(
-        t.name == CHOOSE and t.value == update.value and t.outcome == VIOLATES for t in tried
-    )

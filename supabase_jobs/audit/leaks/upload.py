@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
-from supabase_jobs.audit.leaks.forged import inserts_of_outsiders
+from supabase_jobs.audit.leaks.attempts import inserts_of_outsiders
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
 from supabase_jobs.audit.probes.attempt import MOVE, OTHER
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="upload",
+    order=200,
     severities=(Severity.ERROR, Severity.WARNING),
     sentence="Users upload files into the folders of others.",
 )

@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="vault-secret",
+    order=430,
     severities=(Severity.ERROR,),
     sentence="A view or function shows a secret of Vault.",
 )

@@ -17,6 +17,7 @@ from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind(
     code="view",
+    order=390,
     severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence="A view shows or changes rows that its tables refuse.",
 )

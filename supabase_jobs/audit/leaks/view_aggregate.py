@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="view-aggregate",
+    order=410,
     severities=(Severity.WARNING,),
     sentence="A view shows numbers that are computed from rows which its tables refuse.",
 )

@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="view-exists",
+    order=420,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A view tells whether others have rows, or how many.",
 )

@@ -10,6 +10,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="view-ids",
+    order=400,
     severities=(Severity.WARNING,),
     sentence="A view shows the ids of rows that its tables refuse.",
 )

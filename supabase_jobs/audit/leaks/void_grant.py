@@ -17,6 +17,7 @@ from supabase_jobs.findings import Explanation, Severity, as_comment
 
 KIND = Kind(
     code="void-grant",
+    order=680,
     severities=(Severity.WARNING,),
     sentence="A privilege on some columns limits nothing: the role has it on the whole table.",
 )

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import ANON, CLAIM, NEWCOMER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.leaks.attempts import first_write, writes_of_other_tenants
 from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who, who_outside
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     INSERT,
-    NONE,
     OTHER,
     SELECT,
     TAKE_OVER,
@@ -19,6 +18,7 @@ from supabase_jobs.findings import Severity
 
 KIND = Kind(
     code="write",
+    order=150,
     severities=(Severity.ERROR, Severity.WARNING),
     sentence="Users change, delete or take over rows of others.",
 )
@@ -38,36 +38,6 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
                     " without being able to read them"
                 )
                 yield shown(KIND, Severity.ERROR, tried, message)
-
-
-def first_write(group: Sequence[Tried], action: str) -> Tried | None:
-    """The write of the most general outsider to a row of another, or by everybody to one that
-    belongs to nobody; by who was a member, or is not yet, if nobody else does.
-    """
-    for tried in sorted(group, key=lambda one: one.actor.is_inactive):
-        if tried.action != action or not tried.reached or not tried.actor.is_outsider:
-            continue
-        if tried.whose == OTHER:
-            return tried
-        if tried.whose == NONE and tried.actor.kind in (ANON, NEWCOMER):
-            return tried
-    return None
-
-
-def writes_of_other_tenants(facts: Facts, group: Sequence[Tried]) -> Iterator[Tried]:
-    """Writes of users with a claim to rows that they cannot read.
-
-    Where a claim names the tenant, an admin of one tenant is a stranger to the others.
-    """
-    if not group[0].table.persons.claims:
-        return
-    for tried in group:
-        is_claim = tried.actor.kind == CLAIM and not tried.actor.is_outsider
-        if not is_claim or tried.name or not tried.reached:
-            continue
-        is_write = tried.action != SELECT and tried.whose == OTHER
-        if is_write and not facts.reads_other(tried):
-            yield tried
 
 
 def _of_outsider(tried: Tried, group: Sequence[Tried]) -> ShownLeak:

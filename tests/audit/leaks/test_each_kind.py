@@ -19,8 +19,7 @@ ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "supabase_jobs" / "audit" / "leaks"
 LEAKS = (ROOT / "docs" / "leaks.md").read_text(encoding="utf-8")
 MODULES = {module.KIND.code.replace("-", "_"): module for module in kinds.MODULES}
-# modules of audit/leaks that are none of a kind
-OTHERS = {"__init__", "answers", "calls", "facts", "kinds", "leak", "views"}
+STEMS = sorted(path.stem for path in FOLDER.glob("*.py"))
 CASES = [
     pytest.param(stem, case, id=f"{stem}: {case['name']}")
     for stem in tables.stems()
@@ -53,10 +52,21 @@ def test_some_facts_show_none(stem: str) -> None:
 
 
 def test_modules_tables_and_sections_are_the_same() -> None:
-    modules = {path.stem for path in FOLDER.glob("*.py")} - OTHERS
-    assert modules == set(MODULES)
-    assert modules == set(tables.stems())
-    assert modules == {code.replace("-", "_") for code in _sections()}
+    assert set(MODULES) <= set(STEMS)
+    assert set(MODULES) == set(tables.stems())
+    assert set(MODULES) == {code.replace("-", "_") for code in _sections()}
+
+
+def test_each_kind_has_an_order_of_its_own() -> None:
+    orders = [module.KIND.order for module in kinds.MODULES]
+    assert orders == sorted(set(orders))
+
+
+@pytest.mark.parametrize("stem", MODULES)
+def test_no_kind_imports_another(stem: str) -> None:
+    leaks = "supabase_jobs.audit.leaks."
+    found = {name.removeprefix(leaks) for name in _imported(stem) if name.startswith(leaks)}
+    assert not {name.partition(".")[0] for name in found} & MODULES.keys()
 
 
 @pytest.mark.parametrize("stem", MODULES)
@@ -67,16 +77,10 @@ def test_section_has_sentence_and_severities(stem: str) -> None:
     assert text.startswith(f"{kind.sentence} ({severities})")
 
 
-@pytest.mark.parametrize("stem", [*MODULES, "answers", "calls", "kinds", "leak", "views"])
+@pytest.mark.parametrize("stem", STEMS)
 def test_only_the_facts_read_probes(stem: str) -> None:
-    text = (FOLDER / f"{stem}.py").read_text(encoding="utf-8")
-    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
-    names = {
-        f"{node.module}.{alias.name}"
-        for node in imports
-        if (node.module or "").startswith(("supabase_jobs.audit.probes", "supabase_jobs.session"))
-        for alias in node.names
-    }
+    probes = ("supabase_jobs.audit.probes", "supabase_jobs.session")
+    names = {name for name in _imported(stem) if name.startswith(probes)}
     constants = {name for name in names if name.rpartition(".")[2].isupper()}
     assert names == constants, "only words such as SELECT and OTHER"
 
@@ -123,3 +127,10 @@ def _sections() -> dict[str, str]:
     """Code → the text below its heading."""
     parts = re.split(r"^### `([a-z-]+)`\n", LEAKS, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _imported(stem: str) -> set[str]:
+    """The names that a module of the folder imports, with their modules."""
+    text = (FOLDER / f"{stem}.py").read_text(encoding="utf-8")
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    return {f"{node.module}.{alias.name}" for node in imports for alias in node.names}

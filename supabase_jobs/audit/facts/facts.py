@@ -143,7 +143,7 @@ class Facts:
     unasked: Sequence[Unasked] = ()
     lone_guards: Sequence[LoneGuard] = ()
     caller_states: Sequence[CallerState] = ()
-    unread_flags: Sequence[str] = ()
+    unread_flags: Sequence[tuple[str, str]] = ()
     stated: Mapping[str, Sequence[str]] = field(default_factory=dict)
     topmost: Collection[HeldRole] = ()
 

@@ -52,7 +52,7 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
     """All numbers and states that a person chooses in rows which others read: to them it is a
     statement, such as a rating, a level or a plan.
     """
-    found = list[str]()
+    found = list[tuple[str, str]]()
     for label, table in facts.tables.items():
         known = {*table.decided.chosen, *table.code.managed}
         known |= set() if table.decided.elsewhere is None else {*table.decided.elsewhere.columns}
@@ -62,13 +62,14 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
             whose = (OWN, GROUP) if table.rows.is_group else (OWN,)
             names = [name for name in facts.stated.get(label, ()) if name not in known]
             names = [name for name in names if _is_chosen(facts, table, UPDATE, name, whose)]
-            found += [f"{label}.{name}" for name in names]
+            found += [(label, name) for name in names]
     if found:
         message = (
             "Users choose {} in rows of their own, which others read. Is none of them for somebody"
             " else to decide?"
         )
-        yield _question(found[0].rpartition(".")[0], OF_ALL, found, message)
+        topics = [f"{label}.{name}" for label, name in found]
+        yield _question(found[0][0], OF_ALL, topics, message)
 
 
 def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:

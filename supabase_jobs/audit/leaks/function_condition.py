@@ -29,7 +29,7 @@ def find(facts: Facts) -> Iterator[Question]:
             object=one.function,
             message=f"{_sentence(one)} Is that intended?",
             decides=f"{one.function}:{one.policy or 'below'}",
-            topics=(one.refusing or one.column,),
+            topics=(one.topic,),
         )
     for left in facts.unasked:
         columns = [name for name in left.columns if not _is_told(facts, left, name)]
@@ -110,10 +110,9 @@ def _message(left: Unasked) -> str:
 
 
 def _sentence(one: LeftOut) -> str:
-    table, _, _ = one.column.rpartition(".")
     if one.refusing:
         asks = f'policy "{one.policy}" looks for what refuses them'
-        return f"{one.function} adds rows to {table} without asking for {{}}, in which {asks}."
+        return f"{one.function} adds rows to {one.table} without asking for {{}}, in which {asks}."
     rows = "below the one whose secret it gets " if one.is_below else ""
     tests = f'policy "{one.policy}" tests' if one.policy else "it tests of the first rows only"
-    return f"{one.function} reads rows of {table} {rows}without asking for {{}}, which {tests}."
+    return f"{one.function} reads rows of {one.table} {rows}without asking for {{}}, which {tests}."

@@ -31,13 +31,13 @@ def find(facts: Facts) -> Iterator[Question]:
         yield Question(
             kind=KIND,
             severity=Severity.QUESTION,
-            object=facts.unread_flags[0].rpartition(".")[0],
+            object=facts.unread_flags[0][0],
             message=(
                 "Members read rows that they do not write, and no policy, function or view looks at"
                 " their flags {}. Is none of them to hide or to limit something?"
             ),
             decides="flags",
-            topics=tuple(facts.unread_flags),
+            topics=tuple(f"{label}.{name}" for label, name in facts.unread_flags),
         )
 
 

@@ -23,10 +23,16 @@ class LeftOut:
     """
 
     function: str
+    table: str
     column: str
     policy: str
     is_below: bool = False
     refusing: str = ""
+
+    @property
+    def topic(self) -> str:
+        """The column, or the table in which a row may refuse, as questions name it."""
+        return self.refusing or f"{self.table}.{self.column}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,8 @@ def _of_added(catalog: Catalog, usage: Usage, function: Function) -> Iterator[Le
         for oid in sorted(set.intersection(*refusing) - usage.bodies.function_reads[function.oid]):
             yield LeftOut(
                 function=function.signature,
-                column=f"{relation.label}.",
+                table=relation.label,
+                column="",
                 policy=adding[0].name,
                 refusing=catalog.by_oid[oid].label,
             )
@@ -126,8 +133,12 @@ def _of_callers(
         same = [one for one in read[relation.oid] if one.guards & guards]
         tested = frozenset.intersection(*(one.columns for one in same)) if same else frozenset()
         for column in sorted(tested - usage.conditions.tested[function.oid]):
-            label = f"{relation.label}.{column}"
-            yield LeftOut(function=function.signature, column=label, policy=same[0].policy)
+            yield LeftOut(
+                function=function.signature,
+                table=relation.label,
+                column=column,
+                policy=same[0].policy,
+            )
 
 
 def _of_recursion(
@@ -142,8 +153,12 @@ def _of_recursion(
             keys = {name for key in relation.foreign_keys for name in key.columns}
             for column in sorted((begins or set()) - goes_on - {*relation.primary_key, *keys}):
                 if (relation.oid, column) in usage.mentions.mentioned:
-                    label = f"{relation.label}.{column}"
-                    yield LeftOut(function=function.signature, column=label, policy="")
+                    yield LeftOut(
+                        function=function.signature,
+                        table=relation.label,
+                        column=column,
+                        policy="",
+                    )
 
 
 def _tested(select: Any, relation: Relation) -> set[str] | None:
@@ -172,10 +187,10 @@ def _of_secret(
             conditions = _read(catalog, usage, relation, policy, text)
             for column in sorted(conditions.columns - usage.conditions.tested[function.oid]):
                 if len(usage.constants.literals.get((relation.oid, column), ())) > 1:
-                    label = f"{relation.label}.{column}"
                     yield LeftOut(
                         function=function.signature,
-                        column=label,
+                        table=relation.label,
+                        column=column,
                         policy=policy.name,
                         is_below=True,
                     )

@@ -209,8 +209,7 @@ class _Reader:
             ]
             secrets[function.oid] = [oid for oid, _ in found]
         for one in left_out.find(self._catalog, usage, secrets):
-            label, _, _ = one.column.rpartition(".")
-            if any(r.label == label and r.oid in self._selected for r in self._catalog.tables):
+            if any(r.label == one.table and r.oid in self._selected for r in self._catalog.tables):
                 yield one
 
     def _loose_states(self) -> Iterator[LooseState]:
@@ -232,7 +231,7 @@ class _Reader:
             if relation.oid in self._selected and relation.rls:
                 yield from self._states.of_table(relation, self._plan.closed(relation))
 
-    def _unread_flags(self) -> Iterator[str]:
+    def _unread_flags(self) -> Iterator[tuple[str, str]]:
         """Those of tables that give no role: a flag of a membership has a question of its own, and
         one of the row that each user has is a preference, unless it is about another column.
         """
@@ -243,7 +242,7 @@ class _Reader:
                 continue
             for name in self._states.unread(relation):
                 if relation.oid not in plan.per_user or is_about_another(relation, name):
-                    yield f"{relation.label}.{name}"
+                    yield relation.label, name
 
     def _stated(self, relation: Relation) -> list[str]:
         """The columns with a number or one of few values, which are no key."""

@@ -40,6 +40,9 @@ from supabase_jobs.session.impersonation import Impersonation, caller_statement,
 from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
 from supabase_jobs.session.savepoint import run_kept, run_undone, undone
 
+# a hard finding leaves others the rest of the time; less than such a part is enough for none
+_PARTS = 4
+
 
 @dataclass(frozen=True)
 class Use:
@@ -327,11 +330,11 @@ class Trials:
         self._deadline = self._end = deadline
 
     def share(self, others: int) -> None:
-        """Let the next trials run for a fair part of the time that is left, with so many findings
-        behind them; all of it without one.
+        """Let the next trials run for a part of the time that is left, with so many findings behind
+        them; all of it without one.
         """
         now = time.monotonic()
-        part = (self._end.at - now) / (others + 1)
+        part = (self._end.at - now) / min(others + 1, _PARTS)
         self._deadline = Deadline(now + part) if others else self._end
 
     def oid(self, label: str) -> int:

@@ -139,6 +139,13 @@ def test_reports_import_values_only() -> None:
     assert found_in(others) == {}
 
 
+def test_one_module_builds_requests() -> None:
+    def building(path: Path) -> list[str]:
+        return re.findall(r"\bRequest\(", path.read_text(encoding="utf-8"))
+
+    assert found_in(building).keys() <= {"api/request.py"}
+
+
 def test_only_the_plugin_imports_pytest() -> None:
     def importing(path: Path) -> list[str]:
         return re.findall("import pytest", path.read_text(encoding="utf-8"))

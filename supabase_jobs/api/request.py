@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +12,10 @@ from supabase_jobs.session.caller import Caller
 SERVICE = "service_role"
 _ANON = "anon"
 # of requests to tables and views; all others are sent with POST
-METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}
+_METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}
+_METHODS_OF_FILES = {"insert": "POST", "update": "PUT", "delete": "DELETE"}
+# the header by which a request that writes asks for the number of rows instead of the rows
+COUNTED = "return=minimal,count=exact"
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,56 @@ class Request:
             yield self.body
 
 
-def table_path(name: str) -> str:
-    """The path of a table or view."""
-    return f"rest/v1/{quoted(name)}"
+def to_table(
+    verb: str,
+    name: str,
+    caller: Caller,
+    *,
+    query: Iterable[tuple[str, str]] = (),
+    profile: str = "",
+    prefer: str = COUNTED,
+    values: Mapping[str, Any] | None = None,
+) -> Request:
+    """The request for an action on rows of a table or view, which may write `values`."""
+    return Request(
+        method=_METHODS.get(verb, "POST"),
+        path=f"rest/v1/{quoted(name)}",
+        caller=caller,
+        query=tuple(query),
+        profile=profile,
+        prefer="" if verb == "select" else prefer,
+        body="" if values is None else _as_json(values),
+    )
 
 
-def function_path(name: str) -> str:
-    """The path of a function."""
-    return f"rest/v1/rpc/{quoted(name)}"
+def to_function(
+    name: str,
+    caller: Caller,
+    arguments: Mapping[str, Any],
+    *,
+    query: Iterable[tuple[str, str]] = (),
+    profile: str = "",
+) -> Request:
+    """The request that calls a function; the query selects among the rows of its result."""
+    return Request(
+        method="POST",
+        path=f"rest/v1/rpc/{quoted(name)}",
+        caller=caller,
+        query=tuple(query),
+        profile=profile,
+        body=_as_json(arguments),
+    )
+
+
+def to_file(verb: str, bucket: str, name: str, caller: Caller) -> Request:
+    """The request for a file of Storage, with a text as the content of a new one."""
+    return Request(
+        method=_METHODS_OF_FILES.get(verb, "GET"),
+        path=f"storage/v1/object/{quoted(bucket)}/{quote(name)}",
+        caller=caller,
+        body="content" if verb in ("insert", "update") else "",
+        content="text/plain",
+    )
 
 
 def equal(column: str, value: object) -> tuple[str, str]:
@@ -96,7 +141,7 @@ def equal(column: str, value: object) -> tuple[str, str]:
     return column, "is.null" if value is None else f"eq.{value}"
 
 
-def as_json(values: Mapping[str, Any]) -> str:
+def _as_json(values: Mapping[str, Any]) -> str:
     """The body of a request that writes or calls."""
     return json.dumps(values, ensure_ascii=False)
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import httpx
 
 NO_SUCH_PATH, NO_SUCH_TABLE = "PGRST125", "PGRST205"
-# the header by which a request that writes asks for the number of rows instead of the rows
-COUNTED = "return=minimal,count=exact"
 
 # the API refused the token or the key before it ran a statement
 _TOKEN_REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")

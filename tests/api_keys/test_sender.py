@@ -7,8 +7,8 @@ import pytest
 
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.keys import new_keys
-from supabase_jobs.api.request import Request, equal
-from supabase_jobs.api.sender import COUNTED, Sender
+from supabase_jobs.api.request import COUNTED, Request, equal
+from supabase_jobs.api.sender import Sender
 from supabase_jobs.errors import ConfigError, ConnectError
 from supabase_jobs.session.caller import Caller
 

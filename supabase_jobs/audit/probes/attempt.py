@@ -5,13 +5,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import psycopg
 from psycopg import errors
 
-from supabase_jobs.api.request import METHODS, Request, as_json, equal, quoted, table_path
-from supabase_jobs.api.sender import COUNTED
+from supabase_jobs.api.request import Request, equal, to_file, to_table
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
@@ -50,7 +48,6 @@ _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
 # have more frames
 _CASCADE = re.compile(r'"(DELETE FROM|UPDATE) ONLY ')
-_STORAGE_METHODS = {INSERT: "POST", UPDATE: "PUT", DELETE: "DELETE"}
 
 
 class AnyAttempt(Tried, Protocol):
@@ -232,25 +229,18 @@ class Attempt:
         query = [] if self.action == INSERT else self._filter()
         if self.action == SELECT:
             query += _selected(self.relation, self.caller.role)
-        return Request(
-            method=METHODS.get(self.action, "POST"),
-            path=table_path(self.relation.name),
-            caller=self.caller,
-            query=tuple(query),
+        return to_table(
+            self.action,
+            self.relation.name,
+            self.caller,
+            query=query,
             profile=profile_of(self.relation, default_schema),
-            prefer="" if self.action == SELECT else COUNTED,
-            body=as_json(_body(self.relation, self.written)) if writes else "",
+            values=_body(self.relation, self.written) if writes else None,
         )
 
     def _storage_request(self) -> Request:
         bucket, name = (self.row.values.get(column) or "" for column in ("bucket_id", "name"))
-        return Request(
-            method=_STORAGE_METHODS.get(self.action, "GET"),
-            path=f"storage/v1/object/{quoted(bucket)}/{quote(name)}",
-            caller=self.caller,
-            body="content" if self.action in (INSERT, UPDATE) else "",
-            content="text/plain",
-        )
+        return to_file(self.action, bucket, name, self.caller)
 
     def _filter(self) -> list[tuple[str, str]]:
         """The row's key as a filter; without a readable key, the columns that the role may read."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import psycopg
 from psycopg import errors
 
-from supabase_jobs.api.request import Request, as_json, function_path, table_path
+from supabase_jobs.api.request import Request, to_function, to_table
 from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.policies.uses import ColumnKey
@@ -126,17 +126,10 @@ class Bypass:
             [call, *_] = self.sent
             values = [one.text for one in call.arguments] if isinstance(call, Call) else []
             arguments = dict(zip(target.argument_names, values, strict=False))
-            return Request(
-                method="POST",
-                path=function_path(target.name),
-                caller=self.caller,
-                profile=profile,
-                body=as_json(arguments),
-            )
+            return to_function(target.name, self.caller, arguments, profile=profile)
         if self.action != SELECT:
             return None
-        path = table_path(target.name)
-        return Request(method="GET", path=path, caller=self.caller, profile=profile)
+        return to_table(SELECT, target.name, self.caller, profile=profile)
 
     def has_failed(self, result: GroupResult, given: str = "") -> bool:
         """Whether no statement was answered; the error may show rows that the texts `given` do not

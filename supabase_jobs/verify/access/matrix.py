@@ -8,8 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from supabase_jobs.api.request import METHODS, Request, as_json, equal, function_path, table_path
-from supabase_jobs.api.sender import COUNTED
+from supabase_jobs.api.request import COUNTED, Request, equal, to_function, to_table
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
@@ -55,20 +54,21 @@ class DeclaredRequest:
         query = [("select", ",".join(self.columns))] if self.verb == "select" else []
         query += [("on_conflict", self.on_conflict)] if self.on_conflict else []
         query += [equal(*pair) for pair in with_parameters(self.where, parameter).items()]
+        if self.verb == "rpc":
+            arguments = with_parameters(self.values, parameter)
+            return to_function(self.target, caller, arguments, query=query, profile=_SCHEMA)
         has_body = self.verb not in ("select", "delete")
-        return Request(
-            method=METHODS.get(self.verb, "POST"),
-            path=function_path(self.target) if self.verb == "rpc" else table_path(self.target),
-            caller=caller,
-            query=tuple(query),
+        return to_table(
+            self.verb,
+            self.target,
+            caller,
+            query=query,
             profile=_SCHEMA,
             prefer=self._prefer(),
-            body=as_json(with_parameters(self.values, parameter)) if has_body else "",
+            values=with_parameters(self.values, parameter) if has_body else None,
         )
 
     def _prefer(self) -> str:
-        if self.verb in ("select", "rpc"):
-            return ""
         merges = "resolution=merge-duplicates," if self.verb == "upsert" else ""
         return merges + ("return=representation" if self.returning else COUNTED)
 

@@ -84,6 +84,20 @@ create policy "send" on messages for insert to authenticated with check (sender 
 create policy "seen" on messages for update to authenticated using (takes_part(errand));
 """
 
+# anybody checks whether a report with this number is by this laboratory
+REPORTS = """
+create table labs (id uuid primary key default gen_random_uuid(), owner uuid not null references auth.users);
+create table reports (
+  id uuid primary key default gen_random_uuid(), lab uuid not null references labs, number text not null
+);
+alter table labs enable row level security;
+alter table reports enable row level security;
+create policy "own" on labs to authenticated using (owner = auth.uid());
+create policy "own" on reports to authenticated
+  using (exists (select from labs l where l.id = lab and l.owner = auth.uid()));
+create function is_genuine(of_lab uuid) returns boolean language sql stable security definer set search_path = '' as
+  $$ select exists (select from public.reports where lab = of_lab) $$;
+"""
 # the backend needs no policy
 PAYMENTS = """
 create table bookings (id uuid primary key default gen_random_uuid(), guest uuid not null references auth.users);
@@ -150,3 +164,9 @@ def test_policy_for_the_backend_is_dropped(url: str, name: str, is_dropped: bool
     assert problems
     dropped = [one for one in problems if "drop policy" in one.fix and one.proven]
     assert (dropped == problems) == is_dropped
+
+
+def test_answer_that_only_guests_lose_is_a_question(url: str) -> None:
+    checked = findings(url, REPORTS)["function-exists:public.is_genuine(uuid)"]
+    assert not checked.proven
+    assert "nobody is left with: a yes of public.is_genuine(uuid) as anon" in checked.fix

@@ -44,6 +44,7 @@ from supabase_jobs.audit.probes.attempt import (
     Attempt,
 )
 from supabase_jobs.audit.probes.bypass import Bypass, Inquiry, ViewRead
+from supabase_jobs.audit.probes.comparison import words
 from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
@@ -70,6 +71,7 @@ from supabase_jobs.session.deadline import Deadline, DeadlineError
 
 _NOTHING = "select"  # a statement without an effect
 _WIDTH = 97  # of a line of a comment
+_YES = (["t"], ["true"])
 _WHOSE = {OWN: "own rows", GROUP: "rows of the group", NONE: "rows"}
 
 
@@ -508,14 +510,29 @@ def _may_not_insert(one: Attempt, leak: ShownLeak) -> bool:
 def _ended(lost: Iterable[Attempt | Bypass], before: Seen, after: Seen) -> Iterator[str]:
     """The uses of objects that end, and that nobody but the service is left with: neither with a
     row of a view in the same role, nor with the same answer of a function, nor with any in the same
-    role.
+    role, nor with a yes of one that nothing but a request calls.
     """
     kept = {_use_of(one) for one in after.cells.values() if one.caller.kind != SERVICE}
     kept |= {_use_of(one) for one in after.bypasses if isinstance(one, ViewRead) and one.has_rows}
     same = before.uses & after.uses
     kept |= {f"call of {use.function}" for use in same if use.given}
     ended = set(map(_use_of, lost)) - kept
-    yield from sorted(ended | (_answers_of(before) - _answers_of(after)))
+    ended |= _answers_of(before) - _answers_of(after)
+    called = before.plan.usage.policies.policy_functions.values()
+    yield from sorted(ended | (_affirmed(before, called) - _affirmed(after, called)))
+
+
+def _affirmed(seen: Seen, called: Iterable[Collection[str]]) -> set[str]:
+    """The functions that say yes to guests, who have no rows of their own about which they could be
+    told: those that policies call are no end in themselves.
+    """
+    helpers = {name for names in called for name in names}
+    return {
+        f"a yes of {one.label} as {one.caller.role}"
+        for one in seen.bypasses
+        if isinstance(one, Inquiry) and one.caller.user is None and one.caller.kind != SERVICE
+        if words(one.answer.text) in _YES and one.label not in helpers
+    }
 
 
 def _answers_of(seen: Seen) -> set[str]:

@@ -1,6 +1,7 @@
 -- $1 schemas
--- Functions of these schemas, with the API roles that may execute each; those of extensions are left out. `body` is the
--- text of the body, or the definition if the body was parsed when the function was created.
+-- Functions of these schemas, and those that the project has added to the schema of Auth, with the API roles that may
+-- execute each; those of extensions are left out. `body` is the text of the body, or the definition if the body was
+-- parsed when the function was created.
 select
   p.oid::bigint as oid,
   n.nspname::text as schema,
@@ -48,8 +49,10 @@ select
 from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid
 inner join pg_language as l on p.prolang = l.oid
-where n.nspname = any($1)
-  and n.nspname <> 'storage'
+where (
+    (n.nspname = any($1) and n.nspname <> 'storage')
+    or (n.nspname = 'auth' and pg_get_userbyid(p.proowner) <> 'supabase_auth_admin')
+  )
   and not exists (
     select from pg_depend as d
     where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'

@@ -124,6 +124,10 @@ def leak(
     """A leak of rows of these tables, which refuse what the call does."""
     by_null = called.given.by_null
     message = f"{effect} by a call, which {', '.join(tables)} refuses"
+    if called.sqlstate and called.said.shown:  # a constraint shows the row that it refuses
+        nulls = ", ".join(called.given.nulls)
+        where = f"the error of a call with NULL as {nulls}" if nulls else "the error of a call"
+        message = f"{effect} in {where}, which {', '.join(tables)} refuses"
     if by_null:
         message = f"{effect} by a call with NULL as {by_null}, which {tables[0]} refuses"
     return leak_of_function(kind, severity, called, message, _BY_NULL if by_null else "")

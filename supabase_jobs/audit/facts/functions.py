@@ -47,13 +47,15 @@ class Changes:
 class Function:
     """A function. `is_helper`: a policy calls it, so those whom the policy limits may call it, too.
     `about` are the tables of the rows whose ids are its arguments, None if one is neither such an
-    id nor a text that says nothing about a person.
+    id nor a text that says nothing about a person. `of_persons` are the arguments that are the id
+    of a person.
     """
 
     signature: str
     is_definer: bool
     is_helper: bool = False
     about: Sequence[str] | None = None
+    of_persons: Sequence[str] = ()
     guard: Guard = Guard()
     result: Result = Result()
     changes: Changes = Changes()

@@ -28,6 +28,7 @@ class Functions:
                 is_definer=function.definer,
                 is_helper=function.signature in self.helpers,
                 about=self._about(function),
+                of_persons=[*self._of_persons(function)],
                 guard=self._guard(function),
                 result=functions.Result(
                     returns=self._returns(function),
@@ -248,6 +249,13 @@ class Functions:
                 return None
             found |= {label for key in keys for label in self._identified(key)}
         return sorted(found)
+
+    def _of_persons(self, function: Function) -> Iterator[str]:
+        """The arguments that the body compares with a column of users."""
+        usage = self._plan.usage
+        for name in function.argument_names[: len(function.argument_types)]:
+            if not usage.users.isdisjoint(usage.arguments.get((function.oid, name), ())):
+                yield name
 
     def _identified(self, key: ColumnKey) -> Iterator[str]:
         """The tables whose rows a value of a column identifies."""

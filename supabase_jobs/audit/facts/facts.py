@@ -442,12 +442,13 @@ class Facts:
 
     def sensitive_columns(self, table: Table, role: str) -> list[str]:
         """The columns with addresses or secrets that a role may read. A number, such as that of
-        tokens, is no secret.
+        tokens, is no secret, and whether somebody wants e-mails no address.
         """
-        numbers = {name for name in table.values.numbers if self.words.unknown_values.matches(name)}
+        others = {name for name in table.values.numbers if self.words.unknown_values.matches(name)}
+        others.update(table.values.flags)
         return [
             name
             for name in table.columns
-            if self.words.is_sensitive(name) and name not in numbers
+            if self.words.is_sensitive(name) and name not in others
             if table.may(role, "SELECT", name)
         ]

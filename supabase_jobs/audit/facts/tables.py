@@ -59,8 +59,9 @@ class Policies:
     `selecting` maps the API roles to their permissive policies for SELECT; one of those of
     `shown_to` has no condition, one of those of `of_callers` asks who the caller is and nothing
     about the row, and those of `overruled` may read every row by one, although another one selects
-    rows by their columns. `limited`: each policy for SELECT compares rows with their caller, and
-    looks at nothing else of a row. `for_all` are the permissive policies for all commands.
+    rows by their columns. Of the roles in `changed_by` one for UPDATE has no condition. `limited`:
+    each policy for SELECT compares rows with their caller, and looks at nothing else of a row, nor
+    at a state of the row above. `for_all` are the permissive policies for all commands.
     `accepts_rows`: some policy lets signed-in users insert rows. `is_unconditional`: one lets anon
     insert every row, in the state that it demands at most, `is_for_guests`: one for INSERT names
     anon. `read_by_policies` are the tables that the policies read, `absent` those in which they or
@@ -71,6 +72,7 @@ class Policies:
     shown_to: Collection[str] = ()
     of_callers: Collection[str] = ()
     overruled: Collection[str] = ()
+    changed_by: Collection[str] = ()
     limited: bool = False
     for_all: Sequence[str] = ()
     accepts_rows: bool

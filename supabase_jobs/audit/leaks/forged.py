@@ -160,6 +160,11 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
                 return
             message = "Anyone can add rows of others to {}, as by a form. Is that intended?"
             yield question(KIND, tried, "anyone", tried.table.label, message)
+        elif is_named and _is_assigned(tried):
+            message = (
+                f"{who_outside(tried.actor)} add rows to {{}} that name another user. May they?"
+            )
+            yield question(KIND, tried, "whom all may assign", tried.table.label, message)
         elif is_named:
             severity = Severity.WARNING if tried.actor.is_inactive else Severity.ERROR
             message = f"{who_outside(tried.actor)} add rows in another user's name"
@@ -175,6 +180,20 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
             message = f"{who_outside(tried.actor)} add rows in another's name: {stands_in[0]}"
             yield shown(KIND, Severity.WARNING, tried, message)
         return
+
+
+def _is_assigned(tried: Tried) -> bool:
+    """Whether the persons in a row may be those to whom it is assigned, and no author: no policy
+    asks for them, a row may have none, and a policy lets everybody name others in every row, also
+    those whom it names.
+    """
+    table, role = tried.table, tried.actor.role
+    users = {*table.persons.users}
+    is_free = role in table.policies.changed_by and all(
+        table.may(role, "UPDATE", name) for name in users
+    )
+    is_asked = table.compared.names_owner or table.persons.claims or table.persons.headers
+    return is_free and not (is_asked or tried.names) and users.isdisjoint(table.values.mandatory)
 
 
 def _is_addressed(tried: Tried) -> bool:

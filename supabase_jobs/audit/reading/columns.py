@@ -58,6 +58,7 @@ class Columns:
         columns = relation.columns
         return Values(
             numbers=[c.name for c in columns if c.category == "N"],
+            flags=[c.name for c in columns if c.base == "bool"],
             started=[c.name for c in columns if c.starts_constant and c.category == "N"],
             mandatory={c.name for c in columns if c.not_null and not (c.default or c.generated)},
             looked_up=[

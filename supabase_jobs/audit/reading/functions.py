@@ -254,7 +254,9 @@ class Functions:
         """The arguments that the body compares with a column of users."""
         usage = self._plan.usage
         for name in function.argument_names[: len(function.argument_types)]:
-            if not usage.users.isdisjoint(usage.arguments.get((function.oid, name), ())):
+            if not usage.persons.users.isdisjoint(
+                usage.bodies.arguments.get((function.oid, name), ())
+            ):
                 yield name
 
     def _identified(self, key: ColumnKey) -> Iterator[str]:

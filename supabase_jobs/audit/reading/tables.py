@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 from supabase_jobs.audit.catalog import VAULT, Constraint, Policy, Relation
 from supabase_jobs.audit.facts.tables import API_USERS, Above, Policies, Rows, Table
@@ -116,12 +117,14 @@ class Tables:
     def _policies(self, relation: Relation, identifying: Collection[str]) -> Policies:
         """The policies of a table whose rows these columns identify."""
         usage = self._plan.usage
+        is_catalog = any(self._is_shown_above(relation, role) for role in API_USERS)
         return Policies(
             selecting={role: _selecting(relation, role) for role in API_USERS},
             shown_to=[role for role in API_USERS if open_to(relation, role, SELECT)],
             of_callers=[role for role in API_USERS if self._asks_only_callers(relation, role)],
             overruled=[role for role in API_USERS if _is_overruled(relation, role)],
-            limited=_are_limited(relation, identifying),
+            changed_by=[role for role in API_USERS if open_to(relation, role, UPDATE)],
+            limited=not is_catalog and _are_limited(relation, identifying),
             for_all=[p.name for p in relation.policies if p.permissive and p.command == "*"],
             accepts_rows=accepts_rows(relation),
             is_unconditional=_takes_any(relation),
@@ -134,6 +137,37 @@ class Tables:
         """The tables and views of the catalog with these oids."""
         by_oid = self._catalog.by_oid
         return [by_oid[oid].label for oid in sorted(oids) if oid in by_oid]
+
+    def _is_shown_above(self, relation: Relation, role: str) -> bool:
+        """Whether a policy shows rows by a state of the row above, such as those of a shop that is
+        open, and names no caller.
+        """
+        usage = self._plan.usage
+        asking, called = usage.conditions.asking, usage.policies.policy_functions
+        for policy in relation.policies:
+            if not (policy.permissive and policy.applies_to(role) and policy.governs(SELECT)):
+                continue
+            tree = expressions.expression_tree(policy.visible or "true")
+            signatures = called.get((relation.oid, policy.name), ())
+            asks = any(
+                f.oid in asking for f in self._catalog.functions if f.signature in signatures
+            )
+            if asks or expressions.request_values(tree):
+                continue
+            if any(self._is_state_above(relation, one) for one in _outside(tree)):
+                return True
+        return False
+
+    def _is_state_above(self, relation: Relation, read: tuple[str, str]) -> bool:
+        """Whether a column of another table is a state of the row to which one refers."""
+        table, column = read
+        for key in relation.foreign_keys:
+            above = self._catalog.by_oid.get(key.target or 0)
+            if above is None or above is relation or table not in (above.name, above.label):
+                continue
+            if column in above.by_name and self._plan.may_hold_state(above, above.by_name[column]):
+                return True
+        return False
 
     def _asks_only_callers(self, relation: Relation, role: str) -> bool:
         """Whether a policy for SELECT asks who the caller is, and nothing about the row: neither a
@@ -328,6 +362,14 @@ def _is_overruled(relation: Relation, role: str) -> bool:
     policies = [p for p in relation.policies if p.permissive and p.applies_to(role)]
     others = [p for p in policies if p.governs(SELECT) and p not in opened]
     return bool(opened) and any(columns_in(relation, p.visible or "") for p in others)
+
+
+def _outside(tree: Any) -> Iterator[tuple[str, str]]:
+    """The tables and columns that a condition names with the name or alias of a table."""
+    tables = expressions.aliases(tree)
+    for reference in expressions.references(tree):
+        if reference.table in tables:
+            yield tables[reference.table], reference.column
 
 
 def _selecting(relation: Relation, role: str) -> list[str]:

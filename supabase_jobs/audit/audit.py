@@ -161,6 +161,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             callers.current(probes.standings, everyone),
             [one.function for one in without_call],
             probes.exclusions,
+            options.revocations,
         )
         asked = {one.function for one in facts.unpassed}
         untested += control_calls.not_tested(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from supabase_jobs.audit.evidence import Evidence
     from supabase_jobs.audit.repairs.changes import State
     from supabase_jobs.findings import Access
+    from supabase_jobs.sources.revocations import Revocation
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Options:
     that this database lacks may exist in one that it is compared with. `copied` has the words of a
     database with copied rows, and `hide` gets the values that were computed from them. `token_hook`
     is the schema and the name of the function that changes access tokens. `seconds` limits the
-    probes. `advance` gets the number of the part that begins, and of all: rows, tables, views and
-    functions, topics, causes. `performance`: look for what makes requests slow, too.
+    probes. `revocations` are the privileges that the project's files revoke. `advance` gets the
+    number of the part that begins, and of all: rows, tables, views and functions, topics, causes.
+    `performance`: look for what makes requests slow, too.
     """
 
     served: Sequence[str] = ("public",)
@@ -57,5 +59,6 @@ class Options:
     repaired: Collection[str] | None = None
     token_hook: tuple[str, str] | None = None
     seconds: float = LIMITS.seconds
+    revocations: "Sequence[Revocation]" = ()
     advance: Callable[[int, int], None] = lambda _number, _total: None
     performance: bool = False

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from supabase_jobs.migrations.dry_run import DryRun
     from supabase_jobs.settings import Settings
     from supabase_jobs.sources.files import MigrationFiles
+    from supabase_jobs.sources.revocations import Revocation
 
 # where `audit --update-baseline` writes
 DEFAULT_BASELINE = Path("supabase") / "access.toml"
@@ -324,6 +325,14 @@ def project_baseline() -> "Baseline":
 def named_by_project(diff: "AccessDiff") -> "AccessDiff":
     """The difference with the name of the file of `project_baseline`."""
     return replace(diff, baseline=DEFAULT_BASELINE.as_posix() if DEFAULT_BASELINE.is_file() else "")
+
+
+def project_revocations(given: "Settings") -> "Sequence[Revocation]":
+    """The privileges that the project's migrations revoke; none without a folder of migrations."""
+    from supabase_jobs.sources.project import loadable_files
+    from supabase_jobs.sources.revocations import revocations
+
+    return [] if given.migrations is None else revocations(loadable_files(given).migrations)
 
 
 def locations(given: "Settings") -> "Mapping[str, Location]":

@@ -17,6 +17,7 @@ from supabase_jobs.cli.access import (
     compare_states,
     earlier_state,
     locations,
+    project_revocations,
 )
 from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.api_target import api_options, local_endpoint
@@ -284,6 +285,7 @@ def command(
         intended=[leak for leak, reason in known.accepted.items() if reason.strip()],
         stable=bool(emitted),
         token_hook=token_hook(given),
+        revocations=project_revocations(given),
         advance=advance,
         performance=performance,
     )

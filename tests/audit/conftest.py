@@ -13,7 +13,8 @@ from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Access, Audit
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.migrations.extensions import prepare
-from supabase_jobs.sources.files import MigrationFiles, load_migrations
+from supabase_jobs.sources.files import Migration, MigrationFiles, load_migrations
+from supabase_jobs.sources.revocations import revocations
 from tests.audit.catalogue import PROJECTS
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
@@ -53,12 +54,13 @@ def project(
 
 
 def run_audit(
-    connection: Connection, accepted: Access | None = None, *, repairs: bool = True
+    connection: Connection, accepted: Access | None = None, *, repairs: bool = True, sql: str = ""
 ) -> Audit:
     """Audit a local database; what goes beyond the accepted access gets a cause. Trying `repairs`
-    takes most of the time.
+    takes most of the time. `sql` is the migration of the project.
     """
-    return audit(connection, Options(accepted=accepted, repairs=repairs))
+    revoked = revocations([Migration("1", "project", sql, "1_project.sql")])
+    return audit(connection, Options(accepted=accepted, repairs=repairs, revocations=revoked))
 
 
 @pytest.fixture(scope="session")

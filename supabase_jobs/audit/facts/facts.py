@@ -31,6 +31,7 @@ from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.uneven_writes import UnevenWrite
 from supabase_jobs.audit.policies.unlike_siblings import Unasked
+from supabase_jobs.audit.policies.void_revokes import VoidRevoke
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     GROUP,
@@ -143,6 +144,7 @@ class Facts:
     unasked: Sequence[Unasked] = ()
     lone_guards: Sequence[LoneGuard] = ()
     caller_states: Sequence[CallerState] = ()
+    void_revokes: Sequence[VoidRevoke] = ()
     unread_flags: Sequence[tuple[str, str]] = ()
     stated: Mapping[str, Sequence[str]] = field(default_factory=dict)
     topmost: Collection[HeldRole] = ()

@@ -35,6 +35,7 @@ from supabase_jobs.audit.policies import (
     own_locks,
     refusals,
     unseen_flags,
+    void_revokes,
 )
 from supabase_jobs.audit.policies.caller_states import CallerState
 from supabase_jobs.audit.policies.captured_names import CapturedName
@@ -62,6 +63,7 @@ from supabase_jobs.audit.rows.held_role import HeldRole
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.outcomes import DENIED
+from supabase_jobs.sources.revocations import Revocation
 
 
 def read(
@@ -74,6 +76,7 @@ def read(
     standings: Sequence[tenants.Standing] = (),
     unpassed: Sequence[Function] = (),
     exclusions: Sequence[tried_exclusions.Exclusion] = (),
+    revocations: Sequence[Revocation] = (),
 ) -> Facts:
     """The facts of an audit of these relations. No call got through functions that are
     `unpassed`.
@@ -85,6 +88,7 @@ def read(
         standings=[_standing(one) for one in standings],
         unpassed=reader.unpassed(unpassed),
         exclusions=[_exclusion(one) for one in exclusions],
+        void_revokes=list(void_revokes.find(plan.catalog, revocations)),
     )
 
 

@@ -56,7 +56,9 @@ from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.policies.unlike_siblings import Omission, Unasked
+from supabase_jobs.audit.policies.void_revokes import VoidRevoke
 from supabase_jobs.audit.rows.held_role import HeldRole
+from supabase_jobs.database.parser.privileges import Privilege
 from supabase_jobs.findings import RowState
 
 FOLDER = Path(__file__).parent
@@ -197,6 +199,7 @@ class _Builder:
             ],
             lone_guards=[LoneGuard(**one) for one in case.get("lone_guards", [])],
             stated=case.get("stated", {}),
+            void_revokes=[_void(one) for one in case.get("void_revokes", [])],
             caller_states=[CallerState(**one) for one in case.get("caller_states", [])],
             unasked=[
                 Unasked(**{**one, "what": Omission[one["what"]]}) for one in case.get("unasked", [])
@@ -332,3 +335,11 @@ def _with_columns(fields: dict[str, Any]) -> dict[str, Any]:
     if isinstance(columns, list):
         columns = {name: [] for name in columns}
     return {**fields, "columns": columns}
+
+
+def _void(one: Mapping[str, Any]) -> VoidRevoke:
+    schema, _, name = one["of"].partition(".")
+    columns = tuple(one.get("columns", ()))
+    kind = "table" if columns else "function"
+    privilege = Privilege(kind, schema, name, one["privilege"], one["from"], columns)
+    return VoidRevoke(one["object"], privilege, tuple(one["roles"]))

@@ -40,10 +40,8 @@ def test_no_error_on_the_project(unmodified: Unmodified, name: str) -> None:
     } <= {""}
     assert result.not_tested == ()
     assert result.planted == result.tables > 0
-    assert (
-        tomllib.loads(baseline.render(result, baseline.Baseline()))["access"].keys()
-        == result.access.keys()
-    )
+    written = tomllib.loads(baseline.render(result, baseline.Baseline()))["access"]
+    assert written.keys() == {str(one) for one in result.access}
 
 
 @each_group

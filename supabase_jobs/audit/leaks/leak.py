@@ -49,6 +49,7 @@ class Repair(Enum):
     SOME_COLUMNS = auto()  # grant the columns that the app lets its users change
     OLD_ROW = auto()  # demand of the old row what the policy demands of the new one
     OTHER_COMMAND = auto()  # demand what a policy of another command demands
+    ADVICE = auto()  # no trial shows for whom or which columns a privilege is meant
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from psycopg import sql
 from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import API_USERS, Table
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Repair
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE
 from supabase_jobs.findings import Explanation, Severity, as_comment
 
@@ -20,6 +20,7 @@ KIND = Kind(
     order=680,
     severities=(Severity.WARNING,),
     sentence="A privilege on some columns limits nothing: the role has it on the whole table.",
+    repair=Repair.ADVICE,
 )
 
 

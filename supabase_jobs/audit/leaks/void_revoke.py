@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from supabase_jobs.audit.facts.facts import Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, Question, Repair
 from supabase_jobs.audit.policies.void_revokes import VoidRevoke
 from supabase_jobs.findings import Explanation, Severity, as_comment
 
@@ -18,6 +18,7 @@ KIND = Kind(
     order=690,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="A REVOKE takes nothing: the role has the privilege by another grant.",
+    repair=Repair.ADVICE,
     from_catalogs=True,
 )
 

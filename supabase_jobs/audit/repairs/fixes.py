@@ -7,8 +7,14 @@ from pathlib import Path
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.leaks import function_ended, public_bucket, topic, void_grant
-from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, ExplainedLeak, PolicyLeak
+from supabase_jobs.audit.leaks import function_ended, public_bucket, topic
+from supabase_jobs.audit.leaks.leak import (
+    AnyLeak,
+    BrokenAccess,
+    ExplainedLeak,
+    PolicyLeak,
+    Repair,
+)
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.repairs import candidates, captured
@@ -195,8 +201,7 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
     """The repair of a leak of a view, function or other object. An info has none; without proofs,
     nothing is tried.
     """
-    # which columns a privilege is meant for, no trial shows
-    demands = [] if leak.kind is void_grant.KIND else list(of_object(plan, leak))
+    demands = [] if leak.kind.repair is Repair.ADVICE else list(of_object(plan, leak))
     if leak.kind is function_ended.KIND and proofs is not None:
         demands = [*_without_ended(plan, proofs, leak.object), *demands]
     if isinstance(leak, BrokenAccess):

@@ -81,7 +81,7 @@ def test_error_shows_a_row_that_the_caller_has_not_named(given: str, is_shown: b
         """An error with a message, which only a server can give one of psycopg's own."""
 
         @property
-        def diag(self):  # type: ignore[no-untyped-def,override]
+        def diag(self):  # type: ignore[no-untyped-def]
             return type("Diag", (), {"message_primary": "no zqa1", "message_detail": None})
 
     probe = Bypass(caller=CALLER, object=function("f", "select 1"), action=CALL, hidden=[POST])

@@ -111,7 +111,13 @@ def test_column_that_each_new_row_must_have_stays_granted(
     caller = SimpleNamespace(role="authenticated", ended=None, kind="newcomer", tenant=None)
     one: Any = SimpleNamespace(
         relation=notes,
-        attempt=SimpleNamespace(action="insert", caller=caller, name=""),
+        attempt=SimpleNamespace(
+            action="insert",
+            caller=caller,
+            name="",
+            row=SimpleNamespace(part=None),
+            written={},
+        ),
         policies=notes.policies,
         leak=SimpleNamespace(kind=escalation.KIND),
         change=None,

@@ -39,8 +39,8 @@ def _modules() -> list[Module]:
 
 MODULES: Sequence[Module] = _modules()
 
-# the beginnings of ids of leaks that need no row, so that an audit without a row has them too
-FROM_CATALOGS = tuple(f"{module.KIND.code}:" for module in MODULES if module.KIND.from_catalogs)
+# the codes of leaks that need no row, so that an audit without a row has them too
+FROM_CATALOGS = frozenset(module.KIND.code for module in MODULES if module.KIND.from_catalogs)
 
 
 def find(facts: Facts) -> list[AnyLeak]:

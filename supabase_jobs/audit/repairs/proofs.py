@@ -317,7 +317,8 @@ class Judge:
         if leak.kind is hidden_parent.KIND and isinstance(one, Attempt):
             above = self.above(one)
             is_read = bool(above) and all(read.reached for read in above)
-        return belongs(one, leak) and not (is_read or self._is_sign_up(one))
+        is_kept = self._is_sign_up(one) and not _is_about_column(one, leak)
+        return belongs(one, leak) and not (is_read or is_kept)
 
     def _is_sign_up(self, one: Attempt | Bypass) -> bool:
         """Whether somebody adds their own row, which opens nothing and names nobody else: the app
@@ -456,6 +457,13 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
         return False
     is_like = caller.is_outsider or caller.label == tried.actor.label
     return is_like and (one.whose != OWN or bool(one.name))
+
+
+def _is_about_column(one: Attempt | Bypass, leak: AnyLeak) -> bool:
+    """Whether a leak is about the column of an attempt."""
+    if not isinstance(one, Attempt) or not isinstance(leak, ShownLeak) or not one.column:
+        return False
+    return leak.kind.of_column and leak.tried.column == one.column
 
 
 def _is_of_parts(leak: AnyLeak) -> bool:

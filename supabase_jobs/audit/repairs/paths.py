@@ -11,10 +11,12 @@ from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import Comparison, Literal, Reference
-from supabase_jobs.audit.probes.attempt import Attempt
+from supabase_jobs.audit.probes.attempt import OWN, Attempt
+from supabase_jobs.audit.probes.statements import constants
 from supabase_jobs.audit.repairs.candidates import Demand, Edit, altered
 from supabase_jobs.audit.repairs.causes import alone, drop
-from supabase_jobs.session.action import Update
+from supabase_jobs.audit.rows.states import identity
+from supabase_jobs.session.action import Insert, Update
 
 _SHOWN = 60  # characters of a condition
 _RANGES = ("<", "<=", ">", ">=")
@@ -138,6 +140,26 @@ def of_column(act: Attempt, tried: Attempt) -> Attempt:
     if isinstance(sent, Update) and tried.sent is not None:
         sent = replace(sent, values=tried.sent.assigned)
     return replace(alone(act), sent=sent, column=tried.column, value=tried.value)
+
+
+def in_own_name(act: Attempt, column: str) -> Attempt | None:
+    """An update of a row of others that writes its caller into a column, as who approves it does;
+    None without a user.
+    """
+    user, relation = act.caller.user, act.relation
+    value = None if user is None else identity(relation, column, user)
+    if value is None or act.whose == OWN or not isinstance(act.sent, Update):
+        return None
+    sent = replace(act.sent, values=constants(relation, {column: value}))
+    return replace(alone(act), sent=sent, column=column, value=value)
+
+
+def in_new_row(insert: Attempt, written: Attempt) -> Attempt | None:
+    """The insert of a row with the column, and the value, of an update; None for another action."""
+    if not isinstance(insert.sent, Insert) or written.sent is None:
+        return None
+    sent = replace(insert.sent, values={**insert.sent.values, **written.sent.assigned})
+    return replace(alone(insert), sent=sent, column=written.column, value=written.value)
 
 
 def _conditions(text: str | None) -> list[str]:

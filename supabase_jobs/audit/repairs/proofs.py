@@ -15,6 +15,7 @@ from supabase_jobs.audit.leaks import (
     escalation,
     hidden_parent,
     public,
+    service_column,
     unreadable_parent,
     untested_column,
     upload,
@@ -849,6 +850,9 @@ class Proofs:
         if isinstance(leak, ShownLeak) and (left := self._still_written(leak, after)):
             ask = f"Whoever does so still writes {', '.join(left)}, which others gave the row."
             verdict = replace(verdict, leaves=(*verdict.leaves, f"{ask} May they?"))
+        if verdict.is_proven and isinstance(leak, ShownLeak):
+            asked = self._left_in_new_rows(leak, known, after, text)
+            verdict = replace(verdict, leaves=asked)
         if verdict.is_proven:
             known_ids = {one.id for one in self._trials.before.leaks}
             new = [one for name, one in after.faults.items() if name not in known_ids]
@@ -891,6 +895,37 @@ class Proofs:
             for column in columns
             if column.default is None and (column.is_demanded or column.category not in ("B", "D"))
         ]
+
+    def _left_in_new_rows(
+        self, leak: ShownLeak, known: Seen, after: Seen, text: str
+    ) -> tuple[str, ...]:
+        """The question that is left if who writes a column no more, by which somebody decides
+        about a row, gives it the same value when it is new, and no other finding says so.
+        """
+        tried = self._attempt(leak)
+        if leak.kind is not service_column.KIND or tried.action != UPDATE:
+            return ()
+        told = (tried.relation.label, INSERT, tried.column)
+        for one in self._trials.before.leaks:
+            about = one.tried if isinstance(one, ShownLeak) else None
+            if about and (about.table.label, about.action, about.column) == told:
+                return ()
+        own = [one for one in _gone(known, after) if isinstance(one, Attempt) and one.whose == OWN]
+        ended = {
+            one.caller.label: one
+            for one in own
+            if (one.label, one.action, one.column) == (tried.label, UPDATE, tried.column)
+        }
+        added = []
+        for new in after.cells.values():
+            if not isinstance(new, Attempt) or new.action != INSERT or new.name:
+                continue
+            if (new.label, new.whose) == (tried.label, OWN) and new.caller.label in ended:
+                added.append(paths.in_new_row(new, ended[new.caller.label]))
+        some = [one for one in added if one is not None][: LIMITS.attempts_in_batch]
+        if not some or not any(self._trials.reaching(text, some)):
+            return ()
+        return (f"Users still choose {tried.column} of new rows of {tried.label}. May they?",)
 
     def _kept(
         self, demands: Iterable[Demand], text: str, known: Seen, after: Seen
@@ -1030,7 +1065,7 @@ class Proofs:
         others = [path for path in found.ended if path not in own]
         if not (own and others):
             return None
-        acts = self._acts(found, demand, tried)
+        acts = self._acts(found, demand, tried, is_owners=leak.kind is not service_column.KIND)
         kept = self._trials.reaching(text, acts)
         elsewhere = self._trials.reaching(found.only(None), acts)
         shared = [self._trials.reaching(found.only(path), acts) for path in own]
@@ -1064,9 +1099,12 @@ class Proofs:
         """The attempt that shows a leak."""
         return self._trials.before.attempts[leak.tried.number]
 
-    def _acts(self, found: paths.Paths, demand: Demand, tried: Attempt) -> list[Attempt]:
+    def _acts(
+        self, found: paths.Paths, demand: Demand, tried: Attempt, *, is_owners: bool
+    ) -> list[Attempt]:
         """Acts that the policies of a repair let pass, of each caller, kind of row and action one;
-        of updates also that of the column that a leak is about.
+        of updates also that of the column that a leak is about. If it does not say whose the row
+        is, others may be meant to write themselves into it.
         """
         tables = {relation.oid for relation, _ in found.policies}
         altered, acts = demand.altered, dict[Hashable, Attempt]()
@@ -1079,8 +1117,10 @@ class Proofs:
             key = one.caller.label, one.label, one.whose, one.action
             acts.setdefault(key, one)
             if demand.columns is not None and one.action == UPDATE:
-                same = paths.of_column(one, tried)
-                if not self._judge.moves(same):
+                same: Attempt | None = paths.of_column(one, tried)
+                if same is not None and self._judge.moves(same):
+                    same = None if is_owners else paths.in_own_name(one, tried.column)
+                if same is not None:
                     acts.setdefault((*key, tried.column), same)
         return list(acts.values())[: LIMITS.attempts_in_batch]
 

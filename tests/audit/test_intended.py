@@ -121,6 +121,35 @@ begin
 end $$;
 """
 
+# a registrar, whom only a function appoints, sees every person of a swimming club, others their own
+SWIMMERS = """
+create table swimmers (id uuid primary key references auth.users, name text not null, born date);
+create table registrars (person uuid primary key references auth.users, since timestamptz not null default now());
+create function registers(who uuid) returns boolean language sql stable security definer set search_path = ''
+as $$ select exists (select from public.registrars where person = who) $$;
+create function follow_registrar() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if exists (select from public.registrars where person = new.id) then new.name := upper(new.name); end if;
+  return new;
+end $$;
+create trigger follow_registrar before update on swimmers for each row execute function follow_registrar();
+alter table swimmers enable row level security;
+alter table registrars enable row level security;
+create policy "own" on registrars for select to authenticated using (person = auth.uid());
+create policy "see" on swimmers for select to authenticated using (id = auth.uid() or registers(auth.uid()));
+create table relays (id uuid primary key default gen_random_uuid(), name text not null);
+create table relay_members (relay_id uuid references relays, person uuid references auth.users, lane int,
+  role text not null default 'swimmer' check (role in ('captain', 'swimmer')), primary key (relay_id, person));
+create function swims_in(relay uuid) returns boolean language sql stable security definer set search_path = ''
+as $$ select exists (select from public.relay_members where relay_id = relay and person = auth.uid()) $$;
+create function is_captain(relay uuid, who uuid) returns boolean language sql stable security definer set search_path = ''
+as $$ select exists (select from public.relay_members where relay_id = relay and person = who and role = 'captain') $$;
+alter table relays enable row level security;
+alter table relay_members enable row level security;
+create policy "own" on relays for select to authenticated using (swims_in(id));
+create policy "own" on relay_members for select to authenticated using (swims_in(relay_id));
+"""
+
 
 @pytest.fixture(scope="module")
 def url(request: pytest.FixtureRequest) -> str:
@@ -149,6 +178,14 @@ def test_readers_by_what_they_are(connection: Connection) -> None:
     found = findings(connection, CLUB)
     assert "read:who the caller is" in found
     assert not [name for name in problems(found) if name.startswith("read:")]
+
+
+def test_reader_of_all_persons_by_a_part_of_a_policy(connection: Connection) -> None:
+    found = findings(connection, SWIMMERS)
+    assert "public.swimmers" in found["read:who the caller is"].message
+    assert problems(found) == []
+    # what helpers of policies say, one says that only the app asks
+    assert "public.is_captain(uuid,uuid)" in found["function-exists:anyone, about members"].message
 
 
 def test_person_who_is_named_agrees(connection: Connection) -> None:

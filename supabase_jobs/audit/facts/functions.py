@@ -24,11 +24,13 @@ class Guard:
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """The result of a function. `returns` are the columns, None for whole rows of a table;
-    `is_aggregate`: aggregates only. `hands_out` are columns with a secret.
+    `is_aggregate`: aggregates only, `is_yes_or_no`: one boolean. `hands_out` are columns with a
+    secret.
     """
 
     returns: Sequence[str] | None = None
     is_aggregate: bool = False
+    is_yes_or_no: bool = False
     hands_out: Sequence[str] = ()
 
 

@@ -33,6 +33,7 @@ class Functions:
                 result=functions.Result(
                     returns=self._returns(function),
                     is_aggregate=bodies.answers_with_aggregates(function),
+                    is_yes_or_no=function.result == "boolean",
                     hands_out=self._handed_out(function),
                 ),
                 changes=functions.Changes(

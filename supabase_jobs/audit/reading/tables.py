@@ -6,6 +6,7 @@ from typing import Any
 
 from supabase_jobs.audit.catalog import VAULT, Constraint, Policy, Relation
 from supabase_jobs.audit.facts.tables import API_USERS, Above, Policies, Rows, Table
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import captured_names, expressions, tested
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
 from supabase_jobs.audit.reading.columns import Columns, columns_in, triggering
@@ -171,17 +172,20 @@ class Tables:
 
     def _asks_only_callers(self, relation: Relation, role: str) -> bool:
         """Whether a policy for SELECT asks who the caller is, and nothing about the row: neither a
-        column of it nor a table that has to do with it, as one of members of its group.
+        column of it nor a table that has to do with it, as one of members of its group. Of persons,
+        it may let each of them see the own row, too.
         """
         for policy in relation.policies:
             text = policy.visible or "true"
             is_for_role = policy.permissive and policy.applies_to(role) and policy.governs(SELECT)
             if not is_for_role or _lets_all_pass(policy, role, SELECT):
                 continue
-            tree = expressions.expression_tree(text)
-            own = [r for r in expressions.references(tree) if r.table in (None, relation.name)]
+            is_of_persons = relation.oid in self._plan.per_user
+            parts = expressions.alternatives(text, LIMITS.paths) if is_of_persons else [text]
             captured = any(captured_names.of_policy(self._catalog, relation, policy))
-            if not (own or captured or self._reads_linked(relation, policy)):
+            if captured or self._reads_linked(relation, policy):
+                continue
+            if any(not _names_row(relation, part) for part in parts):
                 return True
         return False
 
@@ -385,3 +389,9 @@ def _listed(relation: Relation) -> dict[str, list[str]]:
         for key in sorted(column.listed):
             found.setdefault(key, []).append(column.name)
     return found
+
+
+def _names_row(relation: Relation, condition: str) -> bool:
+    """Whether a condition names a column of the row."""
+    found = expressions.references(expressions.expression_tree(condition))
+    return any(one.table in (None, relation.name) for one in found)

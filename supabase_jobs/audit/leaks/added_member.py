@@ -20,8 +20,8 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[ShownLeak | Question]:
-    """One leak for each table of memberships that knows an invitation which is skipped; otherwise
-    a question.
+    """One leak for each table of memberships that knows an invitation which is skipped, unless
+    only the head of a group adds members; otherwise a question.
     """
     for group in facts.objects.values():
         added = [t for t in group if t.name == ADD and t.reached and not t.failed]
@@ -33,6 +33,11 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             )
             yield shown(KIND, Severity.WARNING, tried, message)
         for tried in [t for t in added if t not in promoted][:1]:
+            if tried.table.rows.has_invitations and _is_for_heads(facts, tried):
+                message = "The head of a group can add other people in {} as if they had accepted."
+                message += " May they?"
+                yield question(KIND, tried, tried.table.label, tried.table.label, message)
+                continue
             if tried.table.rows.has_invitations:
                 message = "Members can add other people to their own group as if they had accepted"
                 yield shown(KIND, Severity.WARNING, tried, message)
@@ -40,6 +45,12 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             for weak in [t for t in group if _adds_without_power(facts, t)][:1]:
                 message = f"{who(weak.actor)} add any other person to a group in {{}}. May they?"
                 yield question(KIND, weak, weak.table.label, weak.table.label, message)
+
+
+def _is_for_heads(facts: Facts, added: Tried) -> bool:
+    """Whether each member who is not the head of the group is refused to add others."""
+    adding = [t for t in facts.objects[added.object] if _is_added(t)]
+    return bool(adding) and not any(t.reached for t in adding)
 
 
 def _adds_without_power(facts: Facts, tried: Tried) -> bool:

@@ -6,13 +6,13 @@ somebody else's statement, too.
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.callers import SERVICE, STRANGER
+from supabase_jobs.audit.callers import CLAIM, SERVICE, STRANGER
 from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.attempts import changes_own
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown
-from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OTHER, SELECT
+from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OTHER, OWN, SELECT
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import REFUSALS
 
@@ -26,7 +26,9 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[ShownLeak | Question]:
-    """One leak for each table, with all of its columns; a question if nobody else reads the row."""
+    """One leak for each table, with all of its columns; a question if nobody else reads the row, or
+    if those who create rows may create their own: the owner may be who has created it.
+    """
     for label in dict.fromkeys(tried.table.label for tried in facts.tried):
         table = facts.tables[label]
         if not _may_be_given(table):
@@ -41,16 +43,18 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         columns = list(dict.fromkeys(tried.column for tried in changed))
         if not columns or not _only_others_create(facts, table, changed[0].actor):
             continue
-        if _is_read_by_others(facts, table):
+        is_own = _is_created_by_owners(facts, table)
+        if _is_read_by_others(facts, table) and not is_own:
             message = (
                 "Any signed-in user can change what others state in rows that only they create:"
                 f" UPDATE of {', '.join(columns)} in {table.name}"
             )
             yield shown(KIND, Severity.WARNING, changed[0], message, columns)
         else:
+            creators = "some users" if is_own else "others"
             message = (
                 f"Any signed-in user can change {', '.join(columns)} of their own rows in {{}},"
-                " which only others create. May they?"
+                f" which only {creators} create. May they?"
             )
             yield question(KIND, changed[0], label, label, message)
 
@@ -79,4 +83,13 @@ def _is_read_by_others(facts: Facts, table: Table) -> bool:
     return any(
         t.action == SELECT and t.reached and t.whose in (GROUP, OTHER) and t.actor.kind != SERVICE
         for t in facts.of_table(table.label)
+    )
+
+
+def _is_created_by_owners(facts: Facts, table: Table) -> bool:
+    """Whether other users, such as organizers by a role, insert rows of their own."""
+    return any(
+        t.action == INSERT and t.whose == OWN and t.reached and not t.failed
+        for t in facts.of_table(table.label)
+        if t.actor.kind == CLAIM
     )

@@ -12,7 +12,7 @@ from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.attempts import changes_own
 from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown
-from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OTHER, OWN, SELECT
+from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OTHER, SELECT
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import REFUSALS
 
@@ -87,9 +87,11 @@ def _is_read_by_others(facts: Facts, table: Table) -> bool:
 
 
 def _is_created_by_owners(facts: Facts, table: Table) -> bool:
-    """Whether other users, such as organizers by a role, insert rows of their own."""
-    return any(
-        t.action == INSERT and t.whose == OWN and t.reached and not t.failed
+    """Whether who has a role inserts rows for anybody, as no policy says whom they have to name:
+    then organizers insert their own.
+    """
+    return table.policies.accepts_rows and any(
+        t.action == INSERT and t.reached and not t.failed
         for t in facts.of_table(table.label)
         if t.actor.kind == CLAIM
     )

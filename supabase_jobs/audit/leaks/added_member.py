@@ -48,9 +48,13 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
 
 
 def _is_for_heads(facts: Facts, added: Tried) -> bool:
-    """Whether each member who is not the head of the group is refused to add others."""
+    """Whether each member who is not the head of the group is refused to add others, and a new row
+    opens nothing: then it is told already.
+    """
+    opening = {o.write.table.label for o in facts.opened if o.write.action == INSERT}
     adding = [t for t in facts.objects[added.object] if _is_added(t)]
-    return bool(adding) and not any(t.reached for t in adding)
+    is_refused = bool(adding) and not any(t.reached for t in adding)
+    return is_refused and added.table.label not in opening
 
 
 def _adds_without_power(facts: Facts, tried: Tried) -> bool:

@@ -108,9 +108,11 @@ def _run(
         id, severity = f"{AREA}:fixture", Severity.ERROR
         context.mark_unchecked(AREA, "fixture", why, FIX_DISCARDED_ROWS, id=id, severity=severity)
         return
+    objects = row_by_row.running(impersonation.connection, managed) if managed else []
+    if not objects:
+        declared = declared.without_objects()
     _run_all(runner, declared, scripts, context)
     context.findings += runner.columns.findings()
-    objects = row_by_row.running(impersonation.connection, managed) if managed else []
     if objects and not context.repeated:
         client_values.check(runner, declared.client_values, objects, managed, context)
 

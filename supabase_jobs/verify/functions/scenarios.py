@@ -53,7 +53,8 @@ class Scenario:
     `unchecked_errors`: a user object raised it. `without_fixture`: it runs without the users and
     rows of the fixture, and locks nothing of theirs. It `deletes` rows of a table: if that takes
     long, it is not run on a database in use. `needs` are ids whose rows it counts without naming
-    them. `documented`: the project must not refuse a step, and nothing is compared.
+    them. `documented`: the project must not refuse a step, and only declared results are compared.
+    `with_objects`: it takes long, and is run only where objects of the project run with the rows.
     """
 
     subject: str
@@ -67,6 +68,7 @@ class Scenario:
     documented: bool = False
     deletes: str = ""
     needs: tuple[str, ...] = ()
+    with_objects: bool = False
 
     @cached_property
     def ids(self) -> frozenset[str]:
@@ -104,6 +106,10 @@ class Scenarios:
     placeholders: frozenset[str]
     unchanging: tuple[str, ...] = ()
     client_values: ClientValues = field(default_factory=ClientValues)
+
+    def without_objects(self) -> "Scenarios":
+        """These without what is run only where objects of the project run with the rows."""
+        return replace(self, scenarios=tuple(s for s in self.scenarios if not s.with_objects))
 
 
 def load(path: Path | None = None, variables: Mapping[str, Value] | None = None) -> Scenarios:
@@ -226,6 +232,7 @@ def _scenario(
         documented=bool(table.get("documented", False)),
         deletes=table.get("deletes", ""),
         needs=tuple(table.get("needs", ())),
+        with_objects=bool(table.get("with_objects", False)),
     )
 
 

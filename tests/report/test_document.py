@@ -58,7 +58,7 @@ def test_each_kind_of_section_has_a_template() -> None:
 
 def test_json_has_the_fields_of_a_finding_but_not_the_names_of_its_policies() -> None:
     [first, *_] = json.loads(write(DOCUMENTS["audit"], "json"))["findings"]
-    left_out = {"policies", "origin", "callers", "column", "kind", "action"}
+    left_out = {"policies", "origin", "callers", "column", "kind", "action", "left"}
     names = {field.name for field in fields(AuditFinding)} - left_out
     assert first.keys() == names | {"file", "line"}
 

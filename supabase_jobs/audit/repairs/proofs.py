@@ -850,13 +850,13 @@ class Proofs:
         if isinstance(leak, ShownLeak) and (left := self._still_written(leak, after)):
             ask = f"Whoever does so still writes {', '.join(left)}, which others gave the row."
             verdict = replace(verdict, leaves=(*verdict.leaves, f"{ask} May they?"))
-        if verdict.is_proven and isinstance(leak, ShownLeak):
-            asked = self._left_in_new_rows(leak, known, after, text)
-            verdict = replace(verdict, leaves=asked)
         if verdict.is_proven:
             known_ids = {one.id for one in self._trials.before.leaks}
             new = [one for name, one in after.faults.items() if name not in known_ids]
-            verdict = replace(verdict, shows=tuple(one.message for one in new))
+            shows = tuple(one.message for one in new)
+            if isinstance(leak, ShownLeak):
+                shows += self._left_in_new_rows(leak, known, after, text)
+            verdict = replace(verdict, shows=shows)
         return verdict
 
     def _is_only_way(self, leak: AnyLeak) -> bool:
@@ -899,14 +899,14 @@ class Proofs:
     def _left_in_new_rows(
         self, leak: ShownLeak, known: Seen, after: Seen, text: str
     ) -> tuple[str, ...]:
-        """The question that is left if who writes a column no more, by which somebody decides
-        about a row, gives it the same value when it is new, and no other finding says so.
+        """A sentence if who writes a column no more, by which somebody decides about a row, gives it
+        the same value when it is new, and no other finding says so.
         """
         tried = self._attempt(leak)
         if leak.kind is not service_column.KIND or tried.action != UPDATE:
             return ()
         told = (tried.relation.label, INSERT, tried.column)
-        for one in self._trials.before.leaks:
+        for one in (*self._trials.before.leaks, *after.faults.values()):
             about = one.tried if isinstance(one, ShownLeak) else None
             if about and (about.table.label, about.action, about.column) == told:
                 return ()
@@ -925,7 +925,7 @@ class Proofs:
         some = [one for one in added if one is not None][: LIMITS.attempts_in_batch]
         if not some or not any(self._trials.reaching(text, some)):
             return ()
-        return (f"Users still choose {tried.column} of new rows of {tried.label}. May they?",)
+        return (f"Users still choose {tried.column} of new rows of {tried.label}",)
 
     def _kept(
         self, demands: Iterable[Demand], text: str, known: Seen, after: Seen

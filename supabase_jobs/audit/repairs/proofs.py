@@ -899,8 +899,8 @@ class Proofs:
     def _left_in_new_rows(
         self, leak: ShownLeak, known: Seen, after: Seen, text: str
     ) -> tuple[str, ...]:
-        """A sentence if who writes a column no more, by which somebody decides about a row, gives it
-        the same value when it is new, and no other finding says so.
+        """A sentence if who writes a column no more, by which somebody decides about a row, gives a
+        new one the same value, and no other finding says so.
         """
         tried = self._attempt(leak)
         if leak.kind is not service_column.KIND or tried.action != UPDATE:

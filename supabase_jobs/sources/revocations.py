@@ -40,7 +40,7 @@ def _after(found: dict[Privilege, Revocation], given: Privilege) -> dict[Privile
     for taken, revocation in found.items():
         if not given.covers(taken):
             kept[taken] = revocation
-        elif taken.role == PUBLIC != given.role:
+        elif taken.role == PUBLIC and given.role != PUBLIC:
             kept[taken] = replace(revocation, granted=revocation.granted | {given.role})
         elif given.role not in (taken.role, PUBLIC):
             kept[taken] = revocation

@@ -38,6 +38,7 @@ def _leak(void: VoidRevoke) -> ExplainedLeak:
     revoked = void.privilege
     others = f" from {' and '.join(void.roles)}" if void.is_of_everybody else ""
     privilege = revoked.privilege.upper()
+    of_columns = f"({','.join(revoked.columns)})" if revoked.columns else ""
     if revoked.columns:
         what = f"{privilege} ({', '.join(revoked.columns)}) on {void.object}"
         why = "the privilege on the whole table is still there"
@@ -48,7 +49,7 @@ def _leak(void: VoidRevoke) -> ExplainedLeak:
         severity=Severity.WARNING,
         object=void.object,
         message=f"REVOKE {what} from {revoked.role} takes nothing{others}: {why}",
-        name=f"{void.object}:{revoked.role}:{revoked.privilege}",
+        name=f"{void.object}:{revoked.role}:{revoked.privilege}{of_columns}",
         action=revoked.privilege,
         explanation=Explanation(cause=why, fix=as_comment(_repair(void))),
     )

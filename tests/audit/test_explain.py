@@ -10,6 +10,8 @@ from supabase_jobs.audit.explain import cell, finding
 from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import connect
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.sources.files import Migration
+from supabase_jobs.sources.revocations import revocations
 from tests.audit.catalogue import project
 from tests.audit.conftest import run_audit
 from tests.fix_cli import Run
@@ -50,6 +52,13 @@ begin
   return new;
 end $$;
 create trigger subscribe after insert on auth.users for each row execute function public.subscribe();
+"""
+REVOKES = """
+create table public.lists (id integer primary key, mark text);
+alter table public.lists enable row level security;
+revoke select (mark) on public.lists from anon;
+create function public.seed() returns void language sql as 'select';
+revoke execute on function public.seed() from anon;
 """
 
 
@@ -124,6 +133,27 @@ def test_a_row_that_sign_up_inserts_is_changed(request: pytest.FixtureRequest) -
         script = finding.explain(connection, Options(), id_)
     assert "No row shows it" not in script
     assert psql_outcome(database.url, script) == "rows"
+
+
+@pytest.mark.parametrize(
+    ("id_", "shown"),
+    [
+        ("void-revoke:public.seed():anon:execute", "seed()|f|-|EXECUTE"),
+        ("void-revoke:public.lists:anon:select(mark)", "anon|SELECT"),
+    ],
+)
+def test_privileges_show_a_void_revoke(
+    request: pytest.FixtureRequest, id_: str, shown: str
+) -> None:
+    database = session_copy(request, "explained_revoke", "services", DEFAULT_MAJOR)
+    revoked = revocations([Migration("1", "one", REVOKES, "1_one.sql")])
+    with connect(database.url) as connection, connection.transaction(force_rollback=True):
+        connection.execute(REVOKES.encode())
+        script = finding.explain(connection, Options(revocations=revoked), id_)
+        query = script.partition("-- No row shows it; the privileges do")[2].partition("\n")[2]
+        rows = connection.execute(query.partition(";")[0].encode()).fetchall()
+    texts = ["|".join(str(value) for value in row) for row in rows]
+    assert any(shown in text.replace("True", "t").replace("False", "f") for text in texts), texts
 
 
 def test_unknown_finding_suggests_another(teams: str) -> None:

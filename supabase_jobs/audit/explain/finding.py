@@ -13,7 +13,7 @@ from supabase_jobs.audit.emit.plain import AsSent, Plain
 from supabase_jobs.audit.emit.recording import RecordedAttempt, Recording, RowText
 from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.leaks import escalation
-from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, Question, ShownLeak
+from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, Question, Repair, ShownLeak
 from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.probes.attempt import GROUP, OWN, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.escalation import Gain
@@ -37,6 +37,17 @@ select policyname, permissive, roles, cmd, qual, with_check
 from pg_policies
 where schemaname = {schema} and tablename = {name}
 order by policyname"""
+_EXECUTE = """\
+select p.oid::regprocedure, p.prosecdef, a.grantee::regrole, a.privilege_type
+from pg_proc as p
+cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+where p.oid = {name}::regprocedure
+order by a.grantee"""
+_GRANTS = """\
+select grantee, privilege_type
+from information_schema.table_privileges
+where table_schema = {schema} and table_name = {name}
+order by grantee, privilege_type"""
 
 
 @dataclass(frozen=True)
@@ -103,14 +114,23 @@ def _head(finding: AuditFinding) -> str:
 
 
 def _policies(seen: Evidence, finding: AuditFinding) -> str:
-    """The policies of the object: nothing was tried, or no row shows it."""
+    """The policies of the object, or its privileges: nothing was tried, or no row shows it."""
+    if any(f.signature == finding.object for f in seen.world.plan.catalog.functions):
+        text = sql.SQL(_EXECUTE).format(name=sql.Literal(finding.object))
+        return (
+            f"\n-- No row shows it; the privileges do ('-' is PUBLIC).\n{text.as_string(None)};\n"
+        )
     schema, _, name = finding.object.partition(".")
     for attempt in seen.attempts:
         if attempt.label == finding.object:
             schema, name = attempt.relation.schema, attempt.relation.name
             break
-    text = sql.SQL(_POLICIES).format(schema=sql.Literal(schema), name=sql.Literal(name))
-    return f"\n-- No row shows it; the policies do.\n{text.as_string(None)};\n"
+    leak = seen.leaks.get(finding.id)
+    is_of_grant = leak is not None and leak.kind.repair is Repair.ADVICE
+    query = _GRANTS if is_of_grant else _POLICIES
+    text = sql.SQL(query).format(schema=sql.Literal(schema), name=sql.Literal(name))
+    what = "privileges" if is_of_grant else "policies"
+    return f"\n-- No row shows it; the {what} do.\n{text.as_string(None)};\n"
 
 
 def _chains(seen: Evidence, leak: AnyLeak) -> Iterator[Sequence[AnyAttempt]]:

@@ -291,7 +291,7 @@ def _progress(plan: "Plan") -> Iterator[Callable[["SuiteMutant"], None]]:
             ended, killed = ended + 1, killed + (mutant.state == "killed")
             advance(1)
             if not is_terminal() and ended * 10 // total != (ended - 1) * 10 // total:
-                left = (time.monotonic() - started) / ended * (total - ended)
+                left = plan.seconds_left(time.monotonic() - started, ended)
                 narrate(f"{ended}/{total} mutants, {killed} killed, {left:.0f} s left")
 
         yield show

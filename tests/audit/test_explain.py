@@ -180,6 +180,27 @@ def test_cell_names_what_each_policy_says(teams: str) -> None:
     assert max(map(len, lines)) <= 100
 
 
+def test_cell_of_a_view_names_whose_policies_apply(teams: str) -> None:
+    with connect(teams) as connection, connection.transaction(force_rollback=True):
+        text = cell.explain(connection, Options(), ("all_tasks", "stranger", "read"))
+        lines = text.splitlines()
+        owner = connection.info.user
+        assert lines[0] == "public.all_tasks, a view: select as stranger"
+        assert lines[2] == "grants: SELECT to authenticated"
+        assert lines[3] == f"runs as its owner {owner}: the policies of its tables apply to {owner}"
+        assert lines[4] == "reads: public.tasks"
+        assert lines[5] == "result: rows"
+        assert "reached: rows of public.tasks that the tables refuse" in lines
+        connection.execute(b"alter view public.all_tasks set (security_invoker = true)")
+        text = cell.explain(connection, Options(), ("all_tasks", "stranger", "read"))
+        assert "security_invoker: the policies of its tables apply to the caller" in text
+        assert "result: hidden" in text
+        assert "reached" not in text
+        connection.execute(b"revoke select on public.all_tasks from authenticated")
+        text = cell.explain(connection, Options(), ("all_tasks", "stranger", "read"))
+        assert "grants: no SELECT to authenticated: every request ends with 42501" in text
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [

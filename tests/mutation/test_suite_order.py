@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from supabase_jobs.findings import Fault
+from supabase_jobs.mutation.suite.faults import SuiteFault
 from supabase_jobs.mutation.suite.learned import Learned, learning
+from supabase_jobs.mutation.suite.suite_run import Plan
 from supabase_jobs.testing.order import words
 from tests.fix_cli import Run
 from tests.fix_db import Make
@@ -178,3 +181,20 @@ def is_running(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_the_time_left_does_not_rise_where_the_first_faults_are_killed_early() -> None:
+    fault = Fault(family="grants", parts=("grant",), object="notes", description="", sql="")
+    plan = Plan(
+        faults=[SuiteFault(fault, "privileges", 0, "")] * 40,
+        derived=40,
+        suite_seconds=4,
+        timeout=60,
+        jobs=2,
+    )
+    # the first half is killed in 0.4 s each, the suite runs to its end for the other half
+    elapsed = [0.4 * min(ended, 20) + 2 * max(0, ended - 20) for ended in range(41)]
+    left = [plan.seconds_left(elapsed[ended], ended) for ended in range(0, 41, 4)]
+    assert left == sorted(left, reverse=True)
+    assert left[0] == 80
+    assert left[-1] == 0

@@ -74,9 +74,20 @@ def _lines(evidence: Evidence, name: str, label: str, word: str) -> Iterator[str
     action = _one_of(_ACTIONS, word, "action")
     callers = {caller.label: caller for caller in evidence.callers}
     caller = _one_of(callers, label, "caller")
-    tables = {attempt.relation.label: attempt.relation for attempt in evidence.attempts}
-    tables |= {table.name: table for table in tables.values() if table.schema == "public"}
-    relation = _one_of(tables, name, "table")
+    relations = {attempt.relation.label: attempt.relation for attempt in evidence.attempts}
+    views = [one.object for one in evidence.bypasses if isinstance(one.object, Relation)]
+    relations |= {view.label: view for view in views}
+    relations |= {one.name: one for one in relations.values() if one.schema == "public"}
+    relation = _one_of(relations, name, "table or view")
+    if relation.is_table:
+        yield from _of_table(evidence, relation, caller, action)
+    else:
+        yield from _of_view(evidence, relation, caller, action)
+
+
+def _of_table(
+    evidence: Evidence, relation: Relation, caller: Persona, action: str
+) -> Iterator[str]:
     tried = [
         attempt
         for attempt in evidence.attempts
@@ -103,6 +114,37 @@ def _lines(evidence: Evidence, name: str, label: str, word: str) -> Iterator[str
     used = list(_used(evidence.world.plan, relation, policies))
     if used:
         yield _short(f"the policies read: {', '.join(dict.fromkeys(used))}")
+
+
+def _of_view(evidence: Evidence, view: Relation, caller: Persona, action: str) -> Iterator[str]:
+    """What a view does with the rows of its tables, and whose policies apply to them."""
+    yield f"{view.label}, a view: {action} as {caller.label}"
+    yield from _of_caller(caller)
+    yield f"grants: {_grants(view, caller.role, action)}"
+    if view.kind == "m":
+        yield "a materialized view: it keeps the rows that its owner read; no policy applies"
+    elif view.invoker:
+        yield "security_invoker: the policies of its tables apply to the caller"
+    else:
+        yield f"runs as its owner {view.owner}: the policies of its tables apply to {view.owner}"
+    tables = evidence.world.plan.catalog.by_oid
+    read = [tables[oid].label for oid in view.reads if oid in tables]
+    if read:
+        yield _short(f"reads: {', '.join(read)}")
+    tried = [
+        one
+        for one in evidence.bypasses
+        if one.object is view and one.caller is caller and one.action == action
+    ]
+    for one in tried:
+        why = f": {one.error.diag.message_primary}" if one.error is not None else ""
+        yield _short(f"result: {one.outcome}{why}")
+        for rows, word in ((one.hidden, "refuse"), (one.visible, "permit")):
+            reached = {r.relation.label for r in rows if r in (*one.shown, *one.changed)}
+            for label in sorted(reached):
+                yield _short(f"reached: rows of {label} that the tables {word}")
+    if not tried:
+        yield "result: not tried"
 
 
 def _one_of(known: Mapping[str, _T], given: str, what: str) -> _T:

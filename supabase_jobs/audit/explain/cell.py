@@ -117,7 +117,7 @@ def _of_table(
 
 
 def _of_view(evidence: Evidence, view: Relation, caller: Persona, action: str) -> Iterator[str]:
-    """What a view does with the rows of its tables, and whose policies apply to them."""
+    """Whose policies apply to the tables of a view, and the rows of theirs that it reaches."""
     yield f"{view.label}, a view: {action} as {caller.label}"
     yield from _of_caller(caller)
     yield f"grants: {_grants(view, caller.role, action)}"

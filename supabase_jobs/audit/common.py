@@ -2,12 +2,12 @@
 databases do.
 """
 
+import secrets
 from dataclasses import dataclass, field, replace
 
 from supabase_jobs.audit.catalog import Catalog
 from supabase_jobs.audit.policies.usage import add, usage
 from supabase_jobs.audit.policies.uses import Usage
-from supabase_jobs.audit.rows.tenants import make_token
 from supabase_jobs.audit.words import Words
 
 # the only word of a policy that makes a caller
@@ -52,6 +52,13 @@ class Common:
         catalog, _ = self._known[0]
         tried, all_ = (_merged(catalog, known) for known in (self._known[:1], self._known))
         return _without_names(tried) != _without_names(all_)
+
+
+def make_token(tenant: str, *, stable: bool) -> str:
+    """A token that no other text contains: letters and digits, in lower case. `stable`: the same in
+    each run.
+    """
+    return f"zq{tenant}{'0' * 6 if stable else secrets.token_hex(3)}"
 
 
 def _without_names(found: Usage) -> Usage:

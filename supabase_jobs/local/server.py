@@ -20,10 +20,9 @@ from pathlib import Path
 
 from supabase_jobs.errors import BusyError, ConfigError, LocalServerError
 from supabase_jobs.local import account as accounts
+from supabase_jobs.local import api_state, postgres, temporary
 from supabase_jobs.local import binaries as programs
 from supabase_jobs.local import directory as directories
-from supabase_jobs.local import postgres, temporary
-from supabase_jobs.local.api import state as api_state
 from supabase_jobs.local.directory import ServerDirectory, ServerSettings
 from supabase_jobs.local.platform import load_owner, load_platform
 from supabase_jobs.local.ports import HOST

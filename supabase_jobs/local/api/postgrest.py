@@ -15,9 +15,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from supabase_jobs.errors import ConfigError, LocalServerError
-from supabase_jobs.local import npm, ports, process
+from supabase_jobs.local import api_state, npm, ports, process
 from supabase_jobs.local.account import Account
-from supabase_jobs.local.api import state
 from supabase_jobs.local.directory import write_private
 from supabase_jobs.local.ports import HOST
 from supabase_jobs.sources.config_toml import CONFIG_TOML, ApiSettings
@@ -121,15 +120,15 @@ def start(
         account.make_owner(config_file)
         try:
             pid = process.launch(
-                account, [program, config_file], log_file, pid_file=state.pid_file(config_file)
+                account, [program, config_file], log_file, pid_file=api_state.pid_file(config_file)
             )
             if _wait_ready(pid, config_file, port, admin_port):
                 return pid, port
             log = process.read_log(log_file)
         except BaseException:
-            state.stop_launched(config_file)
+            api_state.stop_launched(config_file)
             raise
-        state.stop_launched(config_file)
+        api_state.stop_launched(config_file)
         if "in use" not in log and "busy" not in log:
             raise LocalServerError(
                 "\n  ".join(["PostgREST did not start:", *log.splitlines()[-4:]]),

@@ -16,12 +16,12 @@ from supabase_jobs.api.keys import Keys, new_keys, with_opaque_keys
 from supabase_jobs.api.signing import key_set, verification_keys
 from supabase_jobs.errors import LocalServerError
 from supabase_jobs.local import account as accounts
+from supabase_jobs.local import api_state, ports, process
 from supabase_jobs.local import directory as directories
-from supabase_jobs.local import ports, process
 from supabase_jobs.local.account import Account
-from supabase_jobs.local.api import gateway, postgrest, state
+from supabase_jobs.local.api import gateway, postgrest
 from supabase_jobs.local.api.signing_keys import project_signing_keys
-from supabase_jobs.local.api.state import ApiState, Processes
+from supabase_jobs.local.api_state import ApiState, Processes
 from supabase_jobs.local.ports import HOST
 from supabase_jobs.local.server import ServerInfo
 from supabase_jobs.sources.config_toml import ApiSettings, load_api_settings
@@ -83,7 +83,7 @@ def check(directory: Path, postgrest_bin: Path | None = None) -> None:
     server_directory = directories.of(directory)
     postgrest.check_settings(load_api_settings(server_directory.project))
     postgrest.find(server_directory.project, postgrest_bin)
-    if state.load(server_directory) is None:
+    if api_state.load(server_directory) is None:
         new_keys()
     project_signing_keys(server_directory.project)
 
@@ -101,7 +101,7 @@ def start(
     """
     server_directory = directories.of(directory)
     with directories.locked(server_directory, accounts.current()):
-        saved = state.load(server_directory) or ApiState(new_keys())
+        saved = api_state.load(server_directory) or ApiState(new_keys())
         signing = project_signing_keys(server_directory.project)
         keys = replace(with_opaque_keys(saved.keys), signing=signing)
         running = saved.processes
@@ -125,16 +125,16 @@ def start(
             port=port or saved.port,
             exact=port is not None,
         )
-        state.stop(server_directory)
-        state.save(server_directory, replace(saved, keys=keys, processes=None))
+        api_state.stop(server_directory)
+        api_state.save(server_directory, replace(saved, keys=keys, processes=None))
         processes, actual_port = _launch(launch)
-        state.save(server_directory, ApiState(keys, actual_port, processes))
+        api_state.save(server_directory, ApiState(keys, actual_port, processes))
         return _info(keys, actual_port, processes)
 
 
 def status(directory: Path) -> ApiInfo | None:
     """The API of a directory, if both of its processes run."""
-    saved = state.load(directories.of(directory))
+    saved = api_state.load(directories.of(directory))
     if saved is None or saved.processes is None or not saved.processes.alive():
         return None
     return _info(saved.keys, saved.port, saved.processes)
@@ -185,7 +185,7 @@ def _launch(launch: _Launch) -> tuple[Processes, int]:
     runs.
     """
     account = accounts.current()
-    postgrest_config = launch.home / state.POSTGREST_CONFIG
+    postgrest_config = launch.home / api_state.POSTGREST_CONFIG
     postgrest_pid, postgrest_port = postgrest.start(
         postgrest.executable_by(account, launch.program, launch.home),
         account,
@@ -196,7 +196,7 @@ def _launch(launch: _Launch) -> tuple[Processes, int]:
         secret=verification_keys(launch.keys.secret, launch.keys.signing),
         served=launch.served,
     )
-    gateway_config = launch.private / state.GATEWAY_CONFIG
+    gateway_config = launch.private / api_state.GATEWAY_CONFIG
     settings = gateway.GatewaySettings(
         port=launch.port,
         exact=launch.exact,
@@ -211,7 +211,7 @@ def _launch(launch: _Launch) -> tuple[Processes, int]:
             account, gateway_config, launch.private / "gateway.log", settings
         )
     except BaseException:
-        state.stop_launched(postgrest_config)
+        api_state.stop_launched(postgrest_config)
         raise
     processes = Processes(
         postgrest=postgrest_pid,
@@ -237,7 +237,7 @@ def _start_gateway(
             replace(account, switches=False),
             gateway.command(config_file),
             log_file,
-            pid_file=state.pid_file(config_file),
+            pid_file=api_state.pid_file(config_file),
         )
         deadline = time.monotonic() + START_TIMEOUT
         alive = True
@@ -249,9 +249,9 @@ def _start_gateway(
                     return pid, int(line.removeprefix(gateway.LISTENING))
             time.sleep(process.POLL_SECONDS)
     except BaseException:
-        state.stop_launched(config_file)
+        api_state.stop_launched(config_file)
         raise
-    state.stop_launched(config_file)
+    api_state.stop_launched(config_file)
     if "Address already in use" in log or "Permission denied" in log:
         raise ports.unavailable(settings.port, "--api-port")
     last_line = log.splitlines()[-1:] or ["it printed nothing"]

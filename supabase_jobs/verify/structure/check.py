@@ -21,11 +21,11 @@ from supabase_jobs.sources.files import fingerprint
 from supabase_jobs.verify import additions
 from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Change, Context
-from supabase_jobs.verify.equivalence import EFFECT, changed_effects
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.lints.check import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
 from supabase_jobs.verify.structure.catalog import Fact, Facts
+from supabase_jobs.verify.structure.effects import EFFECT, changed_effects
 from supabase_jobs.verify.structure.fixes import EXISTENCE, NOT_MOVED, Fixes, Moved
 from supabase_jobs.verify.structure.snapshot import FILE_NAME, Snapshot, load
 from supabase_jobs.verify.structure.text_difference import body_difference, text_difference

@@ -140,6 +140,13 @@ def test_reports_import_values_only() -> None:
     assert found_in(others) == {}
 
 
+def test_what_leaks_have_in_common_names_no_kind() -> None:
+    common = imported(PACKAGE / "audit" / "leaks" / "kinds.py")
+    assert [
+        module for module in common if module[:2] == ("audit", "leaks") and len(module) > 2
+    ] == [("audit", "leaks", "leak")]
+
+
 def test_one_module_builds_requests() -> None:
     def building(path: Path) -> list[str]:
         return re.findall(r"\bRequest\(", path.read_text(encoding="utf-8"))

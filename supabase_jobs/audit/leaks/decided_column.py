@@ -7,11 +7,12 @@ row to others, such as an end of one's own, is no decision of theirs.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from supabase_jobs.audit.callers import SERVICE
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
-from supabase_jobs.audit.leaks.leak import Kind, Question
+from supabase_jobs.audit.leaks.leak import Asks, Kind, Question, TableColumn, Topic
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import CHOOSE, GROUP, INSERT, OTHER, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
@@ -21,11 +22,12 @@ KIND = Kind(
     order=310,
     severities=(Severity.QUESTION,),
     sentence="Users choose columns of their own row about which others may decide.",
+    asks=Asks.DECIDED,
 )
 
 
-# one question about the columns of all tables, which leaves out those that others name
-OF_ALL = "what others read"
+# what the question about the columns of all tables is about
+_OF_ALL = "what others read"
 
 _ROWS = {INSERT: "new", UPDATE: "changed"}
 
@@ -68,8 +70,9 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
             "Users choose {} in rows of their own, which others read. Is none of them for somebody"
             " else to decide?"
         )
-        topics = [f"{label}.{name}" for label, name in found]
-        yield _question(found[0][0], OF_ALL, topics, message)
+        topics = [TableColumn(label, name) for label, name in found]
+        question = _question(found[0][0], _OF_ALL, topics, message)
+        yield replace(question, of_all=True)
 
 
 def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:
@@ -113,7 +116,7 @@ def _subject(persons: Sequence[str]) -> str:
     return f"Whoever {' or '.join(persons)} names" if persons else "Members"
 
 
-def _question(label: str, decides: str, names: Sequence[str], message: str) -> Question:
+def _question(label: str, decides: str, names: Sequence[Topic], message: str) -> Question:
     return Question(
         kind=KIND,
         severity=Severity.QUESTION,

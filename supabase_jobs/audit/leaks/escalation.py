@@ -37,6 +37,7 @@ KIND = Kind(
     severities=(Severity.ERROR, Severity.WARNING, Severity.QUESTION),
     sentence="A write that is allowed opens further rows to its caller.",
     of_column=True,
+    opens=True,
     repair=Repair.REFUSE,
 )
 

@@ -17,6 +17,7 @@ from supabase_jobs.audit.leaks.leak import (
     Kind,
     Question,
     ShownLeak,
+    TableColumn,
     any_user,
     question,
     shown,
@@ -225,7 +226,9 @@ def _in_the_name_of_a_colleague(
             yield shown(KIND, Severity.WARNING, first, message)
         else:
             message = f"Members ({callers}) can name any colleague in {{}} of new rows. May they?"
-            yield question(KIND, first, f"{parent}, colleagues", f"{table.label}.{column}", message)
+            yield question(
+                KIND, first, f"{parent}, colleagues", TableColumn(table.label, column), message
+            )
 
 
 def _adds_for(facts: Facts, tried: Tried, parent: str) -> bool:

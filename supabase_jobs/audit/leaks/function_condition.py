@@ -6,7 +6,7 @@ act on a row without a condition of another function, or without looking at what
 from collections.abc import Iterator
 
 from supabase_jobs.audit.facts.facts import Facts
-from supabase_jobs.audit.leaks.leak import Kind, Question
+from supabase_jobs.audit.leaks.leak import Kind, Question, TableColumn
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.policies.left_out import LeftOut
 from supabase_jobs.audit.policies.unlike_siblings import Omission, Unasked
@@ -29,7 +29,7 @@ def find(facts: Facts) -> Iterator[Question]:
             object=one.function,
             message=f"{_sentence(one)} Is that intended?",
             decides=f"{one.function}:{one.policy or 'below'}",
-            topics=(one.topic,),
+            topics=(one.refusing or TableColumn(one.table, one.column),),
         )
     for left in facts.unasked:
         columns = [name for name in left.columns if not _is_told(facts, left, name)]
@@ -40,7 +40,7 @@ def find(facts: Facts) -> Iterator[Question]:
                 object=left.function,
                 message=_message(left),
                 decides=f"{left.function}:{left.table}:{left.what}",
-                topics=tuple(f"{left.table}.{name}" for name in columns),
+                topics=tuple(TableColumn(left.table, name) for name in columns),
             )
 
 

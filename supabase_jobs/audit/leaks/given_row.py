@@ -11,7 +11,7 @@ from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.attempts import changes_own
-from supabase_jobs.audit.leaks.leak import Kind, Question, Repair, ShownLeak, question, shown
+from supabase_jobs.audit.leaks.leak import Asks, Kind, Question, Repair, ShownLeak, question, shown
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, OTHER, SELECT
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import REFUSALS
@@ -21,6 +21,7 @@ KIND = Kind(
     order=320,
     severities=(Severity.WARNING, Severity.QUESTION),
     sentence="Users change all columns of rows that only others create for them.",
+    asks=Asks.WHOLE_ROW,
     repair=Repair.SOME_COLUMNS,
 )
 

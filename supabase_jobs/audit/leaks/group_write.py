@@ -9,7 +9,16 @@ from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
-from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, ShownLeak, question, shown, who
+from supabase_jobs.audit.leaks.leak import (
+    DOES,
+    Kind,
+    Question,
+    ShownLeak,
+    TableColumn,
+    question,
+    shown,
+    who,
+)
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.probes.attempt import (
     BELOW,
@@ -152,7 +161,7 @@ def _of_colleague(facts: Facts, tried: Tried) -> Iterator[Question]:
     message = "Members can name a colleague in {} of new rows. May they?"
     for column in table.persons.users:
         if column not in {*table.compared.checked, *_named_by_outsiders(facts, table)}:
-            yield question(KIND, tried, "colleagues", f"{table.label}.{column}", message)
+            yield question(KIND, tried, "colleagues", TableColumn(table.label, column), message)
 
 
 def _named_by_outsiders(facts: Facts, table: Table) -> Iterator[str]:

@@ -8,14 +8,15 @@ from typing import Protocol, cast
 
 from supabase_jobs.audit import leaks
 from supabase_jobs.audit.facts.facts import Facts
-from supabase_jobs.audit.leaks import (
-    decided_column,
-    escalation,
-    given_row,
-    service_column,
-    untested_column,
+from supabase_jobs.audit.leaks.leak import (
+    AnyLeak,
+    Asks,
+    Kind,
+    Question,
+    ShownLeak,
+    TableColumn,
+    merged,
 )
-from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question, ShownLeak, merged
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -101,9 +102,7 @@ def _gravest(leaks: Sequence[AnyLeak]) -> list[AnyLeak]:
     writes = [leak for leak in leaks if isinstance(leak, ShownLeak) and _is_of_own(leak)]
     best: dict[tuple[str, str, str], ShownLeak] = {}
     # what opens something is proven by what it opens
-    ranked = sorted(
-        writes, key=lambda one: (order.index(one.severity), one.kind != escalation.KIND)
-    )
+    ranked = sorted(writes, key=lambda one: (order.index(one.severity), not one.kind.opens))
     told: list[ShownLeak] = []
     for leak in ranked:
         for column in leak.columns or [leak.tried.column]:
@@ -114,63 +113,49 @@ def _gravest(leaks: Sequence[AnyLeak]) -> list[AnyLeak]:
         leak for leak in _once(leaks, _told_columns(best)) if leak not in writes or leak in told
     ]
     changed = {label for label, action, _ in best if action == UPDATE}
-    columns = {(label, column) for label, _, column in best}
+    columns = {TableColumn(label, column) for label, _, column in best}
     return [leak for leak in kept if not _is_asked(leak, changed, columns)]
 
 
-def _told_columns(best: Mapping[tuple[str, str, str], ShownLeak]) -> set[tuple[str, str]]:
+def _told_columns(best: Mapping[tuple[str, str, str], ShownLeak]) -> set[TableColumn]:
     """The columns that leaks name."""
     return {
-        (label, column)
+        TableColumn(label, column)
         for (label, _, column), leak in best.items()
         if leak.kind.of_column or leak.columns
     }
 
 
-def _once(leaks: Sequence[AnyLeak], told: Collection[tuple[str, str]]) -> Iterator[AnyLeak]:
+def _once(leaks: Sequence[AnyLeak], told: Collection[TableColumn]) -> Iterator[AnyLeak]:
     """The leaks, with each column of a row in one question only, and in none if a leak tells it: a
     question about why it is free goes before one about all columns about which others decide.
     """
     asked = [leak for leak in leaks if isinstance(leak, Question)]
-    decided = _topics(
-        one
-        for one in asked
-        if one.kind is decided_column.KIND and one.decides != decided_column.OF_ALL
-    )
-    columns = {*told, *_topics(one for one in asked if _is_of_reason(one))}
+    decided = _topics(one for one in asked if one.kind.asks is Asks.DECIDED and not one.of_all)
+    columns = {*told, *_topics(one for one in asked if one.is_of_reason)}
+    elsewhere = {Asks.CHOSEN: decided - columns, Asks.DECIDED: columns}
     for leak in leaks:
-        if not isinstance(leak, Question) or _is_of_reason(leak):
+        if not isinstance(leak, Question) or leak.is_of_reason:
             yield leak
             continue
-        elsewhere = {service_column.KIND: decided - columns, decided_column.KIND: columns}
-        without = elsewhere.get(leak.kind, set())
-        if leak.decides == decided_column.OF_ALL:
+        without = set() if leak.kind.asks is None else elsewhere.get(leak.kind.asks, set())
+        if leak.of_all:
             without = {*told, *_topics(one for one in asked if one is not leak)}
-        topics = [topic for topic in leak.topics if _column(leak, topic) not in without]
+        pairs = zip(leak.topics, leak.columns, strict=True)
+        topics = [topic for topic, column in pairs if column not in without]
         if topics:
             yield replace(leak, topics=tuple(topics))
 
 
-def _topics(questions: Iterable[Question]) -> set[tuple[str, str]]:
-    return {_column(one, topic) for one in questions for topic in one.topics}
-
-
-def _column(one: Question, topic: str) -> tuple[str, str]:
-    """The table and the column that a question names, with the table or without."""
-    table, _, column = topic.rpartition(".")
-    return table or one.object, column
-
-
-def _is_of_reason(one: Question) -> bool:
-    """Whether a question about columns is about one reason, such as a trigger that forgets null."""
-    return one.kind is service_column.KIND and one.decides != one.object
+def _topics(questions: Iterable[Question]) -> set[TableColumn]:
+    return {column for one in questions for column in one.columns}
 
 
 def _is_of_other_side(leak: ShownLeak, graver: ShownLeak) -> bool:
     """Whether a graver leak is that of another person whom the row names, such as the host of a
     visit, and this one that of the person who adds the row.
     """
-    is_of_adder = leak.kind is untested_column.KIND and leak.tried.whose == OWN
+    is_of_adder = leak.kind.of_adder and leak.tried.whose == OWN
     return is_of_adder and graver.tried.actor.is_linked and leak.tried.actor != graver.tried.actor
 
 
@@ -182,14 +167,12 @@ def _is_of_own(leak: ShownLeak) -> bool:
     return tried.action == INSERT and (bool(tried.column) or tried.table.rows.is_membership)
 
 
-def _is_asked(
-    leak: AnyLeak, changed: Collection[str], columns: Collection[tuple[str, str]]
-) -> bool:
+def _is_asked(leak: AnyLeak, changed: Collection[str], columns: set[TableColumn]) -> bool:
     """Whether a question about all columns of a row has a column with a leak, or each column of one
     about some has a leak.
     """
     if not isinstance(leak, Question):
         return False
-    if leak.kind is service_column.KIND:
-        return all((leak.object, topic) in columns for topic in leak.topics)
-    return leak.kind is given_row.KIND and leak.decides in changed
+    if leak.kind.asks is Asks.CHOSEN:
+        return columns.issuperset(leak.columns)
+    return leak.kind.asks is Asks.WHOLE_ROW and leak.decides in changed

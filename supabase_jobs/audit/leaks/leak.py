@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import NamedTuple
 
 from supabase_jobs.audit.callers import (
     ANON,
@@ -52,6 +53,16 @@ class Repair(Enum):
     ADVICE = auto()  # no trial shows for whom or which columns a privilege is meant
 
 
+class Asks(Enum):
+    """The columns of rows of one's own that the questions of a kind are about. Each column is in
+    one question only, and in none if a leak tells it.
+    """
+
+    CHOSEN = auto()  # those that users choose, for each reason why they are free
+    DECIDED = auto()  # those about which others may decide
+    WHOLE_ROW = auto()  # all of a row
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of leak: its code, the severities that it may have, and one sentence for users.
@@ -59,7 +70,9 @@ class Kind:
     Kinds are looked for by their `order`: of two leaks of one object, the repair of the lower one
     is written first. `from_catalogs`: the leak needs no row. `of_column`: the leak is one of a
     column, which its id names. If it is an update, it is closed once the role may not update the
-    column.
+    column. `opens`: the leak is what a write opens, so that it goes before another one of the same
+    write. `of_adder`: it is about the person who adds a row, whatever others whom the row names can
+    do. `asks`: what its questions are about; None if it is no column of one's own row.
     """
 
     code: str
@@ -68,6 +81,9 @@ class Kind:
     sentence: str
     from_catalogs: bool = False
     of_column: bool = False
+    opens: bool = False
+    of_adder: bool = False
+    asks: Asks | None = None
     repair: Repair = Repair.RESTRICT
 
 
@@ -174,22 +190,51 @@ class BrokenAccess(ExplainedLeak):
     refusal: Refusal
 
 
+class TableColumn(NamedTuple):
+    """A column that a question names with its table."""
+
+    table: str
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.column}"
+
+
+# an object that a question is about, a column of its own object, or one of any table
+Topic = str | TableColumn
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Question(Leak):
     """A decision of the project. `decides` is what decides it: questions of a kind with the same
     are one. `topics` are the objects that it is about, `tried` the attempts that lead to it.
+    `of_all`: it is about the columns of all tables that no other question is about.
 
     `message` has `{}` where the topics are named.
     """
 
     decides: str
-    topics: tuple[str, ...]
+    topics: tuple[Topic, ...]
     tried: tuple[Tried, ...] = ()
+    of_all: bool = False
 
     @property
     def id(self) -> str:
         """The id of the finding."""
         return f"{self.kind.code}:{self.decides}"
+
+    @property
+    def is_of_reason(self) -> bool:
+        """Whether it is about one reason why columns are free, such as a trigger that forgets
+        null.
+        """
+        return self.kind.asks is Asks.CHOSEN and self.decides != self.object
+
+    @property
+    def columns(self) -> list[TableColumn]:
+        """Its topics as columns: those without a table are columns of its object."""
+        topics = self.topics
+        return [t if isinstance(t, TableColumn) else TableColumn(self.object, t) for t in topics]
 
     @property
     def finding(self) -> AuditFinding:
@@ -198,7 +243,7 @@ class Question(Leak):
             id=self.id,
             severity=self.severity,
             object=self.object,
-            message=self.message.replace("{}", ", ".join(self.topics)),
+            message=self.message.replace("{}", ", ".join(map(str, self.topics))),
             fix="",
             cause="",
             kind=self.kind.code,
@@ -208,7 +253,7 @@ class Question(Leak):
 AnyLeak = ShownLeak | PolicyLeak | ExplainedLeak | Question
 
 
-def question(kind: Kind, tried: Tried, decides: str, topic: str, message: str) -> Question:
+def question(kind: Kind, tried: Tried, decides: str, topic: Topic, message: str) -> Question:
     """A question that an attempt leads to."""
     return Question(
         kind=kind,

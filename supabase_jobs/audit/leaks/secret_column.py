@@ -9,7 +9,7 @@ from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER
 from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
-from supabase_jobs.audit.leaks.leak import Kind, Question, question, who
+from supabase_jobs.audit.leaks.leak import Kind, Question, TableColumn, Topic, question, who
 from supabase_jobs.audit.probes.attempt import GROUP, NONE, OTHER, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -25,7 +25,7 @@ def find(facts: Facts) -> Iterator[Question]:
     """A question for each column: one for all columns that the members of a table read, or that
     everybody reads.
     """
-    asked = set[str]()  # the columns that more general callers read
+    asked = set[Topic]()  # the columns that more general callers read
     members = list[Tried]()
     for group in facts.objects.values():
         for tried in group:
@@ -99,7 +99,7 @@ def _of_claim(facts: Facts, tried: Tried) -> Iterator[Question]:
     for name in facts.sensitive_columns(table, tried.actor.role):
         if facts.words.unknown_values.matches(name):
             message = f"{who(tried.actor)} read {{}} of their group. Is that intended?"
-            yield question(KIND, tried, tried.actor.claim, f"{table.label}.{name}", message)
+            yield question(KIND, tried, tried.actor.claim, TableColumn(table.label, name), message)
 
 
 def _of_persons(tried: Tried) -> Iterator[Question]:
@@ -110,7 +110,7 @@ def _of_persons(tried: Tried) -> Iterator[Question]:
                 "All persons whom a row names read {}, which may be for some of them only. Is that"
                 " intended?"
             )
-            yield question(KIND, tried, "persons", f"{tried.table.label}.{name}", message)
+            yield question(KIND, tried, "persons", TableColumn(tried.table.label, name), message)
 
 
 def _sets(facts: Facts, read: Tried, column: str) -> bool:
@@ -130,7 +130,7 @@ def _of_everybody(facts: Facts, tried: Tried) -> Iterator[Question]:
         if is_secret and table.may(tried.actor.role, "SELECT", name):
             decides = "anyone" if tried.actor.kind == ANON else "signed-in users"
             message = f"{who(tried.actor)} read {{}} of others. Is that intended?"
-            yield question(KIND, tried, decides, f"{table.label}.{name}", message)
+            yield question(KIND, tried, decides, TableColumn(table.label, name), message)
 
 
 def _of_settings(facts: Facts, tried: Tried) -> Iterator[Question]:

@@ -32,6 +32,7 @@ from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.attempts import changes_own, sets_refused
 from supabase_jobs.audit.leaks.leak import (
+    Asks,
     Kind,
     Question,
     ShownLeak,
@@ -63,6 +64,7 @@ KIND = Kind(
     severities=(Severity.ERROR, Severity.WARNING, Severity.INFO, Severity.QUESTION),
     sentence="Users choose an amount, a state, an approval or a result of their own rows.",
     of_column=True,
+    asks=Asks.CHOSEN,
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from supabase_jobs.audit.callers import CLAIM, MEMBER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts, UnreadColumn
-from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, question, who
+from supabase_jobs.audit.leaks.leak import DOES, Kind, Question, TableColumn, question, who
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OWN, SELECT, UPDATE
@@ -37,7 +37,7 @@ def find(facts: Facts) -> Iterator[Question]:
                 " their flags {}. Is none of them to hide or to limit something?"
             ),
             decides="flags",
-            topics=tuple(f"{label}.{name}" for label, name in facts.unread_flags),
+            topics=tuple(TableColumn(label, name) for label, name in facts.unread_flags),
         )
 
 

@@ -27,6 +27,7 @@ KIND = Kind(
         "Users set by UPDATE what a policy refuses in their new rows, or choose in a new row what"
         " policies refuse in changed ones."
     ),
+    of_adder=True,
     repair=Repair.SOME_COLUMNS,
 )
 

@@ -29,11 +29,6 @@ class LeftOut:
     is_below: bool = False
     refusing: str = ""
 
-    @property
-    def topic(self) -> str:
-        """The column, or the table in which a row may refuse, as questions name it."""
-        return self.refusing or f"{self.table}.{self.column}"
-
 
 @dataclass(frozen=True)
 class _Conditions:

@@ -1177,7 +1177,7 @@ class Proofs:
 def _columns_of(leak: AnyLeak, label: str) -> Collection[str]:
     """The columns of existing rows of a table that a finding is about."""
     if isinstance(leak, Question):
-        return leak.topics if leak.object == label else ()
+        return [str(topic) for topic in leak.topics] if leak.object == label else ()
     if not isinstance(leak, ShownLeak) or leak.tried.table.label != label:
         return ()
     is_of_columns = leak.kind.of_column or leak.columns

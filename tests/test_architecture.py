@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from graphlib import TopologicalSorter
-from itertools import takewhile
+from importlib import import_module
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
 from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
+from supabase_jobs.session.action import Action
 
 PACKAGE = Path(__file__).parents[1] / "supabase_jobs"
 MODULES = {
@@ -151,7 +153,26 @@ def test_one_module_builds_requests() -> None:
     def building(path: Path) -> list[str]:
         return re.findall(r"\bRequest\(", path.read_text(encoding="utf-8"))
 
-    assert found_in(building).keys() <= {"api/request.py"}
+    assert found_in(building).keys() <= {"session/request.py"}
+
+
+def _kinds(base: type[Action]) -> Iterator[type[Action]]:
+    """The classes below one that have none below them."""
+    for one in base.__subclasses__():
+        yield from _kinds(one) if one.__subclasses__() else [one]
+
+
+def test_every_action_has_all_forms() -> None:
+    """Its statement, script and tests are made of its query; its request has a method, or none."""
+    for path, parts in MODULES.items():
+        if ("session", "action") in imported(path):
+            import_module(".".join(("supabase_jobs", *parts)))
+    missing = {
+        (kind.__name__, form)
+        for kind, form in product(_kinds(Action), ("kind", "query", "method"))
+        if getattr(kind, form, None) is getattr(Action, form, None)
+    }
+    assert missing == set()
 
 
 def test_only_the_plugin_imports_pytest() -> None:

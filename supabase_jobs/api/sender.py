@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
-from supabase_jobs.api.request import SERVICE, Request
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.database.masking import mask
 from supabase_jobs.errors import ConfigError, ConnectError
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_api_error, outcome_of_count
+from supabase_jobs.session.request import SERVICE, Request
 
 if TYPE_CHECKING:
     import httpx

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from supabase_jobs.api import marked_ids
 from supabase_jobs.api.endpoint import Endpoint
-from supabase_jobs.api.request import Request
 from supabase_jobs.api.sender import NO_SUCH_TABLE, Sender, require_client
 from supabase_jobs.audit import access, callers
 from supabase_jobs.audit.audit import REQUEST_SETTINGS, insert_world, selected
@@ -36,6 +35,7 @@ from supabase_jobs.outcomes import HIDDEN, ROWS
 from supabase_jobs.session import impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
+from supabase_jobs.session.request import Request
 from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.session.script import SETTINGS
 

@@ -1,4 +1,14 @@
-"""Actions of callers as values that print themselves: as statements, as scripts, and as tests.
+"""Actions of callers as values that print themselves in five forms.
+
+A new kind of action is a class here, or in the module of its probe. Its forms are:
+
+- as a statement, which the audit sends: `statement`, made of `evidence`;
+- for psql: `script`, made of the statement;
+- in a test of pgTAP and in one of pytest: `test`, made of `query` in the style of the tests;
+- as a request to the API: `method`, with which `session/request.py` builds it; '' if there is none.
+
+So a class says its `kind`, its `query` and its `method`, and, if the audit has to see more than the
+number of rows, its `evidence`.
 
 The SQL of an action is a tree of names, constants and fixed text (`psycopg.sql`) until it is
 printed, so nothing has to be read out of a statement again. A `Style` decides how names and
@@ -14,6 +24,7 @@ from psycopg import sql
 from psycopg.abc import AdaptContext
 
 from supabase_jobs.database.batch import Statement
+from supabase_jobs.session import script
 
 # results of a call are cut after this many rows and characters
 _MOST_ROWS, _LONGEST = 1000, 100_000
@@ -133,9 +144,10 @@ class Action:
 
     target: sql.Composable
     kind: ClassVar[str]
+    method: ClassVar[str]
 
     def query(self) -> sql.Composable:
-        """The action as a test has it."""
+        """The action as SQL, without what shows more than the number of rows."""
         raise NotImplementedError
 
     def evidence(self) -> sql.Composable:
@@ -152,6 +164,15 @@ class Action:
         """The action as the audit sends it."""
         return _statement(self.evidence())
 
+    @property
+    def script(self) -> str:
+        """The action for psql."""
+        return script.numbered(self.statement)
+
+    def test(self, style: Style = EXACT) -> str:
+        """The action as tests for pgTAP and pytest have it."""
+        return printed(self.query(), style)
+
 
 @dataclass(frozen=True)
 class Select(Action):
@@ -162,6 +183,7 @@ class Select(Action):
     where: sql.Composable
     shown: tuple[sql.Composable, ...] = ()
     kind = "select"
+    method = "GET"
 
     def query(self) -> sql.Composable:
         """One constant for each row."""
@@ -183,6 +205,7 @@ class SelectAny(Action):
 
     column: sql.Composable
     kind = "select"
+    method = "GET"
 
     def query(self) -> sql.Composable:
         """At most one row."""
@@ -195,6 +218,7 @@ class Insert(Action):
 
     values: Values
     kind = "insert"
+    method = "POST"
 
     @property
     def assigned(self) -> Values:
@@ -245,6 +269,7 @@ class Update(Change):
 
     values: Values = field(default_factory=dict)
     kind = "update"
+    method = "PATCH"
 
     @property
     def assigned(self) -> Values:
@@ -261,6 +286,7 @@ class Delete(Change):
     """Delete rows."""
 
     kind = "delete"
+    method = "DELETE"
 
     def change(self) -> sql.Composable:
         """The statement without a condition."""
@@ -272,6 +298,7 @@ class Truncate(Action):
     """Empty a table, which no policy restricts."""
 
     kind = "truncate"
+    method = ""
 
     def query(self) -> sql.Composable:
         """The statement."""
@@ -285,6 +312,7 @@ class Call(Action):
     arguments: tuple[Constant, ...] = ()
     variadic: bool = False
     kind = "call"
+    method = "POST"
 
     def query(self) -> sql.Composable:
         """The rows that the function returns."""
@@ -308,6 +336,7 @@ class Query(Action):
 
     text: sql.Composable
     kind = "query"
+    method = ""
 
     def query(self) -> sql.Composable:
         """The query."""

@@ -7,10 +7,10 @@ import pytest
 
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.keys import new_keys
-from supabase_jobs.api.request import COUNTED, Request, equal
 from supabase_jobs.api.sender import Sender
 from supabase_jobs.errors import ConfigError, ConnectError
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.request import COUNTED, Request, equal
 
 ENDPOINT = Endpoint("http://localhost:1", new_keys())
 ANON = Caller("anon", {"role": "anon"}, {"x-guest-id": "g"})

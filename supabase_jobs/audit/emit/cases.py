@@ -289,7 +289,7 @@ def _needed(
     texts = [printed(row.statement) for row in kept]
     texts += [value for row in kept for _, value in row.settings]
     texts += [str(a.caller) for a in attempts]
-    texts += [printed(a.sent.query()) for a in attempts if a.sent is not None]
+    texts += [a.sent.test() for a in attempts if a.sent is not None]
     whole = "\n".join(texts)
     return [*(row for row in rows if row.user and row.user in whole), *kept]
 

@@ -63,13 +63,13 @@ class AsSent(Exact):
 
     def action(self, action: Action) -> str:
         """The statement of an action."""
-        return self.text(action.query())
+        return action.test(self)
 
     def call(self, action: Action) -> str:
         """The call of a function. Its arguments have types, which choose among functions of one
         name.
         """
-        return printed(action.query())
+        return action.test()
 
     def caller(self, caller: Caller) -> Caller:
         """A caller."""
@@ -104,7 +104,7 @@ class Plain(AsSent):
 
     def call(self, action: Action) -> str:
         """The call of a function, whose arguments have types."""
-        return printed(action.query(), _WithTypes(self))
+        return action.test(_WithTypes(self))
 
     def caller(self, caller: Caller) -> Caller:
         """A caller with the same random values in each run."""

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import psycopg
 from psycopg import errors
 
-from supabase_jobs.api.request import Request, equal, to_file, to_table
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
@@ -21,6 +20,7 @@ from supabase_jobs.outcomes import CLOSED, ROWS
 from supabase_jobs.session import script
 from supabase_jobs.session.action import Action, Change, texts
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
+from supabase_jobs.session.request import Request, equal, to_file, to_table
 from supabase_jobs.session.runner import Tried
 
 OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
@@ -212,7 +212,7 @@ class Attempt:
         """The statement for psql, after the cursor on its row if it needs one."""
         if self.sent is None:
             return ""
-        text = script.numbered(self.sent.statement)
+        text = self.sent.script
         opened = "".join(map(script.numbered, self.opening))
         if not opened:
             return text

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import psycopg
 from psycopg import errors
 
-from supabase_jobs.api.request import Request, to_function, to_table
 from supabase_jobs.audit.callers import MEMBER, OWNER, Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.policies.uses import ColumnKey
@@ -30,9 +29,9 @@ from supabase_jobs.database import batch
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.findings import AccessObject
 from supabase_jobs.outcomes import ROWS
-from supabase_jobs.session import script
 from supabase_jobs.session.action import Action, Call, Constant, Select
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
+from supabase_jobs.session.request import Request, to_function, to_table
 
 # a query without an answer
 NOTHING = Statement("select")
@@ -114,7 +113,7 @@ class Bypass:
 
     def script(self) -> str:
         """The first statement for psql."""
-        return script.numbered(self.sent[0].statement) if self.sent else ""
+        return self.sent[0].script if self.sent else ""
 
     def request(self, default_schema: str) -> Request | None:
         """The request that calls the function, or reads the view; None for writes to a view, whose

@@ -62,6 +62,7 @@ class Receive(Message):
     """Read a message, as Realtime does to let a client receive."""
 
     kind = SELECT
+    method = ""  # clients connect by a socket
     text = "select 1 from realtime.messages where topic = {} and extension = {}"
 
 
@@ -70,6 +71,7 @@ class Send(Message):
     """Insert a message, as Realtime does to let a client send."""
 
     kind = INSERT
+    method = ""
     text = (
         "insert into realtime.messages (topic, extension, event, private)"
         " values ({}, {}, 'audit', true)"
@@ -166,7 +168,7 @@ class TopicAttempt:
     def script(self) -> str:
         """The statements for psql by which Realtime asks the policies."""
         topic = script.setting({SETTING: self.topic.name})
-        return topic + script.numbered(self.sent.statement)
+        return topic + self.sent.script
 
     def request(self, default_schema: str) -> None:  # noqa: ARG002  as of other attempts
         """No request: clients connect by a socket."""

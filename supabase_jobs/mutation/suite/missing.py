@@ -55,7 +55,7 @@ class Replay:
         """The outcome of the statement, see `outcomes`."""
         counts = attempt.verb != "truncate"
         target = "" if showing.target is None else printed(showing.target)
-        trial = Trial(attempt.caller, printed(showing.action.query()), target, counts)
+        trial = Trial(attempt.caller, showing.action.test(), target, counts)
         return outcomes(self._connection, [row.text() for row in rows], [trial])[0]
 
 

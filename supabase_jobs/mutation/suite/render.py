@@ -270,7 +270,7 @@ def _stable(test: MissingTest) -> _Texts:
     """The texts with ids and tokens that are the same in every run; their order remains."""
     showing = test.showing
     rows = [row.text() for row in test.rows]
-    statement = printed(showing.action.query())
+    statement = showing.action.test()
     target = "" if showing.target is None else printed(showing.target)
     values = [statement, target, str(test.attempt.caller), *(row.sql for row in rows)]
     values += [value for row in rows for _, value in row.settings]

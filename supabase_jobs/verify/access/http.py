@@ -16,7 +16,6 @@ import psycopg
 
 from supabase_jobs.api import marked_ids
 from supabase_jobs.api.endpoint import Endpoint
-from supabase_jobs.api.request import SERVICE
 from supabase_jobs.api.sender import NO_SUCH_PATH, NO_SUCH_TABLE, Sender, require_client
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection, open_or_new, session_of
@@ -26,6 +25,7 @@ from supabase_jobs.outcomes import HIDDEN, ROWS
 from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.impersonation import NULL, Impersonation, Params, begin
 from supabase_jobs.session.outcome import outcome_of_count
+from supabase_jobs.session.request import SERVICE
 from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.session.sign_up import SignedUp
 from supabase_jobs.verify import other_values, ownership

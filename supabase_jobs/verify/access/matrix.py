@@ -8,12 +8,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from supabase_jobs.api.request import COUNTED, Request, equal, to_function, to_table
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import NULL
+from supabase_jobs.session.request import COUNTED, Request, equal, to_function, to_table
 from supabase_jobs.session.script import parameters
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Value

@@ -1,4 +1,4 @@
-"""One request to an API: as it is sent, as a curl command, and as the lines of a script."""
+"""An action as a request to an API: as it is sent, as a curl command, and as lines to read."""
 
 import json
 import shlex
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from supabase_jobs.session.action import Call, Delete, Insert, Select, Update
 from supabase_jobs.session.caller import Caller
 
 SERVICE = "service_role"
 _ANON = "anon"
 # of requests to tables and views; all others are sent with POST
-_METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}
+_METHODS = {action.kind: action.method for action in (Select, Update, Delete)}
 _METHODS_OF_FILES = {"insert": "POST", "update": "PUT", "delete": "DELETE"}
 # the header by which a request that writes asks for the number of rows instead of the rows
 COUNTED = "return=minimal,count=exact"
@@ -96,7 +97,7 @@ def to_table(
 ) -> Request:
     """The request for an action on rows of a table or view, which may write `values`."""
     return Request(
-        method=_METHODS.get(verb, "POST"),
+        method=_METHODS.get(verb, Insert.method),
         path=f"rest/v1/{quoted(name)}",
         caller=caller,
         query=tuple(query),
@@ -116,7 +117,7 @@ def to_function(
 ) -> Request:
     """The request that calls a function; the query selects among the rows of its result."""
     return Request(
-        method="POST",
+        method=Call.method,
         path=f"rest/v1/rpc/{quoted(name)}",
         caller=caller,
         query=tuple(query),

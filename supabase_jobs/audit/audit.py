@@ -35,7 +35,7 @@ from supabase_jobs.audit.performance.plans import Planner
 from supabase_jobs.audit.performance.same_access import findings as proven
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import pins
-from supabase_jobs.audit.policies.usage import add_states
+from supabase_jobs.audit.policies.usage.added import add_states
 from supabase_jobs.audit.probes import (
     control_calls,
     exclusions,

@@ -6,7 +6,8 @@ import secrets
 from dataclasses import dataclass, field, replace
 
 from supabase_jobs.audit.catalog import Catalog
-from supabase_jobs.audit.policies.usage import add, usage
+from supabase_jobs.audit.policies.usage.added import add
+from supabase_jobs.audit.policies.usage.usage import usage
 from supabase_jobs.audit.policies.uses import Usage
 from supabase_jobs.audit.words import Words
 

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from supabase_jobs.audit import words
-from supabase_jobs.audit.policies import caller_states, usage
+from supabase_jobs.audit.policies import caller_states
 from supabase_jobs.audit.policies.tested import Closed
+from supabase_jobs.audit.policies.usage import usage
 from tests.audit.catalogs import ALL, INSERT, SELECT, catalog, function, policy, table
 
 SAILS = "select exists (select 1 from crew where id = auth.uid() and {})"

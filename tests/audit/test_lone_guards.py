@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.policies import lone_guards, usage
+from supabase_jobs.audit.policies import lone_guards
+from supabase_jobs.audit.policies.usage import usage
 from tests.audit.catalogs import ALL, SELECT, catalog, function, policy, table
 
 BODY = "select exists (select 1 from crew where id = auth.uid() and {})"

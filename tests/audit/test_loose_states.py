@@ -7,9 +7,9 @@ import pytest
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Function, Policy
-from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.policies.loose_states import find
 from supabase_jobs.audit.policies.tested import Closed
+from supabase_jobs.audit.policies.usage import usage
 from tests.audit.catalogs import ALL, INSERT, catalog, column, function, policy, table
 
 CLOSED = {"phase": Closed(["draft", "planned", "sung"], ["draft"])}

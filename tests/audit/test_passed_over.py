@@ -6,9 +6,9 @@ import pytest
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Column, Constraint, Function
-from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.policies.passed_over import PassedOver
 from supabase_jobs.audit.policies.tested import Closed
+from supabase_jobs.audit.policies.usage import usage
 from tests.audit.catalogs import (
     INSERT,
     SELECT,

@@ -11,7 +11,8 @@ import pytest
 from supabase_jobs.audit import words
 from supabase_jobs.audit.leaks import escalation, function_reads
 from supabase_jobs.audit.leaks.leak import ExplainedLeak
-from supabase_jobs.audit.policies import expressions, usage
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.usage import usage
 from supabase_jobs.audit.repairs import fixes, paths
 from supabase_jobs.audit.repairs.candidates import Demand, Edit, alternatives
 from supabase_jobs.audit.rows.plan import make_plan

@@ -10,7 +10,7 @@ from supabase_jobs.audit.callers import STRANGER, Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.facts.calls import Called, Numbers
 from supabase_jobs.audit.facts.tables import Table
-from supabase_jobs.audit.policies import usage
+from supabase_jobs.audit.policies.usage import usage
 from supabase_jobs.audit.probes.bypass import CALL, SQL, Bypass, Injection
 from supabase_jobs.audit.probes.number_calls import NumberCall, RepeatedCall
 from supabase_jobs.audit.reading.actors import Actors

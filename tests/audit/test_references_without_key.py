@@ -6,7 +6,7 @@ import pytest
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Column, Constraint, Relation
-from supabase_jobs.audit.policies.usage import usage
+from supabase_jobs.audit.policies.usage.usage import usage
 from supabase_jobs.audit.rows.references import with_references
 from tests.audit.catalogs import catalog, column, foreign_key, function, policy, table
 

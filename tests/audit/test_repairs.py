@@ -6,7 +6,7 @@ import pytest
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Policy, Relation
-from supabase_jobs.audit.policies import usage
+from supabase_jobs.audit.policies.usage import usage
 from supabase_jobs.audit.repairs import candidates as repairs
 from supabase_jobs.audit.repairs import changes, ended
 from supabase_jobs.audit.repairs.candidates import Demand, Edit, Repairs

@@ -7,9 +7,9 @@ import pytest
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Column, Function, Policy
-from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.policies.shown_states import ShownStates, is_about_another
 from supabase_jobs.audit.policies.tested import Closed
+from supabase_jobs.audit.policies.usage import usage
 from tests.audit.catalogs import (
     ALL,
     INSERT,

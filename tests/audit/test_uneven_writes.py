@@ -7,8 +7,9 @@ import pytest
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Function, Policy
-from supabase_jobs.audit.policies import own_locks, unseen_flags, usage
+from supabase_jobs.audit.policies import own_locks, unseen_flags
 from supabase_jobs.audit.policies.uneven_writes import UnevenWrites
+from supabase_jobs.audit.policies.usage import usage
 from tests.audit.catalogs import (
     ALL,
     DELETE,

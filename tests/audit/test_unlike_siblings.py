@@ -6,9 +6,9 @@ import pytest
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Column, Constraint, Function
-from supabase_jobs.audit.policies import usage
 from supabase_jobs.audit.policies.tested import Closed
 from supabase_jobs.audit.policies.unlike_siblings import Siblings
+from supabase_jobs.audit.policies.usage import usage
 from tests.audit.catalogs import ALL, catalog, column, foreign_key, function, policy, table
 
 VIEW = "select room from cards where code = p_code and used_at is null and ends_at > now()"

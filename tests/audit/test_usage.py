@@ -8,7 +8,7 @@ import pytest
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Function
-from supabase_jobs.audit.policies import usage
+from supabase_jobs.audit.policies.usage import added, usage
 from supabase_jobs.audit.policies.uses import Usage
 from supabase_jobs.findings import AccessObject
 from tests.audit.catalogs import (
@@ -286,7 +286,7 @@ def test_states_of_a_baseline_are_mentioned() -> None:
         "public.tickets (gone = 1)",
         "public.unknown (status = paid)",
     ]
-    usage.add_states(known, found, map(AccessObject.parse, names))
+    added.add_states(known, found, map(AccessObject.parse, names))
     assert known.mentions.mentioned == {(1, "status"), (1, "deleted_at"), (2, "published")}
     assert known.constants.literals == {(1, "status"): ["paid"]}
     assert known.mentions.presences == {(1, "deleted_at")}
@@ -302,7 +302,7 @@ def test_usage_of_another_database_is_added_by_name() -> None:
     )
     after = catalog(table("notes", "team", "owner"))
     found = Usage()
-    usage.add(found, after, read(before), before)
+    added.add(found, after, read(before), before)
     assert found.request.claims == {("team_id",): {(1, "team")}}
     assert (
         found.persons.users

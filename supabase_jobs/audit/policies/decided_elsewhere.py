@@ -12,7 +12,7 @@ from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relat
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.tested import Closed, naming, tests, untested, written
-from supabase_jobs.audit.policies.usage import REFUSAL
+from supabase_jobs.audit.policies.usage.triggers import REFUSAL
 from supabase_jobs.audit.policies.uses import ColumnKey, Usage
 
 _USER = "authenticated"

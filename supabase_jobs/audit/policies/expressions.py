@@ -180,8 +180,9 @@ _UNITS = {
 _UNIT = re.compile(rf"(\d+)\s*({'|'.join(_UNITS)})", re.IGNORECASE)
 # the operators by which an array of JSON contains a text
 _CONTAINING = ("?", "?|", "?&")
-# of comparisons
-OPERATORS = {"=", "<>", "<", "<=", ">", ">="}
+# of comparisons, and of those that order values
+ORDERING = ("<", "<=", ">", ">=")
+OPERATORS = {"=", "<>", *ORDERING}
 
 # schema, name → the value that a function of the project returns, if it only reads the request, or
 # selects a column
@@ -204,6 +205,11 @@ class Comparison:
     operator: str
     right: Value
     scopes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def both_ways(self) -> tuple[tuple[Value, Value], tuple[Value, Value]]:
+        """Each side with the other one."""
+        return (self.left, self.right), (self.right, self.left)
 
 
 @lru_cache(maxsize=4096)

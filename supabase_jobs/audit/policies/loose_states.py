@@ -13,7 +13,7 @@ from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relat
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import Literal, Reference
 from supabase_jobs.audit.policies.tested import Closed, demanded, naming, tests, written
-from supabase_jobs.audit.policies.usage import CONDITION, NEW, OLD, REFUSAL
+from supabase_jobs.audit.policies.usage.triggers import CONDITION, NEW, OLD, REFUSAL
 from supabase_jobs.audit.policies.uses import Usage
 
 _TIMES = ("date", "timestamp", "timestamptz")

@@ -1,9 +1,10 @@
-"""The uses of columns in policies and functions, by what uses them; usage.py reads them."""
+"""The uses of columns in policies and functions, by what uses them; usage/ reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import TypeVar
 
 from supabase_jobs.audit.catalog import Column, Relation
 from supabase_jobs.audit.policies import expressions
@@ -13,6 +14,8 @@ from supabase_jobs.audit.policies.paths import Path
 ColumnKey = tuple[int, str]
 # a column, an operator, and the constant with which it compares, None for the time of the request
 Condition = tuple[ColumnKey, str, str | None]
+
+_Item = TypeVar("_Item", str, ColumnKey, Path)
 
 
 @dataclass
@@ -256,3 +259,8 @@ class Usage:
     def of_header(self, key: ColumnKey, text: str) -> str:
         """The value of a column that is compared with a header of this value."""
         return expressions.hashed(text, self.request.hashing.get(key, ()))
+
+
+def extend(known: list[_Item], more: Iterable[_Item]) -> None:
+    """Add those that a list lacks."""
+    known += [one for one in more if one not in known]

@@ -204,7 +204,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 attempts=probes.attempts,
                 gains=probes.gains,
                 bypasses=tried,
-                find=lambda: found_leaks,
+                find=lambda _: found_leaks,
             ),
             probes.known,
             channels,
@@ -221,7 +221,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 options.accepted,
                 Boundaries(world),
                 _signatures(options.before),
-                joins=[one.leak.id for one in caused[: len(judged)] if _joins(one, facts)],
+                joins=[one.leak.id for one in caused[: len(judged)] if _joins(one, facts, plan)],
                 above=_reads_above(facts, probes.attempts),
                 opening=[id(gain.write) for gain in probes.gains],
             ),
@@ -382,14 +382,18 @@ def _changes(
     return changes.between(options.before, changes.state(connection, found))
 
 
-def _joins(one: Caused, facts: Facts) -> bool:
+def _joins(one: Caused, facts: Facts, plan: Plan) -> bool:
     """Whether a leak is that its caller joins something that it could see before, or for which it
-    may ask: policies accept only its row in a state that others change.
+    may ask: policies accept only its row in a state that others change. So is adding oneself where
+    no function that a request may call adds anybody: the app does so, of those who have a code.
     """
     leak = one.leak
     if leak.kind is not escalation.KIND or leak.tried.action != INSERT:
         return False
     if facts.readable_parents(leak.tried):
+        return True
+    adding = [f for f in plan.catalog.functions if f.callers and f.result != "trigger"]
+    if not any(one.relation.oid in plan.usage.bodies.adds[f.oid] for f in adding):
         return True
     return bool(one.policies) and all(pins(one.relation, policy) for policy in one.policies)
 

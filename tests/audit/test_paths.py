@@ -132,6 +132,30 @@ def test_column_that_each_new_row_must_have_stays_granted(
     assert bool(offered) == is_offered
 
 
+@pytest.mark.parametrize(
+    ("checked", "is_permitted"),
+    [
+        ("(state = 'done')", True),
+        ("('done' = state)", True),
+        ("(3 >= state)", True),
+        ("('open' = state)", False),
+        ("('done' <> state)", False),
+    ],
+)
+def test_value_that_a_policy_names_on_either_side(checked: str, is_permitted: bool) -> None:
+    both = policy(OWN, UPDATE, checked=checked)
+    notes = table("notes", "id", "owner_id", "state", policies=[both])
+    attempt: Any = SimpleNamespace(
+        relation=notes,
+        caller=SimpleNamespace(role="authenticated"),
+        action="update",
+        column="state",
+        written={"state": "done"},
+    )
+    taken = Demand(columns=(notes, "authenticated", "update", frozenset({"state"})))
+    assert list(paths.permitting(taken, attempt, is_of_column=True)) == [both] * is_permitted
+
+
 @pytest.mark.parametrize(("operator", "is_asked"), [("ilike", True), ("like", True), ("=", False)])
 def test_repair_of_a_function_that_takes_a_pattern_asks(operator: str, is_asked: bool) -> None:
     body = f"select id from public.coupons where code {operator} given"

@@ -44,14 +44,20 @@ MODULES: Sequence[Module] = _modules()
 FROM_CATALOGS = frozenset(module.KIND.code for module in MODULES if module.KIND.from_catalogs)
 
 
-def find(facts: Facts) -> list[AnyLeak]:
-    """The leaks, at most one for each id, that of the most general caller.
+# those that may be more than a question or an info
+_PROBLEMS = {severity for severity in Severity if severity.is_problem}
+_OF_PROBLEMS: Sequence[Module] = [m for m in MODULES if _PROBLEMS.intersection(m.KIND.severities)]
+
+
+def find(facts: Facts, *, with_questions: bool = True) -> list[AnyLeak]:
+    """The leaks, at most one for each id, that of the most general caller. Without questions, the
+    kinds that are never an error or a warning are left out.
 
     A state of a row has no leak of its own if the table has the same one, or a state with fewer
     conditions; and of leaks that the same write of a column shows, there is only the gravest.
     """
     found: dict[str, AnyLeak] = {}
-    for module in MODULES:
+    for module in MODULES if with_questions else _OF_PROBLEMS:
         for leak in module.find(facts):
             known = found.setdefault(leak.id, leak)
             if isinstance(known, Question) and isinstance(leak, Question):

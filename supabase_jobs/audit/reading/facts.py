@@ -77,11 +77,13 @@ def read(
     unpassed: Sequence[Function] = (),
     exclusions: Sequence[tried_exclusions.Exclusion] = (),
     revocations: Sequence[Revocation] = (),
+    *,
+    with_questions: bool = True,
 ) -> Facts:
     """The facts of an audit of these relations. No call got through functions that are
-    `unpassed`.
+    `unpassed`. Without questions, those that only lead to questions are left out.
     """
-    reader = _Reader(plan, relations)
+    reader = _Reader(plan, relations, with_questions=with_questions)
     facts = reader.read(attempts, gains, bypasses, topics)
     return replace(
         facts,
@@ -95,11 +97,12 @@ def read(
 class _Reader:
     """Reads the facts of one audit."""
 
-    def __init__(self, plan: Plan, relations: Sequence[Relation]) -> None:
+    def __init__(self, plan: Plan, relations: Sequence[Relation], *, with_questions: bool) -> None:
         self._plan, self._catalog = plan, plan.catalog
         self._selected = {relation.oid for relation in relations}
-        actors = Actors()
-        self._actors, self._tables = actors, Tables(plan, self._selected)
+        self._with_questions = with_questions
+        actors, tables = Actors(), Tables(plan, self._selected, with_questions=with_questions)
+        self._actors, self._tables = actors, tables
         self._attempts = Attempts(plan, self._tables, actors)
         self._functions = Functions(plan)
         self._answers = Answers(plan, self._tables, actors, self._functions)
@@ -122,7 +125,7 @@ class _Reader:
         by_attempt = {id(a): t for a, t in zip(attempts, tried, strict=True)}
         readable = {(id(a.caller), id(a.row)) for a in attempts if a.action == SELECT and a.reached}
         calls = [self._answers.of_call(b) for b in bypasses if not isinstance(b.object, Relation)]
-        return Facts(
+        facts = Facts(
             words=self._plan.words,
             tables=self._tables.by_label,
             tried=tried,
@@ -150,8 +153,6 @@ class _Reader:
                 for s in self._catalog.sequences
                 if s.schema in self._catalog.served
             ],
-            unread_columns=list(self._unread_columns()),
-            of_one_table=list(self._of_one_table()),
             topmost={self._topmost(*key) for key in self._plan.usage.constants.ascending},
             refusals=list(
                 refusals.find(
@@ -161,6 +162,15 @@ class _Reader:
                 )
             ),
             captured_names=list(self._captured_names()),
+        )
+        return self._asked(facts) if self._with_questions else facts
+
+    def _asked(self, facts: Facts) -> Facts:
+        """The facts, with those that only lead to questions."""
+        return replace(
+            facts,
+            unread_columns=list(self._unread_columns()),
+            of_one_table=list(self._of_one_table()),
             link_states=list(self._link_states()),
             left_out=list(self._left_out()),
             loose_states=list(self._loose_states()),

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from supabase_jobs.audit.catalog import VAULT, Constraint, Policy, Relation
+from supabase_jobs.audit.facts.columns import Decided
 from supabase_jobs.audit.facts.tables import API_USERS, Above, Policies, Rows, Table
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import captured_names, expressions, tested
@@ -20,8 +21,11 @@ _CHANGE = re.compile(r"\b(tg_op|tg_table_name|tg_relid|old)\b", re.IGNORECASE)
 class Tables:
     """The tables of an audit; `by_label` has those that were asked for."""
 
-    def __init__(self, plan: Plan, selected: Collection[int]) -> None:
+    def __init__(
+        self, plan: Plan, selected: Collection[int], *, with_questions: bool = True
+    ) -> None:
         """`selected` are the tables that are audited."""
+        self._with_questions = with_questions
         self._plan, self._catalog, self._selected = plan, plan.catalog, selected
         self._columns = Columns(plan)
         self.by_label: dict[str, Table] = {}
@@ -76,7 +80,7 @@ class Tables:
             values=columns.values(relation, identifying),
             code=columns.code(relation),
             tested=columns.tested(relation),
-            decided=columns.decided(relation),
+            decided=columns.decided(relation) if self._with_questions else Decided(),
         )
 
     def _partition_of(self, relation: Relation) -> str | None:

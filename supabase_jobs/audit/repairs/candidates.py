@@ -713,10 +713,12 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     # each person whom the row names changes its other columns, too
     if one.leak.kind is not give_away.KIND:
         yield from _fewer_alternatives(relation, policies)
-    # without a column that each new row must have, nobody adds rows
+    # without a column that each new row must have, or by which policies accept it, nobody adds rows
     is_of_column = one.is_of_column
     if is_of_column and action == INSERT:
-        is_of_column = not relation.by_name[one.column].is_demanded
+        accepting = [p for p in relation.policies if p.permissive and p.governs(INSERT)]
+        is_needed = any(_names(p.checked or p.visible or "", one.column) for p in accepting)
+        is_of_column = not (is_needed or relation.by_name[one.column].is_demanded)
     if is_of_column:
         columns = frozenset({one.column})
         yield from _keeping(plan, relation, role, action, columns)

@@ -113,25 +113,22 @@ def permitting(demand: Demand, attempt: Attempt, *, is_of_column: bool) -> Itera
     names = {attempt.column} if attempt.column else set(attempt.written)
     for policy in policies if attempt.caller.role else ():
         tree = expressions.expression_tree(policy.checked or "''")
-        tests = [one for one in expressions.comparisons(tree) if _is_of(one, names)]
-        is_tested = any(_permits(one, attempt) for one in tests)
+        is_tested = any(_is_test(one, attempt, names) for one in expressions.comparisons(tree))
         if policy.permissive and policy.applies_to(attempt.caller.role) and is_tested:
             yield policy
 
 
-def _is_of(one: Comparison, names: Collection[str]) -> bool:
-    """Whether a comparison is one of some columns with a constant."""
-    is_column = isinstance(one.left, Reference) and one.left.column in names
-    return is_column and isinstance(one.right, Literal)
-
-
-def _permits(test: Comparison, attempt: Attempt) -> bool:
-    """Whether a test of a column accepts several values, or the one that an attempt writes."""
-    if test.operator in _RANGES:
-        return True
-    assert isinstance(test.left, Reference)  # noqa: S101  filtered above
-    assert isinstance(test.right, Literal)  # noqa: S101
-    return test.operator == "=" and attempt.written.get(test.left.column) == test.right.text
+def _is_test(one: Comparison, attempt: Attempt, names: Collection[str]) -> bool:
+    """Whether a comparison, either way, of one of some columns with a constant accepts several
+    values, or the one that an attempt writes.
+    """
+    for column, given in ((one.left, one.right), (one.right, one.left)):
+        if not isinstance(column, Reference) or not isinstance(given, Literal):
+            continue
+        is_same = one.operator == "=" and attempt.written.get(column.column) == given.text
+        if column.column in names and (one.operator in _RANGES or is_same):
+            return True
+    return False
 
 
 def of_column(act: Attempt, tried: Attempt) -> Attempt:

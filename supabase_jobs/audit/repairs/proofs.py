@@ -1210,8 +1210,7 @@ def _better(
 def _new_questions(before: Seen, after: Seen) -> tuple[str, ...]:
     """The questions that are open after a change only."""
     known = {leak.id for leak in before.leaks}
-    found = [one for one in after.leaks if isinstance(one, Question) and one.id not in known]
-    return tuple(one.finding.message for one in found)
+    return tuple(one.finding.message for one in after.questions if one.id not in known)
 
 
 def _is_part_of(one: AnyLeak, leak: AnyLeak) -> bool:

@@ -14,7 +14,7 @@ from supabase_jobs.audit import access, catalog
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
 from supabase_jobs.audit.leaks import kinds, topic
-from supabase_jobs.audit.leaks.leak import AnyLeak
+from supabase_jobs.audit.leaks.leak import AnyLeak, Question
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import topics
 from supabase_jobs.audit.probes.attempt import SELECT, UPDATE, Attempt
@@ -81,11 +81,11 @@ class Seen:
     """The attempts of callers, and their outcomes. `plan` has the catalogs of that time.
 
     `uses` are the calls of functions by which owners, members and the service get what is theirs.
-    `find` tells the leaks, for those who ask.
+    `find` tells the leaks, for those who ask: with all questions, which take as long, or without.
     """
 
     plan: Plan
-    find: Callable[[], Sequence[AnyLeak]]
+    find: Callable[[bool], Sequence[AnyLeak]]
     attempts: Sequence[Attempt] = ()
     gains: Sequence[Gain] = ()
     bypasses: Sequence[Bypass] = ()
@@ -93,8 +93,13 @@ class Seen:
 
     @cached_property
     def leaks(self) -> Sequence[AnyLeak]:
-        """The leaks that the attempts show."""
-        return self.find()
+        """The leaks that the attempts show; of a trial, not those that are only ever questions."""
+        return self.find(False)
+
+    @property
+    def questions(self) -> list[Question]:
+        """The questions that the attempts lead to."""
+        return [leak for leak in self.find(True) if isinstance(leak, Question)]
 
     @cached_property
     def faults(self) -> Mapping[str, AnyLeak]:
@@ -134,7 +139,7 @@ class Seen:
             attempts=[a for a in self.attempts if a.relation in scope.relations],
             gains=[g for g in self.gains if g.write.relation in scope.relations],
             bypasses=[b for b in self.bypasses if b.label in scope.names],
-            find=lambda: [leak for leak in self.leaks if scope.has(leak)],
+            find=lambda asks: [leak for leak in self.find(asks) if scope.has(leak)],
         )
 
 
@@ -731,17 +736,17 @@ class Trials:
         around = Bypasses(self._impersonation, world, self._callers, probes, tried)
         around.run([r for r in scope.relations if r.kind in ("v", "m")], scope.functions)
 
-        def find() -> Sequence[AnyLeak]:
-            return kinds.find(
-                leak_facts.read(
-                    plan,
-                    self.all.relations,
-                    [*attempts, *others],
-                    [*gains, *(g for g in before if g.write.relation not in scope.relations)],
-                    [*tried, *around.writes_to_users],
-                    [],
-                )
+        def find(asks: bool) -> Sequence[AnyLeak]:
+            facts = leak_facts.read(
+                plan,
+                self.all.relations,
+                [*attempts, *others],
+                [*gains, *(g for g in before if g.write.relation not in scope.relations)],
+                [*tried, *around.writes_to_users],
+                [],
+                with_questions=asks,
             )
+            return kinds.find(facts, with_questions=asks)
 
         before = self.before.gains
         seen = Seen(plan=plan, find=find, attempts=attempts, gains=gains, bypasses=tried).within(

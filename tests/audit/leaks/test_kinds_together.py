@@ -9,7 +9,7 @@ from tests.audit.leaks.tables import facts_of
 
 _OWN = {"by": "stranger", "whose": "own"}
 _UPDATE = {**_OWN, "does": "update"}
-_ESCALATION = {
+_ESCALATION: dict[str, Any] = {
     "tables": {"public.profiles": {"columns": ["id", "is_admin", "body"], "per_user": True}},
     "tried": [
         {**_UPDATE, "table": "public.profiles", "column": "is_admin"},
@@ -166,3 +166,19 @@ _MAIL = {"public.notes": {"columns": ["id", "email"]}}
 def test_one_cause_is_one_finding(case: dict[str, Any], finds: list[str]) -> None:
     found = kinds.find(facts_of({}, case))
     assert [f"{leak.severity} {leak.id}" for leak in found] == finds
+
+
+def test_kinds_that_only_ask_are_left_out() -> None:
+    tables = {**_DECIDED["tables"], **_ESCALATION["tables"]}
+    tried = [*_ESCALATION["tried"], *_DECIDED["tried"]]
+    facts = facts_of({}, {**_ESCALATION, "tables": tables, "tried": tried})
+    every, some = kinds.find(facts), kinds.find(facts, with_questions=False)
+    asking = {
+        module.KIND.code
+        for module in kinds.MODULES
+        if not any(severity.is_problem for severity in module.KIND.severities)
+    }
+    assert asking & {leak.kind.code for leak in every}
+    assert not asking & {leak.kind.code for leak in some}
+    known = [leak.id for leak in every if leak.severity.is_problem]
+    assert [leak.id for leak in some if leak.severity.is_problem] == known != []

@@ -60,6 +60,18 @@ def test_policy_without_a_condition_shows_a_table() -> None:
     assert facts.policies.overruled == ["anon", "authenticated"]
 
 
+def test_columns_that_decide_are_read_without_questions() -> None:
+    people = table("people", "id", "state", policies=[policy("(id = auth.uid())", UPDATE)])
+    asked = "EXISTS ( SELECT 1 FROM people p WHERE p.id = auth.uid() AND p.state = 'open')"
+    posts = table("posts", "id", "state", oid=2, policies=[policy(asked, INSERT)])
+    plan = planned(people, posts)
+    every = [
+        Tables(plan, [people.oid], with_questions=is_asked).of(people).decided
+        for is_asked in (True, False)
+    ]
+    assert [one.binding for one in every] == [{"id", "state"}] * 2
+
+
 def test_restrictive_policy_may_refuse_what_another_one_shows() -> None:
     narrow = replace(policy(OWN), permissive=False)
     facts = read(table("notes", "id", "owner_id", policies=[OPEN, narrow]))

@@ -106,8 +106,10 @@ class Columns:
             required=set(self._required(relation)),
         )
 
-    def decided(self, relation: Relation) -> Decided:
-        """Those about which others decide."""
+    def decided(self, relation: Relation, *, with_questions: bool) -> Decided:
+        """Those about which others decide; without questions, those only by which others do."""
+        if not with_questions:
+            return Decided(binding=self._binding(relation))
         owners = self._owners(relation)
         free = self._free(relation, owners) or Free(persons=[], columns={}, deciders=[])
         return Decided(

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from supabase_jobs.audit.catalog import VAULT, Constraint, Policy, Relation
-from supabase_jobs.audit.facts.columns import Decided
 from supabase_jobs.audit.facts.tables import API_USERS, Above, Policies, Rows, Table
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import captured_names, expressions, tested
@@ -80,7 +79,7 @@ class Tables:
             values=columns.values(relation, identifying),
             code=columns.code(relation),
             tested=columns.tested(relation),
-            decided=columns.decided(relation) if self._with_questions else Decided(),
+            decided=columns.decided(relation, with_questions=self._with_questions),
         )
 
     def _partition_of(self, relation: Relation) -> str | None:

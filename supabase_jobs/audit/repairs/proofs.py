@@ -135,6 +135,17 @@ class Proven:
     left: Left | None = None
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """A candidate with its effects; `is_open` finds out whether the leak is still there, which
+    takes longer.
+    """
+
+    text: str
+    verdict: Verdict
+    is_open: Callable[[], bool]
+
+
 class Boundaries:
     """The ids that belong to each tenant."""
 
@@ -598,8 +609,8 @@ class Proofs:
         """The first candidate that closes a leak, or all of these cells beyond the baseline, and
         takes nothing; else that which takes the least, as a comment.
         """
-        best: tuple[str, Verdict] | None = None
         advice, ran = "", 0
+        losing: list[_Tried] = []
         taking: list[tuple[int, Demand, str]] = []
         limiting: list[tuple[Demand, str, Verdict]] = []
         try:
@@ -615,31 +626,32 @@ class Proofs:
                     taking.append((lost, demand, text))
                 elif (limits := self._by_other_paths(leak, demand, text)) is not None:
                     limiting.append((demand, text, limits))
-                elif verdict := self._verdict(leak, demand, text, cells, best):
-                    if verdict.is_proven:
-                        return self._choose(leak, demand, verdict, cells)
-                    best = _better(best, text, verdict)
+                elif one := self._try(leak, demand, text, cells):
+                    if one.verdict.is_proven:
+                        return self._choose(leak, demand, one.verdict, cells)
+                    losing.append(one)
                 if ran == LIMITS.candidates:
                     break
+            best = _least(losing)
             for _, demand, text in sorted(taking, key=lambda one: one[0]):
-                if best is None and (verdict := self._verdict(leak, demand, text, cells, best)):
+                if best is None and (one := self._try(leak, demand, text, cells)):
                     # a row that one may add without a column is not lost
-                    if verdict.is_proven:
-                        return self._choose(leak, demand, verdict, cells)
-                    best = _better(best, text, verdict)
+                    if one.verdict.is_proven:
+                        return self._choose(leak, demand, one.verdict, cells)
+                    best = _least([one])
             for demand, text, limits in limiting:
-                if best is not None and best[1].loss <= limits.loss:
+                if best is not None and best.verdict.loss <= limits.loss:
                     continue
-                if verdict := self._verdict(leak, demand, text, cells, best):
-                    takes = _in_order([*verdict.takes, *limits.takes])
-                    verdict = replace(verdict, takes=takes, unseen=limits.unseen)
-                    best = _better(best, text, verdict)
+                if one := self._try(leak, demand, text, cells):
+                    takes = _in_order([*one.verdict.takes, *limits.takes])
+                    verdict = replace(one.verdict, takes=takes, unseen=limits.unseen)
+                    some = [replace(one, verdict=verdict)]
+                    best = _least(some if best is None else [best, *some])
         except DeadlineError:
             return _LATE
         if advice or best is None:
             return Proven(text=advice or _NO_REPAIR, left=Left.NONE)
-        text, verdict = best
-        return _question(text, verdict)
+        return _question(best.text, best.verdict)
 
     def _choose(
         self, leak: AnyLeak, demand: Demand, verdict: Verdict, cells: Collection[Cell]
@@ -784,16 +796,11 @@ class Proofs:
                 yield demand
         yield from ordered
 
-    def _verdict(
-        self,
-        leak: AnyLeak,
-        demand: Demand,
-        text: str,
-        cells: Collection[Cell],
-        best: tuple[str, Verdict] | None,
-    ) -> Verdict | None:
-        """The effects of a change; None if its statements fail. Those of one that takes as much as
-        the `best` one are not complete.
+    def _try(
+        self, leak: AnyLeak, demand: Demand, text: str, cells: Collection[Cell]
+    ) -> "_Tried | None":
+        """A change with its effects; None if its statements fail. Whether one that takes something
+        closes the leak is only found out on demand.
         """
         others = [
             (other, other_cells)
@@ -828,15 +835,37 @@ class Proofs:
         if decided or cells or demand.asks:
             # what an error is about may end, whatever it is for; a baseline says what may not
             verdict = replace(verdict, ends=())
-        if best is not None and _better(best, text, verdict) is best and not verdict.is_proven:
-            return verdict  # whether the leak is still there decides nothing
-        closed = [(leak, cells), *others]  # by statements that have the edits of all
-        is_open = any(self._is_open(one, after, of_one) for one, of_one in closed)
-        is_open = is_open or any(self._opens_otherwise(one, text) for one in leaks)
-        verdict = replace(verdict, is_open=is_open)
-        if isinstance(leak, BrokenAccess) and not verdict.gives:
+
+        def is_open() -> bool:
+            closed = [(leak, cells), *others]  # by statements that have the edits of all
+            is_left = any(self._is_open(one, after, of_one) for one, of_one in closed)
+            is_left = is_left or any(self._opens_otherwise(one, text) for one in leaks)
+            return is_left or (isinstance(leak, BrokenAccess) and not verdict.gives)
+
+        one = _Tried(text, verdict, is_open)
+        if not verdict.is_proven:
+            return one
+        proven = self._proven(leak, demand, one, scope, known, after)
+        if proven is None:
+            return None
+        return replace(one, verdict=proven, is_open=lambda: proven.is_open)
+
+    def _proven(
+        self,
+        leak: AnyLeak,
+        demand: Demand,
+        tried: "_Tried",
+        scope: Scope,
+        known: Seen,
+        after: Seen,
+    ) -> Verdict | None:
+        """The effects of a change that takes nothing of what was tried again, with all that only
+        some changes could take; None if nothing shows the leak without it.
+        """
+        text, verdict = tried.text, tried.verdict
+        if tried.is_open():
             return replace(verdict, is_open=True)
-        if verdict.is_proven and demand.guard is not None and demand.of_new_rows:
+        if demand.guard is not None and demand.of_new_rows:
             verdict = self._with_way_back(leak, verdict, text)
         if verdict.is_proven and not self._is_shown(leak, scope):
             return None
@@ -1197,14 +1226,11 @@ def _without_one(demands: dict[Demand, list[str]]) -> Iterator[Mapping[Demand, l
             yield rest
 
 
-def _better(
-    best: tuple[str, Verdict] | None, text: str, verdict: Verdict
-) -> tuple[str, Verdict] | None:
-    """The one that takes less, of those that close the leak and open nothing."""
-    if verdict.is_open or verdict.opens:
-        return best
-    takes_less = best is None or verdict.loss < best[1].loss
-    return (text, verdict) if takes_less else best
+def _least(tried: Iterable["_Tried"]) -> "_Tried | None":
+    """The one that takes least, of those that close the leak and open nothing."""
+    some = [one for one in tried if not (one.verdict.opens or one.verdict.is_open)]
+    ordered = sorted(some, key=lambda one: one.verdict.loss)
+    return next((one for one in ordered if not one.is_open()), None)
 
 
 def _new_questions(before: Seen, after: Seen) -> tuple[str, ...]:

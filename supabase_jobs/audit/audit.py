@@ -33,7 +33,7 @@ from supabase_jobs.audit.performance import kinds as performance
 from supabase_jobs.audit.performance.context import Context
 from supabase_jobs.audit.performance.plans import Planner
 from supabase_jobs.audit.performance.same_access import findings as proven
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees, truth
 from supabase_jobs.audit.policies.tested import pins
 from supabase_jobs.audit.policies.usage.added import add_states
 from supabase_jobs.audit.probes import (
@@ -553,9 +553,9 @@ def _may_admit(policy: catalog.Policy, roles: Collection[str]) -> bool:
     """Whether a policy lets some role read some rows, as far as its text tells."""
     if not (policy.permissive and policy.governs(SELECT)):
         return False
-    tree = expressions.expression_tree(policy.visible or "true")
+    tree = parse_trees.expression_tree(policy.visible or "true")
     applying = [role for role in roles if policy.applies_to(role)]
-    return any(not expressions.never_true(tree, role) for role in applying)
+    return any(not truth.never_true(tree, role) for role in applying)
 
 
 def _beyond(

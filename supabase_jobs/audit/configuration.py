@@ -10,7 +10,7 @@ from typing import Any
 
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Relation
-from supabase_jobs.audit.policies.expressions import is_expression
+from supabase_jobs.audit.policies.parse_trees import is_expression
 from supabase_jobs.audit.words import Words
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.session.caller import Caller

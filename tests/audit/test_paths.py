@@ -11,7 +11,7 @@ import pytest
 from supabase_jobs.audit import words
 from supabase_jobs.audit.leaks import escalation, function_reads
 from supabase_jobs.audit.leaks.leak import ExplainedLeak
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees, printed
 from supabase_jobs.audit.policies.usage import usage
 from supabase_jobs.audit.repairs import fixes, paths
 from supabase_jobs.audit.repairs.candidates import Demand, Edit, alternatives
@@ -40,12 +40,12 @@ EITHER = f"({OWN} OR {HEAD})"
 )
 def test_conditions_that_each_suffice(text: str, found: list[str] | str) -> None:
     expected = [found] if isinstance(found, str) else found
-    assert expressions.alternatives(text, 8) == expected
-    assert all(expressions.is_expression(one) for one in expected)
+    assert printed.alternatives(text, 8) == expected
+    assert all(parse_trees.is_expression(one) for one in expected)
 
 
 def test_more_conditions_than_the_limit_are_one() -> None:
-    assert expressions.alternatives("((a = 1) OR (b = 2) OR (c = 3))", 2) == [
+    assert printed.alternatives("((a = 1) OR (b = 2) OR (c = 3))", 2) == [
         "((a = 1) OR (b = 2) OR (c = 3))"
     ]
 

@@ -17,7 +17,7 @@ from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.committed import marked
 from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.policies.check_constraints import Limits
-from supabase_jobs.audit.policies.expressions import body_trees, calls
+from supabase_jobs.audit.policies.parse_trees import body_trees, calls
 from supabase_jobs.audit.rows import states, values
 from supabase_jobs.audit.rows.patterns import like, matching
 from supabase_jobs.audit.rows.tenants import Row

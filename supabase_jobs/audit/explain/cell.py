@@ -12,7 +12,7 @@ from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.evidence import Evidence
 from supabase_jobs.audit.options import Options
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees
 from supabase_jobs.audit.policies.expressions import Claim
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -241,7 +241,7 @@ def _used(plan: Plan, relation: Relation, policies: Iterable[Policy]) -> Iterato
     """The claims and headers that policies read, and the functions that they call."""
     for policy in policies:
         texts = [text for text in (policy.visible, policy.checked) if text is not None]
-        trees = [expressions.expression_tree(text) for text in texts]
+        trees = [parse_trees.expression_tree(text) for text in texts]
         found = expressions.request_values(trees)
         for one in sorted(found, key=str):
             if isinstance(one, Claim):

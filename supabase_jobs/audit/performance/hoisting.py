@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees, printed
 from supabase_jobs.database.parser import syntax
 
 # functions of pg_catalog that identify the caller
@@ -53,8 +53,8 @@ def hoisted(text: str, functions: Functions) -> str:
 def names(policy: Policy, functions: Functions) -> list[str]:
     """The calls of a policy that may run once: `auth.uid()`."""
     texts = [text for text in (policy.visible, policy.checked) if text]
-    trees = [expressions.expression_tree(text) for text in texts]
-    found = [".".join(expressions.name_of(call)) for call in _calls(trees, functions)]
+    trees = [parse_trees.expression_tree(text) for text in texts]
+    found = [".".join(parse_trees.name_of(call)) for call in _calls(trees, functions)]
     return [f"{name}()" for name in dict.fromkeys(found)]
 
 
@@ -73,7 +73,7 @@ def _end(text: bytes, start: int) -> int | None:
     """The end of a call that starts here: behind its closing parenthesis."""
     rest = text[start:].decode(errors="ignore")
     is_open = False
-    for at, depth in expressions.outside_quotes(rest):
+    for at, depth in printed.outside_quotes(rest):
         is_open = is_open or depth > 0
         if is_open and depth == 0:
             return start + len(rest[: at + 1].encode())
@@ -99,9 +99,9 @@ def _calls(tree: Any, functions: Functions) -> Iterator[syntax.Node]:
 def _may_run_once(call: syntax.Node, functions: Functions) -> bool:
     """Whether a call depends on no row, and is worth a sub-select."""
     names = [
-        expressions.name_of(inner) for inner in expressions.nodes([{"FuncCall": call}], "FuncCall")
+        parse_trees.name_of(inner) for inner in parse_trees.nodes([{"FuncCall": call}], "FuncCall")
     ]
-    if any(expressions.nodes(call, "ColumnRef")) or any(expressions.nodes(call, "RangeVar")):
+    if any(parse_trees.nodes(call, "ColumnRef")) or any(parse_trees.nodes(call, "RangeVar")):
         return False
     return functions.is_hoistable(names[0]) and all(map(functions.is_constant, names))
 
@@ -111,6 +111,6 @@ def _is_sub_select(link: Any) -> bool:
     if not isinstance(link, dict) or link.get("subLinkType") != "EXPR_SUBLINK":
         return False
     select = link.get("subselect", {})
-    return not any(expressions.nodes(select, "RangeVar")) and not any(
-        expressions.nodes(select, "ColumnRef")
+    return not any(parse_trees.nodes(select, "RangeVar")) and not any(
+        parse_trees.nodes(select, "ColumnRef")
     )

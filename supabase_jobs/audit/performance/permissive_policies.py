@@ -9,7 +9,7 @@ from psycopg import sql
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.performance.context import Context
 from supabase_jobs.audit.performance.suggestion import Suggestion
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import printed
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
 from supabase_jobs.audit.probes.known import altered_by
 from supabase_jobs.findings import Severity
@@ -120,7 +120,7 @@ def any_of(texts: Sequence[str]) -> str:
     """The OR of expressions, each of its operands once: `a or (a and b)` is `a`,
     and `true` or anything is `true`.
     """
-    operands = [part for text in texts for part in expressions.operands(text, "OR")]
+    operands = [part for text in texts for part in printed.operands(text, "OR")]
     distinct = list(dict.fromkeys(operands))
     if "true" in distinct:
         return "(true)"
@@ -134,6 +134,4 @@ def any_of(texts: Sequence[str]) -> str:
 
 def _conditions(text: str) -> set[frozenset[str]]:
     """The operands of an AND, each as the operands of an OR."""
-    return {
-        frozenset(expressions.operands(part, "OR")) for part in expressions.operands(text, "AND")
-    }
+    return {frozenset(printed.operands(part, "OR")) for part in printed.operands(text, "AND")}

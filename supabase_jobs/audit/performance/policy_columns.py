@@ -6,7 +6,7 @@ from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.performance.context import Context, Index
 from supabase_jobs.audit.performance.plans import Query
 from supabase_jobs.audit.performance.suggestion import Effect, Suggestion
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees
 from supabase_jobs.audit.policies.expressions import USER_ID, Comparison, Literal, Reference
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
 from supabase_jobs.findings import Severity
@@ -33,7 +33,7 @@ def find(context: Context) -> Iterator[Suggestion]:
 def _compared(context: Context, relation: Relation, policy: Policy) -> Iterator[_Columns]:
     """The columns that a policy compares for equality with another value than a constant."""
     texts = [text for text in (policy.visible, policy.checked) if text]
-    trees = [expressions.expression_tree(text) for text in texts]
+    trees = [parse_trees.expression_tree(text) for text in texts]
     # any function stands for a value of the caller
     for found in expressions.comparisons(trees, lambda _name: USER_ID):
         if found.operator != "=":

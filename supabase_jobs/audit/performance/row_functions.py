@@ -6,7 +6,7 @@ from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.performance.context import Context
 from supabase_jobs.audit.performance.plans import Planning
 from supabase_jobs.audit.performance.suggestion import Suggestion
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
 from supabase_jobs.database.query_plan import repeated_calls
 from supabase_jobs.findings import Severity
@@ -28,11 +28,11 @@ def find(context: Context) -> Iterator[Suggestion]:
 def _called(context: Context, policy: Policy) -> set[str]:
     """The project's functions whose arguments have a column, as plans name them."""
     texts = [text for text in (policy.visible, policy.checked) if text]
-    trees = [expressions.expression_tree(text) for text in texts]
+    trees = [parse_trees.expression_tree(text) for text in texts]
     found = set()
-    for call in expressions.nodes(trees, "FuncCall"):
-        name = expressions.name_of(call)
-        if context.functions.is_own(name) and any(expressions.nodes(call, "ColumnRef")):
+    for call in parse_trees.nodes(trees, "FuncCall"):
+        name = parse_trees.name_of(call)
+        if context.functions.is_own(name) and any(parse_trees.nodes(call, "ColumnRef")):
             found.add(f"{'.'.join(name)}()")
     return found
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from supabase_jobs.audit.catalog import Function
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees
 
 # the conditions of a body, up to what may follow one
 _CONDITION = re.compile(
@@ -43,7 +43,7 @@ def answers_with_aggregates(function: Function) -> bool:
     """Whether a function is one query that answers with a row of aggregates."""
     if function.language != "sql":
         return False
-    selects = [*expressions.nodes(expressions.body_trees("sql", function.body), "SelectStmt")]
+    selects = [*parse_trees.nodes(parse_trees.body_trees("sql", function.body), "SelectStmt")]
     targets = selects[0].get("targetList", ()) if len(selects) == 1 else ()
     if not targets or "groupClause" in selects[0]:
         return False
@@ -51,8 +51,8 @@ def answers_with_aggregates(function: Function) -> bool:
 
 
 def _has_aggregate(target: Any) -> bool:
-    calls = expressions.nodes(target, "FuncCall")
-    return any(expressions.name_of(call)[-1] in _AGGREGATES for call in calls)
+    calls = parse_trees.nodes(target, "FuncCall")
+    return any(parse_trees.name_of(call)[-1] in _AGGREGATES for call in calls)
 
 
 def tested_names(body: str) -> set[str]:

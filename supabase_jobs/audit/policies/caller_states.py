@@ -8,7 +8,7 @@ from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees, printed, queries
 from supabase_jobs.audit.policies.expressions import USER_ID, Literal, Reference
 from supabase_jobs.audit.policies.tested import Closed
 from supabase_jobs.audit.policies.uses import ColumnKey, Usage
@@ -105,11 +105,11 @@ class _Reader:
     def of_policy(self, relation: Relation, policy: Policy) -> Iterator[_Asked]:
         """The alternatives of a policy that ask about their caller."""
         text = policy.checked if policy.command == "a" else policy.visible
-        for one in expressions.alternatives(text or "true", LIMITS.alternatives):
-            tree = expressions.expression_tree(one)
+        for one in printed.alternatives(text or "true", LIMITS.alternatives):
+            tree = parse_trees.expression_tree(one)
             rows, states = set[int](), dict[ColumnKey, str]()
             self._add_queries(tree, rows, states)
-            for call in expressions.nodes(tree, "FuncCall"):
+            for call in parse_trees.nodes(tree, "FuncCall"):
                 self._add_call(call, rows, states)
             sides = [{c.left, c.right} for c in expressions.comparisons(tree)]
             own = [s for found in sides if USER_ID in found for s in found - {USER_ID}]
@@ -126,9 +126,9 @@ class _Reader:
 
     def _add_queries(self, tree: Any, rows: set[int], states: dict[ColumnKey, str]) -> None:
         """The subqueries of a condition that find a row of the caller."""
-        for query in expressions.conditions([tree]):
+        for query in queries.conditions([tree]):
             [statement] = query.values()
-            scopes = expressions.tables_of(statement)
+            scopes = parse_trees.tables_of(statement)
             compared = [(one.left, one.right) for one in expressions.comparisons(query)]
             sides = [*compared, *((right, left) for left, right in compared)]
             for alias, label in scopes.items():
@@ -145,7 +145,7 @@ class _Reader:
                 for column, other in named:
                     if isinstance(other, Literal):
                         states[relation.oid, column] = other.text
-                for flag, is_set in expressions.flags(statement):
+                for flag, is_set in queries.flags(statement):
                     if flag.table in names:
                         states[relation.oid, flag.column] = "true" if is_set else "false"
 
@@ -155,7 +155,7 @@ class _Reader:
         """
         usage = self._usage
         given = [expressions.value(node) for node in call.get("args", ())]
-        for function in self._functions.get(expressions.name_of(call)[-1], ()):
+        for function in self._functions.get(parse_trees.name_of(call)[-1], ()):
             keys = {*usage.conditions.own.get(function.oid, ())}
             for callee in usage.bodies.callees.get(function.oid, ()):
                 keys |= usage.conditions.own.get(callee, set())

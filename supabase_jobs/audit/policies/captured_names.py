@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
-from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.expressions import Literal, Node, Reference
+from supabase_jobs.audit.policies import expressions, parse_trees
+from supabase_jobs.audit.policies.expressions import Literal, Reference
+from supabase_jobs.audit.policies.parse_trees import Node
 
 # functions of Storage that take the path of a file
 _OF_PATHS = ("foldername", "filename", "extension")
@@ -51,7 +52,7 @@ _Level = Mapping[str, Relation | None]
 def of_policy(catalog: Catalog, relation: Relation, policy: Policy) -> Iterator[CapturedName]:
     """The captured names of a policy."""
     texts = [text for text in (policy.visible, policy.checked) if text is not None]
-    trees = [expressions.expression_tree(text) for text in texts]
+    trees = [parse_trees.expression_tree(text) for text in texts]
     reader = _Reader(catalog, trees, {relation.name: relation})
     for meaning in reader.compared_with_themselves(trees):
         yield _captured(relation.label, policy.name, meaning)
@@ -62,7 +63,7 @@ def of_policy(catalog: Catalog, relation: Relation, policy: Policy) -> Iterator[
 
 def of_function(catalog: Catalog, function: Function) -> Iterator[CapturedName]:
     """The captured names of a function. One in PL/pgSQL fails if a name may mean two things."""
-    trees = expressions.body_trees(function.language, function.body)
+    trees = parse_trees.body_trees(function.language, function.body)
     reader = _Reader(catalog, trees, {}, knows_names=function.language == "sql")
     for meaning in reader.compared_with_themselves(trees):
         is_argument = bool(function.argument(meaning.column))
@@ -101,7 +102,7 @@ class _Reader:
                 self._by_name[relation.name] = relation
             else:
                 self._by_name.setdefault(relation.name, relation)
-        for query in expressions.nodes(trees, "CommonTableExpr"):
+        for query in parse_trees.nodes(trees, "CommonTableExpr"):
             self._by_name.pop(query["ctename"], None)
         self._outermost, self._knows_names = outermost, knows_names
 
@@ -117,7 +118,7 @@ class _Reader:
         """The columns of other tables that take the place of the path of a file, in a query that
         does not mention this path.
         """
-        for link in expressions.nodes(trees, "SubLink"):
+        for link in parse_trees.nodes(trees, "SubLink"):
             names = [
                 self._meaning(node, levels)
                 for node, levels in self._with_levels(link, (self._outermost,))
@@ -209,7 +210,7 @@ class _Reader:
 
 def _takes_path(call: Node) -> bool:
     """Whether the first argument of a call is a path: it is split at its slashes."""
-    name, arguments = expressions.name_of(call), call.get("args", [])
+    name, arguments = parse_trees.name_of(call), call.get("args", [])
     is_of_storage = name[:-1] == ("storage",) and name[-1] in _OF_PATHS
     is_split = any(expressions.value(node) == Literal("/") for node in arguments[1:])
     return bool(arguments) and (is_of_storage or is_split)

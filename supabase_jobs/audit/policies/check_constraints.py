@@ -12,10 +12,9 @@ from supabase_jobs.audit.policies.expressions import (
     TRANSPARENT,
     Literal,
     Reference,
-    elements,
-    expression_tree,
     value,
 )
+from supabase_jobs.audit.policies.parse_trees import elements, expression_tree
 
 
 @dataclass

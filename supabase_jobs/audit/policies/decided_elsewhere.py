@@ -10,7 +10,7 @@ from functools import cached_property
 
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import printed
 from supabase_jobs.audit.policies.tested import Closed, naming, tests, untested, written
 from supabase_jobs.audit.policies.usage.triggers import REFUSAL
 from supabase_jobs.audit.policies.uses import ColumnKey, Usage
@@ -175,7 +175,7 @@ class DecidedElsewhere:
         """
         first = closed[column.name].first if column.name in closed else ()
         for policy in self._policies(relation, _SELECT):
-            for text in expressions.alternatives(policy.visible or "true", LIMITS.alternatives):
+            for text in printed.alternatives(policy.visible or "true", LIMITS.alternatives):
                 one = tests(relation, text)
                 demand = one.demands.get(column.name)
                 is_shown = demand is not None and bool(demand.values & {*first})

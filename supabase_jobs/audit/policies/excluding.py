@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees
 from supabase_jobs.audit.policies.uses import Usage
 
 
@@ -22,9 +22,9 @@ def tables(catalog: Catalog, usage: Usage) -> set[int]:
     }
     found = set[int]()
     for argument in _negated(catalog):
-        found |= {names[name] for name in expressions.tables(argument) if name in names}
-        for call in expressions.nodes(argument, "FuncCall"):
-            read = by_function.get(expressions.name_of(call)[-1], set())
+        found |= {names[name] for name in parse_trees.tables(argument) if name in names}
+        for call in parse_trees.nodes(argument, "FuncCall"):
+            read = by_function.get(parse_trees.name_of(call)[-1], set())
             found |= read if len(read) == 1 else set()
     return found
 
@@ -33,10 +33,10 @@ def _negated(catalog: Catalog) -> Iterator[Any]:
     """The negated parts of the conditions of policies, and of functions in SQL."""
     policies = [policy for relation in catalog.tables for policy in relation.policies]
     texts = [text for p in policies for text in (p.visible, p.checked) if text is not None]
-    trees: list[Any] = [expressions.expression_tree(text) for text in texts]
+    trees: list[Any] = [parse_trees.expression_tree(text) for text in texts]
     predicates = [function for function in catalog.functions if function.language == "sql"]
-    trees += [expressions.body_trees(one.language, one.body) for one in predicates]
+    trees += [parse_trees.body_trees(one.language, one.body) for one in predicates]
     for tree in trees:
-        for negation in expressions.nodes(tree, "BoolExpr"):
+        for negation in parse_trees.nodes(tree, "BoolExpr"):
             if negation["boolop"] == "NOT_EXPR":
                 yield negation["args"][0]

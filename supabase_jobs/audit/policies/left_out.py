@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees, queries
 from supabase_jobs.audit.policies.uses import Usage
 
 _CALLERS = {"anon", "authenticated"}
@@ -57,8 +57,8 @@ def find(catalog: Catalog, usage: Usage, secrets: Mapping[int, Sequence[int]]) -
         yield from _of_added(catalog, usage, function)
         if not _returns(function):
             continue
-        trees = expressions.body_trees(function.language, function.body)
-        labels = expressions.tables(trees)
+        trees = parse_trees.body_trees(function.language, function.body)
+        labels = parse_trees.tables(trees)
         relations = [r for r in catalog.tables if {r.label, r.name} & labels]
         yield from _of_callers(catalog, usage, function, trees, relations, read)
         yield from _of_recursion(usage, function, trees, relations)
@@ -88,11 +88,11 @@ def _of_added(catalog: Catalog, usage: Usage, function: Function) -> Iterator[Le
 
 def _refusing(catalog: Catalog, usage: Usage, policy: Policy) -> set[int]:
     """The tables in which a policy looks for a row that refuses, itself or by a function."""
-    tree = expressions.expression_tree(policy.checked or policy.visible or "true")
-    names = expressions.denying(tree)
+    tree = parse_trees.expression_tree(policy.checked or policy.visible or "true")
+    names = queries.denying(tree)
     found = {r.oid for r in catalog.tables if {r.name, r.label} & names}
-    for negation in expressions.nodes(tree, "BoolExpr"):
-        calls = expressions.calls(negation["args"]) if negation["boolop"] == "NOT_EXPR" else ()
+    for negation in parse_trees.nodes(tree, "BoolExpr"):
+        calls = parse_trees.calls(negation["args"]) if negation["boolop"] == "NOT_EXPR" else ()
         called = {call[-1] for call in calls}
         for function in catalog.functions:
             if function.name in called:
@@ -121,7 +121,7 @@ def _of_callers(
     read: Mapping[int, Sequence[_Conditions]],
 ) -> Iterator[LeftOut]:
     """The columns that all policies test which ask for the caller as the function does."""
-    called = {name[-1] for name in expressions.calls(trees)}
+    called = {name[-1] for name in parse_trees.calls(trees)}
     guards: set[object] = {f.signature for f in catalog.functions if f.name in called}
     guards |= usage.conditions.own[function.oid]
     for relation in relations:
@@ -140,7 +140,7 @@ def _of_recursion(
     usage: Usage, function: Function, trees: Any, relations: Sequence[Relation]
 ) -> Iterator[LeftOut]:
     """The columns on which policies depend that a recursive query tests of the first rows only."""
-    for first, then in expressions.recursions(trees):
+    for first, then in queries.recursions(trees):
         for relation in relations:
             begins, goes_on = _tested(first, relation), _tested(then, relation)
             if goes_on is None:
@@ -158,11 +158,11 @@ def _of_recursion(
 
 def _tested(select: Any, relation: Relation) -> set[str] | None:
     """The columns of a table in the conditions of a query; None if it does not read the table."""
-    scopes = expressions.tables_of(select)
+    scopes = parse_trees.tables_of(select)
     own = {alias for alias, name in scopes.items() if name in (relation.name, relation.label)}
     if not own:
         return None
-    named = expressions.references([select.get("whereClause"), select.get("fromClause")])
+    named = queries.references([select.get("whereClause"), select.get("fromClause")])
     return {r.column for r in named if r.table in own or (r.table is None and len(scopes) == 1)}
 
 
@@ -196,9 +196,9 @@ def _read(
 ) -> _Conditions:
     """The conditions of an expression of a policy that all have to be true."""
     columns, guards = set[str](), set[object]()
-    for part in _conjuncts(None if text is None else expressions.expression_tree(text)):
-        names = {one.column for one in expressions.references(part)}
-        called = {name[-1] for name in expressions.calls(part)}
+    for part in _conjuncts(None if text is None else parse_trees.expression_tree(text)):
+        names = {one.column for one in queries.references(part)}
+        called = {name[-1] for name in parse_trees.calls(part)}
         asked = [
             f for f in catalog.functions if f.name in called and f.oid in usage.conditions.asking
         ]
@@ -207,7 +207,7 @@ def _read(
             guards |= {f.signature for f in asked}
         elif len(keys) == 1 and keys <= usage.persons.owners:
             guards |= keys
-        elif len(keys) == 1 and not expressions.tables(part):
+        elif len(keys) == 1 and not parse_trees.tables(part):
             columns |= names & relation.by_name.keys()
     return _Conditions(policy.name, frozenset(columns), frozenset(guards))
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Relation
-from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.expressions import Literal, Node, Reference
+from supabase_jobs.audit.policies import expressions, parse_trees, queries
+from supabase_jobs.audit.policies.expressions import Literal, Reference
+from supabase_jobs.audit.policies.parse_trees import Node
 
 _SELECT = "select"
 
@@ -49,7 +50,7 @@ def _wider(one: _Asked, other: _Asked) -> Iterator[LinkState]:
     """The columns in which one policy accepts the value of a new row besides those of the other."""
     for column, accepted in one.values.items():
         demanded = other.values.get(column, frozenset())
-        default = expressions.expression_tree(one.link.by_name[column].default or "null")
+        default = parse_trees.expression_tree(one.link.by_name[column].default or "null")
         start = expressions.value(default)
         is_wider = bool(demanded) and demanded < accepted
         if is_wider and isinstance(start, Literal) and start.text in accepted - demanded:
@@ -66,22 +67,22 @@ def _wider(one: _Asked, other: _Asked) -> Iterator[LinkState]:
 def _of_table(catalog: Catalog, relation: Relation) -> Iterator[_Asked]:
     for policy in relation.policies:
         if policy.permissive and policy.governs(_SELECT) and policy.visible is not None:
-            tree = expressions.expression_tree(policy.visible)
-            for query in expressions.conditions([tree, *_bodies(catalog, tree)]):
+            tree = parse_trees.expression_tree(policy.visible)
+            for query in queries.conditions([tree, *_bodies(catalog, tree)]):
                 yield from _of_query(catalog, relation, query)
 
 
 def _bodies(catalog: Catalog, tree: Any) -> Iterator[Any]:
     """The bodies of the functions in SQL that an expression calls."""
-    names = {name[-1] for name in expressions.calls(tree)}
+    names = {name[-1] for name in parse_trees.calls(tree)}
     for function in catalog.functions if names else ():
         if function.name in names and function.language == "sql":
-            yield expressions.body_trees(function.language, function.body)
+            yield parse_trees.body_trees(function.language, function.body)
 
 
 def _of_query(catalog: Catalog, relation: Relation, query: Node) -> Iterator[_Asked]:
     """The tables that a query reads, besides that of the policy."""
-    scopes = expressions.tables_of(query.get("SelectStmt", {}))
+    scopes = parse_trees.tables_of(query.get("SelectStmt", {}))
     named = set(scopes.values())
     for link in catalog.tables if scopes else ():
         if link is relation or named.isdisjoint((link.name, link.label)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees, printed
 from supabase_jobs.audit.policies.tested import conjuncts
 from supabase_jobs.audit.policies.uses import Usage
 
@@ -88,12 +88,12 @@ def _read(
     changed row only has to stay with the caller.
     """
     text = policy.checked if policy.command == "a" else policy.visible
-    for one in expressions.alternatives(text or "true", LIMITS.alternatives):
+    for one in printed.alternatives(text or "true", LIMITS.alternatives):
         parts = list[frozenset[str]]()
         for part in conjuncts(one):
-            tree = expressions.expression_tree(part)
-            called = [f for name in expressions.calls(tree) for f in by_name.get(name[-1], ())]
-            if called or expressions.request_values(tree) or expressions.tables(tree):
+            tree = parse_trees.expression_tree(part)
+            called = [f for name in parse_trees.calls(tree) for f in by_name.get(name[-1], ())]
+            if called or expressions.request_values(tree) or parse_trees.tables(tree):
                 parts.append(frozenset(f.signature for f in called))
         if parts:
             yield _Asked(relation.label, policy.name, parts)

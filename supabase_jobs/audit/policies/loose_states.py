@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees, printed
 from supabase_jobs.audit.policies.expressions import Literal, Reference
 from supabase_jobs.audit.policies.tested import Closed, demanded, naming, tests, written
 from supabase_jobs.audit.policies.usage.triggers import CONDITION, NEW, OLD, REFUSAL
@@ -75,10 +75,10 @@ def find(
 def _open_alternatives(usage: Usage, catalog: Catalog, policy: Policy) -> Iterator[str]:
     """The alternatives of a policy that ask nothing of their caller."""
     asking = {f.name for f in catalog.functions if f.oid in usage.conditions.asking}
-    for text in expressions.operands(policy.visible or "", "OR"):
-        tree = expressions.expression_tree(text)
-        called = {call[-1] for call in expressions.calls(tree)}
-        if not (expressions.request_values(tree) or called & asking or expressions.tables(tree)):
+    for text in printed.operands(policy.visible or "", "OR"):
+        tree = parse_trees.expression_tree(text)
+        called = {call[-1] for call in parse_trees.calls(tree)}
+        if not (expressions.request_values(tree) or called & asking or parse_trees.tables(tree)):
             yield text
 
 
@@ -87,7 +87,7 @@ def _for_others(usage: Usage, relation: Relation, policy: Policy) -> Iterator[st
     a trash, which another policy or function leaves out.
     """
     owners = [name for name in relation.by_name if (relation.oid, name) in usage.persons.owners]
-    for text in expressions.operands(policy.visible or "", "OR"):
+    for text in printed.operands(policy.visible or "", "OR"):
         found = tests(relation, text)
         is_trash = any((relation.oid, name) in usage.mentions.nulls for name in found.mentioned)
         if not naming(relation, found, owners) and not (found.others and is_trash):
@@ -96,7 +96,7 @@ def _for_others(usage: Usage, relation: Relation, policy: Policy) -> Iterator[st
 
 def _of_future(relation: Relation, policy: Policy, text: str) -> Iterator[LooseState]:
     """A time that only has to be set, and that users write."""
-    tree = expressions.expression_tree(text)
+    tree = parse_trees.expression_tree(text)
     compared = list(expressions.comparisons(tree))
     for one in compared:
         column = _column(relation, one.left)
@@ -121,7 +121,7 @@ def _of_states(
 ) -> Iterator[LooseState]:
     """The states that a policy does not leave out, where others demand one."""
     excluded: dict[str, set[str]] = {}
-    for one in expressions.comparisons(expressions.expression_tree(text)):
+    for one in expressions.comparisons(parse_trees.expression_tree(text)):
         column = _column(relation, one.left)
         if column is None or not isinstance(one.right, Literal) or one.operator != "<>":
             continue
@@ -217,7 +217,7 @@ def _of_locks(relation: Relation, function: Function) -> Iterator[LooseState]:
 
 def _conditions(function: Function) -> Iterator[Any]:
     for text in CONDITION.findall(function.body):
-        yield expressions.expression_tree(text.strip())
+        yield parse_trees.expression_tree(text.strip())
 
 
 def _column(relation: Relation, side: object, table: str | None = None) -> Column | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.policies.uses import ColumnKey, Usage
 
@@ -20,13 +20,13 @@ def locks(catalog: Catalog, usage: Usage) -> Mapping[ColumnKey, Function]:
     policies, and functions that only select, ask for none.
     """
     texts = [t for r in catalog.tables for p in r.policies for t in (p.visible, p.checked) if t]
-    trees: list[Any] = [expressions.expression_tree(text) for text in dict.fromkeys(texts)]
+    trees: list[Any] = [parse_trees.expression_tree(text) for text in dict.fromkeys(texts)]
     trees += [
-        expressions.body_trees(f.language, f.body) for f in catalog.functions if f.language == "sql"
+        parse_trees.body_trees(f.language, f.body) for f in catalog.functions if f.language == "sql"
     ]
-    negations = [n for n in expressions.nodes(trees, "BoolExpr") if n["boolop"] == "NOT_EXPR"]
+    negations = [n for n in parse_trees.nodes(trees, "BoolExpr") if n["boolop"] == "NOT_EXPR"]
     calls = [n["args"][0]["FuncCall"] for n in negations if "FuncCall" in n["args"][0]]
-    names = {expressions.name_of(call)[-1] for call in calls}
+    names = {parse_trees.name_of(call)[-1] for call in calls}
     helpers = [f for f in catalog.functions if f.name in names]
     return {key: helper for helper in helpers for key in usage.conditions.own.get(helper.oid, ())}
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import bodies, expressions
+from supabase_jobs.audit.policies import bodies, expressions, parse_trees, queries
 from supabase_jobs.audit.policies.expressions import USER_ID, Literal, Reference
 from supabase_jobs.audit.policies.unlike_siblings import (
     Omission,
@@ -90,7 +90,7 @@ class PassedOver(Siblings):
         tables = {name: label for name, label, column in bodies.variables(function) if not column}
         found: dict[ColumnKey, tuple[set[str], set[str]]] = {}
         for text in bodies.refusing(function):
-            for one in expressions.comparisons(expressions.expression_tree(text)):
+            for one in expressions.comparisons(parse_trees.expression_tree(text)):
                 if not isinstance(one.left, Reference) or not isinstance(one.right, Literal):
                     continue
                 relation = self._labelled.get(tables.get(one.left.table or "", ""))
@@ -108,9 +108,9 @@ class PassedOver(Siblings):
         """The state of a row about two persons without which a function refuses its caller, if
         policies demand a state of new ones: a friendship that the other one has not accepted.
         """
-        for condition in map(expressions.expression_tree, bodies.refusing(function)):
+        for condition in map(parse_trees.expression_tree, bodies.refusing(function)):
             for query in demanded_queries(condition, is_demanded=False):
-                for label in expressions.tables_of(query).values():
+                for label in parse_trees.tables_of(query).values():
                     relation = self._labelled.get(label)
                     if relation is None or relation.oid in self._giving:
                         continue
@@ -130,7 +130,7 @@ class PassedOver(Siblings):
         found = set[str]()
         for policy in relation.policies:
             if policy.governs("insert") and policy.checked:
-                tree = expressions.expression_tree(policy.checked)
+                tree = parse_trees.expression_tree(policy.checked)
                 for one in expressions.comparisons(tree):
                     if isinstance(one.left, Reference) and isinstance(one.right, Literal):
                         found.add(one.left.column)
@@ -169,7 +169,7 @@ class PassedOver(Siblings):
         for function in self._functions:
             if oid in self._usage.bodies.adds[function.oid]:
                 trees = self._trees(function)
-                for label, _, node in expressions.inserted(trees, self._columns):
+                for label, _, node in queries.inserted(trees, self._columns):
                     relation, value = self._labelled.get(label), expressions.value(node)
                     if (
                         relation is not None
@@ -218,8 +218,8 @@ class PassedOver(Siblings):
         """
         words = {*re.findall(r"\w+", function.body)}
         trees = self._trees(function)
-        stored = [*expressions.assigned(trees), *expressions.inserted(trees, self._columns)]
-        given = {one.column for _, _, node in stored for one in expressions.references(node)}
+        stored = [*queries.assigned(trees), *queries.inserted(trees, self._columns)]
+        given = {one.column for _, _, node in stored for one in queries.references(node)}
         compared = self._named_in_comparisons(function)
         names = {*function.argument_names[: len(function.argument_types)]} & compared - given
         for oid in sorted(self._found(function)):
@@ -240,7 +240,7 @@ class PassedOver(Siblings):
         although the row refers to another one with a number of this name, such as a price.
         """
         trees = self._trees(function)
-        for label, name, node in expressions.inserted(trees, self._columns):
+        for label, name, node in queries.inserted(trees, self._columns):
             relation, value = self._labelled.get(label), expressions.value(node)
             is_given = isinstance(value, Reference) and bool(function.argument(value.column))
             if relation is None or name not in relation.by_name or not is_given:
@@ -310,10 +310,10 @@ class PassedOver(Siblings):
     def _passes_on(self, function: Function) -> bool:
         """Whether a function passes anything to a helper that asks for the caller."""
         asking = {f.name for f in self._catalog.functions if f.oid in self._usage.conditions.asking}
-        calls = expressions.nodes(self._trees(function), "FuncCall")
+        calls = parse_trees.nodes(self._trees(function), "FuncCall")
         return any(
-            expressions.name_of(call)[-1] in asking
-            and any(expressions.references(call.get("args", [])))
+            parse_trees.name_of(call)[-1] in asking
+            and any(queries.references(call.get("args", [])))
             for call in calls
         )
 
@@ -350,7 +350,7 @@ class PassedOver(Siblings):
         if function.oid in self._helpers_of:
             return self._helpers_of[function.oid]
         called = self._usage.bodies.callees.get(function.oid, set()) & self._usage.conditions.asking
-        named = {name[-1] for name in expressions.calls(list(self._trees(function)))}
+        named = {name[-1] for name in parse_trees.calls(list(self._trees(function)))}
         found = [self._by_oid[oid] for oid in called if oid in self._by_oid]
         asked = {f.oid for f in found if not f.argument_types and f.name in named}
         self._helpers_of[function.oid] = asked
@@ -365,7 +365,7 @@ class PassedOver(Siblings):
 
     def _for_caller(self, function: Function) -> bool:
         """Whether a function adds a row that names its caller."""
-        inserted = expressions.inserted(self._trees(function), self._columns)
+        inserted = queries.inserted(self._trees(function), self._columns)
         return any(expressions.value(node) == USER_ID for _, _, node in inserted)
 
     @cached_property
@@ -383,7 +383,7 @@ class PassedOver(Siblings):
         it sets nothing in the row for which it asks: each call adds the amount again.
         """
         found, trees = self._found(function), self._trees(function)
-        for label, name, node in expressions.assigned(trees):
+        for label, name, node in queries.assigned(trees):
             relation = self._labelled.get(label)
             if relation is None or relation.oid not in found or not is_step(node, name, "+"):
                 continue
@@ -416,13 +416,13 @@ class PassedOver(Siblings):
     def _sums(self, function: Function) -> Mapping[int, set[str]]:
         """Table of which a function takes a sum → the states in the conditions of the query."""
         found: dict[int, set[str]] = {}
-        for select in expressions.nodes(self._trees(function), "SelectStmt"):
-            calls = expressions.nodes(select.get("targetList", []), "FuncCall")
-            if not any(expressions.name_of(call)[-1] == "sum" for call in calls):
+        for select in parse_trees.nodes(self._trees(function), "SelectStmt"):
+            calls = parse_trees.nodes(select.get("targetList", []), "FuncCall")
+            if not any(parse_trees.name_of(call)[-1] == "sum" for call in calls):
                 continue
-            for label in expressions.tables_of(select).values():
+            for label in parse_trees.tables_of(select).values():
                 relation = self._labelled.get(label)
-                named = {one.column for one in expressions.references(select.get("whereClause"))}
+                named = {one.column for one in queries.references(select.get("whereClause"))}
                 if relation is not None:
                     states = {
                         n
@@ -448,10 +448,10 @@ class PassedOver(Siblings):
             }
             for function in (by_signature[name] for name in sorted(called & by_signature.keys())):
                 is_open = function.oid not in usage.conditions.asking and owners
-                for query in expressions.nodes(self._trees(function), "SelectStmt"):
-                    labels = {*expressions.tables_of(query).values()}
+                for query in parse_trees.nodes(self._trees(function), "SelectStmt"):
+                    labels = {*parse_trees.tables_of(query).values()}
                     labels &= {relation.name, relation.label}
-                    named = {one.column for one in expressions.references(query)}
+                    named = {one.column for one in queries.references(query)}
                     is_any = "whereClause" in query and not named & {*owners, *keys}
                     if is_open and labels and is_any:
                         yield self._one(Omission.WHOSE, function, relation, owners)

@@ -12,7 +12,7 @@ from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees
 from supabase_jobs.audit.policies.expressions import (
     EACH,
     IS_NOT_NULL,
@@ -20,9 +20,9 @@ from supabase_jobs.audit.policies.expressions import (
     USER_ID,
     Claim,
     Literal,
-    Node,
     Now,
 )
+from supabase_jobs.audit.policies.parse_trees import Node
 
 _ROLE = "authenticated"
 # of a test: the time of the request is inside of a range
@@ -196,7 +196,7 @@ class _Reader:
         """The paths of one policy."""
         scope = _Scope({relation.name: (0, relation)})
         for text in dict.fromkeys((policy.visible, policy.checked)):
-            tree = None if text is None else expressions.expression_tree(text)
+            tree = None if text is None else parse_trees.expression_tree(text)
             start = _Known((relation.label,))
             for known in self._condition(tree, scope, start) if tree is not None else ():
                 path = _path(known, reads=policy.governs("select"))
@@ -225,7 +225,7 @@ class _Reader:
                 return self._condition(fields["arg"], scope, known)
             case "CoalesceExpr":
                 return self._condition(fields["args"][0], scope, known)
-            case "FuncCall" if expressions.name_of(fields)[-1] in _QUANTIFIERS:
+            case "FuncCall" if parse_trees.name_of(fields)[-1] in _QUANTIFIERS:
                 return self._condition(fields["args"][0], scope, known)
             case "FuncCall" if self._named(fields):
                 return [k for _, k in self._called(fields, scope, known, is_condition=True)]
@@ -370,7 +370,7 @@ class _Reader:
         """
         if operator != "=":
             return [known]
-        listed = expressions.elements(fields["rexpr"])
+        listed = parse_trees.elements(fields["rexpr"])
         if listed != [fields["rexpr"]]:
             return self._listed(fields["lexpr"], listed, scope, known) if listed else []
         found = []
@@ -415,7 +415,7 @@ class _Reader:
         return [(_plain(node), known)]
 
     def _of_call(self, fields: Node, scope: _Scope, known: _Known) -> list[tuple[_Term, _Known]]:
-        name, arguments = expressions.name_of(fields)[-1], fields.get("args", [])
+        name, arguments = parse_trees.name_of(fields)[-1], fields.get("args", [])
         if (plain := _plain({"FuncCall": fields})) is not None:
             return [(plain, known)]
         if self._named(fields):
@@ -482,7 +482,7 @@ class _Reader:
     ) -> list[tuple[_Term, _Known]]:
         trees = [
             tree["SelectStmt"]
-            for tree in expressions.body_trees(function.language, function.body)
+            for tree in parse_trees.body_trees(function.language, function.body)
             if "SelectStmt" in tree
         ]
         if function.language == "sql":
@@ -500,7 +500,7 @@ class _Reader:
         return found or [(None, known)]
 
     def _named(self, fields: Node) -> list[Function]:
-        name = expressions.name_of(fields)
+        name = parse_trees.name_of(fields)
         found = self._functions.get(name[-1], [])
         return [f for f in found if len(name) == 1 or f.schema == name[-2]]
 

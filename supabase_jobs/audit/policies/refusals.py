@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees, truth
 
 ROLES = ("anon", "authenticated")
 _ACTIONS = ("select", "insert", "update", "delete")
@@ -228,7 +228,7 @@ class _Reader:
         """Those of an expression or a body. The schemas of an expression were looked up when its
         policy was created.
         """
-        for name in sorted(expressions.tables(tree)):
+        for name in sorted(parse_trees.tables(tree)):
             table = self._tables.get(name)
             if table is None:
                 continue
@@ -237,7 +237,7 @@ class _Reader:
             if not table.may(role, "SELECT"):
                 grant = _text([_grant("select", table.identifier, [role])])
                 yield _Need(f"SELECT on {table.label}", grant, table=table.oid)
-        for names in sorted(expressions.calls(tree)):
+        for names in sorted(parse_trees.calls(tree)):
             for function in self._functions.get(".".join(names), ()):
                 if function.oid in known:
                     continue
@@ -249,7 +249,7 @@ class _Reader:
                     grant = _text([_grant("execute", target, [role])])
                     yield _Need(f"EXECUTE on {function.signature}", grant, function=function.oid)
                 if not function.definer:
-                    body = expressions.body_trees(function.language, function.body)
+                    body = parse_trees.body_trees(function.language, function.body)
                     yield from self._lacking_in(body, role, known, is_parsed=False)
 
     def _lacking_usage(self, schema: str, role: str) -> Iterator[_Need]:
@@ -341,18 +341,18 @@ class _Reader:
 
     def _read(self, policy: Policy) -> frozenset[int]:
         """The tables that the expressions of a policy query."""
-        names = expressions.tables(_trees(policy))
+        names = parse_trees.tables(_trees(policy))
         return frozenset(self._tables[name].oid for name in names if name in self._tables)
 
     def _invokers(self, policy: Policy) -> list[Function]:
         """The functions that a policy calls and that read tables as their caller."""
-        names = expressions.calls(_trees(policy))
+        names = parse_trees.calls(_trees(policy))
         return [
             function
             for name in sorted(names)
             for function in self._functions.get(".".join(name), ())
             if not function.definer
-            and expressions.tables(expressions.body_trees(function.language, function.body))
+            and parse_trees.tables(parse_trees.body_trees(function.language, function.body))
         ]
 
     def _unreadable(self, relation: Relation, roles: Sequence[str]) -> Iterator[Refusal]:
@@ -461,7 +461,7 @@ def _in_order(actions: Iterable[str]) -> tuple[str, ...]:
 def _trees(policy: Policy) -> list[Any]:
     """The parse trees of the expressions of a policy."""
     texts = [text for text in (policy.visible, policy.checked) if text is not None]
-    return [expressions.expression_tree(text) for text in texts]
+    return [parse_trees.expression_tree(text) for text in texts]
 
 
 def _permissive(relation: Relation, action: str, role: str) -> list[Policy]:
@@ -483,8 +483,8 @@ def _may_admit(policy: Policy, action: str, role: str) -> bool:
     texts = [policy.visible] if action != "insert" else []
     if action in ("insert", "update"):
         texts.append(policy.checked or policy.visible)
-    trees = [expressions.expression_tree(text) for text in texts if text is not None]
-    return not any(expressions.never_true(tree, role) for tree in trees)
+    trees = [parse_trees.expression_tree(text) for text in texts if text is not None]
+    return not any(truth.never_true(tree, role) for tree in trees)
 
 
 def _admits_some(relation: Relation, policy: Policy) -> bool:

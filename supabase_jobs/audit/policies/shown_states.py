@@ -10,8 +10,9 @@ from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import bodies, expressions
-from supabase_jobs.audit.policies.expressions import NOW, Comparison, Literal, Node, Reference
+from supabase_jobs.audit.policies import bodies, expressions, parse_trees, printed, queries, truth
+from supabase_jobs.audit.policies.expressions import NOW, Comparison, Literal, Reference
+from supabase_jobs.audit.policies.parse_trees import Node
 from supabase_jobs.audit.policies.tested import Closed, conjuncts, naming, tests
 from supabase_jobs.audit.policies.uses import Usage
 from supabase_jobs.database.parser import syntax
@@ -192,7 +193,7 @@ class ShownStates:
             always |= self._words(_text(policy, action))
         for policy in (p for p in governing if p.permissive):
             text = _text(policy, action)
-            for one in expressions.alternatives(text or "true", LIMITS.alternatives):
+            for one in printed.alternatives(text or "true", LIMITS.alternatives):
                 parts = [*conjuncts(one)]
                 asking = [part for part in parts if self._asks(part)]
                 others = [part for part in parts if part not in asking]
@@ -207,10 +208,10 @@ class ShownStates:
 
     def _asks(self, text: str) -> bool:
         """Whether a condition is about the caller: not if every signed-in user meets it."""
-        tree = expressions.expression_tree(text)
-        if expressions.always_true(tree, _USER):
+        tree = parse_trees.expression_tree(text)
+        if truth.always_true(tree, _USER):
             return False
-        if expressions.request_values(tree) or expressions.tables(tree):
+        if expressions.request_values(tree) or parse_trees.tables(tree):
             return True
         return any(f.oid in self._usage.conditions.asking for f in self._called(text))
 
@@ -224,7 +225,7 @@ class ShownStates:
         return found
 
     def _called(self, text: str) -> list[Function]:
-        calls = expressions.calls(expressions.expression_tree(text)) if text else ()
+        calls = parse_trees.calls(parse_trees.expression_tree(text)) if text else ()
         return [f for name in calls for f in self._functions.get(name[-1], ())]
 
     @cached_property
@@ -240,8 +241,8 @@ class ShownStates:
         found: dict[int, list[_Selection]] = {}
         for place, trees in self._queries():
             for select in _selects(trees):
-                scopes = expressions.tables_of(select)
-                shown = {one.table for one in expressions.plain(select)}
+                scopes = parse_trees.tables_of(select)
+                shown = {one.table for one in queries.plain(select)}
                 for number, (alias, label) in enumerate(scopes.items()):
                     relation = named.get(label)
                     if relation is not None and (number == 0 or alias in shown):
@@ -251,7 +252,7 @@ class ShownStates:
                 found.setdefault(relation.oid, []).append(_Selection(place, demands))
         for relation in self._catalog.tables:
             for text in relation.partial:
-                where = {"whereClause": expressions.expression_tree(text)}
+                where = {"whereClause": parse_trees.expression_tree(text)}
                 one = _Selection("an index", _demands(relation, {}, where), is_index=True)
                 found.setdefault(relation.oid, []).append(one)
         return found
@@ -267,8 +268,8 @@ class ShownStates:
             is_for_users = not _CALLERS.isdisjoint(function.callers)
             if not is_for_users or function.signature in helpers or bodies.counts_only(function):
                 continue
-            trees = expressions.body_trees(function.language, function.body)
-            writes = any(any(expressions.nodes(trees, kind)) for kind in _WRITES)
+            trees = parse_trees.body_trees(function.language, function.body)
+            writes = any(any(parse_trees.nodes(trees, kind)) for kind in _WRITES)
             if function.result not in ("trigger", "void", "boolean") and not writes:
                 yield f"function {function.signature}", trees
 
@@ -309,7 +310,7 @@ def _first(column: Column, closed: Closed | None) -> Collection[str]:
         return [_NULL]
     if closed is not None:
         return closed.first
-    default = expressions.value(expressions.expression_tree(column.default or "null"))
+    default = expressions.value(parse_trees.expression_tree(column.default or "null"))
     return [default.text] if isinstance(default, Literal) and column.starts_constant else ()
 
 
@@ -332,7 +333,7 @@ def _keys(relation: Relation) -> set[str]:
 
 def _named(relation: Relation, text: str) -> Iterator[str]:
     """The columns of its table that a condition of a policy names."""
-    for one in expressions.references(expressions.expression_tree(text)):
+    for one in queries.references(parse_trees.expression_tree(text)):
         if one.table in (None, relation.name) and one.column in relation.by_name:
             yield one.column
 
@@ -352,9 +353,9 @@ def _awaited(
     named: Mapping[str, Relation], trees: Any
 ) -> Iterator[tuple[Relation, Mapping[str, Collection[_Demand]]]]:
     """The times that an EXISTS demands to be over: until then, the row is not to count."""
-    for link in expressions.nodes(trees, "SubLink"):
+    for link in parse_trees.nodes(trees, "SubLink"):
         select = link["subselect"].get("SelectStmt", {})
-        scopes = expressions.tables_of(select)
+        scopes = parse_trees.tables_of(select)
         for label in scopes.values() if link["subLinkType"] == "EXISTS_SUBLINK" else ():
             relation = named.get(label)
             if relation is None:
@@ -377,9 +378,9 @@ def _demands(
         for side, demand in _sides(one):
             if side.table in aliases and side.column in relation.by_name:
                 found.setdefault(side.column, set()).add(demand)
-    joins = expressions.nodes(kept.get("fromClause"), "JoinExpr")
+    joins = parse_trees.nodes(kept.get("fromClause"), "JoinExpr")
     wheres = [kept, *({"whereClause": join.get("quals")} for join in joins)]
-    for flag, is_wanted in (one for where in wheres for one in expressions.flags(where)):
+    for flag, is_wanted in (one for where in wheres for one in queries.flags(where)):
         if flag.table in aliases and flag.column in relation.by_name:
             found.setdefault(flag.column, set()).add("true" if is_wanted else "false")
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supabase_jobs.audit.catalog import Policy, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees, printed, truth
 from supabase_jobs.audit.policies.expressions import Literal, Reference
 
 # functions that a test of a value may call: those of the time
@@ -111,7 +111,7 @@ def _has_to_change(old: Tests, new: Tests, column: str) -> bool:
     """Whether some value of an old row is refused after its change."""
     if column in new.demands:
         return not old.demands[column].values <= new.demands[column].values
-    compared = expressions.comparisons([expressions.expression_tree(text) for text in new.others])
+    compared = expressions.comparisons([parse_trees.expression_tree(text) for text in new.others])
     is_set = any(
         one.operator == expressions.IS_NOT_NULL
         and isinstance(one.left, Reference)
@@ -170,7 +170,7 @@ def naming(relation: Relation, conditions: Tests, owners: Collection[str]) -> se
     """Those of some columns that a condition compares with the caller, without a helper."""
     found = set[str]()
     for condition in conditions.others:
-        for one in expressions.comparisons(expressions.expression_tree(condition)):
+        for one in expressions.comparisons(parse_trees.expression_tree(condition)):
             sides = (one.left, one.right)
             columns = {side.column for side in sides if isinstance(side, Reference)}
             if expressions.USER_ID in sides:
@@ -188,7 +188,7 @@ def demanded(policy: Policy) -> list[tuple[str, str | None]]:
     of a flag that is negated.
     """
     texts = [text for text in (policy.visible, policy.checked) if text is not None]
-    trees = [expressions.expression_tree(text) for text in texts]
+    trees = [parse_trees.expression_tree(text) for text in texts]
     found: list[tuple[str, str | None]] = [
         (one.left.column, one.right.text)
         for one in expressions.comparisons(trees)
@@ -196,7 +196,7 @@ def demanded(policy: Policy) -> list[tuple[str, str | None]]:
         and isinstance(one.left, Reference)
         and isinstance(one.right, Literal)
     ]
-    for node in expressions.nodes(trees, "BoolExpr"):
+    for node in parse_trees.nodes(trees, "BoolExpr"):
         flag = expressions.value(node["args"][0])
         if node["boolop"] == "NOT_EXPR" and isinstance(flag, Reference):
             found.append((flag.column, "false"))
@@ -234,7 +234,7 @@ def tests(relation: Relation, text: str | None) -> Tests:
     """The conditions of an expression; None is one that is true."""
     demands, others = dict[str, _Demand](), list[str]()
     for condition in conjuncts(text or "true"):
-        demand = _demand(relation, expressions.expression_tree(condition))
+        demand = _demand(relation, parse_trees.expression_tree(condition))
         if demand is None:
             others += [] if condition == "true" else [condition]
         elif demand.values or demand.column not in demands:
@@ -244,7 +244,7 @@ def tests(relation: Relation, text: str | None) -> Tests:
 
 def conjuncts(text: str) -> Iterator[str]:
     """The operands of AND, without their parentheses."""
-    operands = expressions.operands(text, "AND")
+    operands = printed.operands(text, "AND")
     for operand in operands:
         yield from [operand] if operands == [operand] else conjuncts(operand)
 
@@ -266,12 +266,12 @@ def _in_any(policies: Iterable[Tests]) -> dict[str, _Demand]:
 
 def _named(relation: Relation, conditions: Iterable[str]) -> set[str]:
     """The columns of a table that conditions name, its helpers' arguments included."""
-    trees = [expressions.expression_tree(condition) for condition in conditions]
+    trees = [parse_trees.expression_tree(condition) for condition in conditions]
     return {name for name, _ in _columns(relation, trees)}
 
 
 def _columns(relation: Relation, tree: Any) -> Iterator[tuple[str, Reference]]:
-    for fields in expressions.nodes(tree, "ColumnRef"):
+    for fields in parse_trees.nodes(tree, "ColumnRef"):
         named = expressions.value({"ColumnRef": fields})
         if isinstance(named, Reference) and named.column in relation.by_name:
             yield named.column, named
@@ -280,17 +280,17 @@ def _columns(relation: Relation, tree: Any) -> Iterator[tuple[str, Reference]]:
 def _demand(relation: Relation, tree: Any) -> _Demand | None:
     """The demand that a condition makes of one column, without a query or the caller."""
     names = {name for name, _ in _columns(relation, tree)}
-    calls = expressions.calls(tree)
-    is_plain = not any(expressions.nodes(tree, "SubLink"))
+    calls = parse_trees.calls(tree)
+    is_plain = not any(parse_trees.nodes(tree, "SubLink"))
     if len(names) != 1 or not is_plain or any(call[-1] not in _CLOCKS for call in calls):
         return None
     [name] = names
-    if any(expressions.nodes(tree, "NullTest")):
+    if any(parse_trees.nodes(tree, "NullTest")):
         is_null = "NullTest" in tree and tree["NullTest"]["nulltesttype"] == expressions.IS_NULL
         return _Demand(name, frozenset([""])) if is_null else None
     if "ColumnRef" in tree:
         return _Demand(name, _texts("true"))
-    if expressions.excludes(tree):
+    if truth.excludes(tree):
         [negated] = tree["BoolExpr"]["args"]
         return _Demand(name, _texts("false")) if "ColumnRef" in negated else None
     # what is compared with a time beside now may be a constant

@@ -10,7 +10,7 @@ from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees, printed, queries
 from supabase_jobs.audit.policies.expressions import NOW, Literal, Reference
 from supabase_jobs.audit.policies.tested import conjuncts, naming, tests
 from supabase_jobs.audit.policies.uses import Usage
@@ -203,8 +203,8 @@ class UnevenWrites:
     def _read(self, relation: Relation, policy: str, text: str) -> Iterator[_Alternative]:
         known = self._usage.persons.owners
         owners = [name for name in relation.by_name if (relation.oid, name) in known]
-        for one in expressions.alternatives(text, LIMITS.alternatives):
-            parts = [expressions.expression_tree(part) for part in conjuncts(one)]
+        for one in printed.alternatives(text, LIMITS.alternatives):
+            parts = [parse_trees.expression_tree(part) for part in conjuncts(one)]
             states = [one for part in parts for one in self._states(relation, part, owners)]
             roles = (self._role(relation, part) for part in parts)
             yield _Alternative(
@@ -222,13 +222,13 @@ class UnevenWrites:
         whether a row above meets it at first.
         """
         called = self._called(part)
-        if not called and not any(expressions.nodes(part, "SubLink")):
+        if not called and not any(parse_trees.nodes(part, "SubLink")):
             return
         keys = [key for key in relation.foreign_keys if not {*key.columns} & {*owners}]
-        bodies = [expressions.body_trees(f.language, f.body) for f in called]
-        for query in expressions.conditions([part, *bodies]):
+        bodies = [parse_trees.body_trees(f.language, f.body) for f in called]
+        for query in queries.conditions([part, *bodies]):
             [statement] = query.values()
-            scopes = expressions.tables_of(statement)
+            scopes = parse_trees.tables_of(statement)
             for parent, aliases in self._above({key.target for key in keys}, query, scopes):
                 for name, demand in _tested(query, aliases, len(scopes) == 1):
                     if name in parent.by_name:
@@ -257,7 +257,7 @@ class UnevenWrites:
         """The role that a condition demands by a helper, of the row that it names."""
         named = {
             one.column
-            for one in expressions.references(part)
+            for one in queries.references(part)
             if one.table in (None, relation.name) and one.column in relation.by_name
         }
         called = self._called(part)
@@ -265,9 +265,9 @@ class UnevenWrites:
             return None
         [helper] = called
         read = frozenset(map(str, self._usage.bodies.function_reads.get(helper.oid, ())))
-        body = expressions.body_trees(helper.language, helper.body)
-        inner = {found for query in expressions.conditions(body) for found in _constants(query)}
-        values = {one for text in expressions.literals(part) for one in text.strip("{}").split(",")}
+        body = parse_trees.body_trees(helper.language, helper.body)
+        inner = {found for query in queries.conditions(body) for found in _constants(query)}
+        values = {one for text in parse_trees.literals(part) for one in text.strip("{}").split(",")}
         return _Role(
             about=(frozenset(named), read),
             function=helper.name,
@@ -276,7 +276,7 @@ class UnevenWrites:
         )
 
     def _called(self, tree: Any) -> list[Function]:
-        return [f for name in expressions.calls(tree) for f in self._functions.get(name[-1], ())]
+        return [f for name in parse_trees.calls(tree) for f in self._functions.get(name[-1], ())]
 
 
 def _of_values(relation: Relation) -> Iterator[UnevenWrite]:
@@ -288,7 +288,7 @@ def _of_values(relation: Relation) -> Iterator[UnevenWrite]:
         if not is_deleting or policy.checked is None or not relation.may(_USER, "DELETE"):
             continue
         old = tests(relation, policy.visible).mentioned
-        for one in expressions.comparisons(expressions.expression_tree(policy.checked)):
+        for one in expressions.comparisons(parse_trees.expression_tree(policy.checked)):
             left, right = one.left, one.right
             if one.operator != "<>" or not isinstance(right, Literal):
                 continue
@@ -360,7 +360,7 @@ def _tested(query: Any, aliases: Collection[str], is_alone: bool) -> Iterator[tu
                 is_equal = one.operator in ("=", expressions.IS_NULL)
                 yield side.column, other.text or _NULL if is_equal else ""
     [statement] = query.values()
-    for flag, is_wanted in expressions.flags(statement):
+    for flag, is_wanted in queries.flags(statement):
         if _is_of(flag, aliases, is_alone):
             yield flag.column, "true" if is_wanted else "false"
 
@@ -376,7 +376,7 @@ def _first(column: Column) -> str:
     """The value that a column has at first."""
     if column.default is None:
         return _NULL
-    default = expressions.value(expressions.expression_tree(column.default))
+    default = expressions.value(parse_trees.expression_tree(column.default))
     return default.text if isinstance(default, Literal) else "?"
 
 
@@ -390,5 +390,5 @@ def _constants(query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(one.left, Reference) and isinstance(one.right, Literal):
             yield one.left.column, f"{one.operator} {one.right.text}"
     [statement] = query.values()
-    for flag, is_wanted in expressions.flags(statement):
+    for flag, is_wanted in queries.flags(statement):
         yield flag.column, str(is_wanted)

@@ -10,19 +10,18 @@ from enum import StrEnum
 from functools import cached_property
 
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
-from supabase_jobs.audit.policies import bodies, expressions
+from supabase_jobs.audit.policies import bodies, expressions, parse_trees, queries, truth
 from supabase_jobs.audit.policies.expressions import (
     NOW,
     USER_ID,
     Comparison,
     Literal,
-    Node,
     Now,
     Reference,
     Selected,
-    Trees,
     Value,
 )
+from supabase_jobs.audit.policies.parse_trees import Node, Trees
 from supabase_jobs.audit.policies.tested import Closed
 from supabase_jobs.audit.policies.uses import ColumnKey, Usage
 
@@ -167,7 +166,7 @@ class Siblings:
         """The columns that a function sets, or counts, in a row that its caller chooses."""
         trees = self._trees(function)
         found = self._found(function)
-        for label, name, node in expressions.assigned(trees):
+        for label, name, node in queries.assigned(trees):
             relation = self._labelled.get(label)
             if relation is None or relation.oid not in found or self._asks(function, name):
                 continue
@@ -192,7 +191,7 @@ class Siblings:
         """Whether a value names the caller in a column that is empty in new rows, and that a policy
         or another function demands to be empty.
         """
-        called = {name[-1] for name in expressions.calls(node)}
+        called = {name[-1] for name in parse_trees.calls(node)}
         asking = {f.name for f in self._catalog.functions if f.oid in self._usage.conditions.asking}
         names_caller = expressions.value(node) == USER_ID or bool(called & asking)
         is_empty = not column.not_null and column.default is None
@@ -215,7 +214,7 @@ class Siblings:
         """The numbers to which some function adds."""
         found = set[ColumnKey]()
         for function in self._catalog.functions:
-            for label, name, node in expressions.assigned(self._trees(function)):
+            for label, name, node in queries.assigned(self._trees(function)):
                 relation = self._labelled.get(label)
                 if relation is not None and is_step(node, name, "+"):
                     found.add((relation.oid, name))
@@ -269,12 +268,12 @@ class Siblings:
             return
         asking = {f.name for f in self._catalog.functions if f.oid in usage.conditions.asking}
         asking |= {"uid", "jwt"}
-        for condition in map(expressions.expression_tree, bodies.refusing(function)):
+        for condition in map(parse_trees.expression_tree, bodies.refusing(function)):
             for query in demanded_queries(condition, is_demanded=False):
-                if asking & {name[-1] for name in expressions.calls(query)}:
+                if asking & {name[-1] for name in parse_trees.calls(query)}:
                     continue
-                for alias, label in expressions.tables_of(query).items():
-                    relation, used = self._labelled.get(label), expressions.references(query)
+                for alias, label in parse_trees.tables_of(query).items():
+                    relation, used = self._labelled.get(label), queries.references(query)
                     named = {one.column for one in used if one.table in (alias, None)}
                     if relation is None or named & {key[0] for key in _single_keys(relation)}:
                         continue
@@ -292,7 +291,7 @@ class Siblings:
         and not one that its guard admits: who has it gives it to others.
         """
         trees = self._trees(function)
-        for label, name, node in expressions.assigned(trees):
+        for label, name, node in queries.assigned(trees):
             relation, given = self._labelled.get(label), expressions.value(node)
             is_given = isinstance(given, Reference) and bool(function.argument(given.column))
             if relation is None or relation.oid not in self._giving or not is_given:
@@ -305,7 +304,7 @@ class Siblings:
             ]
             callees = self._usage.bodies.callees.get(function.oid, set())
             called = [self._trees(self._by_oid[oid]) for oid in callees if oid in self._by_oid]
-            admitted = {text for one in called for text in expressions.literals(list(one))} & labels
+            admitted = {text for one in called for text in parse_trees.literals(list(one))} & labels
             left = sorted(admitted - {*compared})
             if labels & {*compared} and left:
                 yield Unasked(
@@ -320,7 +319,7 @@ class Siblings:
         """The columns by which the row of one argument refers to that of another, if the function
         neither compares nor sets them.
         """
-        joins = expressions.nodes(self._trees(function), "JoinExpr")
+        joins = parse_trees.nodes(self._trees(function), "JoinExpr")
         used = {one["String"]["sval"] for join in joins for one in join.get("usingClause", ())}
         set_ = self._usage.bodies.sets[function.oid]
         found = self._found(function)
@@ -347,7 +346,7 @@ class Siblings:
         own = {name: oid for oid, name in usage.conditions.own[function.oid]}
         deciding = {name for one in _alternatives(trees) for name in one if name in own}
         adding = {name for name in deciding if self._adds_own(own[name], name)}
-        for label, name, node in expressions.assigned(trees) if len(deciding) > 1 else ():
+        for label, name, node in queries.assigned(trees) if len(deciding) > 1 else ():
             relation, given = self._labelled.get(label), expressions.value(node)
             if relation is None or not isinstance(given, Literal) or name in own:
                 continue
@@ -375,9 +374,9 @@ class Siblings:
         if function.oid in self._usage.conditions.asking or self._found(function):
             return
         chosen: dict[str, list[str]] = {}
-        for label, name, node in expressions.inserted(self._trees(function), self._columns):
+        for label, name, node in queries.inserted(self._trees(function), self._columns):
             relation = self._labelled.get(label)
-            given = (one.column for one in expressions.references(node))
+            given = (one.column for one in queries.references(node))
             if relation is not None and _is_closed(relation) and any(map(function.argument, given)):
                 chosen.setdefault(relation.label, []).append(name)
         for table, names in chosen.items():
@@ -395,9 +394,9 @@ class Siblings:
         adding = [f for f in self._functions if oid in self._usage.bodies.adds[f.oid]]
         asking = {f.name for f in self._catalog.functions if f.oid in self._usage.conditions.asking}
         for function in adding:
-            for label, name, node in expressions.inserted(self._trees(function), self._columns):
+            for label, name, node in queries.inserted(self._trees(function), self._columns):
                 relation = self._labelled.get(label)
-                called = {one[-1] for one in expressions.calls(node)}
+                called = {one[-1] for one in parse_trees.calls(node)}
                 is_caller = expressions.value(node) == USER_ID or bool(called & asking)
                 if relation is not None and (relation.oid, name) == (oid, column) and is_caller:
                     return True
@@ -409,7 +408,7 @@ class Siblings:
 
     def _gives_number(self, function: Function, marked: Relation) -> bool:
         """Whether a function adds a row elsewhere with a number that its caller does not choose."""
-        for label, name, node in expressions.inserted(self._trees(function), lambda _: ()):
+        for label, name, node in queries.inserted(self._trees(function), lambda _: ()):
             relation = self._labelled.get(label)
             if relation is None or relation is marked or name not in relation.by_name:
                 continue
@@ -427,9 +426,9 @@ class Siblings:
         """The columns that the condition of a LEFT JOIN demands, of a table of which the query uses
         nothing else.
         """
-        for select in expressions.nodes(self._trees(function), "SelectStmt"):
-            scopes = expressions.tables_of(select)
-            for join in expressions.nodes(select.get("fromClause"), "JoinExpr"):
+        for select in parse_trees.nodes(self._trees(function), "SelectStmt"):
+            scopes = parse_trees.tables_of(select)
+            for join in parse_trees.nodes(select.get("fromClause"), "JoinExpr"):
                 joined = join["rarg"].get("RangeVar", {})
                 alias = joined.get("alias", {}).get("aliasname", "")
                 relation = self._labelled.get(scopes.get(alias, ""))
@@ -555,7 +554,7 @@ class Siblings:
 
     def _deleted(self, function: Function) -> set[int]:
         """The tables of which a function deletes rows."""
-        statements = [s["relation"] for s in expressions.nodes(self._trees(function), "DeleteStmt")]
+        statements = [s["relation"] for s in parse_trees.nodes(self._trees(function), "DeleteStmt")]
         names = {(one.get("schemaname"), one["relname"]) for one in statements}
         return {
             r.oid
@@ -595,7 +594,7 @@ class Siblings:
         return {}
 
     def _trees(self, function: Function) -> Trees:
-        return expressions.body_trees(function.language, function.body)
+        return parse_trees.body_trees(function.language, function.body)
 
 
 def _is_mark(column: Column) -> bool:
@@ -608,18 +607,18 @@ def _decided(condition: Node, alias: str) -> list[str]:
     found = [(one.left, one.right) for one in expressions.comparisons(condition)]
     sides = [*found, *((right, left) for left, right in found)]
     columns = [side for side, other in sides if isinstance(other, Literal | Now)]
-    columns += [flag for flag, _ in expressions.flags({"whereClause": condition})]
+    columns += [flag for flag, _ in queries.flags({"whereClause": condition})]
     named = [one for one in columns if isinstance(one, Reference) and one.table == alias]
     return [*dict.fromkeys(one.column for one in named)]
 
 
 def _is_used(select: Node, join: Node, alias: str, relation: Relation) -> bool:
     """Whether a query uses a joined table besides the condition of the join."""
-    counting = [call for call in expressions.nodes(select, "FuncCall") if "agg_star" in call]
-    if counting or any(expressions.nodes(select, "A_Star")):
+    counting = [call for call in parse_trees.nodes(select, "FuncCall") if "agg_star" in call]
+    if counting or any(parse_trees.nodes(select, "A_Star")):
         return True
-    named = [*expressions.references(select)]
-    for one in expressions.references(join["quals"]):
+    named = [*queries.references(select)]
+    for one in queries.references(join["quals"]):
         named.remove(one)
     return any(
         one.table == alias or (one.table is None and one.column in (alias, *relation.by_name))
@@ -636,7 +635,7 @@ def demanded_queries(node: object, *, is_demanded: bool) -> Iterator[Node]:
             yield from demanded_queries(part, is_demanded=is_demanded)
     if not isinstance(node, dict):
         return
-    if expressions.excludes(node):
+    if truth.excludes(node):
         operands = node["BoolExpr"]["args"]
         yield from demanded_queries(operands, is_demanded=not is_demanded)
         return
@@ -661,11 +660,11 @@ def _is_closed(relation: Relation) -> bool:
 
 def _alternatives(trees: Trees) -> Iterator[set[str]]:
     """The columns of each OR whose operands have different ones."""
-    for operation in expressions.nodes(trees, "BoolExpr"):
+    for operation in parse_trees.nodes(trees, "BoolExpr"):
         if operation["boolop"] == "OR_EXPR":
             parts: list[set[str]] = []
             for operand in operation["args"]:
-                parts.append({one.column for one in expressions.references(operand)})
+                parts.append({one.column for one in queries.references(operand)})
             first, *others = parts
             yield first.union(*others) - first.intersection(*others)
 

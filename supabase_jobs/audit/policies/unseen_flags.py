@@ -7,7 +7,7 @@ from itertools import product
 
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import printed
 from supabase_jobs.audit.policies.tested import conjuncts, naming, tests
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.policies.uses import Usage
@@ -45,7 +45,7 @@ def find(usage: Usage, relation: Relation) -> Iterator[UnevenWrite]:
 def _alternatives(relation: Relation, command: str) -> Iterator[_Alternative]:
     for policy in relation.policies:
         if policy.permissive and policy.governs(command) and policy.applies_to(_USER):
-            for text in expressions.alternatives(_text(policy, command), LIMITS.alternatives):
+            for text in printed.alternatives(_text(policy, command), LIMITS.alternatives):
                 yield policy.name, frozenset(conjuncts(text))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees
 from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.rows import patterns, values
@@ -609,17 +609,17 @@ class Arguments:
     def _mentioned(self, function: Function) -> _Mentions:
         """The constants of a body."""
         if function.oid not in self._mentions:
-            trees = expressions.body_trees(function.language, function.body)
+            trees = parse_trees.body_trees(function.language, function.body)
             self._mentions[function.oid] = self._read_body(function, trees)
         return self._mentions[function.oid]
 
     def _read_body(self, function: Function, trees: Sequence[Any]) -> _Mentions:
-        texts = {text for tree in trees for text in expressions.literals(tree)}
+        texts = {text for tree in trees for text in parse_trees.literals(tree)}
         words = sorted(text for text in texts if re.fullmatch(r"\w+", text))
         keys: dict[str, None] = {}
         labels: dict[str, list[str]] = {}
         matched: dict[str, list[str]] = {}
-        for fields in expressions.nodes(trees, "A_Expr"):
+        for fields in parse_trees.nodes(trees, "A_Expr"):
             operator = fields["name"][-1]["String"]["sval"]
             left = expressions.value(fields.get("lexpr"))
             right = expressions.value(fields.get("rexpr"))
@@ -634,7 +634,7 @@ class Arguments:
             if name and isinstance(comparison.right, expressions.Literal):
                 labels.setdefault(name, []).append(comparison.right.text)
         casts: dict[str, str] = {}
-        for fields in expressions.nodes(trees, "TypeCast"):
+        for fields in parse_trees.nodes(trees, "TypeCast"):
             name = _argument(function, expressions.value(fields["arg"]))
             type_ = fields["typeName"].get("names", [{}])[-1].get("String", {}).get("sval", "")
             member = fields["arg"].get("A_Expr", {}).get("rexpr")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from supabase_jobs.audit.callers import FORMER, LAPSED, MEMBER, NEWCOMER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees
 from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, call_of
@@ -423,7 +423,7 @@ def _end(world: World, relation: Relation, column: Column) -> str | None:
 
 def _is_term(column: Column) -> bool:
     """Whether a time of new rows lies ahead by its default, such as the end of an invitation."""
-    time = expressions.value(expressions.expression_tree(column.default or "null"))
+    time = expressions.value(parse_trees.expression_tree(column.default or "null"))
     return isinstance(time, expressions.Now) and time.beside == "+"
 
 

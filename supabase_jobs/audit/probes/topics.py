@@ -16,7 +16,7 @@ from psycopg import sql
 from supabase_jobs.audit.callers import LAPSED, MEMBER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, SELECT
 from supabase_jobs.audit.probes.exclusions import Exclusion
 from supabase_jobs.audit.rows.build import World
@@ -240,9 +240,9 @@ def _topics(world: World) -> Iterator[Topic]:
     words = set(re.findall(r"\w+", " ".join(texts)))
     called = [f for f in catalog.functions if f.name in words]
     words |= {word for f in called for word in re.findall(r"\w+", f.body)}
-    trees = [expressions.expression_tree(text) for text in texts]
-    trees += [tree for f in called for tree in expressions.body_trees(f.language, f.body)]
-    literals = {literal for tree in trees for literal in expressions.literals(tree)}
+    trees = [parse_trees.expression_tree(text) for text in texts]
+    trees += [tree for f in called for tree in parse_trees.body_trees(f.language, f.body)]
+    literals = {literal for tree in trees for literal in parse_trees.literals(tree)}
     prefixes = ["", *_prefixes(literals)]
     rows = [
         row

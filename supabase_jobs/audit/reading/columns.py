@@ -7,7 +7,7 @@ from functools import cached_property
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
 from supabase_jobs.audit.facts.columns import Code, Compared, Decided, Persons, Tested, Values
 from supabase_jobs.audit.facts.tables import API_USERS
-from supabase_jobs.audit.policies import decisions, expressions, tested
+from supabase_jobs.audit.policies import decisions, expressions, parse_trees, printed, tested
 from supabase_jobs.audit.policies.decided_elsewhere import DecidedElsewhere
 from supabase_jobs.audit.policies.decisions import Free, Meaning
 from supabase_jobs.audit.policies.usage.triggers import REFUSAL
@@ -321,14 +321,14 @@ def _personal(relation: Relation) -> list[str]:
 
 def _alternatives(text: str) -> Iterator[str]:
     """The operands of OR, also of one in another."""
-    operands = expressions.operands(text, "OR")
+    operands = printed.operands(text, "OR")
     for operand in operands:
         yield from [operand] if operands == [operand] else _alternatives(operand)
 
 
 def _only_caller(relation: Relation, condition: str) -> str:
     """The column of a condition that only compares it with the caller; otherwise ''."""
-    fields = (expressions.expression_tree(condition) or {}).get("A_Expr", {})
+    fields = (parse_trees.expression_tree(condition) or {}).get("A_Expr", {})
     sides = [expressions.value(fields.get(name)) for name in ("lexpr", "rexpr")]
     columns = [one.column for one in sides if isinstance(one, expressions.Reference)]
     is_equal = expressions.USER_ID in sides and fields["name"][-1]["String"]["sval"] == "="

@@ -7,7 +7,7 @@ from functools import cached_property
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.facts import functions
 from supabase_jobs.audit.facts.tables import API_USERS
-from supabase_jobs.audit.policies import bodies, expressions
+from supabase_jobs.audit.policies import bodies, parse_trees
 from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.rows.plan import Plan, is_told_apart
 from supabase_jobs.audit.rows.values import TIMES
@@ -105,9 +105,9 @@ class Functions:
 
     def _deleted(self, function: Function) -> set[str]:
         """The tables from which a function deletes rows."""
-        trees = expressions.body_trees(function.language, function.body)
-        deleted = [{"RangeVar": s["relation"]} for s in expressions.nodes(trees, "DeleteStmt")]
-        names = expressions.tables(deleted)
+        trees = parse_trees.body_trees(function.language, function.body)
+        deleted = [{"RangeVar": s["relation"]} for s in parse_trees.nodes(trees, "DeleteStmt")]
+        names = parse_trees.tables(deleted)
         return {r.label for r in self._catalog.tables if {r.name, r.label} & names}
 
     def _read_by(self, function: Function) -> list[Relation]:

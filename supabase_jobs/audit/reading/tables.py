@@ -7,7 +7,15 @@ from typing import Any
 from supabase_jobs.audit.catalog import VAULT, Constraint, Policy, Relation
 from supabase_jobs.audit.facts.tables import API_USERS, Above, Policies, Rows, Table
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import captured_names, expressions, tested
+from supabase_jobs.audit.policies import (
+    captured_names,
+    expressions,
+    parse_trees,
+    printed,
+    queries,
+    tested,
+    truth,
+)
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
 from supabase_jobs.audit.reading.columns import Columns, columns_in, triggering
 from supabase_jobs.audit.rows.plan import Plan, accepts_rows, user_columns
@@ -151,7 +159,7 @@ class Tables:
         for policy in relation.policies:
             if not (policy.permissive and policy.applies_to(role) and policy.governs(SELECT)):
                 continue
-            tree = expressions.expression_tree(policy.visible or "true")
+            tree = parse_trees.expression_tree(policy.visible or "true")
             signatures = called.get((relation.oid, policy.name), ())
             asks = any(
                 f.oid in asking for f in self._catalog.functions if f.signature in signatures
@@ -184,7 +192,7 @@ class Tables:
             if not is_for_role or _lets_all_pass(policy, role, SELECT):
                 continue
             is_of_persons = relation.oid in self._plan.per_user
-            parts = expressions.alternatives(text, LIMITS.paths) if is_of_persons else [text]
+            parts = printed.alternatives(text, LIMITS.paths) if is_of_persons else [text]
             captured = any(captured_names.of_policy(self._catalog, relation, policy))
             if captured or self._reads_linked(relation, policy):
                 continue
@@ -197,7 +205,7 @@ class Tables:
         which belongs to the same row.
         """
         usage, called = self._plan.usage, self._plan.usage.policies.policy_functions
-        names = expressions.tables(expressions.expression_tree(policy.visible or "true"))
+        names = parse_trees.tables(parse_trees.expression_tree(policy.visible or "true"))
         signatures = called.get((relation.oid, policy.name), ())
         functions = [f for f in self._catalog.functions if f.signature in signatures]
         read = {oid for f in functions for oid in usage.bodies.function_reads.get(f.oid, ())}
@@ -236,7 +244,7 @@ class Tables:
         found = {catalog.by_oid[oid].label for oid in read if oid in catalog.by_oid}
         for policy in restrictive:
             for text in (policy.visible, policy.checked):
-                named = expressions.tables(expressions.expression_tree(text or "true"))
+                named = parse_trees.tables(parse_trees.expression_tree(text or "true"))
                 found |= {r.label for r in catalog.relations if {r.name, r.label} & named}
         return found - {relation.label}
 
@@ -276,12 +284,12 @@ class Tables:
     def _following(self, relation: Relation) -> Iterator[str]:
         for policy in relation.policies:
             if policy.permissive and (policy.governs(UPDATE) or policy.governs(DELETE)):
-                tree = expressions.expression_tree(policy.visible or "true")
-                named = {name.rpartition(".")[2] for name in expressions.tables(tree)}
-                asks = expressions.request_values(tree) or expressions.calls(tree)
+                tree = parse_trees.expression_tree(policy.visible or "true")
+                named = {name.rpartition(".")[2] for name in parse_trees.tables(tree)}
+                asks = expressions.request_values(tree) or parse_trees.calls(tree)
                 for _, parent, _ in self._above_by_policies(relation):
                     if isinstance(tree, dict) and "SubLink" in tree and named == {parent.name}:
-                        yield from () if asks or expressions.literals(tree) else [parent.label]
+                        yield from () if asks or parse_trees.literals(tree) else [parent.label]
 
     def _read_for_new(self, relation: Relation) -> list[str]:
         """The tables that policies for new rows read, and none for changed ones."""
@@ -297,8 +305,8 @@ class Tables:
         usage = self._plan.usage
         called = usage.policies.policy_functions.get((relation.oid, policy.name), ())
         functions = [f for f in self._catalog.functions if f.signature in called]
-        trees = [expressions.expression_tree(t) for t in (policy.visible, policy.checked) if t]
-        named = {name for tree in trees for name in expressions.tables(tree)}
+        trees = [parse_trees.expression_tree(t) for t in (policy.visible, policy.checked) if t]
+        named = {name for tree in trees for name in parse_trees.tables(tree)}
         direct = {r.oid for r in self._catalog.tables if {r.name, r.label} & named}
         return direct.union(*(usage.bodies.function_reads.get(f.oid, ()) for f in functions))
 
@@ -343,7 +351,7 @@ def _lets_all_pass(policy: Policy, role: str, action: str) -> bool:
     text = policy.visible
     if action == INSERT:
         text = policy.checked or policy.visible
-    return text is not None and expressions.always_true(expressions.expression_tree(text), role)
+    return text is not None and truth.always_true(parse_trees.expression_tree(text), role)
 
 
 def _are_limited(relation: Relation, identifying: Collection[str]) -> bool:
@@ -355,7 +363,7 @@ def _are_limited(relation: Relation, identifying: Collection[str]) -> bool:
     for policy in policies:
         text = policy.visible or ""
         named = columns_in(relation, text)
-        excludes = expressions.excludes(expressions.expression_tree(text))
+        excludes = truth.excludes(parse_trees.expression_tree(text))
         if excludes or not named or not named.issubset(identifying):
             return False
     return bool(policies)
@@ -373,8 +381,8 @@ def _is_overruled(relation: Relation, role: str) -> bool:
 
 def _outside(tree: Any) -> Iterator[tuple[str, str]]:
     """The tables and columns that a condition names with the name or alias of a table."""
-    tables = expressions.aliases(tree)
-    for reference in expressions.references(tree):
+    tables = parse_trees.aliases(tree)
+    for reference in queries.references(tree):
         if reference.table in tables:
             yield tables[reference.table], reference.column
 
@@ -396,5 +404,5 @@ def _listed(relation: Relation) -> dict[str, list[str]]:
 
 def _names_row(relation: Relation, condition: str) -> bool:
     """Whether a condition names a column of the row."""
-    found = expressions.references(expressions.expression_tree(condition))
+    found = queries.references(parse_trees.expression_tree(condition))
     return any(one.table in (None, relation.name) for one in found)

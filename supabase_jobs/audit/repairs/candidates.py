@@ -13,7 +13,7 @@ from supabase_jobs.audit.callers import FORGER, FORMER, IMPOSTOR, INVITED
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Policy, Relation
 from supabase_jobs.audit.leaks import give_away
 from supabase_jobs.audit.leaks.leak import Repair
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees, printed, queries, truth
 from supabase_jobs.audit.policies.tested import shows_only
 from supabase_jobs.audit.probes.attempt import INSERT, JOIN, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.known import Altered, altered_by
@@ -511,8 +511,8 @@ def _through_queried(relation: Relation, plan: Plan, policies: Sequence[Policy])
     """The condition that the caller can read a row's parents that these policies query: who reads
     the parent was to read the row, whoever wrote it.
     """
-    trees = [expressions.expression_tree(text) for p in policies for text in _texts(p)]
-    queried = expressions.tables(trees)
+    trees = [parse_trees.expression_tree(text) for p in policies for text in _texts(p)]
+    queried = parse_trees.tables(trees)
     targets = [plan.catalog.by_oid.get(key.target or 0) for key in relation.foreign_keys]
     if not any(t is not None and {t.name, t.label} & queried for t in targets):
         return []
@@ -592,7 +592,7 @@ def _limits_rows(policy: Policy) -> bool:
 
 
 def _is_open(text: str) -> bool:
-    return expressions.always_true(expressions.expression_tree(text), "authenticated")
+    return truth.always_true(parse_trees.expression_tree(text), "authenticated")
 
 
 def _claim_of(column: Column, path: Sequence[str]) -> sql.Composable:
@@ -835,7 +835,7 @@ def _asked_of_new(relation: Relation, role: str, column: str) -> str:
     for policy in relation.policies:
         if policy.permissive and policy.applies_to(role) and policy.governs(INSERT):
             text = policy.checked or policy.visible or "true"
-            parts = [p for p in expressions.operands(text, "AND") if _names(p, column)]
+            parts = [p for p in printed.operands(text, "AND") if _names(p, column)]
             found.append(" and ".join(f"({part})" for part in parts))
     return f"({' or '.join(found)})" if found and all(found) else ""
 
@@ -911,8 +911,8 @@ def _as_changed(
     """The policies for new rows with what those for changed ones demand of some columns."""
     changing = [p for p in relation.policies if p.permissive and p.applies_to(role)]
     texts = [p.checked or p.visible or "" for p in changing if p.governs(UPDATE)]
-    for part in dict.fromkeys(part for text in texts for part in expressions.operands(text, "AND")):
-        references = expressions.references(expressions.expression_tree(part))
+    for part in dict.fromkeys(part for text in texts for part in printed.operands(text, "AND")):
+        references = queries.references(parse_trees.expression_tree(part))
         if {one.column for one in references} & {*columns}:
             yield replace(edited(relation, policies, Edit.OWNER_OF_NEW_ROWS), owner=f"({part})")
 
@@ -949,10 +949,10 @@ def _as_old_rows(
     that moves its row leaves them.
     """
     for policy in policies if len(policies) == 1 and attempt.action == UPDATE else ():
-        known = expressions.operands(policy.checked or "true", "AND")
+        known = printed.operands(policy.checked or "true", "AND")
         left_out = [
             f"({part})"
-            for part in expressions.operands(policy.visible or "true", "AND")
+            for part in printed.operands(policy.visible or "true", "AND")
             if part not in known and _names(part, attempt.column)
         ]
         if policy.checked and left_out:
@@ -963,11 +963,11 @@ def _as_old_rows(
 def _of_files(relation: Relation, policies: Sequence[Policy], role: str) -> list[str]:
     """The conditions on the path of a file of other policies of the same buckets."""
     texts = [text for policy in policies for text in _texts(policy)]
-    known = {part for text in texts for part in expressions.operands(text, "AND")}
+    known = {part for text in texts for part in printed.operands(text, "AND")}
     buckets = {part for part in known if _names(part, "bucket_id")}
     found = []
     for other in relation.policies:
-        parts = expressions.operands(other.visible or other.checked or "", "AND")
+        parts = printed.operands(other.visible or other.checked or "", "AND")
         is_same = bool(buckets.intersection(parts)) and other not in policies
         if is_same and other.permissive and other.applies_to(role):
             found += [f"({p})" for p in parts if _names(p, "name") and p not in known]
@@ -976,7 +976,7 @@ def _of_files(relation: Relation, policies: Sequence[Policy], role: str) -> list
 
 def _names(text: str, column: str) -> bool:
     """Whether a condition names a column."""
-    found = expressions.references(expressions.expression_tree(text))
+    found = queries.references(parse_trees.expression_tree(text))
     return any(one.column == column for one in found)
 
 
@@ -984,14 +984,14 @@ def _fewer_alternatives(relation: Relation, policies: Sequence[Policy]) -> Itera
     """The policies without one of the conditions that each suffice."""
     texts = [text for p in policies for text in (p.visible, p.checked) if text]
     for text in dict.fromkeys(texts):
-        parts = expressions.operands(text, "OR")
+        parts = printed.operands(text, "OR")
         for part in parts if len(parts) > 1 else ():
             yield replace(edited(relation, policies, Edit.WITHOUT_ALTERNATIVE), owner=part)
 
 
 def _without(text: str, part: str) -> str:
     """An expression without one of the operands of its OR."""
-    parts = expressions.operands(text, "OR")
+    parts = printed.operands(text, "OR")
     if part not in parts or len(parts) == 1:
         return text
     return " or ".join(f"({other})" for other in parts if other != part)
@@ -1018,9 +1018,9 @@ def _asks_elsewhere(policy: Policy) -> bool:
     """Whether a policy asks a function or another table who its caller is. Whom it is for may not
     be among the callers of the audit, so no trial shows what is lost with it.
     """
-    trees = [expressions.expression_tree(text) for text in (policy.visible, policy.checked) if text]
-    called = {name[0] for name in expressions.calls(trees) if len(name) > 1}
-    return bool(expressions.tables(trees) or called - {"auth", "storage", "pg_catalog"})
+    trees = [parse_trees.expression_tree(text) for text in (policy.visible, policy.checked) if text]
+    called = {name[0] for name in parse_trees.calls(trees) if len(name) > 1}
+    return bool(parse_trees.tables(trees) or called - {"auth", "storage", "pg_catalog"})
 
 
 def _remain(relation: Relation, policies: Sequence[Policy], role: str) -> bool:
@@ -1052,7 +1052,7 @@ def _of_others(
     if is_write:
         others = [p for p in others if p.command != "r"]
     texts = [p.visible or p.checked or "" for p in others if p.permissive]
-    texts += [part for text in texts for part in expressions.operands(text, "AND")]
+    texts += [part for text in texts for part in printed.operands(text, "AND")]
     found = [f"({text})" for text in texts if text and not _is_open(text)]
     return [text for text in dict.fromkeys(found) if text not in known]
 

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees, printed
 from supabase_jobs.audit.repairs.helpers import Missing
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Ended
@@ -56,8 +56,8 @@ def policies(
         if (relation, policy) in found:
             continue
         found.append((relation, policy))
-        names = expressions.tables(
-            [expressions.expression_tree(t) for t in (policy.visible, policy.checked) if t]
+        names = parse_trees.tables(
+            [parse_trees.expression_tree(t) for t in (policy.visible, policy.checked) if t]
         )
         for other in catalog.tables:
             if other is not relation and {other.name, other.label} & names:
@@ -139,7 +139,7 @@ def _rewritten_block(body: str, marks: Sequence[Ended | Missing]) -> str | None:
     for mark in dict.fromkeys(marks):
         for name in (mark.relation.name, mark.relation.label):
             conditions.setdefault(name, []).append(mark.condition)
-    plain = {at for at, _ in expressions.outside_quotes(body)}
+    plain = {at for at, _ in printed.outside_quotes(body)}
 
     def replaced(match: re.Match[str]) -> str:
         name = match["name"]
@@ -160,7 +160,7 @@ def _rewritten_block(body: str, marks: Sequence[Ended | Missing]) -> str | None:
 
 def _places(tree: Any, relation: Relation) -> Iterator[_Place]:
     """The places of the FROM clauses of queries that name a table."""
-    for select in expressions.nodes(tree, "SelectStmt"):
+    for select in parse_trees.nodes(tree, "SelectStmt"):
         for variable in _variables(select.get("fromClause", [])):
             schema = variable.get("schemaname", relation.schema)
             if (schema, variable["relname"]) == (relation.schema, relation.name) and variable.get(
@@ -171,7 +171,7 @@ def _places(tree: Any, relation: Relation) -> Iterator[_Place]:
 
 def _names_with_schema(tree: Any, relation: Relation) -> bool:
     """Whether a column is named with the schema of its table, which a subquery has not."""
-    for reference in expressions.nodes(tree, "ColumnRef"):
+    for reference in parse_trees.nodes(tree, "ColumnRef"):
         names = [part["String"]["sval"] for part in reference["fields"] if "String" in part]
         if names[:2] == [relation.schema, relation.name]:
             return True

@@ -15,7 +15,7 @@ from supabase_jobs.audit.leaks.leak import (
     PolicyLeak,
     Repair,
 )
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees, queries
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.repairs import candidates, captured
 from supabase_jobs.audit.repairs.candidates import Demand, Repairs
@@ -338,7 +338,7 @@ def of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
 
 def _patterns(function: Function) -> str:
     """The arguments of a function that find rows by LIKE, so that a caller needs no value."""
-    found = expressions.patterns(expressions.body_trees(function.language, function.body))
+    found = queries.patterns(parse_trees.body_trees(function.language, function.body))
     names = {function.argument(one.column) for one in found if one.table is None}
     return ", ".join(sorted(names - {""}))
 

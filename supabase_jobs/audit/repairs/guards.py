@@ -10,7 +10,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import printed
 from supabase_jobs.audit.probes.attempt import UPDATE
 
 # that of a request, for conditions that call functions which have no search_path of their own
@@ -35,7 +35,7 @@ def alternatives(relation: Relation, role: str) -> list[str]:
         condition
         for policy in relation.policies
         if policy.permissive and policy.governs(UPDATE) and policy.applies_to(role)
-        for condition in expressions.alternatives(policy.visible or "true", LIMITS.paths)
+        for condition in printed.alternatives(policy.visible or "true", LIMITS.paths)
     ]
     return list(dict.fromkeys(found))
 

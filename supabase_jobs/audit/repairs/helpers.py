@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Function, Policy, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees, queries
 from supabase_jobs.audit.rows.plan import Membership, Plan
 
 _CALLER = "(select auth.uid())"
@@ -54,7 +54,7 @@ def _of_membership(
     table = membership.relation
     if function.oid not in plan.usage.conditions.asking:
         yield function, Missing(table, membership.user, _CALLER)
-    used = expressions.references(expressions.body_trees(function.language, function.body))
+    used = queries.references(parse_trees.body_trees(function.language, function.body))
     # a column goes before an argument with its name
     named = {one.column for one in used} - table.by_name.keys()
     for at, type_ in enumerate(function.argument_types):

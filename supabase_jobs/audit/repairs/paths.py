@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees, printed, truth
 from supabase_jobs.audit.policies.expressions import Comparison, Literal, Reference
 from supabase_jobs.audit.probes.attempt import OWN, Attempt
 from supabase_jobs.audit.probes.statements import constants
@@ -38,7 +38,7 @@ class Path:
     @property
     def is_open(self) -> bool:
         """Whether it is true for every row and caller."""
-        return expressions.always_true(expressions.expression_tree(self.condition), "authenticated")
+        return truth.always_true(parse_trees.expression_tree(self.condition), "authenticated")
 
     @property
     def limited(self) -> str:
@@ -93,7 +93,7 @@ def of_demand(demand: Demand, table: Relation, role: str) -> Paths:
         ended += [
             Path(relation, policy, one)
             for one in conditions
-            if not expressions.never_true(expressions.expression_tree(one), role)
+            if not truth.never_true(parse_trees.expression_tree(one), role)
         ]
     return Paths(policies, ended)
 
@@ -112,7 +112,7 @@ def permitting(demand: Demand, attempt: Attempt, *, is_of_column: bool) -> Itera
         policies += [p for p in attempt.relation.policies if p.governs(attempt.action)]
     names = {attempt.column} if attempt.column else set(attempt.written)
     for policy in policies if attempt.caller.role else ():
-        tree = expressions.expression_tree(policy.checked or "''")
+        tree = parse_trees.expression_tree(policy.checked or "''")
         is_tested = any(_is_test(one, attempt, names) for one in expressions.comparisons(tree))
         if policy.permissive and policy.applies_to(attempt.caller.role) and is_tested:
             yield policy
@@ -160,4 +160,4 @@ def in_new_row(insert: Attempt, written: Attempt) -> Attempt | None:
 
 
 def _conditions(text: str | None) -> list[str]:
-    return [] if text is None else expressions.alternatives(text, LIMITS.paths)
+    return [] if text is None else printed.alternatives(text, LIMITS.paths)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees, printed
 from supabase_jobs.database.parser import syntax
 
 _KINDS = ("UpdateStmt", "DeleteStmt")
@@ -19,8 +19,8 @@ _WHERE = re.compile(r"where\b", re.IGNORECASE)
 
 def changed_tables(catalog: Catalog, function: Function) -> list[Relation]:
     """The tables whose rows a function updates or deletes."""
-    trees = expressions.body_trees(function.language, function.body)
-    found = [write["relation"] for kind in _KINDS for write in expressions.nodes(trees, kind)]
+    trees = parse_trees.body_trees(function.language, function.body)
+    found = [write["relation"] for kind in _KINDS for write in parse_trees.nodes(trees, kind)]
     changed = []
     for table in catalog.tables:
         if any(_is_named(table, one) for one in found):
@@ -32,8 +32,8 @@ def goes_on(function: Function) -> bool:
     """Whether a body writes in several statements, and does not ask afterwards whether one has
     found a row: the others are run, although a condition stops one of them.
     """
-    trees = expressions.body_trees(function.language, function.body)
-    found = [write for kind in (*_KINDS, "InsertStmt") for write in expressions.nodes(trees, kind)]
+    trees = parse_trees.body_trees(function.language, function.body)
+    found = [write for kind in (*_KINDS, "InsertStmt") for write in parse_trees.nodes(trees, kind)]
     first = _CHANGE.search(function.body)
     start = 0 if first is None else first.end()
     return len(found) > 1 and _NOT_FOUND.search(function.body, start) is None
@@ -63,7 +63,7 @@ def _writes(body: str) -> Iterator[tuple[int, str]]:
     """The texts of a body that may be such statements, with their positions."""
     for match in _WRITE.finditer(body):
         text = body[match.start() :]
-        places = expressions.outside_quotes(text)
+        places = printed.outside_quotes(text)
         end = next((at for at, depth in places if depth < 0 or text[at] == ";"), len(text))
         yield match.start(), text[:end]
 
@@ -79,7 +79,7 @@ def _place(text: str, relation: Relation) -> int | None:
     condition = found[0].get("whereClause", {})
     if not condition or condition.get("BoolExpr", {}).get("boolop") == "OR_EXPR":
         return None
-    places = (at for at, depth in expressions.outside_quotes(text) if depth == 0)
+    places = (at for at, depth in printed.outside_quotes(text) if depth == 0)
     start = next((at for at in places if _WHERE.match(text, at)), None)
     return None if start is None else start + len("where")
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.expressions import Literal, Node, Reference
+from supabase_jobs.audit.policies import expressions, parse_trees, queries
+from supabase_jobs.audit.policies.expressions import Literal, Reference
+from supabase_jobs.audit.policies.parse_trees import Node
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Tenant, User
 from supabase_jobs.database.connection import Connection
@@ -95,14 +96,14 @@ def _single(plan: Plan, victim: Tenant) -> list[Choice]:
 def _written(plan: Plan, function: Function) -> dict[str, list[tuple[Relation, Column]]]:
     """Key of the metadata → the columns that a function inserts its value into."""
     found: dict[str, list[tuple[Relation, Column]]] = {}
-    trees = expressions.body_trees(function.language, function.body)
+    trees = parse_trees.body_trees(function.language, function.body)
     tables = {r.label: r for r in plan.catalog.tables}
     tables |= {r.name: r for r in reversed(plan.catalog.tables)}
 
     def columns_of(table: str) -> Sequence[str]:
         return list(tables[table].by_name) if table in tables else []
 
-    for table, name, value in expressions.inserted(trees, columns_of):
+    for table, name, value in queries.inserted(trees, columns_of):
         relation = tables.get(table)
         if relation is not None and name in relation.by_name:
             for key in _keys(value):
@@ -112,7 +113,7 @@ def _written(plan: Plan, function: Function) -> dict[str, list[tuple[Relation, C
 
 def _keys(value: Node) -> Iterator[str]:
     """The keys of the metadata in an expression."""
-    for fields in expressions.nodes(value, "A_Expr"):
+    for fields in parse_trees.nodes(value, "A_Expr"):
         left = expressions.value(fields.get("lexpr"))
         right = expressions.value(fields.get("rexpr"))
         is_metadata = isinstance(left, Reference) and left.column == "raw_user_meta_data"

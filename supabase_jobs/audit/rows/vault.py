@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 
 from supabase_jobs.audit.catalog import Function
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.connection import Connection
 
@@ -49,6 +49,6 @@ def _names(plan: Plan) -> Iterator[str]:
 
 
 def _constants(function: Function) -> Iterator[str]:
-    trees = expressions.body_trees(function.language, function.body)
+    trees = parse_trees.body_trees(function.language, function.body)
     for tree in trees:
-        yield from sorted(expressions.literals(tree))
+        yield from sorted(parse_trees.literals(tree))

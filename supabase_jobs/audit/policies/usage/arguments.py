@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from supabase_jobs.audit.catalog import Function
-from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.expressions import Comparison, Literal, Node, Reference, Value
+from supabase_jobs.audit.policies import expressions, parse_trees, queries
+from supabase_jobs.audit.policies.expressions import Comparison, Literal, Reference, Value
+from supabase_jobs.audit.policies.parse_trees import Node
 from supabase_jobs.audit.policies.usage.comparisons import Comparisons
 from supabase_jobs.audit.policies.usage.names import Names
 from supabase_jobs.audit.policies.uses import ColumnKey, Usage, extend
@@ -40,8 +41,8 @@ class Arguments:
                     known = self._usage.bodies.arguments.setdefault((function.oid, name), [])
                     extend(known, [key])
         body = self._names.bodies[function.oid]
-        inserted = expressions.inserted(body, self._names.columns_of)
-        for target, column, node in (*inserted, *expressions.assigned(body)):
+        inserted = queries.inserted(body, self._names.columns_of)
+        for target, column, node in (*inserted, *queries.assigned(body)):
             relation, name = self._names.by_name.get(target), _argument(function, node)
             if relation is None or not name:
                 continue
@@ -70,8 +71,8 @@ class Arguments:
 
     def _passed_on(self, function: Function) -> Iterator[tuple[tuple[int, str], tuple[int, str]]]:
         """The arguments that a function passes to another one, with those that they become."""
-        for call in expressions.nodes(self._names.bodies[function.oid], "FuncCall"):
-            for called in self._names.functions(expressions.name_of(call)):
+        for call in parse_trees.nodes(self._names.bodies[function.oid], "FuncCall"):
+            for called in self._names.functions(parse_trees.name_of(call)):
                 for name, node in self._names.passed(called, call):
                     if own := _argument(function, node):
                         yield (function.oid, own), (called.oid, name)
@@ -89,15 +90,15 @@ class Arguments:
         """
         policies = [policy for relation in self._catalog.relations for policy in relation.policies]
         texts = [text for p in policies for text in (p.visible, p.checked) if text is not None]
-        trees = [*map(expressions.expression_tree, texts), *self._names.bodies.values()]
-        for call in expressions.nodes(trees, "FuncCall"):
-            for function in self._names.functions(expressions.name_of(call)):
+        trees = [*map(parse_trees.expression_tree, texts), *self._names.bodies.values()]
+        for call in parse_trees.nodes(trees, "FuncCall"):
+            for function in self._names.functions(parse_trees.name_of(call)):
                 for name, node in self._names.passed(function, call):
                     self._note_argument(function, name, node)
 
     def _note_argument(self, function: Function, name: str, node: Node) -> None:
         keys = self._usage.bodies.arguments.get((function.oid, name), ())
-        passed = map(expressions.value, expressions.elements(node))
+        passed = map(expressions.value, parse_trees.elements(node))
         texts = [value.text for value in passed if isinstance(value, Literal)]
         for key in keys:
             extend(self._usage.constants.literals.setdefault(key, []), texts)

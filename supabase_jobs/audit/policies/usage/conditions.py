@@ -4,18 +4,18 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from supabase_jobs.audit.catalog import Function
-from supabase_jobs.audit.policies import bodies, expressions
+from supabase_jobs.audit.policies import bodies, expressions, parse_trees, queries, truth
 from supabase_jobs.audit.policies.expressions import (
     NOW,
     Claim,
     Comparison,
     Literal,
-    Node,
     Now,
     Reference,
     Selected,
     Value,
 )
+from supabase_jobs.audit.policies.parse_trees import Node
 from supabase_jobs.audit.policies.usage.names import Names
 from supabase_jobs.audit.policies.uses import ColumnKey, Moment, Usage
 
@@ -31,8 +31,8 @@ class Conditions:
 
     def note_tested(self, function: Function, conditions: Iterable[Node]) -> None:
         """Note the names of the columns in the conditions of a body."""
-        alone = expressions.without_tables(self._names.bodies[function.oid])
-        named = expressions.references([*conditions, *alone])
+        alone = queries.without_tables(self._names.bodies[function.oid])
+        named = queries.references([*conditions, *alone])
         self._usage.conditions.tested[function.oid] = {reference.column for reference in named}
 
     def note_demands(
@@ -105,7 +105,7 @@ class Conditions:
             if relation is not None and column in relation.by_name:
                 values[name] = Reference(table, column)
         for text in bodies.refusing(function):
-            for condition in expressions.any_of(expressions.expression_tree(text)):
+            for condition in truth.any_of(parse_trees.expression_tree(text)):
                 self._note_loose(function, condition)
                 if rows or values:
                     self._note_refused(function, condition, rows, values)
@@ -114,9 +114,9 @@ class Conditions:
         """Note the columns with which a body compares a number of rows."""
         rows = self._names.rows_in_variables(function)
         found = self._usage.conditions.capacities.setdefault(function.oid, set())
-        for fields in expressions.nodes(self._names.bodies[function.oid], "A_Expr"):
+        for fields in parse_trees.nodes(self._names.bodies[function.oid], "A_Expr"):
             sides = [fields.get("lexpr"), fields.get("rexpr")]
-            counts = [("count",) in expressions.calls(side) for side in sides]
+            counts = [("count",) in parse_trees.calls(side) for side in sides]
             if (
                 fields["name"][-1]["String"]["sval"] not in expressions.ORDERING
                 or counts[0] == counts[1]
@@ -124,7 +124,7 @@ class Conditions:
                 continue
             limit = sides[counts.index(False)] or {}
             query = limit.get("SubLink", {}).get("subselect")
-            column = expressions.selected(query) if query else expressions.value(limit)
+            column = queries.selected(query) if query else expressions.value(limit)
             if isinstance(column, Selected):
                 column = Reference(column.table, column.column)
             key = self._names.column(column, rows, None) if isinstance(column, Reference) else None
@@ -134,7 +134,7 @@ class Conditions:
         """Note that a guard compares what a function selects, such as the role of the caller, only
         by <>, which is not true of NULL: who has no such row passes.
         """
-        if any(expressions.nodes(condition, "CoalesceExpr")) or expressions.is_distinct(condition):
+        if any(parse_trees.nodes(condition, "CoalesceExpr")) or expressions.is_distinct(condition):
             return
         for comparison in expressions.comparisons(condition, self._names.lookup):
             if comparison.operator == "<>" and isinstance(comparison.left, Selected):
@@ -148,7 +148,7 @@ class Conditions:
         values: Mapping[str, Reference],
     ) -> None:
         """Note the opposite of one condition about a row in a variable."""
-        if any(expressions.nodes(condition, "SubLink")):
+        if any(parse_trees.nodes(condition, "SubLink")):
             return  # it is about other rows
         demands = self._usage.conditions.demands[function.oid]
 
@@ -159,7 +159,7 @@ class Conditions:
             is_row = side.table in rows or side.table is None
             return self._names.column(named, rows, None) if named is not None and is_row else None
 
-        is_negated = expressions.excludes(condition)
+        is_negated = truth.excludes(condition)
         operands = condition["BoolExpr"]["args"] if is_negated else [condition]
         flag = key_of(expressions.value(operands[0]))
         if flag is not None:

@@ -5,18 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
-from supabase_jobs.audit.policies import bodies, expressions
+from supabase_jobs.audit.policies import bodies, expressions, parse_trees, queries
 from supabase_jobs.audit.policies.expressions import (
     USER_ID,
     Claim,
     Comparison,
     Header,
     Literal,
-    Node,
     Reference,
     Selected,
     Value,
 )
+from supabase_jobs.audit.policies.parse_trees import Node
 from supabase_jobs.audit.policies.uses import ColumnKey
 
 
@@ -35,7 +35,7 @@ class Names:
         self._by_function: dict[str, list[Function]] = {}
         for function in catalog.functions:
             self._by_function.setdefault(function.name, []).append(function)
-        self.bodies = {f.oid: expressions.body_trees(f.language, f.body) for f in catalog.functions}
+        self.bodies = {f.oid: parse_trees.body_trees(f.language, f.body) for f in catalog.functions}
         self.words = {f.signature: {*words_of(f.body)} for f in catalog.functions}
         self._values: dict[str, Value | None] = {}
 
@@ -58,8 +58,8 @@ class Names:
     def flags(self, query: Node) -> Iterator[tuple[ColumnKey, bool]]:
         """The columns that are conditions of a query by themselves, and whether it wants them."""
         [statement] = query.values()
-        scopes = expressions.tables_of(statement)
-        for flag, is_wanted in expressions.flags(statement):
+        scopes = parse_trees.tables_of(statement)
+        for flag, is_wanted in queries.flags(statement):
             key = self.column(flag, scopes, None)
             if key is not None:
                 yield key, is_wanted
@@ -132,8 +132,8 @@ class Names:
         returned = self._returned_column(function)
         if returned is None:
             return False
-        queries = expressions.conditions(self.bodies[function.oid])
-        compared = [one for query in queries for one in expressions.comparisons(query)]
+        asked = queries.conditions(self.bodies[function.oid])
+        compared = [one for query in asked for one in expressions.comparisons(query)]
         pairs = [pair for one in compared if one.operator == "=" for pair in one.both_ways]
         scopes = {id(side): one.scopes for one in compared for side in (one.left, one.right)}
         return any(
@@ -149,7 +149,7 @@ class Names:
         if selected is not None:
             return self.column(Reference(selected.table, selected.column), {}, None)
         rows = self.rows_in_variables(function)
-        returned = expressions.value(expressions.returned(self.bodies[function.oid]))
+        returned = expressions.value(queries.returned(self.bodies[function.oid]))
         if not isinstance(returned, Reference) or returned.table not in rows:
             return None
         return self.column(returned, rows, None)
@@ -161,18 +161,18 @@ class Names:
 
     def selected(self, function: Function) -> Selected | None:
         """The only column that a body selects, such as the role of the caller."""
-        found = {expressions.selected(tree) for tree in self.bodies[function.oid]} - {None}
+        found = {queries.selected(tree) for tree in self.bodies[function.oid]} - {None}
         return found.pop() if len(found) == 1 else None
 
     def _returned(self, body: Any) -> Value | None:
         """The claim or header that a body selects, without a table."""
-        value = expressions.value(expressions.returned(body), self.lookup)
+        value = expressions.value(queries.returned(body), self.lookup)
         return value if isinstance(value, Claim | Header) else None
 
     def _only_value(self, body: Any) -> Value | None:
         """The only claim or header that a body mentions, if it reads no table."""
         read = expressions.request_values(body)
-        if len(read) != 1 or expressions.tables(body):
+        if len(read) != 1 or parse_trees.tables(body):
             return None
         [value] = read
         return value
@@ -186,7 +186,7 @@ class Names:
         if not isinstance(tree, dict):
             return tree
         if "FuncCall" in tree:
-            for function in self.functions(expressions.name_of(tree["FuncCall"])):
+            for function in self.functions(parse_trees.name_of(tree["FuncCall"])):
                 body = self._with_constants(function, tree["FuncCall"])
                 if body is not None and function.oid not in within:
                     return self.expanded(body, within | {function.oid})
@@ -197,12 +197,12 @@ class Names:
         passed = list(self.passed(function, call))
         if not all(isinstance(expressions.value(node), Literal) for _, node in passed):
             return None
-        returned = expressions.returned(self.bodies[function.oid])
+        returned = queries.returned(self.bodies[function.oid])
         if returned is None or not passed:
             return None
         names = function.argument_names
         places = {f"${names.index(name) + 1}": node for name, node in passed if name in names}
-        found: Node = expressions.applied(returned, {**dict(passed), **places}, function.name)
+        found: Node = queries.applied(returned, {**dict(passed), **places}, function.name)
         return found
 
     def functions(self, name: tuple[str, ...]) -> list[Function]:
@@ -213,9 +213,9 @@ class Names:
     def tables(self, tree: Any, seen: set[int]) -> set[int]:
         """The tables that an expression reads, through functions too."""
         found = {
-            r.oid for name in expressions.tables(tree) if (r := self.by_name.get(name)) is not None
+            r.oid for name in parse_trees.tables(tree) if (r := self.by_name.get(name)) is not None
         }
-        for name in expressions.calls(tree):
+        for name in parse_trees.calls(tree):
             for function in self.functions(name):
                 if function.oid not in seen:
                     seen.add(function.oid)
@@ -232,7 +232,7 @@ class Names:
         """Add the signatures of the functions that an expression calls, directly or by other
         functions.
         """
-        for name in sorted(expressions.calls(tree)):
+        for name in sorted(parse_trees.calls(tree)):
             for function in self.functions(name):
                 if function.signature not in found:
                     found.append(function.signature)
@@ -243,7 +243,7 @@ class Names:
         if pattern.search(function.body):
             return True
         called = [
-            f for name in expressions.calls(self.bodies[function.oid]) for f in self.functions(name)
+            f for name in parse_trees.calls(self.bodies[function.oid]) for f in self.functions(name)
         ]
         new = [f for f in called if f.oid not in seen]
         seen |= {f.oid for f in new}

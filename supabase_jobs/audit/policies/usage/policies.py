@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from supabase_jobs.audit.catalog import USERS, Policy, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees, queries
 from supabase_jobs.audit.policies.expressions import (
     NOW,
     USER_ID,
@@ -13,11 +13,10 @@ from supabase_jobs.audit.policies.expressions import (
     Comparison,
     Header,
     Literal,
-    Node,
     Reference,
     Selected,
-    Trees,
 )
+from supabase_jobs.audit.policies.parse_trees import Node, Trees
 from supabase_jobs.audit.policies.usage.comparisons import Comparisons
 from supabase_jobs.audit.policies.usage.names import Names, words_of
 from supabase_jobs.audit.policies.uses import ColumnKey, Condition, Usage
@@ -50,11 +49,11 @@ class Policies:
 
     def note_policy(self, relation: Relation, policy: Policy, text: str) -> set[int]:
         """Note what an expression of a policy reveals; the tables that it reads."""
-        expression = expressions.expression_tree(text)
+        expression = parse_trees.expression_tree(text)
         tree = Trees([expression, *self._applied(expression, relation)])
         compared = list(expressions.comparisons(self._names.expanded(tree), self._names.lookup))
         self._comparisons.note(compared, relation)
-        self.note_absent(relation, expressions.denying(expression))
+        self.note_absent(relation, queries.denying(expression))
         called = self._usage.policies.policy_functions.setdefault((relation.oid, policy.name), [])
         self._names.add_called(tree, called)
         tables = self._names.tables(tree, set())
@@ -76,24 +75,24 @@ class Policies:
         """The bodies of the functions that an expression calls with columns of its table, with
         these columns in them: a condition that was moved to a function means the same.
         """
-        for call in expressions.nodes(tree, "FuncCall"):
-            for function in self._names.functions(expressions.name_of(call)):
+        for call in parse_trees.nodes(tree, "FuncCall"):
+            for function in self._names.functions(parse_trees.name_of(call)):
                 body, names = self._names.bodies[function.oid], function.argument_names
                 columns: dict[str, Node] = {}
                 for number, (name, node) in enumerate(self._names.passed(function, call)):
                     column = expressions.value(node)
                     if isinstance(column, Reference) and column.column in relation.by_name:
-                        node = expressions.column_of(relation.label, column.column)
+                        node = parse_trees.column_of(relation.label, column.column)
                         columns[f"${(names.index(name) if name else number) + 1}"] = node
                         passed = self.passed.setdefault((relation.oid, column.column), set())
                         passed.add((function.oid, name))
                         columns |= {} if self._is_column(name, body) else {name: node}
                 if columns:
-                    yield expressions.applied(body, columns, function.name)
+                    yield queries.applied(body, columns, function.name)
 
     def _is_column(self, name: str, body: Any) -> bool:
         """Whether a table of a body has such a column, which goes before an argument."""
-        tables = [self._names.by_name.get(table) for table in expressions.tables(body)]
+        tables = [self._names.by_name.get(table) for table in parse_trees.tables(body)]
         return any(table is not None and name in table.by_name for table in tables)
 
     def _note_mentioned(
@@ -127,21 +126,21 @@ class Policies:
         policies = [policy for relation in self._catalog.relations for policy in relation.policies]
         texts = [text for p in policies for text in (p.visible, p.checked) if text is not None]
         trees = self._names.expanded(
-            [*map(expressions.expression_tree, texts), *self._names.bodies.values()]
+            [*map(parse_trees.expression_tree, texts), *self._names.bodies.values()]
         )
         claims = [v for v in expressions.request_values(trees) if isinstance(v, Claim)]
         for path in sorted(path for claim in claims for path in claim.paths):
             is_of_user = path[0] == expressions.CHOSEN and len(path) > 1
             if is_of_user and path not in self._usage.request.claims:
                 self._usage.request.claim_literals.setdefault(path, ["true"])
-        for test in expressions.nodes(trees, "NullTest"):
+        for test in parse_trees.nodes(trees, "NullTest"):
             tested = expressions.value(test["arg"], self._names.lookup)
             if isinstance(tested, Claim) and tested.path:
                 self._usage.request.present_claims.update(tested.paths)
 
     def conditions(self, view: Relation) -> Iterator[Condition]:
         """The comparisons of the columns of a view's query with constants and with now."""
-        for query in expressions.conditions(syntax.parse(view.definition or "") or []):
+        for query in queries.conditions(syntax.parse(view.definition or "") or []):
             for flag, is_wanted in self._names.flags(query):
                 yield flag, "=", "true" if is_wanted else "false"
             for comparison in expressions.comparisons(query, self._names.lookup):

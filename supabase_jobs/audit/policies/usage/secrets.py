@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, parse_trees, queries
 from supabase_jobs.audit.policies.expressions import Comparison, Now, Reference, Value
 from supabase_jobs.audit.policies.usage.arguments import Arguments
 from supabase_jobs.audit.policies.usage.names import Names
@@ -81,12 +81,10 @@ class SecretColumns:
         """
         if not function.callers:
             return
-        for select in expressions.nodes(self._names.bodies[function.oid], "SelectStmt"):
-            scopes = expressions.tables_of(select)
-            found = {
-                self._names.column(one, scopes, None) for one in expressions.conditional(select)
-            }
-            plain = {self._names.column(one, scopes, None) for one in expressions.plain(select)}
+        for select in parse_trees.nodes(self._names.bodies[function.oid], "SelectStmt"):
+            scopes = parse_trees.tables_of(select)
+            found = {self._names.column(one, scopes, None) for one in queries.conditional(select)}
+            plain = {self._names.column(one, scopes, None) for one in queries.plain(select)}
             masked = {key for key in found - plain if key is not None}
             tables = {oid for oid, _ in masked}
             query = {"SelectStmt": select}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import parse_trees
 from supabase_jobs.audit.policies.usage.names import Names
 from supabase_jobs.audit.policies.usage.policies import Policies
 from supabase_jobs.audit.policies.uses import Usage, extend
@@ -89,6 +89,6 @@ class Triggers:
         row that is not seen does not meet them.
         """
         for condition in _RAISING.findall(function.body):
-            tree = expressions.expression_tree(condition)
+            tree = parse_trees.expression_tree(condition)
             is_absent = _ABSENT.search(condition) is not None
-            yield from () if tree is None or is_absent else expressions.tables(tree)
+            yield from () if tree is None or is_absent else parse_trees.tables(tree)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from supabase_jobs.audit.catalog import Catalog, Function
-from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies import expressions, queries
 from supabase_jobs.audit.policies.paths import paths
 from supabase_jobs.audit.policies.usage.arguments import Arguments
 from supabase_jobs.audit.policies.usage.comparisons import Comparisons
@@ -85,17 +85,17 @@ class _Reader:
         found, names, body = self._found, self._names, self._names.bodies[function.oid]
         found.mentions.words |= names.words[function.signature]
         compared = list(expressions.comparisons(names.expanded(body), names.lookup))
-        conditions = list(expressions.conditions(body))
-        queries = [list(expressions.comparisons(query, names.lookup)) for query in conditions]
-        queried = [comparison for query in queries for comparison in query]
+        conditions = list(queries.conditions(body))
+        by_query = [list(expressions.comparisons(query, names.lookup)) for query in conditions]
+        queried = [comparison for query in by_query for comparison in query]
 
         self._comparisons.note(compared, None)
         self._writes.note_inserted(function)
         self._writes.note_updated(function)
         self._writes.note_copied(function)
         self._arguments.note_arguments(function, compared)
-        self._secrets.note_proofs(function, queries)
-        self._secrets.note_bearers(function, queries)
+        self._secrets.note_proofs(function, by_query)
+        self._secrets.note_bearers(function, by_query)
         self._secrets.note_masked(function)
         self._conditions.note_tested(function, conditions)
         self._conditions.note_demands(function, conditions, queried)

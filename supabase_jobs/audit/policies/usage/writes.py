@@ -1,7 +1,7 @@
 """Writes of functions: the rows that they insert, and the columns that they set or copy."""
 
 from supabase_jobs.audit.catalog import Function
-from supabase_jobs.audit.policies import bodies, expressions
+from supabase_jobs.audit.policies import bodies, expressions, parse_trees, queries
 from supabase_jobs.audit.policies.expressions import Literal, Reference
 from supabase_jobs.audit.policies.usage.names import Names
 from supabase_jobs.audit.policies.uses import Usage, extend
@@ -18,9 +18,9 @@ class Writes:
         body = self._names.bodies[function.oid]
         adds = self._usage.bodies.adds.setdefault(function.oid, set())
         adds |= {
-            self._names.by_name[n].oid for n in expressions.filled(body) if n in self._names.by_name
+            self._names.by_name[n].oid for n in queries.filled(body) if n in self._names.by_name
         }
-        for target, column, node in expressions.inserted(body, self._names.columns_of):
+        for target, column, node in queries.inserted(body, self._names.columns_of):
             relation, constant = self._names.by_name.get(target), expressions.value(node)
             if relation is not None and isinstance(constant, Literal):
                 known = self._usage.constants.inserted.setdefault((relation.oid, column), [])
@@ -28,7 +28,7 @@ class Writes:
 
     def note_updated(self, function: Function) -> None:
         """Note the columns that a body updates."""
-        named = expressions.updated(self._names.bodies[function.oid])
+        named = queries.updated(self._names.bodies[function.oid])
         found = ((self._names.by_name.get(target), column) for target, column in named)
         self._usage.bodies.sets[function.oid] = {
             (r.oid, column) for r, column in found if r is not None
@@ -37,24 +37,24 @@ class Writes:
     def note_charged(self, function: Function) -> None:
         """Note that a body takes from a number in a row of its caller."""
         own = {oid for oid, _ in self._usage.conditions.own[function.oid]}
-        for target, column, node in expressions.assigned(self._names.bodies[function.oid]):
+        for target, column, node in queries.assigned(self._names.bodies[function.oid]):
             relation = self._names.by_name.get(target)
             is_own = relation is not None and relation.oid in own
-            if is_own and expressions.is_taken_from(node, column):
+            if is_own and queries.is_taken_from(node, column):
                 self._usage.bodies.charging.add(function.oid)
 
     def note_copied(self, function: Function) -> None:
         """Note the columns that a body copies to others, also by a variable."""
         body = self._names.bodies[function.oid]
-        scopes = expressions.aliases(body)
+        scopes = parse_trees.aliases(body)
         values: dict[str, Reference] = {}
         for name, table, column in bodies.variables(function):
             if column:
                 values[name] = Reference(table, column)
             else:
                 scopes[name] = table
-        inserted = expressions.inserted(body, self._names.columns_of)
-        for target, name, node in (*inserted, *expressions.assigned(body)):
+        inserted = queries.inserted(body, self._names.columns_of)
+        for target, name, node in (*inserted, *queries.assigned(body)):
             relation, source = self._names.by_name.get(target), expressions.value(node)
             if not isinstance(source, Reference) or relation is None:
                 continue

@@ -7,7 +7,7 @@ import pytest
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Column, Constraint, Function
 from supabase_jobs.audit.policies.tested import Closed
-from supabase_jobs.audit.policies.unlike_siblings import Siblings
+from supabase_jobs.audit.policies.unlike_siblings import UnlikeSiblings
 from supabase_jobs.audit.policies.usage import usage
 from tests.audit.catalogs import ALL, catalog, column, foreign_key, function, policy, table
 
@@ -56,7 +56,7 @@ def unasked(acts: str, other: str = "select 1") -> list[str]:
     project = catalog(cards, visits, payments, functions=functions)
     found = usage.usage(project, words.load())
     closed = {1: {"phase": Closed(["draft", "open", "over"], ["draft"])}}
-    siblings = Siblings(project, found, closed, set())
+    siblings = UnlikeSiblings(project, found, closed, set())
     of_f = [one for one in siblings.find() if one.function.startswith("public.f(")]
     return [f"{one.what} {' '.join([*one.columns, *one.values])}" for one in of_f]
 
@@ -115,7 +115,7 @@ def people(*functions: Function) -> list[str]:
     project = catalog(persons, shows, tickets, letters, functions=list(functions))
     found = usage.usage(project, words.load())
     closed = {1: {"state": Closed(["active", "left"], ["active"])}}
-    siblings = Siblings(project, found, closed, {1})
+    siblings = UnlikeSiblings(project, found, closed, {1})
     return [f"{one.what} {' '.join([*one.columns, *one.values])}" for one in siblings.find()]
 
 
@@ -206,7 +206,7 @@ def test_function_demands_a_row_of_anybody(condition: str, found: list[str]) -> 
     letters, shows = table("letters", "address", oid=2), table("shows", "id", oid=3)
     called = _guarded("f", condition, ADD_FOR_CALLER)
     project = catalog(bookings, letters, shows, functions=[called])
-    siblings = Siblings(project, usage.usage(project, words.load()), {}, set())
+    siblings = UnlikeSiblings(project, usage.usage(project, words.load()), {}, set())
     assert [f"{one.what} {' '.join(one.columns)}" for one in siblings.find()] == found
 
 
@@ -226,6 +226,6 @@ def test_function_lets_a_role_give_itself(refused: str, found: list[str]) -> Non
     called = _guarded("f", f"not may() or {refused}", act)
     project = catalog(crews, functions=[called, may])
     closed = {1: {"state": Closed(["owner", "mate", "guest"], ["guest"])}}
-    siblings = Siblings(project, usage.usage(project, words.load()), closed, {1})
+    siblings = UnlikeSiblings(project, usage.usage(project, words.load()), closed, {1})
     omissions = [one for one in siblings.find() if one.what == "role"]
     assert [f"{one.what} {' '.join([*one.columns, *one.values])}" for one in omissions] == found

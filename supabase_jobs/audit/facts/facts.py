@@ -29,8 +29,8 @@ from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
+from supabase_jobs.audit.policies.siblings import Unasked
 from supabase_jobs.audit.policies.uneven_writes import UnevenWrite
-from supabase_jobs.audit.policies.unlike_siblings import Unasked
 from supabase_jobs.audit.policies.void_revokes import VoidRevoke
 from supabase_jobs.audit.probes.attempt import (
     DELETE,

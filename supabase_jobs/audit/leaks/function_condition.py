@@ -9,7 +9,7 @@ from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, TableColumn
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.policies.left_out import LeftOut
-from supabase_jobs.audit.policies.unlike_siblings import Omission, Unasked
+from supabase_jobs.audit.policies.siblings import Omission, Unasked
 from supabase_jobs.findings import Severity
 
 KIND = Kind(

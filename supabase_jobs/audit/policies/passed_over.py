@@ -11,7 +11,7 @@ from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import bodies, expressions, parse_trees, queries
 from supabase_jobs.audit.policies.expressions import USER_ID, Literal, Reference
-from supabase_jobs.audit.policies.unlike_siblings import (
+from supabase_jobs.audit.policies.siblings import (
     Omission,
     Siblings,
     Unasked,

@@ -46,8 +46,9 @@ from supabase_jobs.audit.policies.loose_states import LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.passed_over import PassedOver
 from supabase_jobs.audit.policies.shown_states import ShownState, ShownStates, is_about_another
+from supabase_jobs.audit.policies.siblings import Unasked
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite, UnevenWrites
-from supabase_jobs.audit.policies.unlike_siblings import Siblings, Unasked
+from supabase_jobs.audit.policies.unlike_siblings import UnlikeSiblings
 from supabase_jobs.audit.probes import exclusions as tried_exclusions
 from supabase_jobs.audit.probes.attempt import SELECT, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass
@@ -314,7 +315,7 @@ class _Reader:
         labels = {relation.label for relation in tables}
         closed = {relation.oid: plan.closed(relation) for relation in self._catalog.tables}
         giving = {*plan.memberships, *plan.per_user, *plan.staff}
-        for kind in (Siblings, PassedOver):
+        for kind in (UnlikeSiblings, PassedOver):
             for one in kind(self._catalog, plan.usage, closed, giving).find():
                 if one.table in labels:
                     yield one

@@ -54,8 +54,8 @@ from supabase_jobs.audit.policies.loose_states import Gap, LooseState
 from supabase_jobs.audit.policies.one_table import OneTable
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
+from supabase_jobs.audit.policies.siblings import Omission, Unasked
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
-from supabase_jobs.audit.policies.unlike_siblings import Omission, Unasked
 from supabase_jobs.audit.policies.void_revokes import VoidRevoke
 from supabase_jobs.audit.rows.held_role import HeldRole
 from supabase_jobs.database.parser.privileges import Privilege

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from supabase_jobs.audit.catalog import Catalog, Function
 from supabase_jobs.audit.policies import expressions, queries
-from supabase_jobs.audit.policies.paths import paths
+from supabase_jobs.audit.policies.path_reader import paths
 from supabase_jobs.audit.policies.usage.arguments import Arguments
 from supabase_jobs.audit.policies.usage.comparisons import Comparisons
 from supabase_jobs.audit.policies.usage.conditions import Conditions

@@ -185,7 +185,7 @@ def _is_comparable(bypass: Bypass) -> bool:
 
 
 def _of_bypass(bypass: Bypass, options: Options) -> _Cell:
-    in_sql = outcome_of_count(len(bypass.shown)) if bypass.sent else bypass.outcome
+    in_sql = outcome_of_count(len(bypass.said.shown)) if bypass.sent else bypass.outcome
     if bypass.error is not None:
         in_sql = outcome_of_error(bypass.error)
     request = bypass.request(options.served[0])

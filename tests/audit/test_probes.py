@@ -75,8 +75,8 @@ def test_injected_sql_fails_with_an_error_of_its_own(
     assert probe.outcome == outcome
 
 
-@pytest.mark.parametrize(("given", "is_shown"), [("", True), ("id of zqa1", False)])
-def test_error_shows_a_row_that_the_caller_has_not_named(given: str, is_shown: bool) -> None:
+@pytest.mark.parametrize(("passed", "is_shown"), [("", True), ("id of zqa1", False)])
+def test_error_shows_a_row_that_the_caller_has_not_named(passed: str, is_shown: bool) -> None:
     class Shown(errors.RaiseException):
         """An error with a message, which only a server can give one of psycopg's own."""
 
@@ -85,5 +85,5 @@ def test_error_shows_a_row_that_the_caller_has_not_named(given: str, is_shown: b
             return type("Diag", (), {"message_primary": "no zqa1", "message_detail": None})
 
     probe = Bypass(caller=CALLER, object=function("f", "select 1"), action=CALL, hidden=[POST])
-    assert probe.has_failed(GroupResult((), Shown()), given)
-    assert probe.shown == ([POST] if is_shown else [])
+    assert probe.has_failed(GroupResult((), Shown()), [passed])
+    assert probe.said.shown == ([POST] if is_shown else [])

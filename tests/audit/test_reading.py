@@ -133,7 +133,7 @@ def test_call_shows_rows_by_their_tables() -> None:
     row = Row(relation=SHOPS, values={}, ctid="(0,1)")
     body = "select id from shops"
     bypass = Bypass(caller=CALLER, object=function("all", body), action=CALL, hidden=[row])
-    bypass.shown.append(row)
+    bypass.said.shown.append(row)
     found = called(bypass, SHOPS)
     assert (found.said.shown, found.touched) == (["public.shops"], ["public.shops"])
     assert found.actor.label == "stranger"

@@ -25,6 +25,7 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
     Attempt,
 )
+from supabase_jobs.audit.probes.bypass import ViewRead, ViewWrite
 from supabase_jobs.audit.repairs.causes import reached_without
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.connection import Connection
@@ -139,8 +140,10 @@ def _of_view(evidence: Evidence, view: Relation, caller: Persona, action: str) -
     for one in tried:
         why = f": {one.error.diag.message_primary}" if one.error is not None else ""
         yield _short(f"result: {one.outcome}{why}")
-        for rows, word in ((one.hidden, "refuse"), (one.visible, "permit")):
-            reached = {r.relation.label for r in rows if r in (*one.shown, *one.changed)}
+        visible = one.visible if isinstance(one, ViewRead | ViewWrite) else ()
+        for rows, word in ((one.hidden, "refuse"), (visible, "permit")):
+            found = (*one.said.shown, *one.effects.changed)
+            reached = {r.relation.label for r in rows if r in found}
             for label in sorted(reached):
                 yield _short(f"reached: rows of {label} that the tables {word}")
     if not tried:

@@ -47,12 +47,12 @@ class Answers:
 
 
 def flow(
-    answers: Answers, ids: Collection[str], contents: Collection[str], given: str | None
+    answers: Answers, ids: Collection[str], contents: Collection[str], *, is_general: bool
 ) -> Flow | None:
     """The kind of information that flows, None if none does.
 
-    `ids` and `contents` are those of the rows. `given` are the texts that the caller passes, None
-    if none can identify a row.
+    `ids` and `contents` are those of the rows. `is_general`: nothing that the caller
+    passes can identify a row.
 
     Answers that differ in the same world have a clock, a random value or a sequence in them, and
     say nothing.
@@ -68,7 +68,7 @@ def flow(
     elif first != absent:
         shown = [id_ for id_ in ids if id_ in first.text and id_ not in absent.text]
         found = Flow.IDS if shown else Flow.EXISTENCE
-    if found in (Flow.DERIVED, Flow.EXISTENCE) and given is None and _is_about_all(answers):
+    if found in (Flow.DERIVED, Flow.EXISTENCE) and is_general and _is_about_all(answers):
         return Flow.TOTAL
     return found
 

@@ -15,7 +15,6 @@ from supabase_jobs.audit.probes.bypass import CALL, Bypass, FunctionCall, call_o
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.findings import NotTested
 from supabase_jobs.outcomes import ROWS
-from supabase_jobs.session.impersonation import SET
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import Runner, probes_of
 
@@ -50,7 +49,7 @@ class ControlCall(Bypass):
     @property
     def statements(self) -> list[Statement]:
         """The call, between two numbers of written rows, after the owner has prepared some."""
-        become = [Statement(SET, ("role", self.caller.role))] if self.prepared else []
+        become = [self.become] if self.prepared else []
         return [*self.prepared, *become, WRITTEN, *super().statements, WRITTEN]
 
     def read(self, result: GroupResult) -> None:

@@ -20,7 +20,8 @@ Snapshot = Mapping[tuple[int, str], Any]
 class Effects:
     """The rows of tenant A that a call `changed` or deleted; in those `recounted` only numbers are
     others, and in those `raised` all of these are larger. Of the rows `forged`, it added one in the
-    name of the same person; of those `addressed`, one whose person may be a receiver.
+    name of the same person; of those `addressed`, one whose person may be a receiver. The caller
+    reads those `opened` afterwards.
     """
 
     changed: Sequence[Row] = ()
@@ -28,6 +29,13 @@ class Effects:
     raised: Sequence[Row] = ()
     forged: Sequence[Row] = ()
     addressed: Sequence[Row] = ()
+    opened: Sequence[Row] = ()
+
+    @property
+    def rows(self) -> list[Row]:
+        """All of them."""
+        written = (*self.changed, *self.recounted, *self.forged, *self.addressed)
+        return [*written, *self.opened]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, call_of
 from supabase_jobs.audit.probes.control_calls import WRITTEN
+from supabase_jobs.audit.probes.effects import Effects
 from supabase_jobs.audit.probes.statements import exists
 from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows.build import World
@@ -26,7 +27,7 @@ from supabase_jobs.audit.rows.tenants import Ended, Row
 from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import ROWS
-from supabase_jobs.session.impersonation import SET, Impersonation, own_role
+from supabase_jobs.session.impersonation import Impersonation, own_role
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import Runner, probes_of
 
@@ -47,8 +48,8 @@ class EndedCall(Bypass):
     nothing. `addressee` is the column in which the row with the secret names somebody else. `of` is
     the table of memberships, if the function lets members of another group pass than that to which
     the row belongs, and nobody who has none.
-    `rereads` are rows of the group of a caller; `opened`, if it reads none before, those that it
-    reads after the call.
+    `rereads` are rows of the group of a caller; it has `opened`, if it reads none before, those
+    that it reads after the call.
     """
 
     rows: Sequence[Row]
@@ -83,10 +84,9 @@ class EndedCall(Bypass):
     @property
     def statements(self) -> list[Statement]:
         """The statements of the owner and of the caller, in order."""
-        become = Statement(SET, ("role", self.caller.role))
         reads = [exists((row, self.caller.role) for row in self.rereads)] if self.rereads else []
         calls = [WRITTEN, *super().statements, WRITTEN]
-        return [self.own, *self.prepared, become, *reads, *calls, *reads]
+        return [self.own, *self.prepared, self.become, *reads, *calls, *reads]
 
     def read(self, result: GroupResult) -> None:
         """Read what the call has done."""
@@ -97,7 +97,8 @@ class EndedCall(Bypass):
             read_after, read_before = answers.pop(), answers[-4]
             is_open = any(read_before.rows[0])
             pairs = zip(self.rereads, read_after.rows[0], strict=True)
-            self.opened = [] if is_open else [row for row, is_read in pairs if is_read]
+            opened = [] if is_open else [row for row, is_read in pairs if is_read]
+            self.effects = Effects(opened=opened)
         before, call, after = answers[-3:]
         self.written = int(after.rows[0][0] or 0) - int(before.rows[0][0] or 0)
         answer = _DRAWN.sub("#", str(call.rows[0][0] or "")) if call.rows else ""
@@ -195,8 +196,8 @@ def _for_others(valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
     """The calls with a valid secret that is for somebody else, or for who has not lost access."""
     for one in valid:
         if not one.written:
-            one.opened = []
-        elif one.addressee is not None or one.opened:
+            one.effects = Effects()
+        elif one.addressee is not None or one.effects.opened:
             one.outcome = ROWS
             yield one
 

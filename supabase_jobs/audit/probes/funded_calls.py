@@ -13,8 +13,7 @@ from supabase_jobs.audit.probes.bypass import CALL, Bypass, FunctionCall, Prepar
 from supabase_jobs.audit.probes.effects import Effects, Snapshot, Watch
 from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.database.batch import Statement
-from supabase_jobs.session.impersonation import SET, Impersonation, own_role
+from supabase_jobs.session.impersonation import Impersonation, own_role
 from supabase_jobs.session.runner import Runner, probes_of
 
 # of a CHECK, and of a body that raises an exception
@@ -27,9 +26,9 @@ class FundedCall(PreparedCall):
     something to others changes no row of theirs.
     """
 
-    def effects(self, before: Snapshot, after: Snapshot) -> Effects:
+    def watched(self, before: Snapshot, after: Snapshot) -> Effects:
         """The effects, without rows in which only numbers have risen."""
-        found = super().effects(before, after)
+        found = super().watched(before, after)
         return Effects(changed=[row for row in found.changed if row not in found.raised])
 
 
@@ -56,7 +55,6 @@ def find(
                     watch=Watch(one.watch.rows, (), one.watch.restored, one.watch.permitted),
                     prepared=prepared,
                     own=own,
-                    become=Statement(SET, ("role", one.caller.role)),
                     copies=one.copies,
                     known=[r for r in one.watch.rows if r.relation.may(one.caller.role, "SELECT")],
                 )

@@ -37,8 +37,13 @@ class Compared(Tried, Protocol):
         ...
 
     @property
-    def given(self) -> str | None:
-        """The texts that the caller passes; None if none of them can identify a row."""
+    def is_general(self) -> bool:
+        """Whether nothing that the caller passes can identify a row."""
+        ...
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """The texts that the caller passes, one of which may identify a row."""
         ...
 
     @property
@@ -85,7 +90,7 @@ class Interference:
             return
         worlds = [_World(self._worlds.without(self._refused), compared)]
         everybody = self._refused.of_everybody
-        general = [one for one in compared if one.given is None]
+        general = [one for one in compared if one.is_general]
         if everybody is not None and general:
             worlds.append(_World(self._worlds.without(everybody), general))
         absent, *nobody = yield from self._ask(worlds)
@@ -134,7 +139,7 @@ class Interference:
                 absent=absent[one],
                 other=other.get(one, one.answer),
             )
-            kind = flow(answers, self._ids(one), self._contents, one.given)
+            kind = flow(answers, self._ids(one), self._contents, is_general=one.is_general)
             if kind is not None:
                 changing = [
                     oid
@@ -165,7 +170,7 @@ class Interference:
         """The columns with a content that the caller passes, or a part of it: with another one, a
         call would look up nothing.
         """
-        words = [word for word in (one.given or "").split() if len(word) >= PART]
+        words = [word for text in one.passed for word in text.split() if len(word) >= PART]
         found = set[ColumnKey]()
         for text, columns in self._contents.items():
             is_text = len(text) >= PART
@@ -175,8 +180,9 @@ class Interference:
 
     def _ids(self, one: Compared) -> set[str]:
         """The UUIDs of the refused rows that the caller does not pass."""
+        passed = "\n".join(one.passed)
         found = {value for row in self._refused.rows for value in _uuids(row)}
-        return {value for value in found if value not in (one.given or "")}
+        return {value for value in found if value not in passed}
 
     def _examples(self, tables: Iterable[int]) -> Iterable[Row]:
         """A refused row of each table."""

@@ -21,7 +21,7 @@ from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.action import Constant
-from supabase_jobs.session.impersonation import SET, Impersonation, own_role
+from supabase_jobs.session.impersonation import Impersonation, own_role
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import Runner, probes_of
 
@@ -52,8 +52,7 @@ class NumberCall(Bypass):
         """The statements of the owner and of the caller, in order."""
         show = self.watch.statement
         assert show is not None  # noqa: S101  own rows are watched
-        become = Statement(SET, ("role", self.caller.role))
-        calls = [become, *super().statements, self.own, show]
+        calls = [self.become, *super().statements, self.own, show]
         return [self.own, *self.prepared, show, *calls]
 
     def read(self, result: GroupResult) -> None:

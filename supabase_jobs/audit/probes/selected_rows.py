@@ -10,6 +10,7 @@ from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.policies.uses import ColumnKey, Condition
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, is_referenced
 from supabase_jobs.audit.probes.bypass import Bypass
+from supabase_jobs.audit.probes.effects import Effects
 from supabase_jobs.audit.probes.statements import exists
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
@@ -23,13 +24,12 @@ from supabase_jobs.session.outcome import outcome_of_error
 class PreparedUse(Bypass):
     """A read of a view, or a write to it, after the owner has `prepared` the rows that it selects.
 
-    `own` and `become` set the role of the owner and that of the caller. Rows that the caller reads
-    in their tables then are none that these refuse.
+    `own` sets the role of the owner. Rows that the caller reads in their tables then are none that
+    these refuse.
     """
 
     prepared: Sequence[Statement]
     own: Statement
-    become: Statement
 
     @property
     def _readable(self) -> list[Row]:
@@ -48,7 +48,7 @@ class PreparedUse(Bypass):
         if result.error is not None:
             # foreign keys keep a row only if the view would delete it
             is_kept = self.action == DELETE and is_referenced(result.error)
-            self.changed = list(self.hidden) if is_kept else []
+            self.effects = Effects(changed=self.hidden if is_kept else ())
             self.outcome = ROWS if is_kept else outcome_of_error(result.error)
             return
         reads, answer = result.answers[-2:]
@@ -56,9 +56,10 @@ class PreparedUse(Bypass):
             known = zip(self._readable, reads.rows[0] if self._readable else (), strict=True)
             read = {id(row) for row, is_read in known if is_read}
             found = self._shown_in(str(answer.rows[0][0]) if answer.rows else "")
-            self.shown = [row for row in found if id(row) not in read]
+            self.said.shown = [row for row in found if id(row) not in read]
         else:
-            found = self.changed = list(self.hidden) if answer.count else []
+            found = list(self.hidden) if answer.count else []
+            self.effects = Effects(changed=found)
         self.outcome = ROWS if found else HIDDEN
 
 
@@ -73,15 +74,15 @@ class StateUse(PreparedUse):
     def read(self, result: GroupResult) -> None:
         """Read whether the view shows the row: by a mark, or by its key."""
         super().read(result)
-        if self.error is None and not self.shown:
+        if self.error is None and not self.said.shown:
             reads, answer = result.answers[-2:]
             text = str(answer.rows[0][0]) if answer.rows else ""
             [row] = self.hidden
             values_ = [value for value in map(row.values.get, row.key) if value is not None]
             is_read = bool(self._readable) and reads.rows[0][0]
             is_shown = any(len(v) >= LIMITS.identifying_unique_text and v in text for v in values_)
-            self.shown = [row] if is_shown and not is_read else []
-            self.outcome = ROWS if self.shown else HIDDEN
+            self.said.shown = [row] if is_shown and not is_read else []
+            self.outcome = ROWS if self.said.shown else HIDDEN
 
 
 def wanted(

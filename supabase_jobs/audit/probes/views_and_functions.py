@@ -47,8 +47,11 @@ from supabase_jobs.audit.probes.bypass import (
     Bypass,
     Copies,
     FunctionCall,
+    IdentifyingCall,
     Injection,
     Inquiry,
+    NamedCall,
+    NullCall,
     PreparedCall,
     ViewRead,
     ViewWrite,
@@ -74,17 +77,12 @@ from supabase_jobs.session.action import (
     SelectAny,
     Update,
 )
-from supabase_jobs.session.impersonation import SET, Impersonation, own_role
+from supabase_jobs.session.impersonation import Impersonation, own_role
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import OwnerProbe, probes_of
 
 _TEXT_BASES = ("text", "varchar")
 _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "date", "int4", "int2")
-# arguments that identify no row: how many, since when, in which order
-_GENERAL_TYPES = (
-    *("integer", "smallint", "boolean", "numeric", "date", "interval"),
-    *("timestamp with time zone", "timestamp without time zone"),
-)
 UPDATABLE, DELETABLE = 4, 16
 # those who call functions on rows in the state that these ask for
 _GENERAL_OUTSIDERS = (ANON, NEWCOMER, STRANGER)
@@ -179,7 +177,7 @@ class Bypasses:
             tried += self._with_enough(tried)
         finally:
             self._found += [bypass for bypass in tried if bypass.outcome]
-            self.writes_to_users = [bypass for bypass in users if bypass.changed]
+            self.writes_to_users = [bypass for bypass in users if bypass.effects.changed]
 
     def _may_know(self, function: Function, caller: Persona) -> bool:
         """Whether a function may tell a caller with a row or a claim from others."""
@@ -226,7 +224,6 @@ class Bypasses:
                     hidden=hidden,
                     prepared=prepared,
                     own=own_role(self._impersonation),
-                    become=Statement(SET, ("role", one.caller.role)),
                 )
 
     def _in_refused_states(
@@ -235,7 +232,7 @@ class Bypasses:
         """Read the views of rows in a state in which their table refuses them to somebody who reads
         them in another one: to a member, or to their owner.
         """
-        leaking = {one.object.oid for one in tried if one.shown}
+        leaking = {one.object.oid for one in tried if one.said.shown}
         callers = [c for c in self._view_callers if c.kind in (MEMBER, OWNER)]
         found: list[Bypass] = []
         for view in views if self._worlds.is_possible else ():
@@ -245,7 +242,7 @@ class Bypasses:
                 use = next(filter(None, (self._use(c, view, row, state) for c in callers)), None)
                 found += [] if use is None else [use]
         self._prober.run([*probes_of(found, LIMITS.calls_in_batch)])
-        return [one for one in found if one.shown]
+        return [one for one in found if one.said.shown]
 
     def _rows_in_states(self, tables: Collection[int]) -> Iterator[tuple[Row, Row]]:
         """The first row of each of these tables, with the one in each state of the table's own."""
@@ -280,7 +277,6 @@ class Bypasses:
             hidden=[row],
             prepared=self._worlds.in_state([row], values_),
             own=own_role(self._impersonation),
-            become=Statement(SET, ("role", caller.role)),
             state=str(state.part or f"without {read[0].part}"),
         )
 
@@ -382,7 +378,7 @@ class Bypasses:
         if not isinstance(call.error, errors.UniqueViolation):
             return False
         label = f"{call.error.diag.schema_name}.{call.error.diag.table_name}"
-        given = set[str | None](call.given.split())
+        given = {word for text in call.passed for word in text.split()}
         rows = (*self._world.a.all_rows, *self._world.b.all_rows)
         same = [row for row in rows if row.relation.label == label]
         found = [row for row in same if given.isdisjoint(map(row.values.get, row.key))]
@@ -446,7 +442,7 @@ class Bypasses:
         else:
             marked = Select(view.identifier, _shows(texts, _marks((*hidden, *visible))), texts)
             read.sent = [marked, SelectAny(view.identifier, columns[0].identifier)]
-            read.everything = Select(view.identifier, sql.SQL("true"), texts)
+            read.everything = [Select(view.identifier, sql.SQL("true"), texts)]
         yield read
         for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
             if not view.updatable & mask or not rows:
@@ -673,7 +669,6 @@ class Bypasses:
                 hidden=hidden,
                 reads=reads if self._acts_as_owner(function) else (),
                 looks_up=looks_up,
-                given=_given(arguments),
                 watch=watch,
                 rereads=rereads,
                 afterwards=afterwards,
@@ -700,7 +695,6 @@ class Bypasses:
                 watch=watch,
                 prepared=older,
                 own=own_role(self._impersonation),
-                become=Statement(SET, ("role", caller.role)),
                 copies=copies,
             )
 
@@ -711,7 +705,7 @@ class Bypasses:
         watch: Watch,
         hidden: Sequence[Row],
         copies: Copies,
-    ) -> Iterator[PreparedCall]:
+    ) -> Iterator[IdentifyingCall]:
         """Calls with ids of rows that are in the state that the function asks for: with one of
         tenant A beside others of the caller; and with all of tenant A, if its rows are in no such
         state by themselves.
@@ -726,7 +720,7 @@ class Bypasses:
             below = [*self._moved(caller, function, chosen.rows)] if chosen.is_mixed else []
             unique = {id(row): row for row in (*watch.rows, *chosen.rows)}
             rows = [row for row in unique.values() if row.relation.may(caller.role, "SELECT")]
-            yield PreparedCall(
+            yield IdentifyingCall(
                 caller=caller,
                 object=function,
                 action=CALL,
@@ -735,7 +729,6 @@ class Bypasses:
                 watch=Watch(watch.rows, below, watch.restored, watch.permitted),
                 prepared=prepared,
                 own=own_role(self._impersonation),
-                become=Statement(SET, ("role", caller.role)),
                 copies=copies,
                 known=rows,
                 is_mixed=chosen.is_mixed,
@@ -767,7 +760,7 @@ class Bypasses:
 
     def _calls_as_named(
         self, caller: Persona, function: Function, hidden: Sequence[Row], copies: Copies
-    ) -> Iterator[PreparedCall]:
+    ) -> Iterator[NamedCall]:
         """Calls with ids of rows of tenant A that name the caller, in one column at a time: do they
         show what the tables refuse to whoever is named there?
         """
@@ -784,7 +777,7 @@ class Bypasses:
             below = [r for t, r in self._world.a.rows.items() if t in self._reads_of(function)]
             rows = [*others.rows, *(r for r in below if r not in others.rows)]
             readable = [r for r in hidden if r.relation.may(caller.role, "SELECT")]
-            yield PreparedCall(
+            yield NamedCall(
                 caller=caller,
                 object=function,
                 action=CALL,
@@ -793,7 +786,6 @@ class Bypasses:
                 watch=Watch(),
                 prepared=self._worlds.ready(function, caller, rows, named=(oid, column)),
                 own=own_role(self._impersonation),
-                become=Statement(SET, ("role", caller.role)),
                 copies=copies,
                 known=[r for r in readable if r.relation.label != VAULT],
                 named=(oid, column),
@@ -806,7 +798,7 @@ class Bypasses:
         watch: Watch,
         hidden: Sequence[Row],
         copies: Copies,
-    ) -> Iterator[PreparedCall]:
+    ) -> Iterator[NullCall]:
         """Calls with NULL as the argument by which a function finds rows, also those without a
         value, of a row of tenant A without one.
         """
@@ -819,7 +811,7 @@ class Bypasses:
             number = function.argument_names.index(name)
             given[number] = Constant(None, function.argument_types[number])
             prepared = self._worlds.ready(function, caller, [row])
-            yield PreparedCall(
+            yield NullCall(
                 caller=caller,
                 object=function,
                 action=CALL,
@@ -828,7 +820,6 @@ class Bypasses:
                 watch=watch,
                 prepared=[*prepared, *self._worlds.in_state([row], {(oid, column): None})],
                 own=own_role(self._impersonation),
-                become=Statement(SET, ("role", caller.role)),
                 copies=copies,
                 known=[r for r in watch.rows if r.relation.may(caller.role, "SELECT")],
                 by_null=name,
@@ -1015,13 +1006,6 @@ def _batched(inquiries: Sequence[Inquiry], most: int) -> Iterator[Sequence[Inqui
     """The inquiries in chunks of at most so many."""
     for start in range(0, len(inquiries), most):
         yield inquiries[start : start + most]
-
-
-def _given(arguments: Sequence[Constant]) -> str | None:
-    """The texts of arguments; None if none of them can identify a row."""
-    if all(argument.type in _GENERAL_TYPES for argument in arguments):
-        return None
-    return " ".join(argument.text or "" for argument in arguments)
 
 
 def _texts(columns: Iterable[Column]) -> tuple[sql.Composable, ...]:

@@ -20,7 +20,10 @@ from supabase_jobs.audit.probes.bypass import (
     SQL,
     Bypass,
     FunctionCall,
+    IdentifyingCall,
     Injection,
+    NamedCall,
+    NullCall,
     PreparedCall,
     ViewWrite,
 )
@@ -62,7 +65,7 @@ class Answers:
             view=self._views[view.label],
             action=bypass.action,
             said=self._said(bypass),
-            changed=self._tables.labels(bypass.changed),
+            changed=self._tables.labels(bypass.effects.changed),
             is_own=isinstance(bypass, ViewWrite) and bypass.is_own,
             in_state=isinstance(bypass, StateUse),
             state=bypass.state if isinstance(bypass, StateUse) else "",
@@ -122,13 +125,14 @@ class Answers:
 
     def _said(self, bypass: Bypass) -> Said:
         """The rows about which an answer says something."""
+        said, labels = bypass.said, self._tables.labels
         return Said(
-            shown=self._tables.labels(bypass.shown),
-            identified=self._tables.labels(bypass.identified),
-            derived=self._tables.labels(bypass.derived),
-            existing=self._tables.labels(bypass.existing),
-            counted=self._tables.labels(bypass.counted),
-            has_secret=any(row.relation.label == VAULT for row in bypass.shown),
+            shown=labels(said.shown),
+            identified=labels(said.identified),
+            derived=labels(said.derived),
+            existing=labels(said.existing),
+            counted=labels(said.counted),
+            has_secret=any(row.relation.label == VAULT for row in said.shown),
         )
 
     def _given(self, bypass: Bypass) -> Given:
@@ -138,26 +142,26 @@ class Answers:
             arguments = list(_arguments(bypass, call))
             return Given(
                 arguments=call.statement.sql,
-                is_general=bypass.given is None,
+                is_general=bypass.is_general,
                 names_others=bypass.names_others,
                 texts=[name for name, value in arguments if _is_text(value)],
                 nulls=[name for name, value in arguments if value.text is None],
             )
-        if isinstance(bypass, PreparedCall):
+        if isinstance(bypass, IdentifyingCall):
             is_together = not bypass.is_apart and not bypass.is_across
-            named = "" if bypass.named is None else self._column(bypass.named)
-            is_pair = bypass.is_mixed and is_together
-            return Given(is_pair=is_pair, by_null=bypass.by_null, named=named)
-        return Given()
+            return Given(is_pair=bypass.is_mixed and is_together)
+        if isinstance(bypass, NamedCall):
+            return Given(named=self._column(bypass.named))
+        return Given(by_null=bypass.by_null) if isinstance(bypass, NullCall) else Given()
 
     def _effects(self, bypass: Bypass) -> Effects:
         """The rows that a call changes or opens."""
-        opened = [] if isinstance(bypass, EndedCall) else bypass.opened
+        opened = [] if isinstance(bypass, EndedCall) else bypass.effects.opened
         return Effects(
-            changed=self._tables.labels(bypass.changed),
-            recounted=self._tables.labels(bypass.recounted),
-            forged=self._tables.labels(bypass.forged),
-            addressed=self._tables.labels(bypass.addressed),
+            changed=self._tables.labels(bypass.effects.changed),
+            recounted=self._tables.labels(bypass.effects.recounted),
+            forged=self._tables.labels(bypass.effects.forged),
+            addressed=self._tables.labels(bypass.effects.addressed),
             below=self._tables.labels(bypass.below) if isinstance(bypass, PreparedCall) else (),
             opened=self._tables.labels(opened),
         )
@@ -172,7 +176,7 @@ class Answers:
             is_asked_elsewhere=bypass.addressee
             in self._plan.usage.request.claims.get(("email",), ()),
             across="" if bypass.of is None else bypass.of.label,
-            regained=self._tables.labels(bypass.opened),
+            regained=self._tables.labels(bypass.effects.opened),
         )
 
     def _numbers(self, bypass: Bypass) -> Numbers:

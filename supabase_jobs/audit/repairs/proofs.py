@@ -582,7 +582,7 @@ def _family(name: str) -> str:
 
 
 def _shows_hidden(bypass: Bypass) -> bool:
-    return bool(bypass.shown or bypass.changed or bypass.identified or bypass.opened)
+    return bool(bypass.said.seen or bypass.effects.changed or bypass.effects.opened)
 
 
 class Proofs:
@@ -1025,14 +1025,14 @@ class Proofs:
         """The rows of others that a view or function shows to outsiders before a change, and that
         none of those with a role of the whole project, for whom it may be, reads otherwise.
         """
-        still = {_shown_to(one) for one in after.bypasses if one.shown or one.identified}
+        still = {_shown_to(one) for one in after.bypasses if one.said.seen}
         shown: dict[Hashable, list[Bypass]] = {}
         for one in before.bypasses:
-            is_seen = bool(one.shown or one.identified) and one.caller.is_outsider
+            is_seen = bool(one.said.seen) and one.caller.is_outsider
             if is_seen and _shown_to(one) not in still:
                 shown.setdefault(_shown_to(one), []).append(one)
         for seen in shown.values():
-            rows = {id(row) for one in seen for row in (*one.shown, *one.identified)}
+            rows = {id(row) for one in seen for row in one.said.seen}
             refused = self._refused_to_staff
             staff = [who for who in refused if who.role == seen[0].caller.role]
             for who in staff if all(rows & refused[who] for who in staff) else ():

@@ -16,6 +16,7 @@ from supabase_jobs.audit.probes.attempt import (
     OTHER,
     SELECT,
     UPDATE,
+    Around,
     Attempt,
     is_referenced,
 )
@@ -124,7 +125,7 @@ def test_result_of_an_attempt(result: GroupResult, outcome: str) -> None:
 
 def test_effect_decides_instead_of_the_number_of_rows() -> None:
     tried = attempt(notes("id"), UPDATE)
-    tried.effect = lambda answers: len(answers) == 2
+    tried.around = Around(effect=lambda answers: len(answers) == 2)
     tried.read(GroupResult((Answer([], 0), Answer([], 0))))
     assert tried.outcome == ROWS
 

@@ -410,7 +410,7 @@ def _of_row(attempt: Attempt) -> RecordedAttempt:
         of=attempt.relation.label,
         value=attempt.value or "",
         sent=attempt.sent or _refused_update(attempt),
-        decided_by_trigger=attempt.effect is not None,
+        decided_by_trigger=attempt.around.effect is not None,
     )
 
 

@@ -199,7 +199,7 @@ def _verdict(evidence: Evidence, attempt: Attempt) -> _Verdict:
     restrictive one by leaving it out.
     """
     policies = _applying(attempt.relation, attempt.caller.role, attempt.action)
-    if attempt.sent is None or attempt.effect is not None:
+    if attempt.sent is None or attempt.around.effect is not None:
         return _Verdict(attempt, (), ())
     permissive = [policy for policy in policies if policy.permissive]
     restrictive = [policy for policy in policies if not policy.permissive]

@@ -7,7 +7,7 @@ from functools import cached_property
 from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
-from supabase_jobs.audit.rows.held_role import HeldRole
+from supabase_jobs.audit.rows.held_role import NO_ROLES, DecidingRoles
 from supabase_jobs.findings import AccessObject, Clause, RowState
 from supabase_jobs.outcomes import ROWS
 
@@ -15,48 +15,68 @@ ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class TriedRow:
+    """The row of an action. `number` is equal for actions on the same row, `people` for rows of a
+    table that name the same users. `part_of` are the rows of which it is a part, `below` those
+    above it, if it exists. `state_of` is the table that its state is about, '' for another row,
+    `bucket` that of a file.
+    """
+
+    number: int = 0
+    people: int = 0
+    part_of: Sequence[int] = ()
+    below: Sequence[int] = ()
+    state_of: str = ""
+    bucket: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Written:
+    """The persons and rows that an action writes into a row.
+
+    `names_nobody`: an inserted row that has no user, claim or header. `refers_to` are the rows to
+    which an inserted row refers, or an updated one by its column. `names` are the columns with the
+    caller as their default to which an inserted row gives another user. `takes_role` is the most
+    powerful role of a group, if an inserted membership of the caller has it and there are weaker
+    ones.
+    """
+
+    names_nobody: bool = False
+    refers_to: Sequence[int] = ()
+    names: Sequence[str] = ()
+    takes_role: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Tried:
     """An action of a caller on a row of a table. `number` is its place among all that were tried.
 
-    `state` is that of a further row, or the bucket of a file. `row` is equal for actions on the
-    same row, `people` for rows of a table that name the same users; `state_of` is the table that
-    the state is about, '' for another row. `part_of` are the rows of which it is a part. `whose` is
-    the owner of the row, seen by the caller. `name` is that of a special attempt, such as join. An
-    update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
-    `error_shows_row`: the error contains the generated text of the row. `names_nobody`: an inserted
-    row that has no user, claim or header. `refers_to` are the rows to which an inserted row refers,
-    or an updated one by its column, `below` those above an existing row. `names` are the columns
-    with the caller as their default to which an inserted row gives another user. `decided_by` is
-    the role that each user has, or the post, without which the action is refused, `by_role` that
-    in the caller's own group, such as `manager of members`. `takes_role` is
-    the most powerful role of a group, if an inserted membership of the caller has it and there are
-    weaker ones.
+    `state` is that of a further row, or the bucket of a file. `whose` is the owner of the row, seen
+    by the caller. `name` is that of a special attempt, such as join. An update sets `column` to
+    `value`. `failed`: it ended with an error, also if a policy let it pass. `error_shows_row`: the
+    error contains the generated text of the row. `deciding` are the roles that decide.
     """
 
     number: int
     actor: Actor
     table: Table
     state: RowState | None
-    row: int
-    people: int
-    part_of: Sequence[int]
-    state_of: str
-    bucket: str
     whose: str
     action: str
-    name: str
-    column: str
-    value: str
+    name: str = ""
+    column: str = ""
+    value: str = ""
     outcome: str
-    failed: bool
-    error_shows_row: bool
-    names_nobody: bool
-    refers_to: Sequence[int]
-    below: Sequence[int]
-    names: Sequence[str]
-    decided_by: HeldRole | None
-    by_role: str
-    takes_role: str
+    failed: bool = False
+    error_shows_row: bool = False
+    on: TriedRow = TriedRow()
+    written: Written = Written()
+    deciding: DecidingRoles = NO_ROLES
+
+    @property
+    def row(self) -> int:
+        """The number of the row."""
+        return self.on.number
 
     @cached_property
     def object(self) -> str:

@@ -157,7 +157,7 @@ class Facts:
         """
         found: dict[str, list[Tried]] = {}
         for tried in self.tried:
-            is_decided = tried.decided_by and not tried.actor.is_inactive
+            is_decided = tried.deciding.everywhere and not tried.actor.is_inactive
             if tried.table.rls and not is_decided:
                 found.setdefault(tried.object, []).append(tried)
         return {name: sorted(group, key=lambda t: t.actor.rank) for name, group in found.items()}
@@ -306,7 +306,7 @@ class Facts:
         for refused in tried:
             for reached in tried:
                 is_apart = refused.outcome in CLOSED and reached.reached
-                if is_apart and refused.people == reached.people:
+                if is_apart and refused.on.people == reached.on.people:
                     yield refused, reached
 
     def hiding(self, label: str) -> set[str]:
@@ -393,7 +393,7 @@ class Facts:
 
     def _parents(self, write: Tried, *, readable: bool) -> list[str]:
         found = []
-        for row in write.refers_to:
+        for row in write.written.refers_to:
             for tried in self.reads_of(row):
                 is_other = tried.actor is write.actor and tried.whose == OTHER
                 if is_other and tried.reached == readable:
@@ -406,7 +406,7 @@ class Facts:
         with those of the reads of this row by its caller.
         """
         for tried in self.tried:
-            above = tried.part_of if tried.action == SELECT else tried.refers_to
+            above = tried.on.part_of if tried.action == SELECT else tried.written.refers_to
             reads = [one for row in above for one in self.reads_of(row)]
             own = [one.number for one in reads if one.actor is tried.actor]
             if own and tried.reached:

@@ -76,7 +76,7 @@ def _deciding(facts: Facts, group: Sequence[Opened]) -> Tried:
 def _joins_part(facts: Facts, write: Tried) -> bool:
     """Whether somebody of the same tenant adds their own row below one that they read."""
     is_insider = write.actor.kind == MEMBER and write.actor.membership is None
-    if not is_insider or write.name != JOIN or not write.refers_to:
+    if not is_insider or write.name != JOIN or not write.written.refers_to:
         return False
     reads = {
         t.row
@@ -84,7 +84,7 @@ def _joins_part(facts: Facts, write: Tried) -> bool:
         for t in one
         if t.actor is write.actor and t.action == SELECT and t.reached
     }
-    return all(row in reads for row in write.refers_to)
+    return all(row in reads for row in write.written.refers_to)
 
 
 def _confirms(facts: Facts, write: Tried) -> bool:

@@ -145,7 +145,8 @@ def _is_read_by_others(group: Sequence[Tried]) -> bool:
 def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | Question]:
     """A row that belongs to another by all of its columns."""
     for tried in inserts:
-        if tried.whose != OTHER or tried.name or tried.table.is_storage or tried.names_nobody:
+        is_special = bool(tried.name) or tried.table.is_storage
+        if tried.whose != OTHER or is_special or tried.written.names_nobody:
             continue
         is_named = _identifies(tried.table)
         stands_in = [
@@ -193,8 +194,10 @@ def _is_assigned(tried: Tried) -> bool:
     is_free = role in table.policies.changed_by and all(
         table.may(role, "UPDATE", name) for name in users
     )
-    is_asked = table.compared.names_owner or table.persons.claims or table.persons.headers
-    return is_free and not (is_asked or tried.names) and users.isdisjoint(table.values.mandatory)
+    persons = table.persons
+    is_asked = table.compared.names_owner or persons.claims or persons.headers
+    is_named = bool(is_asked or tried.written.names)
+    return is_free and not is_named and users.isdisjoint(table.values.mandatory)
 
 
 def _is_addressed(tried: Tried) -> bool:
@@ -248,7 +251,7 @@ def _is_member_of(actor: Actor, label: str) -> bool:
 
 def _refers(facts: Facts, tried: Tried, parent: str, whose: str) -> bool:
     """Whether a new row refers to a row of a table that is not the caller's."""
-    reads = [t for row in tried.refers_to for t in facts.reads_of(row)]
+    reads = [t for row in tried.written.refers_to for t in facts.reads_of(row)]
     return any(
         t.actor is tried.actor and t.table.label == parent and t.whose == whose for t in reads
     )

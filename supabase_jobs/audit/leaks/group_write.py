@@ -149,7 +149,7 @@ def _of_colleague(facts: Facts, tried: Tried) -> Iterator[Question]:
     theirs.
     """
     table = tried.table
-    is_of_person = bool(table.persons.users) and not tried.names_nobody
+    is_of_person = bool(table.persons.users) and not tried.written.names_nobody
     if not is_of_person or table.rows.is_membership or table.rows.is_group or table.rows.per_user:
         return
     if not _reads(facts, tried.actor, tried.row):
@@ -167,7 +167,7 @@ def _of_colleague(facts: Facts, tried: Tried) -> Iterator[Question]:
 def _named_by_outsiders(facts: Facts, table: Table) -> Iterator[str]:
     """The columns in which even outsiders name others: another kind's question."""
     for tried in facts.of_table(table.label):
-        is_named = tried.name == BELOW and tried.column in tried.names
+        is_named = tried.name == BELOW and tried.column in tried.written.names
         is_named |= tried.name == NAME and facts.is_deciding(table)
         if is_named and tried.actor.is_outsider and tried.reached:
             yield tried.column
@@ -175,7 +175,7 @@ def _named_by_outsiders(facts: Facts, table: Table) -> Iterator[str]:
 
 def _below_unreadable(facts: Facts, tried: Tried) -> Iterator[Question]:
     """A row below one that the caller cannot read: of another's course, or of a closed one."""
-    for row in tried.below:
+    for row in tried.on.below:
         known = [t for t in facts.reads_of(row) if t.actor is tried.actor]
         for read in known:
             parent = read.table

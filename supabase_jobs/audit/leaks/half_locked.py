@@ -187,11 +187,11 @@ def _pairs(rows: Sequence[_Row]) -> Iterator[tuple[_Row, _Row, list[str]]]:
     A state that a row starts in and that refuses it is none that follows.
     """
     for locked in rows:
-        if not locked.read.state_of:
+        if not locked.read.on.state_of:
             continue
         for unlocked in rows:
             lost = [action for action in unlocked.changed if action in locked.refused]
-            if lost and locked.read.people == unlocked.read.people:
+            if lost and locked.read.on.people == unlocked.read.on.people:
                 yield locked, unlocked, lost
 
 
@@ -202,7 +202,7 @@ def _of_states(table: Table, rows: Sequence[_Row]) -> Iterator[_Found]:
     deleted and not be changed is one.
     """
     for locked, unlocked, lost in _pairs(rows):
-        states = {locked.read.state_of, unlocked.read.state_of} - {""}
+        states = {locked.read.on.state_of, unlocked.read.on.state_of} - {""}
         if not states <= {table.label, *table.above.parts_of, *table.above.locked_by}:
             continue  # that of a row to which it only refers
         of_parent = states != {table.label}
@@ -226,7 +226,7 @@ def _below(facts: Facts, table: Table, rows: Sequence[_Row], actor: Actor) -> It
             if not changes or (changes == [DELETE] and not _is_part(table)):
                 continue
             for row in rows:
-                if locked.read.row not in row.read.part_of:
+                if locked.read.row not in row.read.on.part_of:
                     continue
                 for action in row.changed:
                     yield _Found(

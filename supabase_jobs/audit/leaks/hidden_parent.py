@@ -68,11 +68,11 @@ def _first(
             if not _is_state_of(read, hidden, parent):
                 continue  # its own state may open it
             states = f"{hidden.object}, which is hidden from them, unlike {reached.object}"
-            if hidden.row in read.part_of:
-                of = hidden.state_of or reached.state_of or parent
+            if hidden.row in read.on.part_of:
+                of = hidden.on.state_of or reached.on.state_of or parent
                 is_own_group = _is_of_group(facts, read.actor, of)
                 return _shown(read, parent, states, is_certain=not is_own_group)
-            is_own = {read.state_of, hidden.state_of, reached.state_of} <= {"", parent}
+            is_own = {read.on.state_of, hidden.on.state_of, reached.on.state_of} <= {"", parent}
             # a group in another state is another group, of which the caller may be no member
             is_group = above.rows.is_group or bool(above.persons.identifying_claims)
             is_other = read.actor.kind == MEMBER and is_group
@@ -85,10 +85,10 @@ def _is_state_of(read: Tried, hidden: Tried, parent: str) -> bool:
     """Whether a row has no state but that of a row above it: of the hidden one, or of one above
     both.
     """
-    if read.state_of in ("", parent):
+    if read.on.state_of in ("", parent):
         return True
     is_above = not any(column.is_own for column in read.conditions)
-    return is_above and read.state_of == hidden.state_of and hidden.row in read.part_of
+    return is_above and read.on.state_of == hidden.on.state_of and hidden.row in read.on.part_of
 
 
 def _of_unread(facts: Facts, reads: Sequence[Tried], parent: str) -> Question | None:
@@ -99,7 +99,7 @@ def _of_unread(facts: Facts, reads: Sequence[Tried], parent: str) -> Question | 
         membership = read.actor.membership
         is_fellow = membership is not None and membership.table == read.table.label
         above = [t for t in facts.of_actor(parent, read.actor) if t.action == SELECT]
-        is_below = any(t.row in read.part_of for t in above)
+        is_below = any(t.row in read.on.part_of for t in above)
         is_unread = is_below and not any(t.reached for t in above)
         is_of_member = read.actor.kind == MEMBER and read.whose == GROUP
         is_of_member = is_of_member and not facts.is_open(read)

@@ -323,12 +323,13 @@ def who_writes(tried: Tried) -> str:
     """The caller of a write of one's own row as the subject of a sentence: with the role that it
     takes.
     """
-    return f"A member ({tried.by_role}) can" if tried.by_role else who(tried.actor)
+    role = tried.deciding.in_group
+    return f"A member ({role}) can" if role else who(tried.actor)
 
 
 def any_user(tried: Tried) -> str:
     """Every signed-in user as the subject of a sentence, if a write takes no role."""
-    return who_writes(tried) if tried.by_role else "Any signed-in user can"
+    return who_writes(tried) if tried.deciding.in_group else "Any signed-in user can"
 
 
 def without_ended(where: str, actor: Actor) -> str:

@@ -42,7 +42,7 @@ def _is_forged(tried: Tried) -> bool:
 
 def _authors(tried: Tried) -> Sequence[str]:
     """The columns of an author with another user, in a row of one's own or of nobody; if the"""
-    is_own = tried.whose == OWN and tried.name == BELOW and tried.column in tried.names
+    is_own = tried.whose == OWN and tried.name == BELOW and tried.column in tried.written.names
     is_open = tried.whose == NONE and tried.name == "" and not tried.is_state
     is_user = tried.actor.kind in (NEWCOMER, STRANGER)
-    return tried.names if is_user and (is_own or is_open) else ()
+    return tried.written.names if is_user and (is_own or is_open) else ()

@@ -52,12 +52,12 @@ def _as_most_powerful(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLea
     """
     proven = {opened.write.table.label for opened in facts.opened if opened.write.name == JOIN}
     for tried in group:
-        is_joined = bool(tried.takes_role) and tried.reached and not tried.failed
+        is_joined = bool(tried.written.takes_role) and tried.reached and not tried.failed
         is_outsider = tried.actor.is_outsider and not tried.actor.is_inactive
         if is_joined and is_outsider and tried.table.label not in proven:
             message = (
-                f"{who(tried.actor)} join groups of others as {tried.takes_role}, although there"
-                f" are weaker roles: INSERT into {tried.table.name}"
+                f"{who(tried.actor)} join groups of others as {tried.written.takes_role},"
+                f" although there are weaker roles: INSERT into {tried.table.name}"
             )
             yield shown(KIND, Severity.WARNING, tried, message)
             return

@@ -49,7 +49,7 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
         yield shown(KIND, Severity.WARNING, first, message)
     elif first.table.is_storage:
         # a file may hold anything, as a column of secrets does, unless the bucket is public
-        is_public = first.bucket in facts.public_buckets
+        is_public = first.on.bucket in facts.public_buckets
         yield shown(KIND, Severity.INFO if is_public else Severity.WARNING, first, message)
     elif first.table.policies.limited and not first.is_state:
         message += ", although each policy compares them with the caller"

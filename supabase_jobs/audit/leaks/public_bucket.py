@@ -23,7 +23,7 @@ KIND = Kind(
 def find(facts: Facts) -> Iterator[ExplainedLeak]:
     """One leak for each public bucket from which policies show files to their owner only."""
     for bucket in facts.public_buckets:
-        reads = [t for t in facts.tried if t.action == SELECT and t.bucket == bucket]
+        reads = [t for t in facts.tried if t.action == SELECT and t.on.bucket == bucket]
         by_owner = any(t.reached and t.whose == OWN and t.actor.kind == OWNER for t in reads)
         others = [t for t in reads if t.whose == OTHER and t.actor.is_outsider]
         if not by_owner or not others or any(t.reached for t in others):

@@ -48,7 +48,7 @@ def _of_both_sides(group: Sequence[Tried]) -> Iterator[Question]:
     """
     for tried in group:
         is_new = tried.action == INSERT and tried.reached
-        parent = tried.state_of
+        parent = tried.on.state_of
         sides = tried.table.above.uncompared.get(parent, ())
         is_of_owner = tried.actor.kind == OWNER and not tried.name
         if not is_new or not is_of_owner or not tried.table.compared.checked:

@@ -360,7 +360,7 @@ def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak | Question]:
         yield from _of_managed(facts, tried)
         return
     # not as the user whom the row names
-    if tried.by_role or (table.compared.names_owner and not table.compared.updating):
+    if tried.deciding.in_group or (table.compared.names_owner and not table.compared.updating):
         message = (
             f"{who_writes(tried)} change {{}} of rows in {table.label} by a role. May they decide"
             " about their own?"

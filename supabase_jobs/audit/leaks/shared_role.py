@@ -22,26 +22,26 @@ def find(facts: Facts) -> Iterator[ExplainedLeak | Question]:
     """One question for each role, about all tables that it opens; an error if it is the one with
     the rights of all others, and everybody has it who signs up.
     """
-    deciding = [tried for tried in facts.tried if tried.decided_by and tried.reached]
-    changing = {tried.decided_by for tried in deciding if tried.action != SELECT}
+    deciding = [tried for tried in facts.tried if tried.deciding.everywhere and tried.reached]
+    changing = {tried.deciding.everywhere for tried in deciding if tried.action != SELECT}
     given = [role for role in facts.topmost if _is_given(facts, role)]
     for role in given:
-        tables = [tried.table.label for tried in deciding if tried.decided_by == role]
+        tables = [tried.table.label for tried in deciding if tried.deciding.everywhere == role]
         if tables:
             yield _topmost(role, role in changing, list(dict.fromkeys(tables)))
     for tried in deciding:
-        if tried.decided_by is None or tried.decided_by in given:
+        if tried.deciding.everywhere is None or tried.deciding.everywhere in given:
             continue
-        verbs = "reads and changes" if tried.decided_by in changing else "reads"
-        does = f"has {tried.decided_by}"
-        if _is_given(facts, tried.decided_by):
+        verbs = "reads and changes" if tried.deciding.everywhere in changing else "reads"
+        does = f"has {tried.deciding.everywhere}"
+        if _is_given(facts, tried.deciding.everywhere):
             message = (
                 f"Everybody who signs up {does}, and {verbs} rows of others in {{}}."
                 " Is sign-up open to everyone?"
             )
         else:
             message = f"Whoever {does} {verbs} rows of others in {{}}. Is that intended?"
-        yield question(KIND, tried, str(tried.decided_by), tried.table.label, message)
+        yield question(KIND, tried, str(tried.deciding.everywhere), tried.table.label, message)
 
 
 def _topmost(role: HeldRole, changes: bool, tables: Sequence[str]) -> ExplainedLeak:
@@ -71,7 +71,7 @@ def _is_given(facts: Facts, role: HeldRole) -> bool:
     table = role.table if role.column else None
     of_newcomer = [tried for tried in facts.tried if tried.actor.kind == NEWCOMER]
     return any(
-        tried.decided_by == role or (tried.whose == OWN and tried.table.name == table)
+        tried.deciding.everywhere == role or (tried.whose == OWN and tried.table.name == table)
         for tried in of_newcomer
         if tried.action == SELECT or tried.reached
     )

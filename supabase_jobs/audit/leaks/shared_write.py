@@ -29,7 +29,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
                 yield shown(KIND, severity, first, f"{who(first.actor)} {DOES[action]} rows")
         for tried in group:
             is_insert = tried.action == INSERT and tried.reached
-            is_of_nobody = tried.whose == NONE or tried.names_nobody
+            is_of_nobody = tried.whose == NONE or tried.written.names_nobody
             if is_insert and is_of_nobody and facts.is_received(tried.table):
                 break
             if is_insert and is_of_nobody and tried.actor.kind == ANON:

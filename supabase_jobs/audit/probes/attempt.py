@@ -12,7 +12,7 @@ from psycopg import errors
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
-from supabase_jobs.audit.rows.held_role import HeldRole
+from supabase_jobs.audit.rows.held_role import NO_ROLES, DecidingRoles
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.findings import AccessObject
@@ -102,18 +102,28 @@ class AnyAttempt(Tried, Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Around:
+    """The statements `before` and `after` an action; `others` are their tables and actions.
+
+    They may count rows; then `effect` reads from all answers whether the action has reached its
+    row. If `ends_refused`, the last statement may be refused; then it reads those of the others.
+    """
+
+    before: Sequence[Statement] = ()
+    after: Sequence[Statement] = ()
+    effect: Callable[[Sequence[Any]], bool] | None = None
+    others: Sequence[tuple[Relation, str]] = ()
+    ends_refused: bool = False
+
+
 @dataclass(eq=False)
 class Attempt:
     """One action of a caller on one row. `whose` is the owner of the row, seen by the caller.
 
-    `sent` is the action as a value, None if a missing privilege denies it. The statements `before`
-    and `after` it may count rows; then `effect` reads the outcome from the answers. `column` and
-    `value` belong to an update. `decided_by` is the role that each user has, such as
-    `profiles.role = staff`, without which the action is refused, `by_role` the one in its own
-    group, such as `manager of members`. `others` are the tables and
-    actions of its statements before and after the action. A policy has accepted a row that violates
-    only a constraint, or that only a foreign key of other rows keeps. If `ends_refused`, the last
-    statement may be refused; then `effect` reads the answers of the others.
+    `sent` is the action as a value, None if a missing privilege denies it. `column` and `value`
+    belong to an update. A policy has accepted a row that violates only a constraint, or that only a
+    foreign key of other rows keeps. `deciding` are the roles that decide.
     """
 
     caller: Persona
@@ -122,24 +132,19 @@ class Attempt:
     action: str
     row: Row
     sent: Action | None = None
-    before: Sequence[Statement] = ()
-    after: Sequence[Statement] = ()
     column: str = ""
     value: str | None = None
-    effect: Callable[[Sequence[Any]], bool] | None = None
     outcome: str = ""
     error: psycopg.Error | None = None
     answers: Sequence[Any] = ()
     name: str = ""
-    decided_by: HeldRole | None = None
-    by_role: str = ""
-    others: Sequence[tuple[Relation, str]] = ()
-    ends_refused: bool = False
+    deciding: DecidingRoles = NO_ROLES
+    around: Around = Around()
 
     @property
     def targets(self) -> Sequence[tuple[Relation, str]]:
         """The tables of its statements, each with the action."""
-        return (self.relation, self.action), *self.others
+        return (self.relation, self.action), *self.around.others
 
     @property
     def target(self) -> AccessObject:
@@ -174,7 +179,9 @@ class Attempt:
     @property
     def statements(self) -> list[Statement]:
         """The statements that run in order as the caller."""
-        return [] if self.sent is None else [*self.before, self.sent.statement, *self.after]
+        if self.sent is None:
+            return []
+        return [*self.around.before, self.sent.statement, *self.around.after]
 
     @property
     def opening(self) -> list[Statement]:
@@ -185,7 +192,7 @@ class Attempt:
     @property
     def at(self) -> int:
         """The position of the action among the statements."""
-        return len(self.before)
+        return len(self.around.before)
 
     @property
     def written(self) -> dict[str, str | None]:
@@ -197,7 +204,8 @@ class Attempt:
         error = result.error
         self.error, self.answers = error, result.answers
         if error is None or self._only_ends_refused(error):
-            reached = self.effect(self.answers) if self.effect else self.answers[0].count
+            effect = self.around.effect
+            reached = effect(self.answers) if effect else self.answers[0].count
             self.outcome = outcome_of_count(reached)
         elif self._only_violates_a_constraint(error) or self._is_only_referenced(error):
             self.outcome = ROWS
@@ -206,7 +214,7 @@ class Attempt:
 
     def _only_ends_refused(self, error: psycopg.Error) -> bool:
         is_last = len(self.answers) == len(self.statements) - 1
-        return self.ends_refused and is_last and outcome_of_error(error) in CLOSED
+        return self.around.ends_refused and is_last and outcome_of_error(error) in CLOSED
 
     def script(self) -> str:
         """The statement for psql, after the cursor on its row if it needs one."""

@@ -3,7 +3,7 @@ without them.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from supabase_jobs.audit.callers import IMPOSTOR, STRANGER
@@ -57,10 +57,11 @@ class DecidingRoles:
         closed = (HIDDEN, DENIED, VIOLATES)
         for attempt, role, control in of_everybody:
             if control.outcome in closed:
-                attempt.decided_by = role
+                attempt.deciding = replace(attempt.deciding, everywhere=role)
         roles = {write: label for write, label, one in of_groups if one.outcome in closed}
         for attempt in self._record.attempts:
-            attempt.by_role = roles.get(_write_of(attempt), "")
+            in_group = roles.get(_write_of(attempt), "")
+            attempt.deciding = replace(attempt.deciding, in_group=in_group)
 
     def _without_roles_of_everybody(self) -> Iterator[tuple[Attempt, HeldRole, Attempt]]:
         """The reads and writes of rows of others by outsiders with a role, and again without it:

@@ -26,6 +26,7 @@ from supabase_jobs.audit.probes.attempt import (
     SELECT,
     START,
     UPDATE,
+    Around,
     Attempt,
 )
 from supabase_jobs.audit.probes.record import Record
@@ -189,9 +190,11 @@ def then_reads(write: Attempt, hidden: Sequence[Row]) -> Attempt:
         action=SELECT,
         row=write.row,
         sent=write.sent,
-        after=[statements.exists([(row, write.caller.role) for row in hidden])],
-        effect=_any_true,
-        others=[(write.relation, write.action), *((row.relation, SELECT) for row in hidden)],
+        around=Around(
+            after=[statements.exists([(row, write.caller.role) for row in hidden])],
+            effect=_any_true,
+            others=[(write.relation, write.action), *((row.relation, SELECT) for row in hidden)],
+        ),
     )
 
 
@@ -205,11 +208,13 @@ def behind(write: Attempt, attempt: Attempt) -> Attempt:
         action=attempt.action,
         row=attempt.row,
         sent=attempt.sent,
-        before=[write.sent.statement],
-        after=attempt.after,
         column=attempt.column,
-        effect=partial(_after_a_write, attempt.effect),
-        others=[(write.relation, write.action)],
+        around=Around(
+            before=[write.sent.statement],
+            after=attempt.around.after,
+            effect=partial(_after_a_write, attempt.around.effect),
+            others=[(write.relation, write.action)],
+        ),
     )
 
 

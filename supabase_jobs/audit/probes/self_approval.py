@@ -3,6 +3,7 @@ their writer as the person who decides.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -86,9 +87,13 @@ class SelfApproval:
             is_readable = relation.may(caller.role, "SELECT", column.name)
             where = readable | (new if is_readable else {})
             changing = statements.update_where(relation, where, new)
-            attempt.after = [*attempt.after, back_to(caller), changing]
-            attempt.effect = partial(_stays, attempt.effect, len(attempt.statements))
-            attempt.ends_refused = True
+            around = attempt.around
+            attempt.around = replace(
+                around,
+                after=[*around.after, back_to(caller), changing],
+                effect=partial(_stays, around.effect, len(attempt.statements) + 2),
+                ends_refused=True,
+            )
         yield attempt
 
     def _setters(self) -> dict[ColumnKey, set[int]]:
@@ -181,8 +186,8 @@ class SelfApproval:
         persons = self._naming(relation, copy, self._world.a.owner)
         where = {name: copy[name] for name in persons} | {column: person}
         new = {change.column: change.value}
-        decided.after = [statements.update_where(relation, where, new)]
-        decided.effect = _changes_too
+        changing = statements.update_where(relation, where, new)
+        decided.around = replace(decided.around, after=[changing], effect=_changes_too)
         return decided
 
 

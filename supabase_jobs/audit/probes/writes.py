@@ -10,7 +10,16 @@ from typing import Any
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Column, Relation, is_partition_column
 from supabase_jobs.audit.probes import statements
-from supabase_jobs.audit.probes.attempt import FORGE, GROUP, INSERT, OTHER, OWN, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import (
+    FORGE,
+    GROUP,
+    INSERT,
+    OTHER,
+    OWN,
+    UPDATE,
+    Around,
+    Attempt,
+)
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement
@@ -52,8 +61,7 @@ class Writes:
         )
         if relation.triggers and row.ctid:
             lasts = statements.has_value(row, column, new[column])
-            attempt.after = [self._owner, lasts]
-            attempt.effect = _counts_and_lasts
+            attempt.around = Around(after=[self._owner, lasts], effect=_counts_and_lasts)
         return attempt
 
     def insert(
@@ -127,21 +135,21 @@ class Writes:
     def _count(self, attempt: Attempt, given: Mapping[str, str | None]) -> None:
         """Let a new row count only if there is one row more with the given values."""
         count = statements.count(attempt.relation, given)
-        attempt.before = [self._owner, count, back_to(attempt.caller)]
-        attempt.after = [self._owner, count]
-        attempt.effect = _one_more
+        attempt.around = Around(
+            before=[self._owner, count, back_to(attempt.caller)],
+            after=[self._owner, count],
+            effect=_one_more,
+        )
 
     def after(self, attempt: Attempt, change: Statement) -> Attempt:
         """The action of a caller after a change by the owner of the database."""
-        before = [self._owner, change, back_to(attempt.caller)]
-        return replace(
-            attempt,
-            before=[*before, *attempt.before],
-            effect=partial(_behind, attempt.effect, len(before)),
-            outcome="",
-            error=None,
-            answers=(),
+        before, around = [self._owner, change, back_to(attempt.caller)], attempt.around
+        behind = replace(
+            around,
+            before=[*before, *around.before],
+            effect=partial(_behind, around.effect, len(before)),
         )
+        return replace(attempt, around=behind, outcome="", error=None, answers=())
 
 
 def back_to(caller: Persona) -> Statement:

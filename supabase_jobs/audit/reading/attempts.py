@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from psycopg import errors
 
 from supabase_jobs.audit.catalog import Constraint
-from supabase_jobs.audit.facts.attempts import Tried
+from supabase_jobs.audit.facts.attempts import Tried, TriedRow, Written
 from supabase_jobs.audit.probes.attempt import CHOOSE, INSERT, JOIN, SELECT, START, UPDATE, Attempt
 from supabase_jobs.audit.reading.actors import Actors
 from supabase_jobs.audit.reading.tables import Tables
@@ -30,11 +30,6 @@ class Attempts:
             actor=self._actors.of(attempt.caller),
             table=self._tables.of(attempt.relation),
             state=attempt.row.part,
-            row=self.number(attempt.row),
-            people=self._people(attempt.row),
-            part_of=self._part_of(attempt.row, rows),
-            state_of="" if attempt.row.state_of is None else attempt.row.state_of.label,
-            bucket=attempt.row.values.get("bucket_id") or "" if attempt.relation.is_storage else "",
             whose=attempt.whose,
             action=attempt.action,
             name=attempt.name,
@@ -43,13 +38,27 @@ class Attempts:
             outcome=attempt.outcome,
             failed=self._has_failed(attempt),
             error_shows_row=_shows_row(attempt),
-            names_nobody=self._names_nobody(attempt),
-            refers_to=[self.number(row) for row in _parent_rows(attempt, rows)],
-            below=[] if attempt.action == INSERT else self._above(attempt.row, rows),
-            names=_named(attempt),
-            decided_by=attempt.decided_by,
-            by_role=attempt.by_role,
-            takes_role=self._taken_role(attempt),
+            on=self._row(attempt, rows),
+            written=Written(
+                names_nobody=self._names_nobody(attempt),
+                refers_to=[self.number(row) for row in _parent_rows(attempt, rows)],
+                names=_named(attempt),
+                takes_role=self._taken_role(attempt),
+            ),
+            deciding=attempt.deciding,
+        )
+
+    def _row(self, attempt: Attempt, rows: Mapping[int, Sequence[Row]]) -> TriedRow:
+        """The row of an attempt."""
+        row = attempt.row
+        bucket = row.values.get("bucket_id") if attempt.relation.is_storage else None
+        return TriedRow(
+            number=self.number(row),
+            people=self._people(row),
+            part_of=self._part_of(row, rows),
+            below=[] if attempt.action == INSERT else self._above(row, rows),
+            state_of="" if row.state_of is None else row.state_of.label,
+            bucket=bucket or "",
         )
 
     def number(self, row: Row) -> int:

@@ -387,7 +387,8 @@ def _has_reached(attempt: Attempt, result: GroupResult) -> bool:
 
 def alone(attempt: Attempt) -> Attempt:
     """The action without the statements around it."""
-    return replace(attempt, before=(), after=(), effect=None)
+    around = replace(attempt.around, before=(), after=(), effect=None)
+    return replace(attempt, around=around)
 
 
 def _legitimate(attempts: Sequence[Attempt]) -> dict[tuple[str, str], list[Attempt]]:

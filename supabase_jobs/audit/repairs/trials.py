@@ -605,7 +605,7 @@ class Trials:
         before a trial. False for one whose effect other statements decide.
         """
         attempt = self.before.attempts[number]
-        if attempt.effect is not None or attempt.sent is None:
+        if attempt.around.effect is not None or attempt.sent is None:
             return False
         with self._changed(text) as is_valid:
             if not is_valid:

@@ -1,4 +1,4 @@
-"""The role by which everybody reaches rows of others, as a value."""
+"""The roles by which somebody reaches rows of others, as values."""
 
 from dataclasses import dataclass
 
@@ -18,3 +18,16 @@ class HeldRole:
 
     def __str__(self) -> str:
         return f"{self.place} = {self.value}" if self.column else f"a row in {self.table}"
+
+
+@dataclass(frozen=True)
+class DecidingRoles:
+    """The roles without which an action is refused: the one that each user has `everywhere`, such
+    as `profiles.role = staff`, or the post; and the one `in_group`, such as `manager of members`.
+    """
+
+    everywhere: HeldRole | None = None
+    in_group: str = ""
+
+
+NO_ROLES = DecidingRoles()

@@ -29,7 +29,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from supabase_jobs.audit import callers, words
 from supabase_jobs.audit.facts.actors import Actor, Membership
-from supabase_jobs.audit.facts.attempts import Opened, Tried
+from supabase_jobs.audit.facts.attempts import Opened, Tried, TriedRow
 from supabase_jobs.audit.facts.calls import Called
 from supabase_jobs.audit.facts.channels import Channel, ChannelPolicy, ChannelTried
 from supabase_jobs.audit.facts.columns import Decided
@@ -57,7 +57,7 @@ from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.siblings import Omission, Unasked
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
 from supabase_jobs.audit.policies.void_revokes import VoidRevoke
-from supabase_jobs.audit.rows.held_role import HeldRole
+from supabase_jobs.audit.rows.held_role import DecidingRoles, HeldRole
 from supabase_jobs.database.parser.privileges import Privilege
 from supabase_jobs.findings import RowState
 
@@ -101,26 +101,6 @@ _VIEW: Mapping[str, Any] = {
     "granted": _GRANTED,
     "links": [],
     "selects": False,
-}
-_TRIED: Mapping[str, Any] = {
-    "row": 0,
-    "people": 0,
-    "part_of": [],
-    "state_of": "",
-    "bucket": "",
-    "name": "",
-    "column": "",
-    "value": "",
-    "outcome": "rows",
-    "failed": False,
-    "error_shows_row": False,
-    "names_nobody": False,
-    "refers_to": [],
-    "below": [],
-    "names": [],
-    "decided_by": None,
-    "by_role": "",
-    "takes_role": "",
 }
 _Value = TypeVar("_Value")
 
@@ -250,17 +230,22 @@ class _Builder:
         one = dict(given)
         table = self._tables[one.pop("table", "public.notes")]
         actor, action, whose = self._actor(one.pop("by")), one.pop("does"), one.pop("whose")
-        part = one.pop("part", "")
-        fields = _known(_TRIED, one)
-        fields["decided_by"] = fields["decided_by"] and _held(fields["decided_by"])
-        return Tried(
+        part, decided_by = one.pop("part", ""), one.pop("decided_by", "")
+        one.setdefault("outcome", "rows")
+        return _composed(
+            Tried,
+            one,
             number=number,
             actor=actor,
             table=table,
             state=RowState.parse(part) if part else None,
             whose=whose,
             action=action,
-            **fields,
+            on=_taken(TriedRow, one, {"number": one.pop("row", 0)}),
+            deciding=DecidingRoles(
+                everywhere=_held(decided_by) if decided_by else None,
+                in_group=one.pop("by_role", ""),
+            ),
         )
 
     def _viewed(self, given: Mapping[str, Any]) -> ViewTried:

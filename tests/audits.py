@@ -10,6 +10,7 @@ from supabase_jobs.findings import (
     Audit,
     AuditCell,
     AuditFinding,
+    Id,
     Location,
     NotTested,
     Permission,
@@ -20,7 +21,7 @@ from tests.verifications import MARKUP
 NOTES, PAGES = AccessObject("public.notes"), AccessObject("public.pages")
 FIX = 'alter policy "all" on "public"."notes" using ("user_id" = (select auth.uid()));'
 LEAK = AuditFinding(
-    id="write:public.notes:update",
+    id=Id("write", "public.notes", "update"),
     severity=Severity.ERROR,
     object="public.notes",
     message="Anyone can change other users' rows",
@@ -30,7 +31,7 @@ LEAK = AuditFinding(
     kind="write",
 )
 CHANGE = AuditFinding(
-    id="baseline:public.notes:anon:read:wider",
+    id=Id("baseline", "public.notes", "anon", "read", "wider"),
     severity=Severity.ERROR,
     object="public.notes",
     message="anon: read is allowed; it was not",
@@ -40,7 +41,7 @@ CHANGE = AuditFinding(
     kind=BASELINE,
 )
 NOTE = AuditFinding(
-    id="read:public.pages:select",
+    id=Id("read", "public.pages", "select"),
     severity=Severity.INFO,
     object="public.pages",
     message=MARKUP,
@@ -135,7 +136,7 @@ def large(tables: int) -> Audit:
     return replace(
         BAD,
         findings=tuple(
-            replace(LEAK, id=f"write:{name}:update", object=name, fix=f"select '{name}';")
+            replace(LEAK, id=Id("write", name, "update"), object=name, fix=f"select '{name}';")
             for name in names
         ),
         summaries=tuple(

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from supabase_jobs import settings
 from supabase_jobs.audit import baseline
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Audit, AuditFinding, Severity
+from supabase_jobs.findings import Audit, AuditFinding, Id, Severity
 from supabase_jobs.sources.variables import parse_declarations, resolve
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS, validate_declaration
 
@@ -189,7 +189,12 @@ def test_the_schema_lines_in_the_documents_lead_to_a_schema() -> None:
 
 def test_a_written_baseline_names_its_schema_and_is_valid() -> None:
     leak = AuditFinding(
-        "write:public.notes:update", Severity.ERROR, "public.notes", "leak", "fix it", "a policy"
+        Id("write", "public.notes", "update"),
+        Severity.ERROR,
+        "public.notes",
+        "leak",
+        "fix it",
+        "a policy",
     )
     words = {"public.notes": {"stranger": "none", "owner": "read update(body)"}}
     access, functions = baseline.parsed(words), {"public.f()": ("anon",)}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from supabase_jobs.findings import Case, Finding, Grid, Location, Severity, Verification
+from supabase_jobs.findings import Case, Finding, Grid, Id, Location, Severity, Verification
 
 GRID = Grid(
     "public.things",
@@ -14,7 +14,7 @@ GRID = Grid(
 MISMATCH = "access:public.things:user, a thing of somebody else:action 8"
 CASES = tuple(
     Case(
-        f"access:public.things:{row}:{column}",
+        Id("access", "public.things", row, column),
         "access",
         "public.things",
         f"{row}: {column}",
@@ -27,17 +27,22 @@ CASES = tuple(
 MARKUP = "a | b `c` <script>alert(1)</script> & \"d\" 'e' *f* _g_ ]]> \x1b[31m ￾ ñ 😀"
 STRUCTURE = (
     Case(
-        "structure:public.things:policy:readers",
+        Id("structure", "public.things", "policy", "readers"),
         "structure",
         "public.things",
         'policy "readers": for all',
         "select 1;",
     ),
-    Case("structure:public.things:index:i|j", "structure", "public.things", 'index "i|j": btree'),
+    Case(
+        Id("structure", "public.things", "index", "i|j"),
+        "structure",
+        "public.things",
+        'index "i|j": btree',
+    ),
 )
 FINDINGS = (
     Finding(
-        MISMATCH,
+        Id(*MISMATCH.split(":")),
         "access",
         Severity.ERROR,
         "public.things",
@@ -45,7 +50,7 @@ FINDINGS = (
         "fix it",
     ),
     Finding(
-        "structure:public.things:index:i|j",
+        Id("structure", "public.things", "index", "i|j"),
         "structure",
         Severity.ERROR,
         "public.things",
@@ -53,7 +58,7 @@ FINDINGS = (
         "select `1`;",
     ),
     Finding(
-        "structure:public.things:column:more",
+        Id("structure", "public.things", "column", "more"),
         "structure",
         Severity.INFO,
         "public.things",
@@ -61,7 +66,7 @@ FINDINGS = (
         "",
     ),
     Finding(
-        "structure:public.things:rule:new",
+        Id("structure", "public.things", "rule", "new"),
         "structure",
         Severity.ERROR,
         "public.things",
@@ -69,7 +74,7 @@ FINDINGS = (
         "drop",
     ),
     Finding(
-        "plans:unchecked",
+        Id("plans", "unchecked"),
         "plans",
         Severity.WARNING,
         "database",

@@ -181,7 +181,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 gains=probes.gains,
                 bypasses=tried,
                 channels=channels,
-                leaks={leak.id: leak for leak in found_leaks} | of_cells,
+                leaks={**{leak.id: leak for leak in found_leaks}, **of_cells},
             )
             options.record(evidence)
         by_grant = _opened_by_grants(beyond, options.accepted or {}, probes.attempts)
@@ -251,7 +251,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         beyond_baseline |= fixes.of_deviations(plan, None, of_new)
         together = None
         if options.repaired is not None:
-            named = {one.leak.id: one for one in repaired}
+            named = {str(one.leak.id): one for one in repaired}
             named |= {deviation_id(cell): one for cell, one in beyond_baseline.items()}
             together = proofs.together(
                 {

@@ -23,6 +23,7 @@ from supabase_jobs.findings import (
     AuditFinding,
     Cell,
     Explanation,
+    Id,
     Permission,
     Permissions,
     Severity,
@@ -545,7 +546,7 @@ def _finding(
     fix = "If this is intended: supabase-jobs audit --update-baseline, and review the change."
     # as an SQL comment, so that the fix as a whole can be pasted into psql
     return AuditFinding(
-        id=f"{BASELINE}:{id_}",
+        id=Id(BASELINE, id_),
         severity=severity,
         object=name,
         message=message,

@@ -18,6 +18,7 @@ from supabase_jobs.findings import (
     Cell,
     Clause,
     Explanation,
+    Id,
     NotCompared,
     Permission,
     Permissions,
@@ -146,6 +147,7 @@ class _Comparison:
             NEW,
             severity,
             str(name),
+            label=name.label,
             message=f"{message}{_access(allowed)}",
             explained=explained,
             access=allowed,
@@ -166,7 +168,7 @@ class _Comparison:
             if exists
             else f"removed {what} {name}"
         )
-        self._add(REMOVED, severity, str(name), message=message, access=allowed)
+        self._add(REMOVED, severity, str(name), label=name.label, message=message, access=allowed)
 
     # -------------------------------------------------------------------------------------------
     # cells
@@ -204,7 +206,9 @@ class _Comparison:
                 )
                 severity = Severity.INFO if agrees else self._narrower
                 verb = _column_verb("removed", name, action, self._after) or _verb(action, new)
-                self._add(NARROWER, severity, str(name), caller, action, verb=verb)
+                self._add(
+                    NARROWER, severity, str(name), caller, action, label=name.label, verb=verb
+                )
             else:
                 uncertain.setdefault("after", []).append(action)
         for side, actions in uncertain.items():
@@ -237,7 +241,16 @@ class _Comparison:
             # change
             if not is_accepted and (caller not in OUTSIDERS or action.kind == "read"):
                 severity, explained = self._narrower, replace(explained, fix="")
-        self._add(WIDER, severity, str(name), caller, action, verb=verb, explained=explained)
+        self._add(
+            WIDER,
+            severity,
+            str(name),
+            caller,
+            action,
+            label=name.label,
+            verb=verb,
+            explained=explained,
+        )
 
     def _accepted_actions(self, name: AccessObject, caller: AccessCaller) -> Permissions:
         return accepted_actions(self._accepted, name, caller)
@@ -280,7 +293,12 @@ class _Comparison:
         for finding in (f for id_, f in old.items() if id_ not in new):
             if finding.object not in untested and "database" not in untested:
                 self._add(
-                    CLOSED, Severity.INFO, finding.object, message=finding.message, id_=finding.id
+                    CLOSED,
+                    Severity.INFO,
+                    finding.object,
+                    label=finding.label,
+                    message=finding.message,
+                    id_=finding.id,
                 )
 
     def _leak(self, finding: AuditFinding) -> None:
@@ -297,6 +315,7 @@ class _Comparison:
             LEAK,
             severity,
             finding.object,
+            label=finding.label,
             message=message,
             explained=finding.explanation,
             id_=finding.id,
@@ -310,19 +329,16 @@ class _Comparison:
         caller: AccessCaller | None = None,
         action: Permission | None = None,
         *,
+        label: str = "",
         message: str = "",
         verb: str = "",
         explained: Explanation = _UNEXPLAINED,
         access: Mapping[AccessCaller, Permissions] | None = None,
         id_: str = "",
     ) -> None:
-        id_ = (
-            f"{change}:{id_}"
-            if id_
-            else ":".join(str(part) for part in (change, name, caller, action) if part)
-        )
+        named = (id_,) if id_ else (name, *map(str, filter(None, (caller, action))))
         made = AccessChange(
-            id=id_,
+            id=Id(change, *named),
             severity=severity,
             change=change,
             object=name,
@@ -336,6 +352,7 @@ class _Comparison:
             policies=explained.policies,
             origin=explained.origin,
             column=explained.column,
+            label=label or name,
         )
         can = "can now" if change == WIDER else "can no longer"
         self.changes.append(

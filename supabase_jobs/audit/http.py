@@ -30,7 +30,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Audit, AuditFinding, NotTested, Severity, as_sql
+from supabase_jobs.findings import Audit, AuditFinding, Id, NotTested, Severity, as_sql
 from supabase_jobs.outcomes import HIDDEN, ROWS
 from supabase_jobs.session import impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
@@ -324,7 +324,7 @@ def _findings(differences: Sequence[_Difference], settings: str) -> Iterator[Aud
             )
         cause, fix = _cause(first.outcome, cell.schema, settings)
         yield AuditFinding(
-            id=f"api:{label}:{action}",
+            id=Id("api", label, action),
             severity=Severity.ERROR,
             object=label,
             message=message,
@@ -368,7 +368,7 @@ def _left(remaining: Mapping[str, int]) -> Iterator[AuditFinding]:
         )
         fix = as_sql(f"Look for them in {label}, and for the triggers that write there.")
         yield AuditFinding(
-            id=f"api-rows:{label}",
+            id=Id("api-rows", label),
             severity=Severity.ERROR,
             object=label,
             message=message,

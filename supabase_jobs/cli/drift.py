@@ -28,7 +28,7 @@ from supabase_jobs.report import FORMATS
 
 if TYPE_CHECKING:
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.findings import AccessDiff, Drift, DriftFinding
+    from supabase_jobs.findings import AccessChange, AccessDiff, Drift, DriftFinding
     from supabase_jobs.projects.catalog import Key
     from supabase_jobs.projects.drift import Difference
     from supabase_jobs.settings import Settings
@@ -149,12 +149,12 @@ def _access(
 
 
 def _finding(difference: "Difference", untried: str) -> "DriftFinding":
-    from supabase_jobs.findings import DriftFinding, Severity
+    from supabase_jobs.findings import DriftFinding, Id, Severity
 
     object_, kind, name = difference.key
     minor = kind.startswith("comment")
     return DriftFinding(
-        id=":".join(part for part in ("drift", object_, kind, name) if part),
+        id=Id("drift", object_, kind, name),
         severity=Severity.INFO if minor else Severity.WARNING,
         object=object_,
         kind=kind,
@@ -185,7 +185,7 @@ def _classified(result: "Drift", diff: "AccessDiff") -> "Drift":
 
     findings = []
     for finding in result.findings:
-        own = tuple(c for c in diff.changes if _concerns(c.object, c.cause, finding))
+        own = tuple(c for c in diff.changes if _concerns(c, finding))
         is_wider = any(c.severity is Severity.ERROR for c in own)
         severity = Severity.ERROR if is_wider else finding.severity
         findings.append(replace(finding, access=own, severity=severity))
@@ -197,9 +197,8 @@ def _classified(result: "Drift", diff: "AccessDiff") -> "Drift":
     )
 
 
-def _concerns(object_: str, cause: str, finding: "DriftFinding") -> bool:
+def _concerns(change: "AccessChange", finding: "DriftFinding") -> bool:
     """Whether a change of access is about the object of a finding, or caused by it."""
     if finding.kind in _WITHOUT_ACCESS or finding.kind.startswith("comment"):
         return False
-    name = object_.partition(" (")[0]
-    return name == finding.object or finding.object.partition("(")[0] in cause
+    return change.label == finding.object or finding.object.partition("(")[0] in change.cause

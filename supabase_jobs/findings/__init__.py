@@ -38,6 +38,7 @@ from supabase_jobs.findings.finding import (
     as_sql,
     has_statement,
 )
+from supabase_jobs.findings.id import Id
 from supabase_jobs.findings.mutants import Fault, Mutant, MutationResult, SuiteMutant, SuiteMutation
 from supabase_jobs.findings.permission import Permission, Permissions
 from supabase_jobs.findings.row_state import Clause, Holds, RowState
@@ -69,6 +70,7 @@ __all__ = [
     "Finding",
     "Grid",
     "Holds",
+    "Id",
     "Left",
     "Location",
     "Mutant",

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from supabase_jobs.findings.access import Access, AccessCaller, AccessObject, Cell
 from supabase_jobs.findings.finding import Location, Severity
+from supabase_jobs.findings.id import Id
 
 # the kind of findings about access that deviates from a baseline
 BASELINE = "baseline"
@@ -48,11 +49,11 @@ class AuditFinding:
     `callers`, `column` and `left` are those of `Explanation`.
 
     `kind` is the code of its kind, with which the id begins, and `action` the one that it is about,
-    '' for others. The other field names are those of `audit --json`. The id contains no generated
-    value.
+    '' for others. `table` is that of a bucket, of a topic or of rows in a state, '' for others. The
+    other field names are those of `audit --json`. The id contains no generated value.
     """
 
-    id: str
+    id: Id
     severity: Severity
     object: str
     message: str
@@ -66,6 +67,12 @@ class AuditFinding:
     kind: str = ""
     action: str = ""
     left: Left | None = None
+    table: str = ""
+
+    @property
+    def label(self) -> str:
+        """The object, or its table if it is only a part of one."""
+        return self.table or self.object
 
     @property
     def explanation(self) -> Explanation:

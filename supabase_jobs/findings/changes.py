@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from supabase_jobs.findings.access import AccessCaller
 from supabase_jobs.findings.audit import Audit
 from supabase_jobs.findings.finding import Severity
+from supabase_jobs.findings.id import Id
 from supabase_jobs.findings.permission import Permission, Permissions
 
 
@@ -17,10 +18,10 @@ class AccessChange:
     object, with the `access` of each caller to it), leak or closed (a leak that is new, or gone).
     An object and a leak have no `caller` and no `action`; `verb` is its phrase in a sentence.
     `policies` are the names of the policies in the cause; `origin` and `column` are those of
-    `Explanation`.
+    `Explanation`. `label` is the object without the state of its rows.
     """
 
-    id: str
+    id: Id
     severity: Severity
     change: str
     object: str
@@ -34,6 +35,7 @@ class AccessChange:
     policies: tuple[str, ...] = ()
     origin: str = ""
     column: str = ""
+    label: str = ""
 
     @property
     def who(self) -> str:
@@ -107,7 +109,7 @@ class DriftFinding:
     names are those of `drift --json`.
     """
 
-    id: str
+    id: Id
     severity: Severity
     object: str
     kind: str

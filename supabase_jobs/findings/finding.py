@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from supabase_jobs.findings.id import Id
+
 # the fix for a database without the migrations
 APPLY_FIRST = "Apply the migrations first: supabase-jobs apply."
 
@@ -33,7 +35,7 @@ class Finding:
     intended deviation; none if nothing can.
     """
 
-    id: str
+    id: Id
     area: str
     severity: Severity
     object: str

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from supabase_jobs.findings.finding import Finding, Location, Severity
+from supabase_jobs.findings.id import Id
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Case:
     `preamble`, or for the area if that is ''.
     """
 
-    id: str
+    id: Id
     area: str
     object: str
     name: str
@@ -76,7 +77,7 @@ class Verification:
         id names.
         """
         name = subject.object.partition("(")[0].rstrip()
-        part = subject.id.removeprefix(f"{subject.area}:{subject.object}:").partition(":")[2]
+        part = ":".join(subject.id.within(subject.area, subject.object)[1:])
         return self.locations.get(f"{name}:{part}") or self.locations.get(name)
 
     def script(self, case: Case) -> str:

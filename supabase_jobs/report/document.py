@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar, TypeVar
 
-from supabase_jobs.findings import Case, Finding, Grid, Location, Severity
+from supabase_jobs.findings import Case, Finding, Grid, Id, Location, Severity
 
 # consumers show no result without a file; the location of results without any SQL file
 DEFAULT_LOCATION = Location("supabase-jobs.toml", 1)
@@ -116,7 +116,7 @@ def _details(finding: Finding) -> str:
 class Check:
     """Something that was tested: it passed unless it has a remark."""
 
-    id: str
+    id: Id
     area: str
     object: str
     name: str

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.findings import Finding, Id, Severity
 from supabase_jobs.settings import FILE_NAME
 from supabase_jobs.verify.context import Context
 
@@ -38,7 +38,7 @@ def accept(
             message = (
                 f'[accepted_unchecked] "{name}" has no effect: nothing unchecked has this name'
             )
-            id = f"{shown}:accepted_unchecked:{name}"
+            id = Id(shown, "accepted_unchecked", name)
             context.findings.append(
                 Finding(
                     id=id,

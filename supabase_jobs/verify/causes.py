@@ -100,7 +100,7 @@ def _needed_first(findings: Sequence[Finding], created: Mapping[str, str]) -> li
     """Move each finding behind those whose fixes create what its own fix uses; `created` maps names
     to their ids.
     """
-    by_id = {finding.id: finding for finding in findings}
+    by_id: dict[str, Finding] = {finding.id: finding for finding in findings}
     ordered: dict[str, Finding] = {}
     open_ids: set[str] = set()
 
@@ -157,7 +157,9 @@ class _Causes:
             for f in context.findings
             if f.fix and as_sql(f.fix) == f.fix
         }
-        self._found = {finding.id: self._of(finding) for finding in context.findings}
+        self._found: dict[str, str] = {
+            finding.id: self._of(finding) for finding in context.findings
+        }
 
     def of(self, finding: Finding) -> str:
         """The id of the finding that explains this one and that no other explains, or ''."""

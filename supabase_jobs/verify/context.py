@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from supabase_jobs.findings import Case, Finding, Grid, Severity
+from supabase_jobs.findings import Case, Finding, Grid, Id, Severity
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline
 from supabase_jobs.session.frame import Undo
 from supabase_jobs.verify.expectations import Expectations
@@ -175,7 +175,7 @@ class Context:
         why: str,
         fix: str,
         *,
-        id: str | None = None,
+        id: Id | None = None,
         severity: Severity = Severity.WARNING,
         refusing: Sequence[str] = (),
         how: str = "was not checked",
@@ -187,7 +187,7 @@ class Context:
         """
         self.refusing += refusing
         finding = Finding(
-            id=id or f"{area}:unchecked",
+            id=id or Id(area, "unchecked"),
             area=area,
             severity=severity,
             object=subject,
@@ -227,5 +227,5 @@ class Context:
             f"{file.parent} has no {name}",
             f"Write the expectations of the sources into {file}.",
         )
-        self.mark_unchecked(area, name, why, fix, id=f"{area}:undeclared")
+        self.mark_unchecked(area, name, why, fix, id=Id(area, "undeclared"))
         return None

@@ -75,7 +75,9 @@ def declared_cases(expectations: Expectations) -> Verification:
 
 
 def _find(verification: Verification, id: str) -> Explanation | None:
-    cases = {case.id: case for case in (*verification.unexpected, *verification.cases)}
+    cases: dict[str, Case] = {
+        case.id: case for case in (*verification.unexpected, *verification.cases)
+    }
     if (case := cases.get(id)) is not None:
         return Explanation(
             id=id,

@@ -16,7 +16,7 @@ from supabase_jobs.database.batch import Answer, GroupResult, Statement, run_gro
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import APPLY_FIRST, Severity
+from supabase_jobs.findings import APPLY_FIRST, Id, Severity
 from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.frame import FIXTURE, Frame, wait
 from supabase_jobs.session.impersonation import (
@@ -207,7 +207,7 @@ def _insert_adapted(
     conflict = ownership.user_object_conflict(connection, result.error, managed)
     if conflict is not None:
         reason = f"inserting the fixture rows: {conflict.why}"
-        context.mark_unchecked(area, "fixture", reason, conflict.fix, id=f"{area}:fixture")
+        context.mark_unchecked(area, "fixture", reason, conflict.fix, id=Id(area, "fixture"))
     else:
         reason = f"inserting the fixture rows failed with {sqlstate_and_message(result.error)}"
         _mark_unchecked(context, area, reason, result.error, _FIX_UNKNOWN, managed)
@@ -345,7 +345,7 @@ def _mark_left_out(context: Context, area: str, refused: row_by_row.Refused) -> 
         "fixture",
         f"the cases with the rows {rows} were not run: inserting them, {'; '.join(conflicts)}",
         first.fix,
-        id=f"{area}:fixture",
+        id=Id(area, "fixture"),
         severity=severity,
         how="was not checked in full",
     )
@@ -362,7 +362,7 @@ def _mark_unchecked(
     schema_fix = _fix_of_schema_fault(error, managed)
     severity = Severity.ERROR if schema_fix else Severity.WARNING
     context.mark_unchecked(
-        area, "fixture", reason, schema_fix or fix, id=f"{area}:fixture", severity=severity
+        area, "fixture", reason, schema_fix or fix, id=Id(area, "fixture"), severity=severity
     )
 
 

@@ -18,13 +18,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.findings import (
-    Finding,
-    Severity,
-    Verification,
-    as_comment,
-    has_statement,
-)
+from supabase_jobs.findings import Finding, Severity, Verification, as_comment, has_statement
 from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.deadline import Deadline, DeadlineError
@@ -120,7 +114,7 @@ class _Trials:
         self._repairing: set[str] = set()
         self._causes: dict[str, str] = {}
         self._comments: dict[str, str] = {}
-        self._left = frozenset(self._ids)  # with the fixes that repair
+        self._left: frozenset[str] = frozenset(self._ids)  # with the fixes that repair
 
     def findings(self) -> list[Finding]:
         """The findings with what the trials have shown."""
@@ -132,7 +126,7 @@ class _Trials:
             self._one_by_one()
         else:
             self._left = together.left
-            self._repairing = ids
+            self._repairing |= ids
         found = [self._judged(finding) for finding in self._before.findings]
         return sorted(found, key=lambda finding: bool(finding.cause))
 

@@ -21,7 +21,7 @@ from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Severity, Verification
+from supabase_jobs.findings import Id, Severity, Verification
 from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.frame import Undo
@@ -210,7 +210,7 @@ def _few_numbers(
         left = ", ".join(f"{name} ({numbers:,})" for name, numbers in rows)
         why = f"its rows would take numbers from sequences that have few left: {left}"
         fix = f"Give it more numbers: alter sequence {rows[0][0]} as bigint maxvalue 2147483647."
-        context.mark_unchecked(area, rows[0][0], why, fix, id=f"{area}:sequence")
+        context.mark_unchecked(area, rows[0][0], why, fix, id=Id(area, "sequence"))
     return bool(rows)
 
 

@@ -14,6 +14,7 @@ from supabase_jobs.findings import (
     Audit,
     AuditedRelation,
     AuditFinding,
+    Id,
     Permission,
     Severity,
 )
@@ -21,7 +22,12 @@ from tests.audit.recorded import baseline_of
 
 NOTES = {"public.notes": {"stranger": "none", "owner": "read update(body,title) delete"}}
 LEAK = AuditFinding(
-    "write:public.notes:update", Severity.ERROR, "public.notes", "leak", "fix it", 'policy "x"'
+    Id("write", "public.notes", "update"),
+    Severity.ERROR,
+    "public.notes",
+    "leak",
+    "fix it",
+    'policy "x"',
 )
 
 

@@ -169,7 +169,7 @@ create policy "app" on public.flags for delete to authenticated
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
 def test_user_metadata_opens_tables_without_an_owner(project: Connection) -> None:
     project.execute(METADATA.encode())
-    found = {f.id: f for f in run_audit(project).findings if f.severity is Severity.ERROR}
+    found = {str(f.id): f for f in run_audit(project).findings if f.severity is Severity.ERROR}
     assert {id_: f.cause for id_, f in found.items()} == {
         "forged-claim:public.settings:select": 'policy "admins"',
         "forged-claim:public.settings:insert": 'policy "admins"',

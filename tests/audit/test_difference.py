@@ -18,6 +18,7 @@ from supabase_jobs.findings import (
     AuditFinding,
     Cell,
     Explanation,
+    Id,
     NotTested,
     Permission,
     Severity,
@@ -26,7 +27,7 @@ from tests.audit.recorded import Words, baseline_of
 
 NOTES = "public.notes"
 LEAK = AuditFinding(
-    "write:public.notes:update", Severity.ERROR, NOTES, "leak", "fix it", 'policy "x"'
+    Id("write", "public.notes", "update"), Severity.ERROR, NOTES, "leak", "fix it", 'policy "x"'
 )
 ALL = frozenset({"read", "insert", "update", "delete", "join", "forge"})
 NAMES = ("main", "now")
@@ -326,7 +327,7 @@ def test_a_leak_of_what_was_not_tested_is_neither_new_nor_closed() -> None:
     leaking = replace(CLOSED, findings=(LEAK,))
     [change] = diff(untested, leaking).of("leak")
     assert (change.severity, change.message) == (Severity.WARNING, "leak (not tested before)")
-    of_kind = replace(LEAK, id=f"rls-disabled:{NOTES}:select", kind="rls-disabled")
+    of_kind = replace(LEAK, id=Id("rls-disabled", NOTES, "select"), kind="rls-disabled")
     disabled = replace(CLOSED, findings=(of_kind,))
     assert shown(diff(untested, disabled)) == [f"error leak:rls-disabled:{NOTES}:select"]
     assert diff(leaking, untested).of("closed") == ()

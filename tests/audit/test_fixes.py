@@ -131,7 +131,7 @@ def test_fixes_for_former_members_leave_members_their_access(project: Connection
         "files": "read insert update delete",
         "pages": "read",
     }
-    found = {f.id: f for f in faults(result)}
+    found = {str(f.id): f for f in faults(result)}
     assert set(found) == {
         "former:public.posts:select",
         "former:public.replies:select",
@@ -265,7 +265,7 @@ def test_only_new_leaks_have_repairs_beside_known_ones(project: Connection, opti
     known = {f.id for f in faults(run_audit(project, repairs=False))}
     project.execute('create policy "shared" on public.lists to authenticated using (true)')
     found = faults(audit(project, Options(**{option: known})))  # type: ignore[arg-type]
-    assert {f.id: f.proven for f in found} == {f.id: f.id not in known for f in found}
+    assert {str(f.id): f.proven for f in found} == {str(f.id): f.id not in known for f in found}
     assert known < {f.id for f in found}
 
 

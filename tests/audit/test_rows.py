@@ -361,7 +361,7 @@ def test_column_that_a_grant_opens_is_wider_access(odd: Audit, odd_url: str) -> 
             result, Baseline(odd.access, result.functions), strict=False, narrowed=bool(tables)
         )
         found = {
-            f.id: (f.cause, f.fix.splitlines()[-1])
+            str(f.id): (f.cause, f.fix.splitlines()[-1])
             for f in now.findings
             if f.id.startswith("baseline:")
         }

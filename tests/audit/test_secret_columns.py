@@ -25,7 +25,9 @@ def test_members_who_read_a_secret_are_a_question(project: Connection) -> None:
     known = {f.id for f in run_audit(project, repairs=False).findings}
     project.execute(INTEGRATIONS.encode())
     found = {
-        f.id: f.message for f in run_audit(project, repairs=False).findings if f.id not in known
+        str(f.id): f.message
+        for f in run_audit(project, repairs=False).findings
+        if f.id not in known
     }
     assert "public.integrations.api_key" in found["secret-column:public.team_members"]
     project.execute(COLUMNS.encode())

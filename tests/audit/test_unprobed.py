@@ -47,7 +47,7 @@ def test_tables_without_rows_are_reported_from_the_catalogs(project: Connection)
     project.execute(SCHEMA.encode())
     result = run_audit(project)
     tables = {f"public.{n}" for n in ("without", "open", "signed_in", "restricted", "closed")}
-    found = {f.id: f for f in result.findings if f.object in tables}
+    found = {str(f.id): f for f in result.findings if f.object in tables}
     assert {id_: f.severity for id_, f in found.items()} == {
         "rls-disabled:public.without:select": Severity.ERROR,
         **{

@@ -9,13 +9,13 @@ import pytest
 
 from supabase_jobs.cli.apply import _print_access
 from supabase_jobs.cli.reports import report
-from supabase_jobs.findings import AccessChange, AccessDiff, Finding, Severity
+from supabase_jobs.findings import AccessChange, AccessDiff, Finding, Id, Severity
 from supabase_jobs.report.document import Document, Line
 from supabase_jobs.report.producers.verify import document
 from tests.audits import GOOD as AUDIT
 from tests.verifications import GOOD
 
-LONG = Finding("a:b", "access", Severity.ERROR, "b", "word " * 100, "select 1;")
+LONG = Finding(Id("a", "b"), "access", Severity.ERROR, "b", "word " * 100, "select 1;")
 DOCUMENT = document(replace(GOOD, findings=(LONG,)))
 # a verdict of many counts
 VERDICT = replace(document(GOOD), closing=(Line("FAILED: " + "word " * 100),))
@@ -60,7 +60,7 @@ def test_the_changes_of_a_dry_run_are_as_wide_as_the_terminal(
     monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     change = AccessChange(
-        id="new:public.pages",
+        id=Id("new", "public.pages"),
         severity=Severity.ERROR,
         change="new",
         object="public.pages",

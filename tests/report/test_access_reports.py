@@ -14,6 +14,7 @@ from supabase_jobs.findings import (
     AccessCaller,
     AccessChange,
     AccessDiff,
+    Id,
     Location,
     NotCompared,
     Permission,
@@ -40,7 +41,7 @@ NOTES = "public.notes"
 def cell(change: str, caller: str, action: str) -> AccessChange:
     is_wider = change == "wider"
     return AccessChange(
-        id=f"{change}:{NOTES}:{caller}:{action}",
+        id=Id(change, NOTES, caller, action),
         severity=Severity.ERROR if is_wider else Severity.WARNING,
         change=change,
         object=NOTES,
@@ -55,7 +56,7 @@ def cell(change: str, caller: str, action: str) -> AccessChange:
 
 
 NEW = AccessChange(
-    "new:public.pages",
+    Id("new", "public.pages"),
     Severity.ERROR,
     "new",
     "public.pages",
@@ -65,7 +66,15 @@ NEW = AccessChange(
     access={AccessCaller("anon"): frozenset({Permission("read")})},
 )
 LEAK = AccessChange(
-    "leak:write:x", Severity.ERROR, "leak", NOTES, None, None, f"Anyone can {MARKUP}", MARKUP, FIX
+    Id("leak", "write", "x"),
+    Severity.ERROR,
+    "leak",
+    NOTES,
+    None,
+    None,
+    f"Anyone can {MARKUP}",
+    MARKUP,
+    FIX,
 )
 MISSING = NotCompared("public.odd", "anon", "before", "read", "no row could be generated")
 CHANGES = (
@@ -131,7 +140,9 @@ def test_text_has_one_sentence_for_cells_that_change_alike() -> None:
 
 def test_text_says_which_changes_fail() -> None:
     """New objects are listed whether or not they are open to everyone."""
-    closed = replace(NEW, id="new:public.a", severity=Severity.INFO, message="new table public.a")
+    closed = replace(
+        NEW, id=Id("new", "public.a"), severity=Severity.INFO, message="new table public.a"
+    )
     known = replace(cell("wider", "anon", "read"), severity=Severity.INFO)
     shown = written("text", replace(BAD, changes=(known, closed, NEW)))
     assert [line for line in shown.splitlines() if line.startswith("  + ")] == [
@@ -191,7 +202,7 @@ def test_markdown_begins_with_wider_access_and_notifies_nobody() -> None:
 def test_reports_of_many_changes_stay_below_their_limits() -> None:
     name = "public." + "table_" * 10
     many = tuple(
-        replace(LEAK, id=f"leak:{n}", object=f"{name}{n}", fix=FIX * 5) for n in range(3000)
+        replace(LEAK, id=Id("leak", str(n)), object=f"{name}{n}", fix=FIX * 5) for n in range(3000)
     )
     large = replace(
         BAD,

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from supabase_jobs.findings import AccessObject, Audit, AuditFinding, Severity
+from supabase_jobs.findings import AccessObject, Audit, AuditFinding, Id, Severity
 from supabase_jobs.report import FORMATS, write
 from supabase_jobs.report.formats import text
 from supabase_jobs.report.phrases import severities
@@ -40,7 +40,8 @@ def test_every_format_ends_with_a_newline(form: str) -> None:
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> None:
     shown = written(
-        form, replace(BAD, findings=(named(LEAK), named(replace(CHANGE, id="baseline:another"))))
+        form,
+        replace(BAD, findings=(named(LEAK), named(replace(CHANGE, id=Id("baseline", "another"))))),
     )
     assert set(shown).isdisjoint("\x1b\x9b\r\x07\u202e")
     before_fix = re.split(r"fix:|```sql", shown)[0]
@@ -75,7 +76,9 @@ def test_text_has_the_fix_on_lines_of_its_own() -> None:
 
 def _granted(kind: str, schema: str) -> AuditFinding:
     id_ = f"{kind}:{schema}"
-    return replace(NOTE, id=id_, object=schema, cause="a grant", fix="revoke all;", kind=kind)
+    return replace(
+        NOTE, id=Id(*id_.split(":")), object=schema, cause="a grant", fix="revoke all;", kind=kind
+    )
 
 
 def test_text_has_one_line_for_privileges_that_no_policy_limits() -> None:
@@ -100,7 +103,7 @@ def test_text_has_one_line_for_privileges_that_no_policy_limits() -> None:
 def test_text_prints_a_common_fix_once() -> None:
     shown = written(
         "text",
-        replace(BAD, findings=(LEAK, replace(LEAK, id="other", message="Anyone can delete"))),
+        replace(BAD, findings=(LEAK, replace(LEAK, id=Id("other"), message="Anyone can delete"))),
     )
     assert shown.count(FIX) == 1
     assert "  and: Anyone can delete\n" in shown

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs import report
-from supabase_jobs.findings import AuditFinding
+from supabase_jobs.findings import AuditFinding, Id
 from supabase_jobs.report import FORMATS, write
 from supabase_jobs.report.document import Document
 from supabase_jobs.report.producers import access, audit, drift, suite_mutation, verify
@@ -58,7 +58,7 @@ def test_each_kind_of_section_has_a_template() -> None:
 
 def test_json_has_the_fields_of_a_finding_but_not_the_names_of_its_policies() -> None:
     [first, *_] = json.loads(write(DOCUMENTS["audit"], "json"))["findings"]
-    left_out = {"policies", "origin", "callers", "column", "kind", "action", "left"}
+    left_out = {"policies", "origin", "callers", "column", "kind", "action", "left", "table"}
     names = {field.name for field in fields(AuditFinding)} - left_out
     assert first.keys() == names | {"file", "line"}
 
@@ -66,7 +66,7 @@ def test_json_has_the_fields_of_a_finding_but_not_the_names_of_its_policies() ->
 def test_a_finding_on_rows_in_a_state_has_the_line_of_its_policy() -> None:
     leak = audits.LEAK
     of_state = AuditFinding(
-        id=f"{leak.id}:state",
+        id=Id(f"{leak.id}", "state"),
         severity=leak.severity,
         object="public.notes (done = true)",
         message=leak.message,

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from supabase_jobs.findings import Drift, DriftFinding, Severity
+from supabase_jobs.findings import Drift, DriftFinding, Id, Severity
 from supabase_jobs.report import write
 from supabase_jobs.report.producers.drift import document
 
 FINDING = DriftFinding(
-    id="drift:public.todos:policy:p",
+    id=Id("drift", "public.todos", "policy", "p"),
     severity=Severity.ERROR,
     object="public.todos",
     kind="policy",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supabase_jobs.findings import Finding, Location, Severity, Verification
+from supabase_jobs.findings import Finding, Id, Location, Severity, Verification
 from supabase_jobs.report import github
 from supabase_jobs.report.producers.verify import document
 
@@ -32,7 +32,7 @@ def test_messages_and_properties_are_escaped(text: str, message: str, title: str
 
 def test_the_level_is_the_severity_of_the_finding() -> None:
     findings = tuple(
-        Finding(f"id{n}", "access", severity, "public.t", "is open", "close it" if n else "")
+        Finding(Id(f"id{n}"), "access", severity, "public.t", "is open", "close it" if n else "")
         for n, severity in enumerate(Severity)
     )
     assert github.annotations(document(Verification(findings, (), 1.0))) == [
@@ -45,7 +45,8 @@ def test_the_level_is_the_severity_of_the_finding() -> None:
 
 def test_a_finding_is_annotated_at_the_line_that_creates_its_object() -> None:
     findings = tuple(
-        Finding("access:public.t:x", "access", Severity.ERROR, name, "is open", "") for name in "tu"
+        Finding(Id("access", "public.t", "x"), "access", Severity.ERROR, name, "is open", "")
+        for name in "tu"
     )
     locations = {"t": Location("backend/supabase/migrations/1_t.sql", 7)}
     assert github.annotations(document(Verification(findings, (), 1.0, locations=locations))) == [
@@ -58,7 +59,7 @@ def test_a_finding_is_annotated_at_the_line_that_creates_its_object() -> None:
 
 def test_what_a_cause_explains_is_counted() -> None:
     cause = Finding(
-        "structure:t:policy:p",
+        Id("structure", "t", "policy", "p"),
         "structure",
         Severity.ERROR,
         "t",
@@ -66,7 +67,9 @@ def test_what_a_cause_explains_is_counted() -> None:
         "drop policy p on t;\nselect 1;",
     )
     cells = (
-        Finding(f"access:{n}", "access", Severity.ERROR, "t", "is rows", "--", cause=cause.id)
+        Finding(
+            Id("access", str(n)), "access", Severity.ERROR, "t", "is rows", "--", cause=cause.id
+        )
         for n in range(12)
     )
     assert github.annotations(document(Verification((cause, *cells), (), 1.0))) == [

@@ -3,15 +3,17 @@
 import json
 
 from supabase_jobs.audit import baseline
-from supabase_jobs.findings import Audit, AuditFinding, Severity
+from supabase_jobs.findings import Audit, AuditFinding, Id, Severity
 from supabase_jobs.report.formats import codequality, junit, markdown, sarif, text
 from supabase_jobs.report.formats import json as json_format
 from supabase_jobs.report.producers.audit import document
 
 ID = "public:anyone"
 ASKED = "Anyone can read all rows of public.notes. Is that intended?"
-QUESTION = AuditFinding(ID, Severity.QUESTION, "public.notes", ASKED, "", "")
-LEAK = AuditFinding("read:public.a:select", Severity.WARNING, "public.a", "leaks", "x;", "a policy")
+QUESTION = AuditFinding(Id(*ID.split(":")), Severity.QUESTION, "public.notes", ASKED, "", "")
+LEAK = AuditFinding(
+    Id("read", "public.a", "select"), Severity.WARNING, "public.a", "leaks", "x;", "a policy"
+)
 RESULT = Audit((LEAK, QUESTION), (), (), (), 1, 1, 1.0)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
+from supabase_jobs.findings import Case, Finding, Grid, Id, Severity, Verification
 from supabase_jobs.report import FORMATS, write
 from supabase_jobs.report.formats import text
 from supabase_jobs.report.producers.verify import document
@@ -24,7 +24,7 @@ GRID = Grid(
     frozenset({(1, 8)}),
 )
 FINDING = Finding(
-    "access:x",
+    Id("access", "x"),
     "access",
     Severity.ERROR,
     "public.things",
@@ -32,7 +32,8 @@ FINDING = Finding(
     "fix it",
 )
 CASES = tuple(
-    Case(f"access:{name}", "access", "public.things", f"case {name}") for name in ("x", *range(11))
+    Case(Id("access", str(name)), "access", "public.things", f"case {name}")
+    for name in ("x", *range(11))
 )
 BAD = Verification((FINDING,), CASES, 345.6, (GRID,))
 GOOD = Verification((), CASES, 345.6, (GRID,))
@@ -86,7 +87,8 @@ def test_every_format_ends_with_a_newline(form: str) -> None:
 def test_an_html_page_is_below_500_kb_and_shows_failed_cases_first(findings: int) -> None:
     script = "-- <it's>\n" + "select '\"<&>';\n" * 60
     cases = tuple(
-        Case(f"access:{n}", "access", f"public.t{n % 50}", f"case {n}", script) for n in range(3000)
+        Case(Id("access", str(n)), "access", f"public.t{n % 50}", f"case {n}", script)
+        for n in range(3000)
     )
     found = tuple(replace(FINDING, id=case.id, object=case.object) for case in reversed(cases))[
         :findings
@@ -122,7 +124,7 @@ def test_the_verdict_says_what_was_not_checked(form: str, verdict: str) -> None:
 
 
 def test_warnings_do_not_fail_the_verification() -> None:
-    warning = Finding("x", "structure", Severity.WARNING, "o", "m", "")
+    warning = Finding(Id("x"), "structure", Severity.WARNING, "o", "m", "")
     assert Verification((warning,), (), 1.0).ok
     assert not Verification((warning,), (), 1.0, unchecked=("structure",)).ok
     assert not BAD.ok

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from supabase_jobs.findings import Grid, Verification
+from supabase_jobs.findings import Grid, Id, Verification
 from supabase_jobs.report import write
 from supabase_jobs.report.formats import text
 from supabase_jobs.report.overview import overview
@@ -36,7 +36,7 @@ def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> No
     finding = replace(
         FINDINGS[0], object=name, message=f"{name} is wrong", fix=f'drop policy "{name}";'
     )
-    shown = written(form, replace(BAD, findings=(finding, replace(finding, id="another"))))
+    shown = written(form, replace(BAD, findings=(finding, replace(finding, id=Id("another")))))
     assert set(shown).isdisjoint("\x1b\x9b\r\x07\u202e")
     assert "x\\x1b" in shown.replace("\\\\", "\\")
     before_fix = shown.partition("\nfix:\n" if form == "text" else "\n```sql\n")[0]
@@ -45,7 +45,7 @@ def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> No
 
 def test_text_prints_the_common_fix_of_several_findings_once() -> None:
     more = tuple(
-        replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"message {n}") for n in range(40)
+        replace(FINDINGS[0], id=Id(f"{MISMATCH}{n}"), message=f"message {n}") for n in range(40)
     )
     shown = written("text", replace(BAD, findings=more))
     assert shown.count("\nfix:\nfix it\n") == 1
@@ -57,7 +57,7 @@ def caused(number: int) -> Verification:
     """A cause whose fix is a long function, and the cells that it explains."""
     cause = replace(FINDINGS[1], message="is true", fix=FUNCTION)
     cells = (
-        replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"cell {n}", cause=cause.id)
+        replace(FINDINGS[0], id=Id(f"{MISMATCH}{n}"), message=f"cell {n}", cause=cause.id)
         for n in range(number)
     )
     return replace(BAD, findings=(cause, *cells))
@@ -119,7 +119,7 @@ def test_markdown_collapses_a_matrix_and_opens_one_with_a_mismatch() -> None:
 
 def test_markdown_stays_below_the_limit_and_reports_omitted_findings() -> None:
     many = tuple(
-        replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=MARKUP * 20, fix=f"select {n};")
+        replace(FINDINGS[0], id=Id(f"{MISMATCH}{n}"), message=MARKUP * 20, fix=f"select {n};")
         for n in range(2000)
     )
     shown = written("markdown", replace(BAD, findings=many))

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from supabase_jobs.findings import Finding, Severity, Verification
+from supabase_jobs.findings import Finding, Id, Severity, Verification
 from supabase_jobs.report import write
 from supabase_jobs.report.producers.verify import document
 from tests.programs import sarif_multitool
@@ -164,7 +164,7 @@ def test_rules_do_not_depend_on_the_findings() -> None:
 def test_a_rule_does_not_contain_the_name_of_an_object(
     id: str, area: str, object: str, rule: str
 ) -> None:
-    finding = Finding(id, area, Severity.ERROR, object, "differs", "Fix it.")
+    finding = Finding(Id(*id.split(":")), area, Severity.ERROR, object, "differs", "Fix it.")
     assert results(replace(BAD, findings=(finding,)))[id]["ruleId"] == rule
 
 

@@ -37,7 +37,7 @@ def samples(result: Verification) -> dict[str, str]:
 def test_a_pasted_probe_has_the_same_outcome(shared: Callable[[int], str], each_major: int) -> None:
     with psycopg.connect(shared(each_major), autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("access",))
-    cases = {case.id: case for case in result.cases}
+    cases = {str(case.id): case for case in result.cases}
     sampled = samples(result)
     assert {"rows", "hidden", "denied", "violates", "23514", "23505"} <= set(sampled.values())
     assert (
@@ -55,7 +55,7 @@ def test_a_pasted_probe_shows_the_fault(make_database: Make) -> None:
             ' to anon; alter policy "guests update their own jobs" on public.async_jobs with check (true)'
         )
         result = verify(connection, EXPECTATIONS, ("access",))
-    cases = {case.id: case for case in result.cases}
+    cases = {str(case.id): case for case in result.cases}
     seen = outcomes(result)
     wrong = [f.id for f in result.findings]
     assert {id.rsplit(":", 1)[1] for id in wrong} >= {
@@ -119,7 +119,7 @@ def test_a_pasted_catalog_query_shows_the_fact(
     url = shared(each_major)
     with psycopg.connect(url, autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("structure",))
-    cases = {case.id: case for case in result.cases}
+    cases = {str(case.id): case for case in result.cases}
     facts = {fact.kind: fact for fact in snapshot.load().facts if fact.id in cases}
     assert len(facts) > 10
     for fact in facts.values():

@@ -243,7 +243,7 @@ def test_a_failing_reached_query_is_a_deviation(rolled_back: Connection) -> None
     """The blind statement runs, but the `reached` query cannot compare a text column with a number."""
     rolled_back.execute("alter table public.async_jobs drop constraint chk_valid_progress")
     rolled_back.execute("alter table public.async_jobs alter progress type text")
-    found = {f.id: f for f in verify(rolled_back, EXPECTATIONS, ("access",)).findings}
+    found = {str(f.id): f for f in verify(rolled_back, EXPECTATIONS, ("access",)).findings}
     finding = found["access:public.async_jobs:guest, its own job:blind update"]
     assert (finding.severity, finding.message.endswith("should be rows and is 42883")) == (
         Severity.ERROR,

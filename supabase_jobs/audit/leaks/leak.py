@@ -24,7 +24,7 @@ from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.policies.refusals import Refusal
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
-from supabase_jobs.findings import AuditFinding, Explanation, Severity, as_comment
+from supabase_jobs.findings import AuditFinding, Explanation, Id, Severity, as_comment
 
 _WHO = {
     ANON: "Anyone can",
@@ -128,10 +128,10 @@ class ShownLeak(Leak):
     further: Sequence[str] = ()
 
     @property
-    def id(self) -> str:
+    def id(self) -> Id:
         """The id of the finding: it contains no generated value."""
-        column = f":{self.tried.column}" if self.kind.of_column and self.tried.column else ""
-        return f"{self.kind.code}:{self.object}:{self.tried.action}{column}"
+        column = self.tried.column if self.kind.of_column else ""
+        return Id(self.kind.code, self.object, self.tried.action, column)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,9 +143,9 @@ class PolicyLeak(Leak):
     policies: tuple[str, ...]
 
     @property
-    def id(self) -> str:
+    def id(self) -> Id:
         """The id of the finding."""
-        return f"{self.kind.code}:{self.object}:{self.action}"
+        return Id(self.kind.code, self.object, self.action)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -161,9 +161,9 @@ class ExplainedLeak(Leak):
     is_write: bool = False
 
     @property
-    def id(self) -> str:
+    def id(self) -> Id:
         """The id of the finding."""
-        return f"{self.kind.code}:{self.name}"
+        return Id(self.kind.code, self.name)
 
     @property
     def finding(self) -> AuditFinding:
@@ -177,6 +177,7 @@ class ExplainedLeak(Leak):
             cause=self.explanation.cause,
             policies=self.explanation.policies,
             kind=self.kind.code,
+            table=self.table,
             action=self.action,
         )
 
@@ -219,9 +220,9 @@ class Question(Leak):
     of_all: bool = False
 
     @property
-    def id(self) -> str:
+    def id(self) -> Id:
         """The id of the finding."""
-        return f"{self.kind.code}:{self.decides}"
+        return Id(self.kind.code, self.decides)
 
     @property
     def is_of_reason(self) -> bool:
@@ -247,6 +248,7 @@ class Question(Leak):
             fix="",
             cause="",
             kind=self.kind.code,
+            table=self.table,
         )
 
 

@@ -5,7 +5,7 @@ from enum import Enum
 
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.probes.known import Altered
-from supabase_jobs.findings import Severity
+from supabase_jobs.findings import Id, Severity
 
 FAMILY = "performance"
 
@@ -40,6 +40,6 @@ class Suggestion:
     altered: frozenset[Altered] = frozenset()
 
     @property
-    def id(self) -> str:
+    def id(self) -> Id:
         """The id of the finding."""
-        return f"{FAMILY}:{self.kind}:{self.relation.label}:{self.name}"
+        return Id(FAMILY, self.kind, self.relation.label, self.name)

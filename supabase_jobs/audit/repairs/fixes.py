@@ -97,6 +97,7 @@ class Repaired:
             callers=explained.callers,
             column=explained.column,
             kind=self.leak.kind.code,
+            table=self.leak.table,
             action=self.leak.action,
             left=explained.left,
         )
@@ -278,6 +279,7 @@ def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:
                 cause=cause,
                 policies=leak.policies,
                 kind=leak.kind.code,
+                table=leak.table,
                 action=leak.action,
                 left=Left.UNKNOWN,
             )

@@ -63,17 +63,17 @@ def _log(document: Document) -> dict[str, Any]:
 
 
 def _rule_id(subject: Check | Finding, texts: Rules) -> str:
-    """`structure/policy`, `plans/duplicate_index`, `access/unchecked`: the part of an id without
-    the object's name.
+    """`structure/policy`, `plans/duplicate_index`, `access/unchecked`: the part of an id after the
+    object's name.
 
-    For a cell of a matrix this is the action, the last part: `access/blind-update`.
+    For a cell of a matrix this is the action, the last part: `access/blind-update`. The name of a
+    scenario may explain itself after a colon.
     """
-    kind, *more = (
-        subject.id.removeprefix(f"{subject.area}:").removeprefix(f"{subject.object}:").split(":")
-    )
+    kind, *more = subject.id.within(subject.area, subject.object)
     if subject.area in texts.with_cells and more:
         kind = more[-1]
-    return f"{subject.area}/{kind.replace(' ', '-')}"
+    name, _, _ = kind.partition(":")
+    return f"{subject.area}/{name.replace(' ', '-')}"
 
 
 def _rule(rule: str, texts: Rules) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from supabase_jobs.findings import (
     AuditCell,
     AuditFinding,
     Finding,
+    Id,
     Location,
     NotTested,
     Permission,
@@ -455,7 +456,7 @@ def _found(group: Sequence[AuditFinding]) -> Finding:
         )
     message = f"{'; '.join(dict.fromkeys(_said(group)))}{cause}"
     return Finding(
-        id=":".join([first.kind, first.origin, *first.policies]),
+        id=Id(first.kind, first.origin, *first.policies),
         area=AREA,
         severity=first.severity,
         object=first.origin,
@@ -466,7 +467,7 @@ def _found(group: Sequence[AuditFinding]) -> Finding:
 
 def _untested(item: NotTested) -> Finding:
     return Finding(
-        id=f"not-tested:{item.object}",
+        id=Id("not-tested", item.object),
         area=AREA,
         severity=Severity.ERROR if item.fails else Severity.INFO,
         object=item.object,
@@ -486,7 +487,7 @@ def checks(
             if action in summary.leaks:
                 continue
             yield Check(
-                id=f"access:{summary.object}:{action}",
+                id=Id("access", str(summary.object), action),
                 area=AREA,
                 object=str(summary.object),
                 name=f"{WORDS[action]}: {who}",

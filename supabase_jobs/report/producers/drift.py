@@ -9,6 +9,7 @@ from supabase_jobs.findings import (
     Drift,
     DriftFinding,
     Finding,
+    Id,
     Severity,
 )
 from supabase_jobs.report.document import (
@@ -187,7 +188,7 @@ def _checks(results: Sequence[Result]) -> Iterator[Check]:
     """A check for each difference, or one that passed if there is none."""
     if not results:
         name = "the catalogs of the database are those that its migrations create"
-        yield Check(id=AREA, area=AREA, object="database", name=name, group=f"{AREA}.database")
+        yield Check(id=Id(AREA), area=AREA, object="database", name=name, group=f"{AREA}.database")
     for result in results:
         finding = result.finding
         yield Check(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 
-from supabase_jobs.findings import Severity, SuiteMutant, SuiteMutation
+from supabase_jobs.findings import Id, Severity, SuiteMutant, SuiteMutation
 from supabase_jobs.report.document import (
     Check,
     Detail,
@@ -240,7 +240,7 @@ def _checks(result: SuiteMutation) -> Iterator[Check]:
     """A check for each mutant; a survivor has failed."""
     for mutant in result.mutants:
         yield Check(
-            id=mutant.id,
+            id=Id(mutant.id),
             area=mutant.kind,
             object=mutant.object,
             name=mutant.id,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 
-from supabase_jobs.findings import APPLY_FIRST, Case, Finding, Grid, Severity, Verification
+from supabase_jobs.findings import APPLY_FIRST, Case, Finding, Grid, Id, Severity, Verification
 from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
 from supabase_jobs.report.document import (
     CaseGroup,
@@ -311,7 +311,7 @@ class Group:
 
 def groups(findings: Sequence[Finding]) -> list[Group]:
     """The findings by cause, in the order of the causes."""
-    found: dict[tuple[str, ...], list[Finding]] = {}
+    found: dict[tuple[object, ...], list[Finding]] = {}
     explained: dict[str, list[Finding]] = {}
     causes = {finding.cause for finding in findings}
     for finding in findings:
@@ -320,7 +320,7 @@ def groups(findings: Sequence[Finding]) -> list[Group]:
         elif finding.area == "structure" or finding.id in causes:
             found.setdefault((finding.id,), []).append(finding)
         else:  # cells of one row, plans of one query
-            key = (finding.severity, finding.area, finding.object, finding.id.rpartition(":")[0])
+            key = (finding.severity, finding.area, finding.object, finding.id.parts[:-1])
             found.setdefault(key, []).append(finding)
     return [Group((*group, *explained.get(group[0].id, ()))) for group in found.values()]
 
@@ -395,7 +395,7 @@ def _check(
 def _sections(result: Verification) -> Iterator[Section]:
     yield _areas(result)
     if result.findings:
-        cases = {case.id: case for case in (*result.unexpected, *result.cases)}
+        cases: dict[str, Case] = {case.id: case for case in (*result.unexpected, *result.cases)}
         entries = tuple(_entry(group, result, cases) for group in groups(result.findings))
         yield Findings(title="", entries=entries, anchor="findings", heading="Findings")
     matrices = tuple(_outcomes(result))
@@ -428,13 +428,13 @@ def _outcomes(result: Verification) -> Iterator[Outcomes]:
         found = {}
         for r, label in enumerate(grid.rows):
             for c, action in enumerate(grid.columns):
-                id = f"access:{grid.title}:{label}:{action}"
+                id = Id("access", grid.title, label, action)
                 if id in cases:
                     found[r, c] = cases[id]
         yield Outcomes(grid, f"matrix-{number}", found)
 
 
-def _case_groups(result: Verification, shown: set[str]) -> Iterator[CaseGroup]:
+def _case_groups(result: Verification, shown: set[Id]) -> Iterator[CaseGroup]:
     findings: dict[str, list[Finding]] = {}
     for finding in result.findings:
         findings.setdefault(finding.id, []).append(finding)

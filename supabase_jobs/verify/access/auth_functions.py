@@ -13,7 +13,7 @@ from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.outcomes import DENIED
 from supabase_jobs.session import script
 from supabase_jobs.session.savepoint import run_undone
@@ -90,7 +90,7 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
     for name, *_ in rows:
         function = f"auth.{name}()"
         case = Case(
-            id=f"{AREA}:{function}:caller",
+            id=Id(AREA, function, "caller"),
             area=AREA,
             object=function,
             name="the function returns the caller of the token",
@@ -127,7 +127,7 @@ def report_refused(rows: Sequence[Row], context: Context) -> None:
         }
         for role in refused.intersection(roles):
             finding = Finding(
-                id=f"{AREA}:{function}:execute:{role}",
+                id=Id(AREA, function, "execute", role),
                 area=AREA,
                 severity=Severity.ERROR,
                 object=function,

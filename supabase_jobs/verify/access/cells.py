@@ -7,7 +7,7 @@ from itertools import takewhile
 import psycopg
 
 from supabase_jobs.database.errors import public_message, raising_function
-from supabase_jobs.findings import Case, Finding, Grid, Severity
+from supabase_jobs.findings import Case, Finding, Grid, Id, Severity
 from supabase_jobs.outcomes import (
     CLOSED,
     DENIED,
@@ -65,9 +65,9 @@ class Cell:
     action: DeclaredAction
 
     @property
-    def id(self) -> str:
+    def id(self) -> Id:
         """The id of its case and of its finding."""
-        return f"{AREA}:{self.matrix.title}:{self.row.label}:{self.action.name}"
+        return Id(AREA, self.matrix.title, self.row.label, self.action.name)
 
     @property
     def name(self) -> str:

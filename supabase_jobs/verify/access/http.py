@@ -20,7 +20,7 @@ from supabase_jobs.api.sender import NO_SUCH_PATH, NO_SUCH_TABLE, Sender, requir
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection, open_or_new, session_of
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, as_sql
+from supabase_jobs.findings import Case, Finding, Grid, Id, Severity, Verification, as_sql
 from supabase_jobs.outcomes import HIDDEN, ROWS
 from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.impersonation import NULL, Impersonation, Params, begin
@@ -105,7 +105,7 @@ def api_case(api_cell: ApiCell, in_sql: Case, variables: Mapping[str, object]) -
         "The outcome must be that of this SQL:",
     )
     title = api_title(cell.matrix)
-    id = f"{AREA}:{title}:{cell.row.label}:{cell.action.name}"
+    id = Id(AREA, title, cell.row.label, cell.action.name)
     return Case(
         id=id,
         area=AREA,

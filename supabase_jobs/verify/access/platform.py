@@ -23,7 +23,7 @@ from supabase_jobs.database.errors import (
 )
 from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.frame import FIXTURE, Frame
 from supabase_jobs.session.impersonation import CHECK_DEFERRED, Impersonation
@@ -90,7 +90,7 @@ class _Function:
 class _Trial:
     """Statements, and what their result says against them; `problem` once it is known."""
 
-    id: str
+    id: Id
     object: str
     statements: Sequence[Statement]
     judge: Callable[[GroupResult], "_Problem | None"]
@@ -266,7 +266,7 @@ def _sign_in(tables: Sequence[str], *, as_auth: bool) -> _Trial:
         )
         return _Problem(message + _in(error), _fix(error), cause=outermost_function(error))
 
-    return _Trial(f"{AREA}:auth.users:sign-in", "auth.users", statements, judge)
+    return _Trial(Id(AREA, "auth.users", "sign-in"), "auth.users", statements, judge)
 
 
 def _without_device(error: psycopg.Error) -> _Problem:
@@ -390,7 +390,7 @@ def _sign_ups(
         return judge(result.error)
 
     return _Trial(
-        f"{AREA}:auth.users:{what}", "auth.users", [*first, *created, CHECK_DEFERRED], judge_result
+        Id(AREA, "auth.users", what), "auth.users", [*first, *created, CHECK_DEFERRED], judge_result
     )
 
 
@@ -419,7 +419,7 @@ def _identified(*, as_auth: bool) -> _Trial:
         return _Problem(message, _fix(error), cause=outermost_function(error))
 
     statements = [*created, _IDENTITY_ROW.statement(user), CHECK_DEFERRED]
-    return _Trial(f"{AREA}:auth.identities:sign-up", "auth.identities", statements, judge)
+    return _Trial(Id(AREA, "auth.identities", "sign-up"), "auth.identities", statements, judge)
 
 
 def _own_stay(
@@ -490,7 +490,7 @@ def _changing(
         )
 
     return _Trial(
-        f"{AREA}:auth.users:{what}", "auth.users", [*before, look, *statements, look], judge
+        Id(AREA, "auth.users", what), "auth.users", [*before, look, *statements, look], judge
     )
 
 
@@ -528,7 +528,7 @@ def _sign_up_with(trigger: _Function, value: object, *, as_auth: bool) -> _Trial
             "Let the trigger set a fixed value, and let only the service change it.",
         )
 
-    return _Trial(f"{AREA}:{trigger.name}:sign-up with a role", trigger.name, statements, judge)
+    return _Trial(Id(AREA, trigger.name, "sign-up with a role"), trigger.name, statements, judge)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -560,7 +560,7 @@ def _deletion(*, as_auth: bool) -> _Trial:
         return _Problem(f"no user can be deleted: what Auth runs fails with {why}", _fix(error))
 
     statements = [*before, deleted, CHECK_DEFERRED]
-    return _Trial(f"{AREA}:auth.users:deletion", "auth.users", statements, judge)
+    return _Trial(Id(AREA, "auth.users", "deletion"), "auth.users", statements, judge)
 
 
 def _is_constraint_of_auth(error: psycopg.Error) -> bool:
@@ -673,7 +673,7 @@ def _hook(
         return None
 
     return _Trial(
-        f"{AREA}:{function.name}:token",
+        Id(AREA, function.name, "token"),
         function.name,
         [*created, *written, Statement(call.as_string(None))],
         judge,
@@ -730,7 +730,7 @@ def _identity(function: _Function, source: reach.Candidate, *, as_auth: bool) ->
         )
 
     return _Trial(
-        f"{AREA}:{function.name}:{source.object}", function.name, [*before, *written, call], judge
+        Id(AREA, function.name, source.object), function.name, [*before, *written, call], judge
     )
 
 
@@ -786,7 +786,7 @@ def _before_request(function: _Function, role: str, headers: Mapping[str, str]) 
         )
         return _Problem(message, _NO_FUNCTION)
 
-    return _Trial(f"{AREA}:{function.name}:before requests", function.name, statements, judge)
+    return _Trial(Id(AREA, function.name, "before requests"), function.name, statements, judge)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -830,4 +830,4 @@ def _login(trigger: _Function, login: str) -> _Trial:
         )
         return _Problem(message, fix)
 
-    return _Trial(f"{AREA}:{trigger.name}:login", trigger.name, statements, judge)
+    return _Trial(Id(AREA, trigger.name, "login"), trigger.name, statements, judge)

@@ -7,7 +7,7 @@ from pathlib import Path
 from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.outcomes import DENIED
 from supabase_jobs.projects.exposed_schemas import EXPOSED_SCHEMAS
 from supabase_jobs.verify.access import AREA, auth_functions, platform, reach
@@ -58,7 +58,7 @@ def check(
     actual, exposed_rows, functions, of_platform, reachable = read(connection, queries)
     auth_functions.check(connection, functions, context)
     for table, role, privilege, by_request, fix in actual:
-        id = f"{AREA}:{table}:{role} may {privilege}"
+        id = Id(AREA, table, f"{role} may {privilege}")
         case = Case(id=id, area=AREA, object=table, name=f"{role} may {privilege}: declared")
         context.cases.append(catalog.with_script(case, _PRIVILEGES, table, context))
         if (table, role, privilege) not in privileges:
@@ -77,7 +77,7 @@ def check(
     pins.apply(connection, expectations.allowed, sorted(tables), context)
     exposed = expectations.all_exposed_schemas(exposed_rows)
     for schema in declared.unexposed_schemas:
-        id = f"{AREA}:{schema}:not served"
+        id = Id(AREA, schema, "not served")
         case = Case(id=id, area=AREA, object=schema, name="the API does not expose this schema")
         context.cases.append(catalog.with_script(case, EXPOSED_SCHEMAS, schema, context))
         if schema in exposed:

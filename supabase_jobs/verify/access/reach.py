@@ -31,7 +31,7 @@ from supabase_jobs.database.batch import GroupResult, Statement, read
 from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.frame import Frame
@@ -103,7 +103,7 @@ _METADATA = "raw_user_meta_data"
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _OF_TRIGGER = "trigger that bypasses row level security"
 _OF_FUNCTION = "function that bypasses row level security"
-_OF_DYNAMIC = "lint:security_definer_dynamic_sql"
+_OF_DYNAMIC = "lint", "security_definer_dynamic_sql"
 # what metadata may be called besides the literals of a trigger
 _NAMES_OF_METADATA = ("id", "user_id", "guest_id", "email")
 # what may decide by the caller what it sees, other than its id
@@ -327,7 +327,7 @@ def check(
     On a database in use nothing is tried.
     """
     reported = {finding.object for finding in context.findings}
-    reported |= {finding.id.rpartition(":")[2] for finding in context.findings}
+    reported |= {finding.id.parts[-1] for finding in context.findings}
     found = [Candidate(*row) for row in rows]
     found = [one for one in found if one.kind != "relation" or one.object not in reported]
     users = declared.fixture.users
@@ -552,14 +552,14 @@ class _Trial:
             problem = self._problem(own, nothing)
             is_table = candidate.kind == "table"
             if problem is None and is_table and self._is_proven(candidate, own):
-                self._take_back(f"{_OF_TRIGGER}:{function}" for function in candidate.fires)
+                self._take_back((_OF_TRIGGER, function) for function in candidate.fires)
             if problem is None and self._joins(candidate, own):
-                ends = (f"{_OF_TRIGGER}:{function}" for function in candidate.fires)
+                ends = ((_OF_TRIGGER, function) for function in candidate.fires)
                 self._take_back(ends, Severity.INFO)
             if problem is None and candidate.kind == "function":
                 self._take_back(self._proven(candidate, own), Severity.INFO)
             if problem is None and self._shows_own_rows(candidate):
-                self._take_back([f"{_OF_FUNCTION}:{candidate.object}"])
+                self._take_back([(_OF_FUNCTION, candidate.object)])
             if candidate.kind != "function" or candidate.schema in self._exposed:
                 self._report(candidate, problem)
 
@@ -616,31 +616,30 @@ class _Trial:
             *candidate.events
         }
 
-    def _take_back(self, ends: Iterable[str], severity: Severity = Severity.WARNING) -> None:
+    def _take_back(
+        self, ends: Iterable[tuple[str, ...]], severity: Severity = Severity.WARNING
+    ) -> None:
         """Make warnings or infos of the errors whose ids have these ends: a text was judged."""
-        judged = tuple(ends)
+        judged = list(ends)
         above = {Severity.ERROR, Severity.WARNING} - {severity}
-        self._context.findings[:] = [
-            replace(one, severity=severity)
-            if one.id.endswith(judged) and one.severity in above
-            else one
-            for one in self._context.findings
-        ]
+        for number, one in enumerate(self._context.findings):
+            if one.severity in above and any(one.id.ends_with(*end) for end in judged):
+                self._context.findings[number] = replace(one, severity=severity)
 
-    def _proven(self, function: Candidate, uses: Sequence[_Use]) -> Iterator[str]:
+    def _proven(self, function: Candidate, uses: Sequence[_Use]) -> Iterator[tuple[str, ...]]:
         """The ends of the ids of findings about a function of which everything was tried: it
         chooses nothing and shows each caller its own rows, it only passes on what its caller can
         ask itself, or it runs dynamic SQL for the literals of its own text alone.
         """
         text = _COMMENT.sub(" ", function.text)
-        bypass = f"{_OF_FUNCTION}:{function.object}"
-        if any(one.id.endswith(bypass) for one in self._errors) and (
+        bypass = _OF_FUNCTION, function.object
+        if any(one.id.ends_with(*bypass) for one in self._errors) and (
             (not _chooses(function, text) and self._shows_own_rows(function))
             or self._passes_on(text, function.callers)
         ):
             yield bypass
         if _is_closed(function, text, uses):
-            yield f"{_OF_DYNAMIC}:{function.object}"
+            yield *_OF_DYNAMIC, function.object
 
     def _passes_on(
         self, text: str, callers: Sequence[str], before: Collection[str] = ("auth.uid",)
@@ -672,7 +671,7 @@ class _Trial:
             readable.add("auth.users")
         if (
             function.kind != "function"
-            or not any(one.id.endswith(f"{_OF_FUNCTION}:{function.object}") for one in self._errors)
+            or not any(one.id.ends_with(_OF_FUNCTION, function.object) for one in self._errors)
             or _BY_CALLER.search(text)
             or not {*_READ.findall(text)} <= readable
             or {*_CALLED.findall(text)} - {"auth.uid"}
@@ -1330,7 +1329,7 @@ class _Trial:
         )
 
     def _report(self, candidate: Candidate, problem: _Problem | None) -> None:
-        id = f"{AREA}:{candidate.object}:reach"
+        id = Id(AREA, candidate.object, "reach")
         title = "what requests can do with it reaches nobody else"
         case = Case(id=id, area=AREA, object=candidate.object, name=title)
         self._context.cases.append(

@@ -12,7 +12,7 @@ import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import LOCK_ERRORS
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import CHECK_DEFERRED, Impersonation
 from supabase_jobs.session.runner import Runner
@@ -65,7 +65,7 @@ def check(
     Runner(impersonation, context.deadline, frame).run([nothing, *runs])
     found = set()
     for run in runs:
-        id = f"{AREA}:{run.name}:what is in use"
+        id = Id(AREA, run.name, "what is in use")
         case = Case(id=id, area=AREA, object=run.name, name="it leaves what is in use")
         context.cases.append(case)
         does = _done(kept, nothing, run)

@@ -69,12 +69,11 @@ def _explaining(
 
 def _other_differences(context: Context) -> bool:
     """Whether the structure area has found something that is neither allowed nor a lint."""
-    lint = f"{STRUCTURE}:lint:"
     return any(
         finding.area == STRUCTURE
         and (
             finding.severity is Severity.ERROR
-            or (finding.severity is Severity.WARNING and not finding.id.startswith(lint))
+            or (finding.severity is Severity.WARNING and finding.id.within(STRUCTURE)[0] != "lint")
         )
         for finding in context.findings
     )

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.findings import Finding, Id, Severity
 from supabase_jobs.settings import FILE_NAME, AllowedEntry, toml_string
 from supabase_jobs.verify.areas import ACCESS, STRUCTURE
 from supabase_jobs.verify.context import Context, Narrowing
@@ -91,7 +91,7 @@ def report_unused(allowed: Allowed, areas: Collection[str], context: Context) ->
         for name in entries:
             if (section, name) not in context.allowed.used:
                 message = f"[{section}] {toml_string(name)} has no effect: no finding needs it"
-                id = f"{STRUCTURE}:{section}:{name}"
+                id = Id(STRUCTURE, section, name)
                 context.findings.append(
                     Finding(
                         id=id,

@@ -11,7 +11,7 @@ from pathlib import Path
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import Impersonation, begin
@@ -105,7 +105,7 @@ def _run(
     rows = runner.fixture_rows.keys() | left_out
     if missing := [name for name in declared.fixture_ids if name not in rows]:
         why = f"the fixture rows {', '.join(missing)} are missing after their insert"
-        id, severity = f"{AREA}:fixture", Severity.ERROR
+        id, severity = Id(AREA, "fixture"), Severity.ERROR
         context.mark_unchecked(AREA, "fixture", why, FIX_DISCARDED_ROWS, id=id, severity=severity)
         return
     objects = row_by_row.running(impersonation.connection, managed) if managed else []
@@ -358,8 +358,8 @@ class _Scripts:
         return step.identity and step.identity.filled(self._impersonation.texts)
 
 
-def _id(scenario: Scenario) -> str:
-    return f"{AREA}:{scenario.subject}:{scenario.name}"
+def _id(scenario: Scenario) -> Id:
+    return Id(AREA, scenario.subject, scenario.name)
 
 
 def _deviation(scenario: Scenario, deviations: Sequence[Deviation], context: Context) -> Finding:

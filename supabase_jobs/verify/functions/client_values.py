@@ -14,7 +14,7 @@ import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, LOCK_ERRORS
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.runner import Runner, probes_of
 from supabase_jobs.verify import other_values, row_by_row
@@ -72,7 +72,7 @@ def check(
     ]
     runner.run(probes_of(requests, _PER_PROBE))
     for one in looking:
-        id = f"{AREA}:{one.name}:values of clients"
+        id = Id(AREA, one.name, "values of clients")
         case = Case(id=id, area=AREA, object=one.name, name="no value of a client makes it fail")
         context.cases.append(case)
         failed = [request for request in requests if request.object is one]
@@ -125,7 +125,7 @@ def _conflict(
     return conflict if conflict is not None and request.object.name in conflict.why else None
 
 
-def _finding(id: str, request: _Request, conflict: UserObjectConflict) -> Finding:
+def _finding(id: Id, request: _Request, conflict: UserObjectConflict) -> Finding:
     return Finding(
         id=id,
         area=AREA,

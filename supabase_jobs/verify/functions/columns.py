@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.findings import Finding, Id, Severity
 from supabase_jobs.verify.functions import AREA
 
 # the key of a watched row that names its table
@@ -99,7 +99,7 @@ class ComparedColumns:
 def _owner_changed(table: str, columns: Collection[str]) -> Finding:
     names = ", ".join(columns)
     return Finding(
-        id=f"{AREA}:{table}:owner changed by triggers",
+        id=Id(AREA, table, "owner changed by triggers"),
         area=AREA,
         severity=Severity.ERROR,
         object=table,
@@ -114,7 +114,7 @@ def _info(table: str, kind: str, why: str, columns: Collection[str]) -> Finding:
         f"{kind} that the scenarios do not compare, because {why}: {', '.join(sorted(columns))}"
     )
     return Finding(
-        id=f"{AREA}:{table}:{kind}",
+        id=Id(AREA, table, kind),
         area=AREA,
         severity=Severity.INFO,
         object=table,

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import SqlFile, sql_files
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.session import script
 from supabase_jobs.verify.context import Context
 
@@ -27,7 +27,7 @@ Parameters = Mapping[str, Sequence[str]]
 def run_lints(
     connection: Connection,
     area: str,
-    prefix: str,
+    within: tuple[str, ...],
     folder: str,
     parameters: Parameters,
     context: Context,
@@ -37,12 +37,13 @@ def run_lints(
 
     All lints may read the lists `managed` (names of the managed objects) and `recorded` (recorded
     facts); the lints of a folder may read more. Nothing is reported about a fact that the project
-    allows. A lint without findings is the case `prefix:stem`; a finding has the id
-    `prefix:stem:object:name`.
+    allows. A lint without findings is the case `within:stem`; a finding has the id
+    `within:stem:object:name`.
     """
     known = {
         finding.id for finding in context.findings if finding.severity is not Severity.INFO
     } | context.allowed.ids
+    prefix = Id(*within)
     context.preambles.setdefault(prefix, script.preamble("A lint of verify."))
     lints = sql_files(_HERE / folder)
     statements = [lint.statement(_parameter(lint, parameters)) for lint in lints.values()]
@@ -54,7 +55,7 @@ def run_lints(
         for subject, name, message, fix, severity, facts in rows:
             if not known.isdisjoint(f"structure:{fact}" for fact in facts):
                 continue
-            id = ":".join(part for part in (prefix, stem, subject, name) if part)
+            id = Id(*within, stem, subject, name)
             findings.append(
                 Finding(
                     id=id,
@@ -69,7 +70,7 @@ def run_lints(
                 context.allowed.candidates[id] = {"name": subject}
         context.findings += findings
         for id, subject in [(f.id, f.object) for f in findings] or [
-            (f"{prefix}:{stem}", "database")
+            (Id(*within, stem), "database")
         ]:
             context.cases.append(
                 Case(id=id, area=area, object=subject, name=title, script=probe, preamble=prefix)

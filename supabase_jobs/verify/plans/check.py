@@ -14,7 +14,7 @@ from typing import Any
 from supabase_jobs.database import query_plan
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.query_plan import QueryPlan
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.session import impersonation, script
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.verify import structure
@@ -72,7 +72,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     context.preambles[AREA] = script.preamble(
         "Query plans. EXPLAIN plans the statements and does not run them."
     )
-    facts = [fact.id.removeprefix(f"{structure.AREA}:") for fact in snapshot.facts]
+    facts = [fact.path for fact in snapshot.facts]
     tables = snapshot.scope["relations"]
     _PlanChecker(Planner(session, context), context).run(declared, tables, facts)
     about = {
@@ -80,7 +80,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
         "recorded": facts,
         "query_indexes": [query.index for query in declared.queries],
     }
-    run_lints(connection, AREA, AREA, AREA, about, context)
+    run_lints(connection, AREA, (AREA,), AREA, about, context)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class _PlanChecker:
                 if self._is_reported(name):
                     continue
                 yield _checked(
-                    f"{AREA}:index:{name}",
+                    Id(AREA, "index", name),
                     name,
                     f"usable, for: {', '.join(affected)}",
                     partial(self._planner.catalog_script, "index", [name]),
@@ -177,7 +177,7 @@ class _PlanChecker:
             for query in (query for query in queries if query.index == name):
                 for identity in query.identities:
                     yield _checked(
-                        f"{AREA}:{query.name}:{identity.label}",
+                        Id(AREA, query.name, identity.label),
                         index.table,
                         f"{query.name}, as {identity.label}, can use {name}",
                         partial(self._planner.script, query.sql, identity, _PLAIN, declared=True),
@@ -197,13 +197,13 @@ class _PlanChecker:
         for table, role, command, statement, policies in commands:
             identity = by_role[role]
             title = f"{command} as {identity.label}"
-            id = f"{AREA}:once:{table}:{command}:{identity.label}"
+            id = Id(AREA, "once", table, command, identity.label)
             yield self._evaluated_once(
                 id, table, title, policies, Explain(statement, identity, _SEQUENTIAL_SCAN), command
             )
         for table, policy, statement in with_checks:
             title = f'WITH CHECK of "{policy}"'
-            id = f"{AREA}:once:{table}:check:{policy}"
+            id = Id(AREA, "once", table, "check", policy)
             explain = Explain(statement, None, _SEQUENTIAL_SCAN)
             yield self._evaluated_once(id, table, title, f'"{policy}"', explain)
 
@@ -224,7 +224,7 @@ class _PlanChecker:
             )
             problem = _Problem(message, fix, severity if managed else Severity.INFO)
             yield _checked(
-                f"{AREA}:foreign key:{table}:{name}",
+                Id(AREA, "foreign key", table, name),
                 table,
                 f'foreign key "{name}" has an index',
                 partial(self._planner.catalog_script, "foreign_keys", list(tables)),
@@ -299,7 +299,7 @@ class _PlanChecker:
 
     def _evaluated_once(
         self,
-        id: str,
+        id: Id,
         table: str,
         title: str,
         policies: str | None,
@@ -345,8 +345,9 @@ class _PlanChecker:
 
     def _is_reported(self, index: str) -> bool:
         """Whether the structure area of this run has reported this index."""
-        end = f":index:{_bare(index)}"
-        return any(f.area == structure.AREA and f.id.endswith(end) for f in self._context.findings)
+        end = "index", _bare(index)
+        found = self._context.findings
+        return any(f.area == structure.AREA and f.id.ends_with(*end) for f in found)
 
     def _add(self, outcome: _Outcome) -> None:
         case, problem = outcome.case, outcome.problem
@@ -371,7 +372,7 @@ class _PlanChecker:
 
 
 def _checked(
-    id: str,
+    id: Id,
     subject: str,
     name: str,
     psql_script: Callable[[], str],

@@ -16,7 +16,7 @@ from supabase_jobs.database import prepare
 from supabase_jobs.database.batch import Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import Case
+from supabase_jobs.findings import Case, Id
 from supabase_jobs.session import script
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import AREA
@@ -67,9 +67,14 @@ class Fact:
         return self.object, kind, name
 
     @property
-    def id(self) -> str:
+    def path(self) -> str:
+        """Its key as lints have it."""
+        return Id(*self.key)
+
+    @property
+    def id(self) -> Id:
         """The id of the fact's case or finding."""
-        return ":".join((AREA, *(part for part in self.key if part)))
+        return Id(AREA, *self.key)
 
     @property
     def subject(self) -> str:

@@ -15,7 +15,7 @@ from supabase_jobs.database.batch import Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.projects.exposed_schemas import EXPOSED_SCHEMAS
 from supabase_jobs.sources.files import fingerprint
 from supabase_jobs.verify import additions
@@ -58,10 +58,10 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
         return
     parameters = {
         "managed": snapshot.names,
-        "recorded": [fact.id.removeprefix(f"{AREA}:") for fact in snapshot.facts],
+        "recorded": [fact.path for fact in snapshot.facts],
         "exposed": exposed,
     }
-    run_lints(connection, AREA, f"{AREA}:lint", AREA, parameters, context)
+    run_lints(connection, AREA, (AREA, "lint"), AREA, parameters, context)
     pins.apply(connection, expectations.allowed, snapshot.names, context)
 
 
@@ -170,7 +170,7 @@ def compare_facts(
         checks = effects.get(finding.object, [])
         if (
             finding.area == AREA
-            and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:")
+            and finding.id.within(AREA, finding.object)[0] == _POLICY
             and all(checks)
         ):
             context.equivalence.needed[finding.id] = [
@@ -219,7 +219,7 @@ def compare_functions(
             definition, wanted.arguments
         )
         case = Case(
-            id=f"{AREA}:{signature}:body",
+            id=Id(AREA, signature, "body"),
             area=AREA,
             object=signature,
             name="the body of the function is that of the migration",
@@ -248,7 +248,7 @@ def compare_functions(
                 ),
             )
         case = Case(
-            id=f"{AREA}:{signature}:arguments",
+            id=Id(AREA, signature, "arguments"),
             area=AREA,
             object=signature,
             name=f"the arguments of the function: {wanted}",

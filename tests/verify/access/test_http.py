@@ -581,7 +581,7 @@ def test_marked_ids_differ_from_guest_ids() -> None:
     assert marked_ids.marked_id("guest").version == 8
 
 
-CASES = {case.id: case for case in declared_cases(EXPECTATIONS).cases}
+CASES = {str(case.id): case for case in declared_cases(EXPECTATIONS).cases}
 API_CELLS = {
     f"access:{http.api_title(matrix)}:{cell.cell.row.label}:{cell.cell.action.name}": cell
     for matrix in load().matrices

@@ -86,6 +86,6 @@ def run(connection: Connection, folder: str = "structure") -> list[Finding]:
     names = [name for part in SCOPE.values() for name in part] + ["private.notes"]
     connection.execute(SETTINGS)
     parameters = {"managed": names, "recorded": [], "exposed": ["public"], "query_indexes": []}
-    run_lints(connection, folder, PREFIXES[folder], folder, parameters, context)
+    run_lints(connection, folder, tuple(PREFIXES[folder].split(":")), folder, parameters, context)
     assert {f.id for f in context.findings} <= {case.id for case in context.cases}
     return context.findings

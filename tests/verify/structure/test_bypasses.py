@@ -14,7 +14,7 @@ JOBS = "public.async_jobs"
 def errors(connection: Connection) -> dict[str, Finding]:
     """Id → the errors of the structure area."""
     findings = verify(connection, EXPECTATIONS, ("structure",)).findings
-    return {f.id: f for f in findings if f.severity is Severity.ERROR}
+    return {str(f.id): f for f in findings if f.severity is Severity.ERROR}
 
 
 @oldest_and_newest
@@ -119,7 +119,7 @@ def test_invoker_trigger_that_sets_a_role_is_reported_while_enabled(
         " public.fill()"
     )
     found = verify(rolled_back, EXPECTATIONS, ("structure", "access")).findings
-    by_id = {finding.id: finding for finding in found}
+    by_id = {str(finding.id): finding for finding in found}
     warning = by_id.pop("structure:lint:function_sets_role:public.fill()")
     assert "can fire it by writing to public.notes" in warning.message
     assert [*by_id] == ["access:public.notes:reach"]

@@ -26,7 +26,7 @@ def test_renamed_argument_is_an_error(rolled_back: Connection) -> None:
     rolled_back.execute("revoke all on function private.cleanup_old_jobs from public")
     rolled_back.execute("grant execute on function private.cleanup_old_jobs to service_role")
     findings = {
-        f.id: f.severity for f in verify(rolled_back, EXPECTATIONS, ("structure",)).findings
+        str(f.id): f.severity for f in verify(rolled_back, EXPECTATIONS, ("structure",)).findings
     }
     assert (
         findings[

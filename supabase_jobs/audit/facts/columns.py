@@ -12,8 +12,10 @@ class Persons:
 
     `users` hold users; `claims` and `headers` are compared with a claim or header, and `addresses`
     with the e-mail address of the caller. `names_rows`: the only columns of users refer to a row of
-    theirs, such as a shop. `stand_ins` maps the column, never null, that refers to a membership or
-    to the row of a guest to its table, if it is the only person in a row.
+    theirs, such as a shop. `accounts` hold the address of the account in the row that each user
+    has: sign-up copies it, or no other row may have it. `stand_ins` maps the column, never null,
+    that refers to a membership or to the row of a guest to its table, if it is the only person in a
+    row.
     """
 
     users: Sequence[str] = ()
@@ -21,6 +23,7 @@ class Persons:
     headers: Collection[str] = ()
     addresses: Collection[str] = ()
     names_rows: bool = False
+    accounts: Collection[str] = ()
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -48,6 +48,23 @@ def find(facts: Facts) -> Iterator[Question]:
                 )
                 yield _question(label, f"{label}:{UPDATE}", ends, message)
     yield from _shown_to_others(facts)
+    yield from _of_accounts(facts)
+
+
+def _of_accounts(facts: Facts) -> Iterator[Question]:
+    """The addresses of the account in the row that each user has, if others read it."""
+    found = [
+        f"{label}.{name}"
+        for label, table in facts.tables.items()
+        for name in table.persons.accounts
+        if table.rls and _is_read(facts, label) and _is_chosen(facts, table, UPDATE, name)
+    ]
+    if found:
+        message = (
+            "Users can change {} of their own row, which stands for the address of their account."
+            " May it be that of somebody else?"
+        )
+        yield _question(found[0].rpartition(".")[0], "addresses", found, message)
 
 
 def _shown_to_others(facts: Facts) -> Iterator[Question]:
@@ -58,9 +75,7 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
     for label, table in facts.tables.items():
         known = {*table.decided.chosen, *table.code.managed}
         known |= set() if table.decided.elsewhere is None else {*table.decided.elsewhere.columns}
-        reads = [t for t in facts.of_table(label) if t.action == SELECT and t.reached]
-        is_read = any(t.whose in (GROUP, OTHER) and t.actor.kind != SERVICE for t in reads)
-        if table.rls and table.rows.owned and is_read:
+        if table.rls and table.rows.owned and _is_read(facts, label):
             whose = (OWN, GROUP) if table.rows.is_group else (OWN,)
             names = [name for name in facts.stated.get(label, ()) if name not in known]
             names = [name for name in names if _is_chosen(facts, table, UPDATE, name, whose)]
@@ -73,6 +88,12 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
         topics = [TableColumn(label, name) for label, name in found]
         question = _question(found[0][0], _OF_ALL, topics, message)
         yield replace(question, of_all=True)
+
+
+def _is_read(facts: Facts, label: str) -> bool:
+    """Whether users read rows of others."""
+    reads = [t for t in facts.of_table(label) if t.action == SELECT and t.reached]
+    return any(t.whose in (GROUP, OTHER) and t.actor.kind != SERVICE for t in reads)
 
 
 def _of_deciders(facts: Facts, label: str, table: Table) -> Iterator[Question]:

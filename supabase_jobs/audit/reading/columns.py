@@ -35,8 +35,20 @@ class Columns:
             headers=_among(relation, usage.header_columns),
             addresses=[name for name in claims if of_claims[relation.oid, name][-1] == "email"],
             names_rows=self._names_rows(relation, users),
+            accounts=list(self._accounts(relation)),
             stand_ins=dict(self._stand_ins(relation)),
         )
+
+    def _accounts(self, relation: Relation) -> Iterator[str]:
+        """The columns of each user's row that stand for the address of the account."""
+        plan = self._plan
+        unique = {key[0] for key in relation.unique_keys if len(key) == 1}
+        for column in relation.columns if relation.oid in plan.per_user else ():
+            name = column.name
+            is_unique = name in unique and column.category == "S"
+            is_copied = (relation.oid, name) in plan.usage.triggers.addresses
+            if is_copied or (is_unique and plan.words.sensitive_columns.matches(name)):
+                yield name
 
     def compared(self, relation: Relation) -> Compared:
         """Those that policies compare with the caller."""

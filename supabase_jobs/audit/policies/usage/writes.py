@@ -3,8 +3,12 @@
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.policies import bodies, expressions, parse_trees, queries
 from supabase_jobs.audit.policies.expressions import Literal, Reference
+from supabase_jobs.audit.policies.parse_trees import Node
 from supabase_jobs.audit.policies.usage.names import Names
 from supabase_jobs.audit.policies.uses import Usage, extend
+
+# the addresses of an account, in a trigger on auth.users
+_ADDRESSES = (Reference("new", "email"), Reference("new", "phone"))
 
 
 class Writes:
@@ -56,6 +60,8 @@ class Writes:
         inserted = queries.inserted(body, self._names.columns_of)
         for target, name, node in (*inserted, *queries.assigned(body)):
             relation, source = self._names.by_name.get(target), expressions.value(node)
+            if relation is not None and self._is_address(function, node):
+                self._usage.triggers.addresses.add((relation.oid, name))
             if not isinstance(source, Reference) or relation is None:
                 continue
             if source.table is None:
@@ -63,3 +69,15 @@ class Writes:
             key = self._names.column(source, scopes, None) if source.table is not None else None
             if key is not None and key != (relation.oid, name):
                 self._usage.bodies.copied.setdefault(key, set()).add((relation.oid, name))
+
+    def _is_address(self, function: Function, node: Node) -> bool:
+        """Whether an expression is the address of the new row, or a constant without one, in a
+        function for triggers that no table of the project has: then auth.users has it.
+        """
+        named = {*queries.references([node])}
+        is_address = bool(named) and named <= {*_ADDRESSES}
+        is_whole = isinstance(expressions.value(node), Reference) or "CoalesceExpr" in node
+        if not is_address or not is_whole or function.result != "trigger":
+            return False
+        tables = self._names.by_name.values()
+        return not any(function.oid in relation.triggers for relation in tables)

@@ -38,7 +38,7 @@ def left_out(*texts: str | tuple[str, str], first: str = "true") -> list[str]:
     closed = {80: {**CLOSED[80], "sailing": Closed(["true", "false"], [first])}}
     return [
         f"{one.column}: {', '.join(one.tables)} / {', '.join(one.others)}"
-        for one in caller_states.find(project, used, tables, closed)
+        for one in caller_states.find(project, used, tables, closed, {})
     ]
 
 
@@ -91,5 +91,31 @@ def test_rows_of_ones_own() -> None:
     crew = table("crew", "id", "sailing", oid=80)
     project = catalog(*tables, crew, functions=HELPERS)
     used = usage.usage(project, words.load())
-    [found] = caller_states.find(project, used, tables, CLOSED)
+    [found] = caller_states.find(project, used, tables, CLOSED, {})
     assert (found.tables, found.others) == (["public.t0"], ["public.t0"])
+
+
+def ends_of_crew(*texts: str) -> list[list[str]]:
+    """The columns that mark the end of the caller's row and at which no policy looks."""
+    tables = [
+        table(f"t{n}", "id", "retired", oid=n + 1, policies=[policy(text, ALL)])
+        for n, text in enumerate(texts)
+    ]
+    crew = table("crew", "id", "sailing", "rank", "retired", oid=80, policies=[policy(ANY, ALL)])
+    project = catalog(*tables, crew, functions=HELPERS)
+    used = usage.usage(project, words.load())
+    ends = {80: {"sailing": "sailing = false", "retired": "retired is set"}}
+    found = caller_states.find(project, used, [*tables, crew], {}, ends)
+    return [[*one.ends] for one in found if one.ends]
+
+
+def test_an_end_for_which_nothing_asks() -> None:
+    assert ends_of_crew(ANY) == [["sailing", "retired"]]
+    assert ends_of_crew("is_crew()") == [["sailing", "retired"]]
+    assert ends_of_crew(ANY, SAILING) == [["retired"]]
+    assert ends_of_crew(ANY, "sails()") == [["retired"]]
+    assert ends_of_crew("(author = auth.uid())") == []
+
+
+def test_a_column_of_the_row_itself_is_not_that_of_its_caller() -> None:
+    assert ends_of_crew(f"(retired AND {ANY})") == [["sailing", "retired"]]

@@ -79,13 +79,15 @@ class Exclusion:
 class UnreadColumn:
     """A column of a membership that no policy of another table, function or view reads: a flag, a
     role, or a time that each row must have; of a link, only such a time. `is_of_user`: a role in
-    the row that each user has, with whose values nothing is compared.
+    the row that each user has, with whose values nothing is compared. `alike` are the roles that
+    nothing tells apart, if it compares the column with others.
     """
 
     table: str
     column: str
     is_time: bool
     is_of_user: bool = False
+    alike: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -55,17 +55,25 @@ def find(facts: Facts) -> Iterator[Question]:
 def _of_callers(facts: Facts) -> Iterator[Question]:
     """A state of the caller's own row, as of an account that is not blocked."""
     for one in facts.caller_states:
-        message = (
-            f"Policies of {{}} do not look at {one.column} of the caller's row in {one.table}, for"
-            f" which those of {some(one.others)} ask. Does it not matter there?"
-        )
+        if one.ends:
+            message = (
+                f"Policies of {some(one.tables)} find their caller by {one.table}, and none looks"
+                f" at {{}}: with {' or '.join(one.ends.values())} they let the same pass. Is that"
+                " intended?"
+            )
+        else:
+            message = (
+                f"Policies of {{}} do not look at {one.column} of the caller's row in {one.table},"
+                f" for which those of {some(one.others)} ask. Does it not matter there?"
+            )
+        where = f"{one.table}.{one.column}" if one.column else one.table
         yield Question(
             kind=KIND,
             severity=Severity.QUESTION,
             object=one.table,
             message=message,
-            decides=f"{one.table}.{one.column}, of the caller",
-            topics=tuple(one.tables),
+            decides=f"{where}, of the caller",
+            topics=tuple(one.ends or one.tables),
         )
 
 

@@ -24,7 +24,12 @@ KIND = Kind(
 def find(facts: Facts) -> Iterator[Question]:
     """One question for each column, and one for all flags of other rows."""
     for column in facts.unread_columns:
-        yield from _of_time(facts, column) if column.is_time else _of_right(facts, column)
+        if column.is_time:
+            yield from _of_time(facts, column)
+        elif column.alike:
+            yield from _of_alike(facts, column)
+        else:
+            yield from _of_right(facts, column)
     for one in facts.of_one_table:
         yield from _elsewhere(facts, one)
     if facts.unread_flags:
@@ -69,6 +74,16 @@ def _of_right(facts: Facts, right: UnreadColumn) -> Iterator[Question]:
         yield question(KIND, tried, f"{right.table}.{right.column}", tried.table.label, message)
 
 
+def _of_alike(facts: Facts, role: UnreadColumn) -> Iterator[Question]:
+    """The writes of a member with one of the roles that nothing tells apart."""
+    for tried in _opened(facts, role, [UPDATE, INSERT, DELETE]):
+        message = (
+            f"Whoever is {' or '.join(role.alike)} can write rows of {{}}: nothing tells these"
+            f" values of {role.table}.{role.column} apart, unlike others. Is that intended?"
+        )
+        yield question(KIND, tried, f"{role.table}.{role.column}", tried.table.label, message)
+
+
 def _elsewhere(facts: Facts, one: OneTable) -> Iterator[Question]:
     """The writes of members, or of the staff, that the column limits elsewhere only."""
     writes = [
@@ -94,7 +109,8 @@ def _opened(facts: Facts, column: UnreadColumn, actions: Sequence[str]) -> list[
         tried
         for group in facts.objects.values()
         for tried in group
-        if tried.action in actions and tried.reached and not tried.failed
+        if tried.action in actions and tried.reached
+        if tried.action == INSERT or not tried.failed  # the new row of an audit may lack something
         if _is_by_row(column, tried) and not _is_of_all(facts, column, tried)
     ]
 
@@ -103,9 +119,13 @@ def _is_by_row(column: UnreadColumn, tried: Tried) -> bool:
     """Whether it is a row of another table in the group of somebody who has such a row."""
     if tried.actor.kind != MEMBER or tried.whose != GROUP:
         return False
-    if column.is_of_user:
-        return tried.table.label != column.table and not tried.table.rows.per_user
     membership = tried.actor.membership
+    if column.is_of_user:
+        is_colleague = membership is None and not (tried.actor.link or tried.actor.row_of)
+        is_elsewhere = tried.table.label != column.table and not tried.table.rows.per_user
+        return is_elsewhere and (not column.alike or (is_colleague and not tried.deciding.in_group))
+    if column.alike and (membership is None or membership.role not in column.alike):
+        return False
     belongs = tried.actor.link if membership is None else membership.table
     return belongs == column.table != tried.table.label
 

@@ -2,8 +2,9 @@
 tables ask, and others do not.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
@@ -19,26 +20,30 @@ _USER = "authenticated"
 @dataclass(frozen=True)
 class CallerState:
     """The policies of `tables` do not look at a `column` of the caller's row of a `table`, for
-    which those of `others` ask.
+    which those of `others` ask. If none asks, `ends` are columns that may mark the row as ended,
+    with the values that do in words.
     """
 
     table: str
     column: str
     tables: Sequence[str]
-    others: Sequence[str]
+    others: Sequence[str] = ()
+    ends: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Asked:
     """A condition that suffices for rows of a table: `rows` are the tables in which it finds a row
-    of the caller, `states` the columns of these that it compares with a constant. `is_own`: it
-    compares the caller with a column of the row itself.
+    of the caller, `states` the columns of these that it compares with a constant, `words` those of
+    the condition and of its functions, without the columns of the row itself. `is_own`: it compares
+    the caller with one of these.
     """
 
     table: Relation
     is_write: bool
     rows: frozenset[int]
     states: Mapping[ColumnKey, str]
+    words: Collection[str]
     is_own: bool
 
 
@@ -47,10 +52,13 @@ def find(
     usage: Usage,
     relations: Iterable[Relation],
     closed: Mapping[int, Mapping[str, Closed]],
+    ends: Mapping[int, Mapping[str, str]],
 ) -> Iterator[CallerState]:
-    """One for each state that the row of a new user has, or that most policies ask for.
+    """One for each state that the row of a new user has, or that most policies ask for, and for
+    each end of such a row for which none asks.
 
-    `closed` has the columns with few values of each table. A condition without the state lacks it
+    `closed` has the columns with few values of each table, `ends` those that may mark a row as
+    ended, with the value that does in words. A condition without the state lacks it
     if it finds the caller by the same row; or if it lets the caller write rows of their own, and
     another policy of the table asks for the state.
     """
@@ -90,6 +98,24 @@ def find(
                 tables=sorted(tables),
                 others=sorted(others - {*tables} or others),
             )
+    yield from _of_ends(catalog, asked, ends)
+
+
+def _of_ends(
+    catalog: Catalog, asked: Sequence[_Asked], ends: Mapping[int, Mapping[str, str]]
+) -> Iterator[CallerState]:
+    """One for each table with a row of the caller, if nothing looks at what marks its end."""
+    for oid, columns in ends.items():
+        by_row = [one for one in asked if oid in one.rows and one.table.oid != oid]
+        words = {word for one in by_row for word in one.words}
+        unread = {name: end for name, end in columns.items() if name not in words}
+        if by_row and unread:
+            yield CallerState(
+                table=catalog.by_oid[oid].label,
+                column="",
+                tables=sorted({one.table.label for one in by_row}),
+                ends=unread,
+            )
 
 
 class _Reader:
@@ -108,9 +134,11 @@ class _Reader:
         for one in printed.alternatives(text or "true", LIMITS.alternatives):
             tree = parse_trees.expression_tree(one)
             rows, states = set[int](), dict[ColumnKey, str]()
+            words = {*re.findall(r"\w+", one)} - relation.by_name.keys()
             self._add_queries(tree, rows, states)
             for call in parse_trees.nodes(tree, "FuncCall"):
                 self._add_call(call, rows, states)
+                words |= self._words(call)
             sides = [{c.left, c.right} for c in expressions.comparisons(tree)]
             own = [s for found in sides if USER_ID in found for s in found - {USER_ID}]
             is_own = any(isinstance(s, Reference) and s.table is None for s in own)
@@ -121,6 +149,7 @@ class _Reader:
                     is_write=is_write,
                     rows=frozenset(rows),
                     states=states,
+                    words=words,
                     is_own=is_own,
                 )
 
@@ -148,6 +177,13 @@ class _Reader:
                 for flag, is_set in queries.flags(statement):
                     if flag.table in names:
                         states[relation.oid, flag.column] = "true" if is_set else "false"
+
+    def _words(self, call: Any) -> set[str]:
+        """The words of the functions that a condition calls."""
+        called = self._functions.get(parse_trees.name_of(call)[-1], ())
+        oids = {oid for f in called for oid in (f.oid, *self._usage.bodies.callees.get(f.oid, ()))}
+        every = (function for named in self._functions.values() for function in named)
+        return {w for f in every if f.oid in oids for w in re.findall(r"\w+", f.body)}
 
     def _add_call(self, call: Any, rows: set[int], states: dict[ColumnKey, str]) -> None:
         """The row of the caller, or of the user whom an argument names, at which a function

@@ -61,7 +61,7 @@ from supabase_jobs.audit.reading.functions import Functions
 from supabase_jobs.audit.reading.tables import Tables, open_to
 from supabase_jobs.audit.rows import tenants
 from supabase_jobs.audit.rows.held_role import HeldRole
-from supabase_jobs.audit.rows.plan import Plan
+from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.outcomes import DENIED
 from supabase_jobs.sources.revocations import Revocation
@@ -301,7 +301,9 @@ class _Reader:
         every = [r for r in self._catalog.tables if r.rls]
         labels = {r.label for r in every if r.oid in self._selected}
         closed = {relation.oid: plan.closed(relation) for relation in every}
-        for one in caller_states.find(self._catalog, plan.usage, every, closed):
+        accounts = [r for r in every if r.oid in plan.per_user and _is_account(plan, r)]
+        ends = {relation.oid: plan.ends(relation) for relation in accounts}
+        for one in caller_states.find(self._catalog, plan.usage, every, closed, ends):
             if labels.intersection(one.tables):
                 yield one
 
@@ -334,9 +336,11 @@ class _Reader:
             for column in relation.columns:
                 is_given = column.base in TIMES and column.not_null and column.default is None
                 if is_given and column.name not in plan.usage.mentions.words:
-                    yield UnreadColumn(relation.label, column.name, is_time=True)
+                    yield UnreadColumn(table=relation.label, column=column.name, is_time=True)
                 elif column.name in closed and column.name not in elsewhere:
-                    yield UnreadColumn(relation.label, column.name, is_time=False)
+                    yield UnreadColumn(table=relation.label, column=column.name, is_time=False)
+                elif oid in plan.memberships and column.name == plan.memberships[oid].role:
+                    yield from self._of_alike(relation, column.name, is_of_user=False)
         for oid in sorted(plan.per_user - links - plan.memberships.keys()):
             relation = self._catalog.by_oid[oid]
             for name, values in plan.closed(relation).items():
@@ -346,7 +350,34 @@ class _Reader:
                 )
                 powers = {plan.words.powerful_roles.matches(one) for one in values.values}
                 if powers == {True, False} and not is_tested:
-                    yield UnreadColumn(relation.label, name, is_time=False, is_of_user=True)
+                    yield UnreadColumn(
+                        table=relation.label, column=name, is_time=False, is_of_user=True
+                    )
+                elif powers == {True, False}:
+                    yield from self._of_alike(relation, name, is_of_user=True)
+
+    def _of_alike(
+        self, relation: Relation, column: str, *, is_of_user: bool
+    ) -> Iterator[UnreadColumn]:
+        """The roles with which nothing compares the column, if there are several: whoever has one
+        of them may do what the others may.
+        """
+        key, usage = (relation.oid, column), self._plan.usage
+        literals = usage.constants.literals.get(key, ())
+        compared = {part for text in literals for part in text.strip("{}").split(",")}
+        closed = self._plan.closed(relation).get(column)
+        is_ordered = key in usage.constants.ascending or bool(usage.equated.get(key))
+        if closed is None or not compared or is_ordered:
+            return
+        alike = [one for one in closed.values if one not in compared]
+        if len(alike) > 1 and compared.intersection(closed.values):
+            yield UnreadColumn(
+                table=relation.label,
+                column=column,
+                is_time=False,
+                is_of_user=is_of_user,
+                alike=alike,
+            )
 
     def _of_one_table(self) -> Iterator[OneTable]:
         plan = self._plan
@@ -404,6 +435,14 @@ class _Reader:
 
     def _may(self, relation: Relation, role: str, action: str) -> bool:
         return self._catalog.reaches(relation, role) and relation.may(role, action.upper())
+
+
+def _is_account(plan: Plan, relation: Relation) -> bool:
+    """Whether the row of each user is about the user, not about something that a user has, such as
+    a shop: the user is its key.
+    """
+    users = user_columns(relation, plan.usage, plan.per_user)
+    return bool(relation.primary_key) and {*relation.primary_key} <= {*users}
 
 
 def _standing(one: tenants.Standing) -> Standing:

@@ -393,7 +393,8 @@ def _joins(one: Caused, facts: Facts, plan: Plan) -> bool:
     if facts.readable_parents(leak.tried):
         return True
     adding = [f for f in plan.catalog.functions if f.callers and f.result != "trigger"]
-    if not any(one.relation.oid in plan.usage.bodies.adds[f.oid] for f in adding):
+    by_call = any(one.relation.oid in plan.usage.bodies.adds[f.oid] for f in adding)
+    if not by_call and not leak.tried.column:
         return True
     return bool(one.policies) and all(pins(one.relation, policy) for policy in one.policies)
 

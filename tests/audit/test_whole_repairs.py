@@ -136,6 +136,23 @@ create policy "of a crew" on people for select using (exists (
   select from sailors a join sailors b on a.crew_id = b.crew_id
   where a.person = auth.uid() and a.state = 'accepted' and b.person = people.id and b.state = 'accepted'));
 """
+# who signs up says whether they buy or work, and the app sends the default of the others
+SIGN_UP = """
+create table accounts (
+  id uuid primary key references auth.users, name text not null,
+  role text not null default 'buyer' check (role in ('buyer', 'worker')), boss boolean not null default false
+);
+create table bids (id uuid primary key default gen_random_uuid(), worker uuid not null references accounts, text text);
+alter table accounts enable row level security;
+alter table bids enable row level security;
+create function is_boss() returns boolean language sql stable security definer set search_path = public as
+  $$ select coalesce((select boss from accounts where id = auth.uid()), false) $$;
+create policy "own" on accounts for select to authenticated using (id = auth.uid() or is_boss());
+create policy "sign up" on accounts for insert to authenticated with check (id = auth.uid());
+create policy "own" on bids for select to authenticated using (worker = auth.uid());
+create policy "bid" on bids for insert to authenticated with check (
+  worker = auth.uid() and exists (select from accounts a where a.id = auth.uid() and a.role = 'worker'));
+"""
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +190,16 @@ def test_who_may_join_by_a_policy_only_still_joins(crew: dict[str, AuditFinding]
 def test_column_by_which_new_rows_pass_is_granted(crew: dict[str, AuditFinding]) -> None:
     assert not any("revoke insert" in one.fix and one.proven for one in crew.values())
     assert "escalation:public.sailors:insert:person" in crew
+
+
+def test_what_one_chooses_to_sign_up_stays(url: str) -> None:
+    found = findings(url, SIGN_UP)
+    role = found["privileged-column:public.accounts:insert:role"]
+    assert not role.proven
+    assert "insert of own rows with role = buyer" in role.fix or "role = worker" in role.fix
+    boss = next(one for name, one in found.items() if name.endswith(":insert:boss"))
+    assert boss.proven
+    assert 'with check ("boss" is not distinct from false)' in boss.fix
 
 
 def test_who_is_asked_still_accepts(club: dict[str, AuditFinding]) -> None:

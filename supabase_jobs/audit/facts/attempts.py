@@ -38,13 +38,14 @@ class Written:
     which an inserted row refers, or an updated one by its column. `names` are the columns with the
     caller as their default to which an inserted row gives another user. `takes_role` is the most
     powerful role of a group, if an inserted membership of the caller has it and there are weaker
-    ones.
+    ones. `chosen` is the value of the column that an inserted row is about.
     """
 
     names_nobody: bool = False
     refers_to: Sequence[int] = ()
     names: Sequence[str] = ()
     takes_role: str = ""
+    chosen: str | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -44,6 +44,7 @@ class Attempts:
                 refers_to=[self.number(row) for row in _parent_rows(attempt, rows)],
                 names=_named(attempt),
                 takes_role=self._taken_role(attempt),
+                chosen=attempt.written.get(attempt.column) if attempt.action == INSERT else None,
             ),
             deciding=attempt.deciding,
         )

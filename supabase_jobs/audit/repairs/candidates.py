@@ -769,10 +769,35 @@ def _keeping(
     """
     further = [*_of_other_roles(relation, role, action, columns)]
     further += [*_by_views(plan, relation, action, columns)]
+    if action == INSERT and not any(view is not relation for view, *_ in further):
+        yield _with_defaults(relation, columns)
     yield Demand(columns=(relation, role, action, columns), further=further)
     if action == UPDATE:
         for condition in guards.conditions(relation, role):
             yield from _guarded((relation, role, action, columns), condition)
+
+
+def _with_defaults(relation: Relation, columns: Collection[str]) -> Demand:
+    """A further policy by which new rows have the defaults of columns, which requests may still
+    name, as an app does.
+    """
+    tests = []
+    for name in sorted(columns):
+        column = relation.by_name[name]
+        default = sql.SQL(column.default or "null")
+        tests.append(sql.SQL("{} is not distinct from {}").format(column.identifier, default))
+    text = sql.SQL(
+        "create policy {} on {} as restrictive for insert to anon, authenticated with check ({});"
+    ).format(
+        sql.Identifier(f"{relation.name}: new rows with the default {', '.join(sorted(columns))}"),
+        relation.identifier,
+        sql.SQL(" and ").join(tests),
+    )
+    return Demand(
+        text=_text(text),
+        tables=frozenset({relation.oid}),
+        actions=frozenset({(relation.oid, INSERT)}),
+    )
 
 
 def _of_other_roles(

@@ -14,6 +14,7 @@ from supabase_jobs.audit.leaks import (
     captured_name,
     escalation,
     hidden_parent,
+    privileged_column,
     public,
     service_column,
     unreadable_parent,
@@ -456,7 +457,7 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
     if leak.kind.repair is kinds_of_leaks.Repair.OTHER_COMMAND:
         return one.is_state  # another state that refuses the other change
     if leak.kind.of_column and tried.column:
-        return (one.column, one.whose) == (tried.column, tried.whose)
+        return one.whose == tried.whose and (one.column == tried.column or _chooses(one, leak))
     if leak.kind is untested_column.KIND and one.action == INSERT:
         return one.is_state or one.column in leak.columns
     if leak.kind is untested_column.KIND and one.action == UPDATE:
@@ -473,9 +474,17 @@ def belongs(one: Attempt | Bypass, leak: AnyLeak) -> bool:
 
 def _is_about_column(one: Attempt | Bypass, leak: AnyLeak) -> bool:
     """Whether a leak is about the column of an attempt."""
-    if not isinstance(one, Attempt) or not isinstance(leak, ShownLeak) or not one.column:
+    if not isinstance(one, Attempt) or not isinstance(leak, ShownLeak):
         return False
-    return leak.kind.of_column and leak.tried.column == one.column
+    if not leak.kind.of_column or not leak.tried.column:
+        return False
+    return leak.tried.column == one.column or _chooses(one, leak)
+
+
+def _chooses(one: Attempt, leak: ShownLeak) -> bool:
+    """Whether a new row has the value that a leak is about in its column."""
+    chosen = leak.tried.written.chosen
+    return chosen is not None and one.written.get(leak.tried.column) == chosen
 
 
 def _is_of_parts(leak: AnyLeak) -> bool:
@@ -873,6 +882,8 @@ class Proofs:
             lost = [*self._lost_by_staff(known, after)]
             if not demand.is_of_service:
                 lost += self._lost_by_ways(leak, demand, text, scope)
+            if isinstance(leak, ShownLeak):
+                lost += self._lost_values(leak, text)
             verdict = replace(verdict, takes=_in_order(lost))
         if demand.is_new:
             verdict = replace(verdict, leaves=_new_questions(known, after))
@@ -887,6 +898,30 @@ class Proofs:
                 shows += self._left_in_new_rows(leak, known, after, text)
             verdict = replace(verdict, shows=shows)
         return verdict
+
+    def _lost_values(self, leak: ShownLeak, text: str) -> Iterator[NamedCell]:
+        """The new rows that the caller of a leak adds no more although they open nothing: those
+        with the default of a column that the leak is about, which an app may name, and those with
+        a role, which who signs up may choose.
+        """
+        tried = self._attempt(leak)
+        if tried.action != INSERT or not leak.kind.of_column or self._judge.has_baseline:
+            return
+        opening = {
+            gain.write.written.get(tried.column)
+            for gain in self._trials.before.gains
+            if gain.write.relation is tried.relation and gain.write.action == INSERT
+        }
+        is_role = leak.kind in (escalation.KIND, privileged_column.KIND)
+        valued = self._trials.with_values(tried, with_labels=is_role)
+        rows = [one for one in valued if one.value not in opening]
+        added = self._trials.reaching(_NOTHING, rows) if rows else []
+        rows = [one for one, is_added in zip(rows, added, strict=True) if is_added]
+        kept = self._trials.reaching(text, rows) if rows else []
+        for one, is_kept in zip(rows, kept, strict=True):
+            if not is_kept:
+                does = f"insert of own rows with {tried.column} = {one.value} of {tried.label}"
+                yield NamedCell(tried.caller.label, does)
 
     def _is_only_way(self, leak: AnyLeak) -> bool:
         """Whether a leak is about new rows of a table to which no function or trigger of the

@@ -16,6 +16,8 @@ from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
 from supabase_jobs.audit.leaks import kinds, topic
 from supabase_jobs.audit.leaks.leak import AnyLeak, Question
 from supabase_jobs.audit.limits import LIMITS
+from supabase_jobs.audit.policies import expressions
+from supabase_jobs.audit.policies.expressions import Literal
 from supabase_jobs.audit.probes import topics
 from supabase_jobs.audit.probes.attempt import SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass, ViewRead
@@ -679,6 +681,20 @@ class Trials:
                 if label != write.written[name]:
                     values = {**sent.assigned, name: Constant(label, column.type)}
                     yield replace(alone(write), sent=replace(sent, values=values))
+
+    def with_values(self, write: Attempt, *, with_labels: bool) -> Iterator[Attempt]:
+        """A new row with the default of the column that it chooses, if that is a constant, and with
+        each label that the column may have.
+        """
+        if not isinstance(sent := write.sent, Insert):
+            return
+        column = write.relation.by_name[write.column]
+        labels = self._labels(column, write.relation) if with_labels else ()
+        start = expressions.value(expressions.expression_tree(column.default or "null"))
+        default = [start.text] if isinstance(start, Literal) else []
+        for value in list(dict.fromkeys([*default, *labels]))[: LIMITS.values]:
+            given = {**sent.assigned, column.name: Constant(value, column.type)}
+            yield replace(alone(write), sent=replace(sent, values=given), value=value)
 
     def moves_back(self, text: str, write: Attempt) -> bool | None:
         """Whether the caller of an update gives the column its former value with these statements,

@@ -52,14 +52,14 @@ from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
 from supabase_jobs.audit.reading import facts as leak_facts
-from supabase_jobs.audit.repairs import causes, changes, fixes
+from supabase_jobs.audit.repairs import candidates, causes, changes, fixes
 from supabase_jobs.audit.repairs.causes import Caused
 from supabase_jobs.audit.repairs.fixes import Repaired
 from supabase_jobs.audit.repairs.proofs import Boundaries, Judge, Proofs
 from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials
 from supabase_jobs.audit.rows import materialized
 from supabase_jobs.audit.rows.build import World, build
-from supabase_jobs.audit.rows.plan import Plan, make_plan
+from supabase_jobs.audit.rows.plan import Plan, make_plan, user_columns
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_message
@@ -224,6 +224,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 joins=[one.leak.id for one in caused[: len(judged)] if _joins(one, facts, plan)],
                 above=_reads_above(facts, probes.attempts),
                 opening=[id(gain.write) for gain in probes.gains],
+                authors=_authors(plan),
             ),
             fixes.Renderer(connection, plan),
             options.accepted,
@@ -306,6 +307,17 @@ def audit(connection: Connection, options: Options) -> Audit:
         meanings={caller.label: caller.meaning for caller in everyone},
         excluded=frozenset(options.configuration.excluded),
     )
+
+
+def _authors(plan: Plan) -> dict[int, str]:
+    """The column that names who adds a row, of each table whose rows name several persons."""
+    found = {}
+    for relation in plan.catalog.tables:
+        persons = user_columns(relation, plan.usage, plan.per_user)
+        first = candidates.authors(plan, relation, persons) if len(persons) > 1 else []
+        if len(first) == 1:
+            found[relation.oid] = first[0]
+    return found
 
 
 def _reads_above(facts: Facts, attempts: Sequence[Attempt]) -> dict[int, list[Attempt]]:

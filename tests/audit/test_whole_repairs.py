@@ -153,6 +153,23 @@ create policy "own" on bids for select to authenticated using (worker = auth.uid
 create policy "bid" on bids for insert to authenticated with check (
   worker = auth.uid() and exists (select from accounts a where a.id = auth.uid() and a.role = 'worker'));
 """
+# nothing says whether a complaint is of its person or of whom it is about; a default says whose a bid is
+POST = """
+create table complaints (
+  id uuid primary key default gen_random_uuid(), about uuid not null references auth.users,
+  person uuid not null references auth.users, text text not null
+);
+create table bids (
+  id uuid primary key default gen_random_uuid(), seller uuid not null references auth.users,
+  bidder uuid not null default auth.uid() references auth.users, text text not null
+);
+alter table complaints enable row level security;
+alter table bids enable row level security;
+create policy "both" on complaints for select to authenticated using (auth.uid() in (about, person));
+create policy "complain" on complaints for insert to authenticated with check (auth.uid() is not null);
+create policy "both" on bids for select to authenticated using (auth.uid() in (seller, bidder));
+create policy "bid" on bids for insert to authenticated with check (auth.uid() is not null);
+"""
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +217,17 @@ def test_what_one_chooses_to_sign_up_stays(url: str) -> None:
     boss = next(one for name, one in found.items() if name.endswith(":insert:boss"))
     assert boss.proven
     assert 'with check ("boss" is not distinct from false)' in boss.fix
+
+
+def test_who_adds_a_row_that_names_two_persons(url: str) -> None:
+    found = findings(url, POST)
+    complaint = found["forged:public.complaints:insert"]
+    assert not complaint.proven
+    asked = "Whoever about or person of public.complaints names adds a row, also about others."
+    assert asked in complaint.fix.replace("\n-- ", " ")
+    bid = found["forged:public.bids:insert"]
+    assert bid.proven
+    assert bid.fix.endswith('with check ("bidder" = (select auth.uid()));')
 
 
 def test_who_is_asked_still_accepts(club: dict[str, AuditFinding]) -> None:

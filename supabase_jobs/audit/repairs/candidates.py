@@ -412,27 +412,33 @@ def owner_conditions(plan: Plan, relation: Relation) -> list[str]:
 
 
 def _persons(plan: Plan, relation: Relation) -> list[str]:
-    """The columns that hold a user: first those that policies compare with the caller, those that
-    the caller fills by default, and those that name the author.
-    """
+    """The columns that hold a user, the most probable owner first."""
     filled = [c for c in OWNERS_OF_FILES if relation.is_storage and c in relation.by_name]
     if filled:
         return filled
-    usage, authors = plan.usage, plan.words.author_columns
+    users = [c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.persons.users]
+    return sorted(users, key=lambda name: _rank_of_person(plan, relation, name))
 
-    def order(column: Column) -> tuple[bool, bool, bool, bool]:
-        key = relation.oid, column.name
-        by_default = "uid()" in (column.default or "")
-        is_author = authors.matches(column.name)
-        return (
-            key not in usage.persons.checked,
-            key not in usage.persons.owners,
-            not by_default,
-            not is_author,
-        )
 
-    users = [c for c in relation.columns if (relation.oid, c.name) in usage.persons.users]
-    return [c.name for c in sorted(users, key=order)]
+def authors(plan: Plan, relation: Relation, names: Collection[str]) -> list[str]:
+    """Those of some columns that most probably name who adds a row; several if nothing tells them
+    apart.
+    """
+    ranks = {name: _rank_of_person(plan, relation, name) for name in names}
+    return [name for name in names if ranks[name] == min(ranks.values())]
+
+
+def _rank_of_person(plan: Plan, relation: Relation, name: str) -> tuple[bool, ...]:
+    """The order of the columns that hold a user: first those that policies compare with the caller,
+    those that the caller fills by default, and those that name the author.
+    """
+    key, persons = (relation.oid, name), plan.usage.persons
+    return (
+        key not in persons.checked,
+        key not in persons.owners,
+        "uid()" not in (relation.by_name[name].default or ""),
+        not plan.words.author_columns.matches(name),
+    )
 
 
 def _is_caller(relation: Relation, column: str, *, of: str = "") -> sql.Composable:

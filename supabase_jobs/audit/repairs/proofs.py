@@ -13,6 +13,7 @@ from supabase_jobs.audit.leaks import (
     added_member,
     captured_name,
     escalation,
+    forged,
     hidden_parent,
     privileged_column,
     public,
@@ -51,10 +52,11 @@ from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs import answers, paths
-from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand
+from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand, authors
 from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials, place_of
 from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.states import identity
 from supabase_jobs.audit.rows.tenants import Ended, Tenant
 from supabase_jobs.findings import (
     Access,
@@ -218,7 +220,8 @@ class Judge:
     that were `existing` before. `joins` are the ids of leaks by which callers join what they see
     before, or ask to: they may be meant to, so that they can add something stays. `above` maps the
     id() of attempts to the reads of the rows that their row refers to, by the same caller, and
-    `opening` are the id() of those that open something.
+    `opening` are the id() of those that open something. `authors` are the columns that name who
+    adds a row, of tables whose rows name several persons.
     """
 
     def __init__(
@@ -230,8 +233,9 @@ class Judge:
         joins: Collection[str] = (),
         above: Mapping[int, Sequence[Attempt]] | None = None,
         opening: Collection[int] = (),
+        authors: Mapping[int, str] | None = None,
     ) -> None:
-        self._opening = frozenset(opening)
+        self._opening, self._authors = frozenset(opening), authors or {}
         self._joins, self._above = frozenset(joins), above or {}
         self._leaks, self._accepted = list(leaks), accepted or {}
         self._boundaries, self._existing = boundaries, frozenset(existing)
@@ -320,7 +324,19 @@ class Judge:
             return True
         if not isinstance(one, Attempt):
             return False
-        return self._boundaries.crosses(one) or self._follows(one)
+        return self._boundaries.crosses(one) or self._follows(one) or self._is_forged(one)
+
+    def _is_forged(self, one: Attempt) -> bool:
+        """Whether a new row has another author than who adds it, as a leak says of the table."""
+        author, user = self._authors.get(one.relation.oid), one.caller.user
+        if author is None or user is None or one.action != INSERT:
+            return False
+        of_table = [
+            leak for leak in self._leaks if leak.kind is forged.KIND and _is_alike(one, leak)
+        ]
+        named = one.written.get(author)
+        is_another = named not in (None, identity(one.relation, author, user))
+        return bool(of_table) and is_another
 
     def _is_of(self, one: Attempt | Bypass, leak: AnyLeak) -> bool:
         """Whether a cell is one that a leak is about: not a part of rows that its caller reads, of
@@ -890,6 +906,8 @@ class Proofs:
         if isinstance(leak, ShownLeak) and (left := self._still_written(leak, after)):
             ask = f"Whoever does so still writes {', '.join(left)}, which others gave the row."
             verdict = replace(verdict, leaves=(*verdict.leaves, f"{ask} May they?"))
+        if isinstance(leak, ShownLeak):
+            verdict = self._with_author(leak, verdict, text)
         if verdict.is_proven:
             known_ids = {one.id for one in self._trials.before.leaks}
             new = [one for name, one in after.faults.items() if name not in known_ids]
@@ -898,6 +916,29 @@ class Proofs:
                 shows += self._left_in_new_rows(leak, known, after, text)
             verdict = replace(verdict, shows=shows)
         return verdict
+
+    def _with_author(self, leak: ShownLeak, verdict: Verdict, text: str) -> Verdict:
+        """The effects of a repair on who adds rows in their own name: one column names who adds a
+        row, and the others whom it is about. Where nothing says which one it is, the repair decides
+        it.
+        """
+        tried = self._attempt(leak)
+        if leak.kind is not forged.KIND or tried.action != INSERT or self._judge.has_baseline:
+            return verdict
+        rows = self._trials.in_own_name(tried.relation)
+        if not rows:
+            return verdict
+        best = authors(self._trials.before.plan, tried.relation, list(rows))
+        reached = self._trials.reaching(text, [*rows.values()])
+        kept = [name for name, is_kept in zip(rows, reached, strict=True) if is_kept]
+        lost = [
+            NamedCell(rows[name].caller.label, f"insert as {name} of {tried.label} only")
+            for name in best
+            if name not in kept
+        ]
+        ask = f"Whoever {' or '.join(kept)} of {tried.label} names adds a row, also about others."
+        leaves = () if not kept or kept == best[:1] == best else (f"{ask} May they?",)
+        return replace(verdict, takes=(*verdict.takes, *lost), leaves=(*verdict.leaves, *leaves))
 
     def _lost_values(self, leak: ShownLeak, text: str) -> Iterator[NamedCell]:
         """The new rows that the caller of a leak adds no more although they open nothing: those

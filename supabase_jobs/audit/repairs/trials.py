@@ -19,7 +19,7 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import Literal
 from supabase_jobs.audit.probes import topics
-from supabase_jobs.audit.probes.attempt import SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import INSERT, OWN, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass, ViewRead
 from supabase_jobs.audit.probes.effects import Snapshot, Watch, all_of
 from supabase_jobs.audit.probes.escalation import Gain, behind, then_reads
@@ -33,6 +33,7 @@ from supabase_jobs.audit.repairs.causes import alone, reaches
 from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.states import identity
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Access
@@ -193,6 +194,12 @@ def _leave_out_new_triggers(changed: Catalog, known: Catalog) -> None:
         kept = tuple(oid for oid in relation.triggers if oid in functions or oid in before)
         if kept != relation.triggers:
             relation.become(replace(relation, triggers=kept))
+
+
+def _is_own_new_row(one: Attempt, relation: Relation) -> bool:
+    """Whether who has signed in adds a row of their own to a table."""
+    is_own = (one.action, one.whose) == (INSERT, OWN) and one.reached and not one.is_state
+    return is_own and one.relation is relation and one.caller.role != "anon"
 
 
 def _open(connection: Connection, attempts: Iterable[Attempt]) -> None:
@@ -681,6 +688,29 @@ class Trials:
                 if label != write.written[name]:
                     values = {**sent.assigned, name: Constant(label, column.type)}
                     yield replace(alone(write), sent=replace(sent, values=values))
+
+    def in_own_name(self, relation: Relation) -> dict[str, Attempt]:
+        """New rows of somebody, each with one of the columns that name their owner; the others name
+        a stranger. None if no more than one column does.
+        """
+        usage, per_user = self._world.plan.usage, self._world.plan.per_user
+        own = next((a for a in self.before.attempts if _is_own_new_row(a, relation)), None)
+        if own is None or own.caller.user is None or not isinstance(own.sent, Insert):
+            return {}
+        is_of_a = own.caller.tenant is self._world.a
+        stranger = (self._world.b if is_of_a else self._world.a).users[0]
+        others = {
+            name: Constant(identity(relation, name, stranger), relation.by_name[name].type)
+            for name in user_columns(relation, usage, per_user)
+            if own.written.get(name) == identity(relation, name, own.caller.user)
+        }
+        found = {}
+        for name in others if len(others) > 1 else ():
+            named = {other: value for other, value in others.items() if other != name}
+            found[name] = replace(
+                alone(own), sent=replace(own.sent, values={**own.sent.assigned, **named})
+            )
+        return found
 
     def with_values(self, write: Attempt, *, with_labels: bool) -> Iterator[Attempt]:
         """A new row with the default of the column that it chooses, if that is a constant, and with

@@ -18,6 +18,7 @@ from supabase_jobs.audit.leaks.leak import AnyLeak, Question
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions
 from supabase_jobs.audit.policies.expressions import Literal
+from supabase_jobs.audit.policies.parse_trees import expression_tree
 from supabase_jobs.audit.probes import topics
 from supabase_jobs.audit.probes.attempt import INSERT, OWN, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypass import Bypass, ViewRead
@@ -720,7 +721,7 @@ class Trials:
             return
         column = write.relation.by_name[write.column]
         labels = self._labels(column, write.relation) if with_labels else ()
-        start = expressions.value(expressions.expression_tree(column.default or "null"))
+        start = expressions.value(expression_tree(column.default or "null"))
         default = [start.text] if isinstance(start, Literal) else []
         for value in list(dict.fromkeys([*default, *labels]))[: LIMITS.values]:
             given = {**sent.assigned, column.name: Constant(value, column.type)}

@@ -16,7 +16,8 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_files
 
 USERS = "auth.users"
-VAULT = "vault.decrypted_secrets"
+VAULT_SCHEMA, VAULT_VIEW = "vault", "decrypted_secrets"
+VAULT = f"{VAULT_SCHEMA}.{VAULT_VIEW}"
 # the commands of policies in pg_policy
 _COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
 

@@ -14,7 +14,7 @@ from supabase_jobs.audit.configuration import CHANNELS as MESSAGES
 from supabase_jobs.audit.emit.plain import AsSent, Plain
 from supabase_jobs.audit.emit.recording import RecordedAttempt, RecordedRow, Recording, RowText
 from supabase_jobs.audit.emit.replay import INCONCLUSIVE, TOUCHED, UNTOUCHED, Trial, outcomes, shown
-from supabase_jobs.audit.emit.titles import file_stem, title
+from supabase_jobs.audit.emit.titles import file_stem, short_name, title
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
@@ -198,9 +198,7 @@ class _Builder:
         ):
             arguments = _arguments(attempt, style)
             if text is not None and text == again and self._may_show(text):
-                what = (
-                    f"gets {_short(text) or 'no row'} from {attempt.object.removeprefix('public.')}"
-                )
+                what = f"gets {_short(text) or 'no row'} from {short_name(attempt.object)}"
                 yield Case(
                     title=f"{attempt.caller.label} {what} with {arguments}",
                     kind="shows",
@@ -228,7 +226,7 @@ class _Builder:
     def _privilege_cases(self) -> Iterator[Case]:
         for (name, role, privilege), columns in self._recording.columns.items():
             if name == self._object:
-                target = name.removeprefix("public.")
+                target = short_name(name)
                 what = (
                     f"{role} may {privilege}"
                     if columns
@@ -295,7 +293,7 @@ def _needed(
 
 
 def _privilege(kind: str, role: str, object_: str, privilege: str, *, granted: bool) -> Case:
-    says = f"{role} {'may' if granted else 'may not'} {privilege} {object_.removeprefix('public.')}"
+    says = f"{role} {'may' if granted else 'may not'} {privilege} {short_name(object_)}"
     return Case(
         title=says,
         kind="privilege",

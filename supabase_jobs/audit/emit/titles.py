@@ -41,18 +41,23 @@ def title(attempt: RecordedAttempt, outcome: str) -> str:
     """The title of a test, such as `stranger cannot read a row of another in notes`."""
     verb, column = attempt.verb, attempt.column
     says = _ACTIONS.get(f"{verb} {attempt.name}") or _ACTIONS.get(verb, f"{verb} {{object}}")
-    target = attempt.object.removeprefix("public.")
+    target = short_name(attempt.object)
     action = says.format(object=target, row=_WHOSE[attempt.whose], column=column or "a column")
     if is_constraint_violation(outcome):
         return f"{attempt.caller.label} can {action}: only a constraint refuses it"
     return f"{attempt.caller.label} {'can' if outcome in _OPENED else 'cannot'} {action}"
 
 
+def short_name(object_: str) -> str:
+    """An object without the schema public."""
+    return object_.removeprefix("public.")
+
+
 def file_stem(object_: str, taken: Container[str]) -> str:
     """A part of a file name for a table, view or function: its name in lower case, with a number if
     that is taken.
     """
-    name = object_.removeprefix("public.")
+    name = short_name(object_)
     stem = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()[:_MAX_STEM] or "table"
     numbered = (f"{stem}_{number}" for number in count(2))
     return next(name for name in chain([stem], numbered) if name not in taken)

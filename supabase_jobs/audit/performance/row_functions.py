@@ -33,7 +33,7 @@ def _called(context: Context, policy: Policy) -> set[str]:
     for call in parse_trees.nodes(trees, "FuncCall"):
         name = parse_trees.name_of(call)
         if context.functions.is_own(name) and any(parse_trees.nodes(call, "ColumnRef")):
-            found.add(f"{'.'.join(name)}()")
+            found.add(".".join(name))
     return found
 
 
@@ -44,7 +44,7 @@ def _repeated(context: Context, relation: Relation, policies: Iterable[list[Poli
         queries += context.reads(relation, (SELECT, UPDATE, DELETE), policy)
     plans = context.planner.plans(list(dict.fromkeys(queries)), Planning.ROW_BY_ROW)
     calls = [call for plan in plans if plan is not None for call in repeated_calls(plan)]
-    return {call.replace('"', "") for call in calls}
+    return {call.removesuffix("()").replace('"', "") for call in calls}
 
 
 def _suggestion(relation: Relation, name: str, policies: list[Policy]) -> Suggestion:
@@ -53,8 +53,8 @@ def _suggestion(relation: Relation, name: str, policies: list[Policy]) -> Sugges
         kind=KIND,
         severity=Severity.INFO,
         relation=relation,
-        name=name.removesuffix("()"),
-        message=f"{count} {name} with a column of each row",
+        name=name,
+        message=f"{count} {name}() with a column of each row",
         cause=", ".join(f'policy "{policy.name}"' for policy in policies),
         gain="No rewrite is known. A function that returns the ids of all rows of the caller runs"
         " once: column in (select private.ids_of_the_caller()).",

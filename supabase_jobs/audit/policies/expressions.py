@@ -38,16 +38,21 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Header:
-    """A header of the request, in lower case; None for all headers. `hashing` are functions applied
-    to its value.
+class HashStep:
+    """A hash such as sha256, or an encoding: hex or base64. The function md5 returns a text."""
 
-    They are hashes such as sha256, md5 (a text), md5 digest (bytes), and the encodings hex and
-    base64.
+    name: str
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header of the request, in lower case; None for all headers. `hashing` are the steps that
+    are applied to its value.
     """
 
     name: str | None
-    hashing: tuple[str, ...] = ()
+    hashing: tuple[HashStep, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,8 +153,9 @@ _UNITS = {
 _UNIT = re.compile(rf"(\d+)\s*({'|'.join(_UNITS)})", re.IGNORECASE)
 # the operators by which an array of JSON contains a text
 _CONTAINING = ("?", "?|", "?&")
-# of comparisons, and of those that order values
-ORDERING = ("<", "<=", ">", ">=")
+# of comparisons, of those that order values, and of those with the lesser one on the left
+LESS = ("<", "<=")
+ORDERING = (*LESS, ">", ">=")
 OPERATORS = {"=", "<>", *ORDERING}
 
 # schema, name → the value that a function of the project returns, if it only reads the request, or
@@ -305,28 +311,27 @@ def _hashed(function: str, arguments: Sequence[Value | None]) -> Header | None:
     header, *others = arguments
     if not isinstance(header, Header) or header.name is None:
         return None
-    step = function
+    step = HashStep(function, is_text=function == "md5")
     if function in ("digest", "encode"):
-        step = others[0].text.lower() if others and isinstance(others[0], Literal) else ""
-        if step not in (_DIGESTS if function == "digest" else _ENCODINGS):
+        name = others[0].text.lower() if others and isinstance(others[0], Literal) else ""
+        if name not in (_DIGESTS if function == "digest" else _ENCODINGS):
             return None
-        step = f"md5 {function}" if step == "md5" else step
+        step = HashStep(name)
     return Header(header.name, (*header.hashing, step))
 
 
-def hashed(text: str, hashing: Sequence[str]) -> str:
+def hashed(text: str, hashing: Sequence[HashStep]) -> str:
     """The text of a column whose value is a hash of a header's value."""
     found: str | bytes = text
     for step in hashing:
         data = found.encode() if isinstance(found, str) else found
-        if step == "hex":
+        if step.name == "hex":
             found = data.hex()
-        elif step == "base64":
+        elif step.name == "base64":
             found = b64encode(data).decode()
-        elif step == "md5":
-            found = hashlib.new("md5", data, usedforsecurity=False).hexdigest()
         else:
-            found = hashlib.new(step.partition(" ")[0], data, usedforsecurity=False).digest()
+            digest = hashlib.new(step.name, data, usedforsecurity=False)
+            found = digest.hexdigest() if step.is_text else digest.digest()
     return found if isinstance(found, str) else rf"\x{found.hex()}"
 
 

@@ -34,12 +34,14 @@ def alternatives(text: str, limit: int) -> list[str]:
     if len(parts) > 1:
         found = [one for part in parts for one in alternatives(part, limit)]
         return list(dict.fromkeys(found)) if len(found) <= limit else [text]
-    found = [""]
+    chosen: list[tuple[str, ...]] = [()]
     for part in operands(text, "AND"):
         inner = operands(part, "OR")
         each = alternatives(part, limit) if len(inner) > 1 else [part]
-        found = [f"{one} and ({other})".removeprefix(" and ") for one in found for other in each]
-    return found if 1 < len(found) <= limit else [text]
+        chosen = [(*one, other) for one in chosen for other in each]
+    if not 1 < len(chosen) <= limit:
+        return [text]
+    return [" and ".join(map("({})".format, one)) for one in chosen]
 
 
 def _is_enclosed(text: str) -> bool:

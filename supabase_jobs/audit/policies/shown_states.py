@@ -400,5 +400,5 @@ def _sides(one: Comparison) -> Iterator[tuple[Reference, _Demand]]:
         yield left, right.text
     elif isinstance(right, Literal) and operator == "<>":
         yield left, _Other(right.text)
-    elif right == NOW and operator.startswith("<"):
+    elif right == NOW and operator in (*expressions.LESS, "<>"):
         yield left, _SET

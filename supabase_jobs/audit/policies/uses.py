@@ -65,7 +65,7 @@ class RequestValues:
     claim_literals: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     present_claims: set[tuple[str, ...]] = field(default_factory=set)
     headers: dict[str, set[ColumnKey]] = field(default_factory=dict)
-    hashing: dict[ColumnKey, tuple[str, ...]] = field(default_factory=dict)
+    hashing: dict[ColumnKey, tuple[expressions.HashStep, ...]] = field(default_factory=dict)
     header_literals: dict[str, list[str]] = field(default_factory=dict)
     operations: list[str] = field(default_factory=list)
     without_value: set[ColumnKey] = field(default_factory=set)

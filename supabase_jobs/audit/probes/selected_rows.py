@@ -117,7 +117,7 @@ def _values(
         case ("<>", text) if text == current:
             yield from (value for value in column.labels or limits.allowed or () if value != text)
         case ("<" | "<=" | ">" | ">=" as operator, str(text)) if column.category == "N":
-            yield str(float(text) + (-1 if operator.startswith("<") else 1)).removesuffix(".0")
+            yield str(float(text) + (-1 if operator in expressions.LESS else 1)).removesuffix(".0")
         case ("<" | "<=" | ">" | ">=" as operator, None) if column.base in values.TIMES:
             yield _beside(world.now, operator).isoformat()
 
@@ -125,4 +125,4 @@ def _values(
 def _beside(now: datetime, operator: str) -> datetime:
     """A time before now, or after it."""
     distance = timedelta(days=LIMITS.days)
-    return now - distance if operator.startswith("<") else now + distance
+    return now - distance if operator in expressions.LESS else now + distance

@@ -22,7 +22,16 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     Persona,
 )
-from supabase_jobs.audit.catalog import VAULT, Column, Constraint, Function, Relation, plain_column
+from supabase_jobs.audit.catalog import (
+    VAULT,
+    VAULT_SCHEMA,
+    VAULT_VIEW,
+    Column,
+    Constraint,
+    Function,
+    Relation,
+    plain_column,
+)
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.probes import (
@@ -955,7 +964,7 @@ def _user_row(users: int | None, user: User) -> Row | None:
 
 def _secret_row(value: str) -> Row:
     """The row of a secret of Vault, which requests may not read. Its value marks it."""
-    relation = _platform_table(0, *VAULT.split("."))
+    relation = _platform_table(0, VAULT_SCHEMA, VAULT_VIEW)
     return Row(relation=relation, values={"id": None, "secret": value}, ctid="", token=value)
 
 

@@ -285,7 +285,7 @@ class Tables:
         for policy in relation.policies:
             if policy.permissive and (policy.governs(UPDATE) or policy.governs(DELETE)):
                 tree = parse_trees.expression_tree(policy.visible or "true")
-                named = {name.rpartition(".")[2] for name in parse_trees.tables(tree)}
+                named = {table["relname"] for table in parse_trees.nodes(tree, "RangeVar")}
                 asks = expressions.request_values(tree) or parse_trees.calls(tree)
                 for _, parent, _ in self._above_by_policies(relation):
                     if isinstance(tree, dict) and "SubLink" in tree and named == {parent.name}:

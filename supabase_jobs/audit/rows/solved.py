@@ -11,7 +11,7 @@ from itertools import chain
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Column, Relation
-from supabase_jobs.audit.policies.expressions import CHOSEN, IS_NOT_NULL, IS_NULL
+from supabase_jobs.audit.policies.expressions import CHOSEN, IS_NOT_NULL, IS_NULL, LESS
 from supabase_jobs.audit.policies.paths import CONTAINS_NOW, Cell, Path, Test
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.plan import FUTURE, PAST, Membership, Plan
@@ -19,6 +19,10 @@ from supabase_jobs.audit.rows.tenants import Row, Tenant
 from supabase_jobs.database.batch import Statement
 
 _NOW_OPERATORS = {"<": PAST, "<=": PAST, ">": FUTURE, ">=": FUTURE}
+
+# operators with a time of the request on their right that an earlier time satisfies
+_BEFORE = (*LESS, "<>")
+_NULL_TESTS = {IS_NULL: sql.SQL("is null"), IS_NOT_NULL: sql.SQL("is not null")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +225,7 @@ def refusing(plan: Plan, relation: Relation, test: Test) -> str | None:
     if test.operator == IS_NOT_NULL:
         return "" if column.not_null else None
     if test.value is None:
-        return FUTURE if test.operator.startswith("<") else PAST
+        return FUTURE if test.operator in _BEFORE else PAST
     if column.base == "bool":
         return "false" if (test.value == "true") == (test.operator == "=") else "true"
     if test.operator == "<>":
@@ -362,7 +366,7 @@ def _test(plan: Plan, path: Path, test: Test, table: str) -> sql.Composable:
     name = sql.Identifier(*names)
     _, column = column_of(plan, path, test.cell)
     if test.operator in (IS_NULL, IS_NOT_NULL):
-        return sql.SQL(f"{{}} {test.operator.replace('_', ' ').lower()}").format(name)
+        return sql.SQL("{} {}").format(name, _NULL_TESTS[test.operator])
     if test.operator == CONTAINS_NOW:
         return sql.SQL("{} @> {}").format(name, sql.SQL(values.RANGES.get(column.base, "now()")))
     if test.value is None:

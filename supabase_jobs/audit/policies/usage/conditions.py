@@ -69,7 +69,7 @@ class Conditions:
                 key = self._names.column(column, scopes, None)
                 if key is None:
                     continue
-                is_less = (column is comparison.left) == operator.startswith("<")
+                is_less = (column is comparison.left) == (operator in expressions.LESS)
                 is_caller = isinstance(other, Claim) and bool(other.path)
                 if is_caller and operator == "=":
                     own.add(key)

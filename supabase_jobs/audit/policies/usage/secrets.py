@@ -60,7 +60,7 @@ class SecretColumns:
         is_order = isinstance(other, Now) and comparison.operator in expressions.ORDERING
         if not is_order or not isinstance(column, Reference):
             return set()
-        is_less = (column is comparison.left) == comparison.operator.startswith("<")
+        is_less = (column is comparison.left) == (comparison.operator in expressions.LESS)
         key = None if is_less else self._names.column(column, comparison.scopes, None)
         return set() if key is None else {key[0]}
 

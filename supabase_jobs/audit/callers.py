@@ -7,7 +7,7 @@ from typing import Any
 from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.policies.expressions import EACH
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.insert import claims_of, place, remove
+from supabase_jobs.audit.rows.claims import claims_of, place, remove
 from supabase_jobs.audit.rows.plan import Listing, Membership, Plan
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Standing, Tenant, User
 from supabase_jobs.findings import Holds

@@ -39,7 +39,7 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.policies.expressions import CHOSEN
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.insert import remove
+from supabase_jobs.audit.rows.claims import remove
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.connection import Connection

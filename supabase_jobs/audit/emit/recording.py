@@ -21,7 +21,7 @@ from supabase_jobs.audit.probes.bypass import SQL, Bypass, FunctionCall
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows import storage, values
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.insert import claims_of
+from supabase_jobs.audit.rows.claims import claims_of
 from supabase_jobs.audit.rows.plan import is_deferred
 from supabase_jobs.audit.rows.tenants import Row, Tenant, User
 from supabase_jobs.database.batch import Statement

@@ -11,7 +11,7 @@ from supabase_jobs.audit.callers import FIXED_CLAIMS, parsed
 from supabase_jobs.audit.policies.expressions import CHOSEN
 from supabase_jobs.audit.probes.readable import Queries, Reads, queries
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.insert import claims_of, place
+from supabase_jobs.audit.rows.claims import claims_of, place
 from supabase_jobs.audit.rows.tenants import Tenant, User
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import Deadline

@@ -12,7 +12,7 @@ from supabase_jobs.audit.probes.readable import Reads, queries
 from supabase_jobs.audit.probes.statements import constants
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.insert import claims_of
+from supabase_jobs.audit.rows.claims import claims_of
 from supabase_jobs.audit.rows.plan import Membership
 from supabase_jobs.audit.rows.tenants import Row, Standing, Tenant, User
 from supabase_jobs.database.batch import Statement, run_groups

@@ -59,7 +59,8 @@ from supabase_jobs.audit.repairs.proofs import Boundaries, Judge, Proofs
 from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials
 from supabase_jobs.audit.rows import materialized
 from supabase_jobs.audit.rows.build import World, build
-from supabase_jobs.audit.rows.plan import Plan, make_plan, user_columns
+from supabase_jobs.audit.rows.persons import user_columns
+from supabase_jobs.audit.rows.plan import Plan, make_plan
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_message

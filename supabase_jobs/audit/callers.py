@@ -8,7 +8,8 @@ from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.policies.expressions import EACH
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.claims import claims_of, place, remove
-from supabase_jobs.audit.rows.plan import Listing, Membership, Plan
+from supabase_jobs.audit.rows.memberships import Membership
+from supabase_jobs.audit.rows.plan import Listing, Plan
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Standing, Tenant, User
 from supabase_jobs.findings import Holds
 from supabase_jobs.session.caller import Caller

@@ -22,7 +22,7 @@ from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows import storage, values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.claims import claims_of
-from supabase_jobs.audit.rows.plan import is_deferred
+from supabase_jobs.audit.rows.steps import is_deferred
 from supabase_jobs.audit.rows.tenants import Row, Tenant, User
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection

@@ -16,7 +16,8 @@ from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.held_role import HeldRole
-from supabase_jobs.audit.rows.plan import Membership, user_columns
+from supabase_jobs.audit.rows.memberships import Membership
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 

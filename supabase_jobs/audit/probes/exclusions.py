@@ -24,7 +24,7 @@ from supabase_jobs.audit.probes.control_calls import ControlCall
 from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.tenants import Standing
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.outcomes import CLOSED, ROWS

@@ -13,7 +13,7 @@ from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.known import Known
 from supabase_jobs.audit.probes.new_values import NewValues
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.session.runner import OwnerProbe, Runner

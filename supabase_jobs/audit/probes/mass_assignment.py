@@ -14,7 +14,7 @@ from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes, writable
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.tenants import Row
 
 

@@ -21,7 +21,7 @@ from supabase_jobs.audit.probes.new_values import NewValues
 from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.storage import compares_two_segments
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.outcomes import VIOLATES

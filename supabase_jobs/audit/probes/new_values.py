@@ -13,7 +13,7 @@ from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.tenants import Row, Tenant
 
 

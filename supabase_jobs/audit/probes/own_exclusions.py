@@ -9,7 +9,7 @@ from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.readable import Reads, queries
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.claims import claims_of
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.tenants import Row, Tenant
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.session.caller import Caller

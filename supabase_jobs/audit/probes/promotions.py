@@ -10,7 +10,7 @@ from supabase_jobs.audit.probes.new_values import NewValues
 from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes, writable
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import Membership
+from supabase_jobs.audit.rows.memberships import Membership
 
 
 class Promotions:

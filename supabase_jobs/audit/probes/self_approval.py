@@ -26,7 +26,8 @@ from supabase_jobs.audit.probes.new_values import NewValues
 from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Effect, Writes, back_to, writable
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import default_of, user_columns
+from supabase_jobs.audit.rows.compared_values import default_of
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.tenants import Row, User
 
 

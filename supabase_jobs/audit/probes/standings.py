@@ -13,7 +13,7 @@ from supabase_jobs.audit.probes.statements import constants
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.claims import claims_of
-from supabase_jobs.audit.rows.plan import Membership
+from supabase_jobs.audit.rows.memberships import Membership
 from supabase_jobs.audit.rows.tenants import Row, Standing, Tenant, User
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.session.action import equal

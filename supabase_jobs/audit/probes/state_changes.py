@@ -12,7 +12,7 @@ from supabase_jobs.audit.probes.attempt import ACCEPT, LEAVE, OWN, RESTORE, UPDA
 from supabase_jobs.audit.probes.record import Record
 from supabase_jobs.audit.probes.writes import Writes
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import default_of
+from supabase_jobs.audit.rows.compared_values import default_of
 
 
 class StateChanges:

@@ -16,7 +16,7 @@ from supabase_jobs.audit.probes.refused_rows import RefusedRows
 from supabase_jobs.audit.probes.selected_rows import PreparedUse, StateUse, wanted
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.rows import values
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS

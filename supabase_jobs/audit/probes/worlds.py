@@ -19,7 +19,7 @@ from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.readable import Reads, by_table, queries
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import INTEGERS, TIMES
 from supabase_jobs.database.batch import GroupResult, Statement

@@ -20,7 +20,8 @@ from supabase_jobs.audit.probes.attempt import (
     Around,
     Attempt,
 )
-from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.persons import user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.session.action import Cursor

@@ -9,7 +9,8 @@ from supabase_jobs.audit.facts.attempts import Tried, TriedRow, Written
 from supabase_jobs.audit.probes.attempt import CHOOSE, INSERT, JOIN, SELECT, START, UPDATE, Attempt
 from supabase_jobs.audit.reading.actors import Actors
 from supabase_jobs.audit.reading.tables import Tables
-from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.persons import user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Row
 
 

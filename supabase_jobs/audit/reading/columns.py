@@ -12,7 +12,8 @@ from supabase_jobs.audit.policies.decided_elsewhere import DecidedElsewhere
 from supabase_jobs.audit.policies.decisions import Free, Meaning
 from supabase_jobs.audit.policies.usage.triggers import REFUSAL
 from supabase_jobs.audit.policies.uses import ColumnKey
-from supabase_jobs.audit.rows.plan import Plan, accepts_rows, user_columns
+from supabase_jobs.audit.rows.persons import accepts_rows, user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.values import TIMES
 
 

@@ -61,7 +61,8 @@ from supabase_jobs.audit.reading.functions import Functions
 from supabase_jobs.audit.reading.tables import Tables, open_to
 from supabase_jobs.audit.rows import tenants
 from supabase_jobs.audit.rows.held_role import HeldRole
-from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.persons import user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.values import TIMES
 from supabase_jobs.outcomes import DENIED
 from supabase_jobs.sources.revocations import Revocation

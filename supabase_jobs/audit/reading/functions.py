@@ -9,7 +9,8 @@ from supabase_jobs.audit.facts import functions
 from supabase_jobs.audit.facts.tables import API_USERS
 from supabase_jobs.audit.policies import bodies, parse_trees
 from supabase_jobs.audit.policies.uses import ColumnKey
-from supabase_jobs.audit.rows.plan import Plan, is_told_apart
+from supabase_jobs.audit.rows.persons import is_told_apart
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.values import TIMES
 
 

@@ -18,7 +18,8 @@ from supabase_jobs.audit.policies import (
 )
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
 from supabase_jobs.audit.reading.columns import Columns, columns_in, triggering
-from supabase_jobs.audit.rows.plan import Plan, accepts_rows, user_columns
+from supabase_jobs.audit.rows.persons import accepts_rows, user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Row
 
 # how a trigger names the change that it notes: the command, the table, or the row before it

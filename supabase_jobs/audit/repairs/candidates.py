@@ -22,7 +22,8 @@ from supabase_jobs.audit.repairs import ended as ended_rows
 from supabase_jobs.audit.repairs.causes import USER_METADATA, Caused, drop, trusting
 from supabase_jobs.audit.repairs.changes import Change
 from supabase_jobs.audit.repairs.helpers import Missing, missing
-from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.persons import user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Ended
 from supabase_jobs.findings import Holds, RowState, as_comment
 

@@ -9,7 +9,8 @@ from psycopg import sql
 
 from supabase_jobs.audit.catalog import Function, Policy, Relation
 from supabase_jobs.audit.policies import parse_trees, queries
-from supabase_jobs.audit.rows.plan import Membership, Plan
+from supabase_jobs.audit.rows.memberships import Membership
+from supabase_jobs.audit.rows.plan import Plan
 
 _CALLER = "(select auth.uid())"
 

@@ -33,7 +33,8 @@ from supabase_jobs.audit.repairs import ways
 from supabase_jobs.audit.repairs.causes import alone, reaches
 from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.persons import user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.states import identity
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.states import identity
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement

@@ -13,6 +13,7 @@ from supabase_jobs.audit.configuration import Configuration
 from supabase_jobs.audit.policies import check_constraints, expressions, parse_trees
 from supabase_jobs.audit.policies.expressions import Literal
 from supabase_jobs.audit.rows import values
+from supabase_jobs.audit.rows.compared_values import is_acceptance
 from supabase_jobs.audit.rows.insertion import (
     DEFAULT,
     Choice,
@@ -20,14 +21,11 @@ from supabase_jobs.audit.rows.insertion import (
     Place,
     row_token,
 )
-from supabase_jobs.audit.rows.plan import (
-    Membership,
-    Plan,
-    is_acceptance,
-    is_deferred,
-    user_columns,
-)
+from supabase_jobs.audit.rows.memberships import Membership
+from supabase_jobs.audit.rows.persons import user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.reports import Reports
+from supabase_jobs.audit.rows.steps import is_deferred
 from supabase_jobs.audit.rows.tenants import Tenant, User
 from supabase_jobs.audit.words import WordList, Words
 from supabase_jobs.findings import RowState

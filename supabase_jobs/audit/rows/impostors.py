@@ -14,7 +14,8 @@ from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies import expressions, parse_trees, queries
 from supabase_jobs.audit.policies.expressions import Literal, Reference
 from supabase_jobs.audit.policies.parse_trees import Node
-from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.persons import user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Tenant, User
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.session import sign_up

@@ -6,16 +6,14 @@ from supabase_jobs.audit import configuration
 from supabase_jobs.audit.catalog import Column, Relation
 from supabase_jobs.audit.configuration import Configuration
 from supabase_jobs.audit.rows.insertion import Insertion, columns_at_fault
-from supabase_jobs.audit.rows.plan import (
-    Plan,
-)
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.errors import named_objects, sqlstate_and_message
 from supabase_jobs.findings import NotTested
 from supabase_jobs.session.action import Constant
 
 
 class Reports:
-    """What could not be inserted, in the list `not_tested`."""
+    """The tables without rows, in the list `not_tested`."""
 
     def __init__(self, plan: Plan, configured: Configuration) -> None:
         self._plan, self._configuration = plan, configured

@@ -24,10 +24,8 @@ from supabase_jobs.audit.rows.insertion import (
     statement_of,
     texts_of,
 )
-from supabase_jobs.audit.rows.plan import (
-    Plan,
-    user_columns,
-)
+from supabase_jobs.audit.rows.persons import user_columns
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Row, Tenant
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection

@@ -14,7 +14,9 @@ from supabase_jobs.audit.catalog import Column, Relation
 from supabase_jobs.audit.policies.expressions import CHOSEN, IS_NOT_NULL, IS_NULL, LESS
 from supabase_jobs.audit.policies.paths import CONTAINS_NOW, Cell, Path, Test
 from supabase_jobs.audit.rows import values
-from supabase_jobs.audit.rows.plan import FUTURE, PAST, Membership, Plan
+from supabase_jobs.audit.rows.compared_values import FUTURE, PAST
+from supabase_jobs.audit.rows.memberships import Membership
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.tenants import Row, Tenant
 from supabase_jobs.database.batch import Statement
 

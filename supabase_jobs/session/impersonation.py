@@ -217,3 +217,13 @@ def one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:
     row = cursor.fetchone()
     assert row is not None  # noqa: S101  a select without FROM has one row
     return tuple(row)
+
+
+def committed(impersonation: Impersonation) -> list[Statement]:
+    """The statements that check what a commit would, and then defer the same constraints again."""
+    if not impersonation.deferred:
+        return []
+    return [
+        CHECK_DEFERRED,
+        Statement(f"set constraints {', '.join(impersonation.deferred)} deferred"),
+    ]

@@ -1,8 +1,9 @@
 """Objects that the project has added to managed tables: a warning becomes an info if all that is
 tried on the tables shows no difference.
 
-A query gives such an object the severity `untried` only if what is tried is all that it can do: it
-does the same for each row, or decides by what has few values.
+A query gives such an object the severity `untried` if it is in the way of each row: requests,
+worker functions, hand-over, cleanup and sign-up meet it when they are tried. One that refuses URLs
+which clients may send stays a warning, because the project decides which ones.
 """
 
 from collections.abc import Collection
@@ -18,11 +19,13 @@ _TRYING = {ACCESS, FUNCTIONS}
 _SHOWN = "no request, worker function, hand-over or cleanup of its trials shows a difference"
 
 
-def severity_of(id: str, severity: str, context: Context) -> Severity:
+def severity_of(id: str, severity: str, context: Context, *, is_of_added: bool = False) -> Severity:
     """The severity of a finding of the area structure. One that is `untried` is a warning at
-    first.
+    first, and so is a warning about columns that the project has added: rows without values in
+    them are tried.
     """
-    if severity != UNTRIED:
+    is_untried = severity == UNTRIED or (is_of_added and severity == Severity.WARNING)
+    if not is_untried:
         return Severity(severity)
     context.untried.add(id)
     return Severity.WARNING
@@ -38,7 +41,7 @@ def settle(context: Context, areas: Collection[str]) -> None:
         return
     context.findings[:] = [
         replace(one, severity=Severity.INFO, message=f"{one.message}; {_SHOWN}")
-        if one.id in context.untried and one.severity is Severity.WARNING
+        if one.id in context.untried - context.deciding and one.severity is Severity.WARNING
         else one
         for one in context.findings
     ]

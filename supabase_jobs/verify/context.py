@@ -140,8 +140,9 @@ class Context:
     unchecked: dict[str, str] = field(default_factory=dict)
     preambles: dict[str, str] = field(default_factory=dict)
     unexpected: list[Case] = field(default_factory=list)
-    # the ids of warnings that `additions` settles
+    # the ids of warnings that `additions` settles, and those of objects that refuse URLs of clients
     untried: set[str] = field(default_factory=set)
+    deciding: set[str] = field(default_factory=set)
 
     # the texts of the user objects that refused a probe or scenario, which is unchecked therefore
     refusing: list[str] = field(default_factory=list)

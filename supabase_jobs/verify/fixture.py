@@ -21,9 +21,9 @@ from supabase_jobs.session import script, sign_up
 from supabase_jobs.session.frame import FIXTURE, Frame, wait
 from supabase_jobs.session.impersonation import (
     CALLER,
-    CHECK_DEFERRED,
     Impersonation,
     Names,
+    committed,
     reset_statement,
 )
 from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
@@ -316,16 +316,6 @@ def _with_other_values(
 def _place(error: psycopg.Error) -> tuple[str | None, ...]:
     """The origin of an error: its SQLSTATE, table, constraint and function."""
     return (error.sqlstate, error.diag.table_name, error.diag.constraint_name, error.diag.context)
-
-
-def committed(impersonation: Impersonation) -> list[Statement]:
-    """The statements that check what a commit would, and then defer the same constraints again."""
-    if not impersonation.deferred:
-        return []
-    return [
-        CHECK_DEFERRED,
-        Statement(f"set constraints {', '.join(impersonation.deferred)} deferred"),
-    ]
 
 
 def _undo(connection: Connection, error: psycopg.Error) -> None:

@@ -93,8 +93,11 @@ class UserObjectConflict:
     does not tell owners apart, so that a row of one refuses those of others. `of_rows`: a foreign
     key, from a table of the project or from a column of ids, asks for rows that only the project
     makes or deletes. One from a column of other values, such as the states of jobs, refuses all.
-    `checked`: the managed columns of a check constraint that has no others. `of_all_inserts`: a
-    column of the project that must not be null, and that nothing fills. `of_now`: a partitioned
+    `of_children`: rows of the project refer to the one that is deleted.
+    `checked`: the managed columns of a check constraint that has no others, or the column that must
+    not be null. `of_all_inserts`: a
+    column of the project that must not be null, and that nothing fills, or a row that no request
+    may insert. `of_now`: a partitioned
     table that has no partition for the present time.
     """
 
@@ -104,6 +107,7 @@ class UserObjectConflict:
     of_managed: bool = False
     of_all_owners: bool = False
     of_rows: bool = False
+    of_children: bool = False
     checked: tuple[str, ...] = ()
     of_all_inserts: bool = False
     of_now: bool = False
@@ -144,7 +148,8 @@ def user_object_conflict(
     )
     if not rows:
         return None
-    [(table, whole_table, of_all_owners, of_managed_rows, checked, nullable)] = rows
+    [row] = rows
+    table, whole_table, of_all_owners, of_managed_rows, checked, nullable, closed_parent = row
     checked = tuple(checked) if set(checked) <= set(managed) else ()
     constraint = (
         f'constraint "{named.constraint}" of {table}'
@@ -160,8 +165,14 @@ def user_object_conflict(
         fix = f"Drop {constraint}, or let it have ON DELETE CASCADE."
         return UserObjectConflict(why=why, fix=fix, texts=texts, of_managed=True)
     if is_foreign_key and (whole_table or not of_all_owners):
+        if closed_parent and not whole_table:
+            why = (
+                f"{why}: no sign-up makes the row of {closed_parent}, and no request may insert it"
+            )
+            fix = f"Let a trigger of the sign-up insert the row of {closed_parent}."
+            return UserObjectConflict(why=why, fix=fix, of_all_inserts=True)
         fix = f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
-        return UserObjectConflict(why=why, fix=fix, of_rows=True)
+        return UserObjectConflict(why=why, fix=fix, of_rows=True, of_children=whole_table)
     if of_all_owners and isinstance(error, psycopg.errors.UniqueViolation):
         why = f"{why} that does not tell owners apart: a row of one owner refuses those of others"
         fix = f"Drop {constraint}, or add the column of the owner to it."
@@ -169,6 +180,8 @@ def user_object_conflict(
     if nullable and not whole_table and isinstance(error, psycopg.errors.NotNullViolation):
         why = f"{why}: no documented call fills it, and it has no default"
         return UserObjectConflict(why=why, fix=nullable, of_all_inserts=True)
+    if isinstance(error, psycopg.errors.NotNullViolation) and not whole_table:
+        checked = (f"{table}:{named.column}",)
     if not _is_written_by_managed(error, managed):
         fix = f"Production writes hit {constraint} too."
         return UserObjectConflict(

@@ -11,7 +11,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.session.frame import FIXTURE
-from supabase_jobs.session.impersonation import Impersonation
+from supabase_jobs.session.impersonation import Impersonation, committed
 from supabase_jobs.session.savepoint import run_kept
 from supabase_jobs.session.script import parameters
 from supabase_jobs.verify import ownership
@@ -30,6 +30,13 @@ class Running:
     function: str
     text: str
     is_constraint: bool
+
+    @property
+    def id(self) -> str:
+        """The id of the finding that no migration creates it."""
+        part, _, table = self.name.rpartition(" of ")
+        kind, _, name = part.partition(" ")
+        return f"structure:{table}:{kind}:{name.strip(chr(34))}"
 
 
 Refused = Mapping[str, UserObjectConflict]
@@ -66,7 +73,9 @@ def conflict_of(
     Queries the catalogs, so the transaction must not be in a failed state.
     """
     conflict = ownership.user_object_conflict(connection, error, managed)
-    if conflict is not None or isinstance(error, psycopg.errors.ForeignKeyViolation):
+    # a function that raises this error itself names no table
+    is_foreign_key = isinstance(error, psycopg.errors.ForeignKeyViolation)
+    if conflict is not None or (is_foreign_key and error.diag.table_name):
         return conflict
     objects = running(connection, managed)
     called = ownership.functions_of(error)
@@ -102,6 +111,7 @@ class _Rows:
     def __init__(
         self, impersonation: Impersonation, users: Collection[str], managed: Collection[str]
     ) -> None:
+        self._impersonation = impersonation
         self._connection = impersonation.connection
         self._ids = impersonation.ids
         self._managed = managed
@@ -122,7 +132,7 @@ class _Rows:
         return self._refused
 
     def _run_whole(self, statement: str) -> bool:
-        [result] = run_kept(self._connection, [[self._statement(statement, self._ids)]])
+        [result] = run_kept(self._connection, [self._steps(statement, self._ids)])
         return result.error is None
 
     def _run_each(self, statement: str, new: Sequence[str], needed: Sequence[str]) -> bool:
@@ -130,7 +140,7 @@ class _Rows:
         others are null. Returns whether every failure is one of an object of the project.
         """
         rows, others = (new, needed) if new else (needed, [])
-        steps = [[self._statement(statement, [*others, row])] for row in rows]
+        steps = [self._steps(statement, [*others, row]) for row in rows]
         for row, result in zip(rows, run_kept(self._connection, steps), strict=True):
             if result.error is None and (result.answers[0].count or not new):
                 continue
@@ -140,10 +150,11 @@ class _Rows:
             self._refused.setdefault(row, conflict)
         return True
 
-    def _statement(self, statement: str, names: Collection[str]) -> Statement:
+    def _steps(self, statement: str, names: Collection[str]) -> list[Statement]:
+        """The statement for the rows of these names, and what a commit would check."""
         kept = {name for name in names if name not in self._refused}
         values = {name: id if name in kept else None for name, id in self._ids.items()}
-        return Statement(statement, values)
+        return [Statement(statement, values), *committed(self._impersonation)]
 
     def _conflict(self, result: GroupResult, needed: Sequence[str]) -> UserObjectConflict | None:
         """The object of the project that refuses a row, or None."""

@@ -5,6 +5,7 @@
 -- `checked`: the columns of a check constraint. `of_all_owners`: a unique index or foreign key without a column of another primary or foreign key.
 -- `nullable`: the statement that lets inserts leave out the columns of the project that are NOT NULL, if this is one of them and
 -- neither a default nor a trigger of the project fills them.
+-- `closed_parent`: the table that a foreign key refers to, if it is one of the project into which no request may insert.
 -- A partition of a managed table is managed. No row if table and part are managed.
 with named as (
   select
@@ -78,7 +79,33 @@ select
           and format('%s:%s', refusing.name, t.tgname) <> all($4)
       )
     having bool_or(a.attname = $3)
-  ) as nullable
+  ) as nullable,
+  (
+    select o.name
+    from pg_constraint as f
+    inner join named as o on f.confrelid = o.oid
+    inner join pg_class as c on o.oid = c.oid
+    where
+      f.conrelid = refusing.oid
+      and f.contype = 'f'
+      and f.conname = $3
+      and o.name <> all($4)
+      and o.nspname <> 'auth'
+      and not exists (
+        select
+        from pg_roles as r
+        where
+          r.rolname in ('anon', 'authenticated')
+          and has_any_column_privilege(r.oid, o.oid, 'insert')
+          and (
+            not c.relrowsecurity
+            or exists (
+              select from pg_policy as p
+              where p.polrelid = c.oid and p.polcmd in ('a', '*')
+            )
+          )
+      )
+  ) as closed_parent
 from named as refusing
 where
   refusing.nspname = $1

@@ -78,9 +78,8 @@ def run(
     if not context.should_stop:
         sources = reach.sources_of(found.reachable, found.exposed)
         functions = reach.functions_of(found.reachable, found.exposed)
-        platform.check(
-            impersonation, found.of_platform, sources, functions, declared.reach, context
-        )
+        written = platform.Written(sources, functions, reach.tables_of(found.reachable))
+        platform.check(impersonation, found.of_platform, written, declared.reach, context)
     if f"{AREA}:fixture" in context.unchecked:  # not every cell was run
         return
     deviating = {finding.object for finding in context.findings if finding.area == AREA}

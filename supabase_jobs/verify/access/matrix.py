@@ -208,7 +208,8 @@ class Reach:
     `owners` returns a text for the owners of all jobs, which no state changes.
     `joined` returns a row after the guest whose id is `secret` has become a user. `present` are
     the statements that make people and jobs of now, of which scheduled jobs change nothing `kept`.
-    `owned` inserts what the user `owner` owns, and `belongings` returns it.
+    `owned` inserts what the user `owner` owns, and `belongings` returns it. The functions `callers`
+    return nothing but who calls.
     """
 
     given: tuple[Given, ...] = ()
@@ -228,6 +229,7 @@ class Reach:
     belongings: str = ""
     present: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    callers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -362,6 +364,7 @@ def _reach(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Reach:
         owned=tuple(table.get("owned", ())),
         belongings=table.get("belongings", ""),
         present=tuple(table.get("present", ())),
+        callers=tuple(table.get("callers", ())),
         kept=tuple(
             Kept(one["does"], one["sql"], Severity(one.get("severity", Severity.ERROR)))
             for one in table.get("kept", ())

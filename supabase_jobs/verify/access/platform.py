@@ -123,19 +123,28 @@ class _WithoutRows(_Problem):
     """A sign-up that other addresses, metadata or rows of the project may help."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """What hooks may read: the tables that users write (`sources`), what functions write for them,
+    and all tables of the project.
+    """
+
+    sources: Sequence[reach.Candidate]
+    functions: Sequence[reach.Candidate]
+    tables: Sequence[reach.Candidate]
+
+
 def check(
     impersonation: Impersonation,
     rows: Sequence[Row],
-    sources: Sequence[reach.Candidate],
-    functions: Sequence[reach.Candidate],
+    written: "Written",
     reached: Reach,
     context: Context,
 ) -> None:
     """Add a case for each thing that the platform runs, and a finding for each that fails, or that
     makes somebody another caller.
 
-    `rows` are those of `QUERY`, `sources` the tables that users write, `functions` what they call
-    and runs as its owner, and `reached` says what a user owns. Comes after the fixture
+    `rows` are those of `QUERY`, and `reached` says what a user owns. Comes after the fixture
     rows: the server names a function in errors as the first search_path of the session under which
     it ran sees it, and that is PostgREST's. On a database in use nothing is run, because what hooks
     and triggers do outside the transaction is not undone.
@@ -155,9 +164,10 @@ def check(
         _anonymously(as_auth=as_auth),
         _deletion(as_auth=as_auth),
         *_chosen(triggers, as_auth=as_auth),
-        *_hooks(hooks, triggers, [*sources, *functions], as_auth=as_auth),
+        *([_unconfirmed(as_auth=as_auth)] if triggers else ()),
+        *_hooks(hooks, triggers, written, as_auth=as_auth),
         *(_beside_others(tables, reached, impersonation, as_auth=as_auth) if has_triggers else ()),
-        *_identities(found.get("identity", ()), sources, as_auth=as_auth),
+        *_identities(found.get("identity", ()), written.sources, as_auth=as_auth),
         *_before_requests(found.get("function before requests", ())),
         *_logins(found.get("event trigger of logins", ()), as_auth=as_auth),
     ]
@@ -503,6 +513,28 @@ def _chosen(triggers: Sequence[_Function], *, as_auth: bool) -> Iterator[_Trial]
             yield _sign_up_with(trigger, value, as_auth=as_auth)
 
 
+def _unconfirmed(*, as_auth: bool) -> _Trial:
+    """A sign-up with an address that nobody has confirmed yet."""
+    user = NewUser(id=uuid.uuid4())
+    role = _become(_AUTH if as_auth else "none", _SEARCH_PATH_OF_AUTH)
+    insert = sign_up.statements([user])[0]
+    look = Statement(
+        "select u.email_confirmed_at is not null from auth.users as u where u.id = %s", (user.id,)
+    )
+
+    def judge(result: GroupResult) -> _Problem | None:
+        if result.error is not None or result.answer().rows != [(True,)]:
+            return None
+        return _Problem(
+            "who signs up has every address at once: a trigger confirms it, so that whoever trusts"
+            " an address takes the user for somebody else",
+            "Let Auth set email_confirmed_at.",
+        )
+
+    statements = [role, insert, CHECK_DEFERRED, look]
+    return _Trial(Id(AREA, "auth.users", "unconfirmed"), "auth.users", statements, judge)
+
+
 def _sign_up_with(trigger: _Function, value: object, *, as_auth: bool) -> _Trial:
     metadata = dict.fromkeys([*_NAMES, "role", *trigger.literals], value)
     user, created = _signed_up(as_auth, metadata)
@@ -604,19 +636,22 @@ def _fix(error: psycopg.Error) -> str:
 def _hooks(
     functions: Sequence[_Function],
     triggers: Sequence[_Function],
-    sources: Sequence[reach.Candidate],
+    written: Written,
     *,
     as_auth: bool,
 ) -> Iterator[_Trial]:
-    """A token for a user who has chosen the metadata, and for one who has written a row, or called
-    a function that writes one.
+    """A token for a user who has chosen the metadata, for one who has written a row, or called
+    a function that writes one, and for one whom a row names beside another user.
     """
     names = [name for trigger in triggers for name in trigger.literals]
     for function in functions:
         yield _hook(function, None, names, as_auth=as_auth)
-        for source in sources:
+        for source in (*written.sources, *written.functions):
             if source.is_read_by(function.text) or source.writes_for(function.text):
                 yield _hook(function, source, (), as_auth=as_auth)
+        for table in written.tables:
+            if table.is_read_by(function.text):
+                yield _beside_another(function, table, as_auth=as_auth)
 
 
 def _hook(
@@ -677,6 +712,43 @@ def _hook(
         function.name,
         [*created, *written, Statement(call.as_string(None))],
         judge,
+    )
+
+
+def _beside_another(function: _Function, table: reach.Candidate, *, as_auth: bool) -> _Trial:
+    """A token for a user whom a row of a table names beside another one."""
+    other, others = _signed_up(as_auth, {})
+    user, created = _signed_up(as_auth, {})
+    rows = [one for text in reach.rows_of(table, user, other) for one in reach.attempt(text)]
+    claims = {"sub": str(user), "role": "authenticated", "aud": "authenticated"}
+    event = {"user_id": str(user), "claims": claims, "authentication_method": "password"}
+    name = sql.Identifier(*_parts(function.name))
+    call = sql.SQL("select {}({}::jsonb)").format(name, sql.Literal(json.dumps(event)))
+
+    def judge(result: GroupResult) -> _Problem | None:
+        if result.error is not None:
+            return None
+        [(answer,)] = result.answer().rows
+        issued = answer.get("claims") if isinstance(answer, dict) else None
+        if not isinstance(issued, dict) or issued.get("sub") != str(other):
+            return None
+        return _Problem(
+            "the token of a user becomes that of another one: the hook takes the claim sub from"
+            f" {table.object}",
+            f"Let {function.name} keep sub, and add a claim of its own.",
+        )
+
+    back = _become(_AUTH if as_auth else "none", _SEARCH_PATH_OF_AUTH)
+    statements = [
+        *others,
+        *created,
+        _become("none"),
+        *rows,
+        back,
+        Statement(call.as_string(None)),
+    ]
+    return _Trial(
+        Id(AREA, function.name, f"token beside {table.object}"), function.name, statements, judge
     )
 
 

@@ -19,7 +19,7 @@ import secrets
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, product, repeat
+from itertools import chain, islice, product, repeat
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -39,6 +39,7 @@ from supabase_jobs.session.impersonation import (
     CHECK_DEFERRED,
     Impersonation,
     caller_statement,
+    committed,
     own_role,
     reset_statement,
 )
@@ -57,7 +58,6 @@ from supabase_jobs.verify.access.reach_values import (
     value_of,
 )
 from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.fixture import committed
 from supabase_jobs.verify.structure import catalog
 
 _HERE = Path(__file__).parent
@@ -100,6 +100,11 @@ _CHOOSES = re.compile(
 _COMPUTES = re.compile(r"\b(md5|sha\d+|digest|hmac|encode|decode)\s*\(", re.IGNORECASE)
 # what every user writes into its own row of auth.users
 _METADATA = "raw_user_meta_data"
+# what everybody writes into its own request or token
+_OF_REQUEST = re.compile(r"user_metadata|user_meta_data|\bheaders\b|\bcookies\b", re.IGNORECASE)
+# what only the service writes into a token
+_OF_SERVICE = re.compile(r"app_metadata|app_meta_data", re.IGNORECASE)
+_BUCKET = re.compile(r"\bbucket", re.IGNORECASE)
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _OF_TRIGGER = "trigger that bypasses row level security"
 _OF_FUNCTION = "function that bypasses row level security"
@@ -112,7 +117,7 @@ _BY_CALLER = re.compile(
     r"|current_(?!date|time)\w+)\b|[0-9a-f]{8}-[0-9a-f]{4}-",
     re.IGNORECASE,
 )
-_CHOOSES_ROWS = re.compile(r"\b(if|case|or|union|execute)\b", re.IGNORECASE)
+_CHOOSES_ROWS = re.compile(r"\b(if|case|execute)\b", re.IGNORECASE)
 _READ = re.compile(r"\b(?:from|join)\s+(?!lateral\b|\()([\w.\"]+)", re.IGNORECASE)
 _WRITES = re.compile(r"\b(?:insert\s+into|update|merge\s+into)\s+([\w.\"]+)", re.IGNORECASE)
 _CHANGES = re.compile(r"\b(insert|update|delete|truncate|merge|copy)\b", re.IGNORECASE)
@@ -148,6 +153,9 @@ _OF_BACKEND = {
     "entry": "the audit log of Auth, with the addresses of all users",
     "command": "the commands of scheduled jobs, which may hold keys",
 }
+_FIX_OF_FILES = (
+    "Let the policies of storage.objects compare the folder or the owner of a file with the caller."
+)
 _ANOTHER = "another user"
 _OF_MEMBER = (
     "changes or deletes the account, a session or a key of another user who is in the same group"
@@ -219,6 +227,12 @@ class Candidate:
         return [one for one in found if 0 < len(one) <= 40 and "%" not in one][:_MOST_LITERALS]
 
     @property
+    def patterns(self) -> list[str]:
+        """The first literals of its text with which it may compare by LIKE."""
+        found = dict.fromkeys(name.replace("''", "'") for name in _LITERAL.findall(self.text))
+        return [one for one in found if len(one) <= 40 and one.strip("%") and "%" in one][:2]
+
+    @property
     def is_tried(self) -> bool:
         """Whether somebody can use it, and it does nothing that a rollback does not undo."""
         return bool(self.callers) and _stays_inside(self.text)
@@ -236,7 +250,7 @@ class _Use:
     `names_values`: it contains values, which an answer may repeat. `deletes`: the owner of a job
     deletes it in the end, and `blocking`: it cannot, because a row of this table refers to it.
     `control`: the same without what the caller does; `is_control`: it is that of others. `wrote`:
-    the commands that have changed a row.
+    the commands that have changed a row. `is_refused`: a function has raised an error itself.
     """
 
     candidate: Candidate | None
@@ -251,6 +265,7 @@ class _Use:
     control: "_Use | None" = None
     is_control: bool = False
     wrote: frozenset[str] = frozenset()
+    is_refused: bool = False
 
     def read(self, result: GroupResult) -> None:
         """Read the answer and the watched rows."""
@@ -259,6 +274,8 @@ class _Use:
         if isinstance(error, LOCK_ERRORS) or (error and must_work):
             raise error
         if error is not None:
+            context = (error.diag.context or "").partition("\n")[0]
+            self.is_refused = context.endswith("at RAISE")
             refers = isinstance(error, psycopg.errors.ForeignKeyViolation)
             if self.deletes and refers and len(result.answers) == _BEFORE_DELETE:
                 self.blocking = f"{error.diag.schema_name}.{error.diag.table_name}"
@@ -368,10 +385,19 @@ def check(
     trial = _Trial(impersonation, declared, frame, context, happened, sources, exposed)
     trial.run([*tried, *(job for job in jobs if job.names)])
     # members change accounts only by what runs as its owner
-    if any(one.kind in ("table", _KEPT) for one in tried):
-        members = [one for one in found if one.kind == _MEMBER]
+    members = [one for one in found if one.kind == _MEMBER]
+    functions = [
+        one
+        for one in tried
+        if one.kind == "function"
+        and one.schema in exposed
+        and "uuid" in one.types
+        and _CHANGES.search(one.text)
+        and any(member.is_read_by(one.text) for member in members)
+    ]
+    if functions or any(one.kind in ("table", _KEPT) for one in tried):
         texts = {one.name: one.literals for one in tried if one.kind in ("table", _KEPT)}
-        trial.run_in_groups(members, texts)
+        trial.run_in_groups(members, functions, texts)
 
 
 def _ending(
@@ -397,6 +423,30 @@ def sources_of(rows: Sequence[Row], exposed: Collection[str]) -> list[Candidate]
     """The tables that users write, among the rows of `QUERY`."""
     found = [Candidate(*row) for row in rows]
     return [one for one in found if one.kind == "source" and one.schema in exposed]
+
+
+def tables_of(rows: Sequence[Row]) -> list[Candidate]:
+    """The tables of the project with all of their columns, among the rows of `QUERY`."""
+    return [one for one in (Candidate(*row) for row in rows) if one.kind == _MEMBER]
+
+
+def rows_of(table: Candidate, user: uuid.UUID, other: uuid.UUID) -> Iterator[str]:
+    """Statements that insert a row each that names the user in one column, and another user in the
+    other columns of this type.
+    """
+    ids = [column for column, type, _ in table.columns if type == "uuid"]
+    for own in ids:
+        values = {
+            column: value_of(
+                type,
+                repeat(sql.Literal("verify")),
+                sql.Literal(1),
+                user if column == own else other,
+            )
+            for column, type, required in table.columns
+            if required or column in ids
+        }
+        yield insert_of(table.name, values, overriding=True).as_string(None)
 
 
 def functions_of(rows: Sequence[Row], exposed: Collection[str]) -> list[Candidate]:
@@ -480,7 +530,8 @@ class _Trial:
         self._ids = [self._other, *(ids[name] for name in self._reach.ids)]
         self._secret = f"verify{secrets.token_hex(8)}"
         present, [(of_auth,)] = read(
-            impersonation.connection, [_PRESENT.statement(), _AUTH.statement(str(self._other))]
+            impersonation.connection,
+            [_PRESENT.statement(), _AUTH.statement(str(self._other), str(self._own))],
         )
         self._present = {name for kind, name in present if kind != "queue"}
         self._shown = [
@@ -566,11 +617,13 @@ class _Trial:
     def run_in_groups(
         self,
         members: Sequence[Candidate],
+        functions: Sequence[Candidate],
         texts: Mapping[str, Sequence[str]],
     ) -> None:
         """Let the caller change rows of the groups in which the other user is too, also with the
-        texts that the triggers of the tables suggest; report the tables by which it reaches the
-        account, the sessions or the keys of the other user.
+        texts that the triggers of the tables suggest, and call the functions that change something
+        for members; report those by which it reaches the account, the sessions or the keys of the
+        other user.
         """
         tables = {one.name: _member(one) for one in members}
         groups = Groups(list(tables.values()), uuid.uuid4())
@@ -582,6 +635,11 @@ class _Trial:
                 self._use(one, "authenticated", [Statement(change)])
                 for one in changing
                 for change in groups.changes(tables[one.name], self._other, texts.get(one.name, ()))
+            ] + [
+                self._use(one, "authenticated", [call])
+                for one in functions
+                if one.name not in found
+                for call in self._calls_of_member(one, groups)
             ]
             nothing = self._use(None, "authenticated", [Statement("select 1")])
             rows = groups.statements(self._own, self._other, literal)
@@ -595,9 +653,25 @@ class _Trial:
                 if use.candidate is not None and _reaches_account(use, nothing)
             }
             changing = [one for one in changing if one.name not in found]
-        for one in members:
+        for one in (*members, *functions):
             if one.name in found:
                 self._report(one, _Problem(_OF_MEMBER))
+
+    def _calls_of_member(self, function: Candidate, groups: Groups) -> Iterator[Statement]:
+        """Calls with each choice of the group and the other user for the ids."""
+        ids = [
+            (self._other, groups.group) if type == "uuid" else (self._other,)
+            for type in function.types
+        ]
+        for chosen in islice(product(*ids), _MOST_LITERALS):
+            text = repeat(sql.Literal("verify"))
+            yield _call(
+                function,
+                [
+                    value_of(type, text, sql.Literal(1), id)
+                    for type, id in zip(function.types, chosen, strict=True)
+                ],
+            )
 
     def _joins(self, trigger: Candidate, uses: Sequence[_Use]) -> bool:
         """Whether a sign-up changes nothing of others by what can be known of them, and by the id
@@ -634,7 +708,10 @@ class _Trial:
         text = _COMMENT.sub(" ", function.text)
         bypass = _OF_FUNCTION, function.object
         if any(one.id.ends_with(*bypass) for one in self._errors) and (
-            (not _chooses(function, text) and self._shows_own_rows(function))
+            _counts(function, text, uses)
+            or _is_of_service(text, uses)
+            or self._only_inserts(text, uses)
+            or (not _chooses(function, text) and self._shows_own_rows(function))
             or self._passes_on(text, function.callers)
         ):
             yield bypass
@@ -660,6 +737,18 @@ class _Trial:
             for _, as_owner, body in rows
         )
 
+    def _only_inserts(self, text: str, uses: Sequence[_Use]) -> bool:
+        """Whether a function reads and changes no row, and what it inserts is its caller's: no call
+        has inserted one of others.
+        """
+        return (
+            any(use.answer is not None for use in uses)
+            and not _READ.findall(text)
+            and {one.lower() for one in _CHANGES.findall(text)} == {"insert"}
+            and not any(one.search(text) for one in (_SETS, _DYNAMIC, _BY_CALLER))
+            and {*_CALLED.findall(text)} - {*_WRITES.findall(text)} <= {*self._reach.callers}
+        )
+
     def _shows_own_rows(self, function: Candidate) -> bool:
         """Whether a function answers each caller as if there were no rows of others. Its text reads
         nothing else and knows no caller but by its id. One that chooses by other arguments than an
@@ -674,7 +763,7 @@ class _Trial:
             or not any(one.id.ends_with(_OF_FUNCTION, function.object) for one in self._errors)
             or _BY_CALLER.search(text)
             or not {*_READ.findall(text)} <= readable
-            or {*_CALLED.findall(text)} - {"auth.uid"}
+            or {*_CALLED.findall(text)} - {*self._reach.callers}
         ):
             return False
         pairs = [pair for alone in self._reach.alone for pair in self._compared(function, alone)]
@@ -775,6 +864,8 @@ class _Trial:
         if _COMPUTES.search(function.text):
             more += self._values.computed()
         names = function.literals if is_dynamic or _SETS.search(function.text) else ()
+        if _BUCKET.search(function.text):
+            more.append([sql.Literal("verify")])
         profiles = self._values.profiles(function.types, numbers, more, names)
         tables = self._tables if is_dynamic else ()
         for values in chain(profiles, self._values.of_tables(function.types, tables)):
@@ -786,14 +877,46 @@ class _Trial:
                 chosen = self._chosen(function.text, value)
                 before = [own_role(self._impersonation), chosen, self._with_metadata, become]
                 yield _Act([*before, _call(function, first)])
+        if _OF_REQUEST.search(function.text):
+            first = next(self._values.profiles(function.types, numbers))
+            for forged in self._forged(function):
+                yield _Act([forged, _call(function, first)])
         for source in filter(function.reads, self._sources):
             first = next(self._values.profiles(function.types, [_WRITTEN]))
+            key_is_text = is_text(
+                dict(zip(source.names or (), source.types, strict=True)).get(source.key, "")
+            )
             by_key = [
-                sql.SQL("{}::uuid").format(_WRITTEN) if type == "uuid" else value
+                sql.SQL("{}::{}").format(_WRITTEN, sql.SQL(type))
+                if type == "uuid" or (key_is_text and type == "text")
+                else value
                 for type, value in zip(function.types, first, strict=True)
             ]
-            for written in self._written(source, is_dynamic=is_dynamic):
+            for written in self._written(
+                source, is_dynamic=is_dynamic, of_users="users" in function.text
+            ):
                 yield _Act([written, _call(function, by_key)])
+            if "users" in function.text:
+                yield from self._named(function, source)
+
+    def _named(self, function: Candidate, source: Candidate) -> Iterator[_Act]:
+        """Calls with the text that the caller has written into a row, which it need not see."""
+        text = sql.Literal(self._values.address)
+        same = [value_of(type, repeat(text), sql.Literal(1), self._own) for type in function.types]
+        for values in self._own_rows(source, [[text]]):
+            yield _Act([self._insert(source.name, values), _call(function, same)])
+
+    def _forged(self, function: Candidate) -> Iterator[Statement]:
+        """What a caller writes into its metadata and headers: each value under each name."""
+        names = [*function.literals, *_NAMES_OF_METADATA, "role"]
+        for value in (*function.literals, "service_role", "true", str(self._other)):
+            chosen = dict.fromkeys(names, value)
+            claims = {"role": "authenticated", "sub": str(self._own), "user_metadata": chosen}
+            yield Statement(
+                "select set_config('request.jwt.claims', %s, true),"
+                " set_config('request.headers', %s, true)",
+                (json.dumps(claims), json.dumps(chosen)),
+            )
 
     def _more(self, candidate: Candidate) -> list[Sequence[sql.Composable]]:
         """The texts that the text of a function or trigger suggests: its own literals, alone and
@@ -805,6 +928,8 @@ class _Trial:
         for one in map(sql.Literal, candidate.literals):
             texts.append([one])
             texts += [[one, sql.SQL(ADDRESS)], [sql.SQL(ADDRESS), one]] if several else []
+        for pattern, of_other in product(candidate.patterns, map(str, self._ids)):
+            texts.append([sql.Literal(pattern.replace("%", of_other))])
         if "users" in candidate.text:
             texts.append([sql.Literal(self._values.address)])
         if _DYNAMIC.search(candidate.text):
@@ -819,13 +944,19 @@ class _Trial:
             return []
         return [_CALLER.statement(_IDENTITY)]
 
-    def _written(self, source: Candidate, *, is_dynamic: bool) -> Iterator[Statement]:
-        """Inserts of rows of the caller into a table that something reads."""
+    def _written(
+        self, source: Candidate, *, is_dynamic: bool, of_users: bool = False
+    ) -> Iterator[Statement]:
+        """Inserts of rows of the caller into a table that something reads, `of_users` also with an
+        address that nobody has.
+        """
         texts = (
             self._values.of_texts(source.types)
             if is_dynamic
             else self._values.addresses(source.types)
         )
+        if of_users:
+            texts = [*texts, [sql.Literal(self._values.address)]]
         if source.kind == _CHANGED:
             yield from self._updates(source, texts)
             return
@@ -1113,6 +1244,8 @@ class _Trial:
             pattern, sql.Literal(_ROWS)
         )
         read = Statement((query + condition).as_string(None))
+        if relation.name == "storage.objects":
+            yield from self._changes_of_files()
         yield _Act([read])
         become = caller_statement(self._caller(relation, role))
         # a key of its own that equals an id shows nothing of others
@@ -1126,6 +1259,14 @@ class _Trial:
             before = [own_role(self._impersonation), insert, become]
             yield _Act(before, is_control=True)
             yield _Act([*before, read])
+
+    def _changes_of_files(self) -> Iterator[_Act]:
+        """A delete and an update of the files of another user, as Storage sends them."""
+        allowed = Statement("select set_config('storage.allow_delete_query', 'true', true)")
+        for change in ("delete from storage.objects", "update storage.objects set name = name"):
+            of_other = f"{change} where name like %s returning %s"
+            params = (f"{self._other}/%", f"{self._secret} changed")
+            yield _Act([allowed, Statement(of_other, params)])
 
     def _ends(self, parent: Candidate, role: str) -> Iterator[_Act]:
         """A delete of the row of another user, to which its job and guest refer."""
@@ -1243,6 +1384,15 @@ class _Trial:
                 "lets its caller choose the role of its next token: service_role, which bypasses"
                 " row level security"
             )
+        if "own claims" in changed and self._are_chosen(seen.get("own claims", ())):
+            return _Problem(
+                "lets its caller choose app_metadata of its next token, which policies trust"
+            )
+        if "own identity" in changed:
+            return _Problem(
+                "adds or changes a way to sign in that no provider has confirmed: its caller can"
+                " take the account of somebody else before they sign up"
+            )
         # another address, as of an account that is closed, is not of the caller's choice
         if "own address" in changed and self._values.address in " ".join(
             seen.get("own address", ())
@@ -1256,6 +1406,16 @@ class _Trial:
         if "scheduled" in changed:
             return _Problem("schedules text of its caller, which pg_cron runs as another role")
         return None
+
+    def _are_chosen(self, claims: Sequence[str | None]) -> bool:
+        """Whether app_metadata have a role of the caller's choice, or names that it has sent."""
+        for text in claims:
+            found = json.loads(text or "null")
+            if isinstance(found, dict) and (
+                found.get("role") in _ROLES_OF_SERVICE or found.get("guest_id") == str(self._other)
+            ):
+                return True
+        return False
 
     def _leak(self, use: _Use) -> _Problem | None:
         answer = use.answer or ""
@@ -1290,13 +1450,18 @@ class _Trial:
                 "returns a setting that its caller names, and a setting of this database looks"
                 " like a secret"
             )
+        if f"{self._secret} changed" in answer:
+            return _Problem("lets them delete or replace files of others", _FIX_OF_FILES)
         if f"{self._secret} file" in answer:
+            # whoever has signed in may be meant, but nobody without an account
+            is_meant = use.names_values is False and use.caller.role == "authenticated"
             return _Problem(
                 "shows files of others in a bucket that is not public",
-                "Let the policies of storage.objects compare the folder or the owner of a file with"
-                " the caller.",
-                Severity.WARNING,
+                _FIX_OF_FILES,
+                Severity.WARNING if is_meant else Severity.ERROR,
             )
+        if ADDRESS in said and str(self._other) in answer and str(self._other) not in said:
+            return _Problem("tells the id of whoever has an address", severity=Severity.WARNING)
         if _is_version(answer, self._impersonation.connection.info.server_version // 10_000):
             return _Problem("returns a file of the server that its caller names")
         return None
@@ -1406,6 +1571,23 @@ def _call(function: Candidate, values: Sequence[sql.Composable]) -> Statement:
 def _chooses(function: Candidate, text: str) -> bool:
     """Whether a function chooses rows by more than an id."""
     return bool(_CHOOSES_ROWS.search(text)) or [*function.types] not in ([], ["uuid"])
+
+
+def _counts(function: Candidate, text: str, uses: Sequence[_Use]) -> bool:
+    """Whether a function that its caller tells nothing answers with a number alone: nobody learns
+    whose rows they are.
+    """
+    answers = [use.answer for use in uses if use.answer is not None]
+    is_number = bool(answers) and all(re.fullmatch(r"\d+", answer) for answer in answers)
+    return is_number and not function.types and not _CHANGES.search(text)
+
+
+def _is_of_service(text: str, uses: Sequence[_Use]) -> bool:
+    """Whether a function serves only those whom the service has chosen: it has refused all calls,
+    also with what callers write themselves.
+    """
+    refused = all(use.is_refused or use.answer == "" for use in uses)
+    return bool(uses) and refused and bool(_OF_SERVICE.search(text))
 
 
 def _is_closed(function: Candidate, text: str, uses: Sequence[_Use]) -> bool:

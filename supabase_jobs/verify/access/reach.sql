@@ -57,7 +57,7 @@ user_function as materialized (
     and p.oid not in (select x.oid from of_extension as x)
 ),
 
--- the functions that do this, and those that call them, with what they run
+-- the functions that do this or run as their owner, and those that call them, with what they run
 acting (oid, name, text) as (
   select
     f.oid,
@@ -65,6 +65,8 @@ acting (oid, name, text) as (
     f.text
   from user_function as f
   where f.acts
+    -- requests call it through another one
+    or (f.prosecdef and f.nspname <> 'public' and f.object <> all($1))
   union
   select
     f.oid,

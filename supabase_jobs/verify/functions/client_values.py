@@ -46,6 +46,7 @@ class _Request:
     what: str
     caller: Caller
     statements: Sequence[Statement]
+    is_of_url: bool
     error: psycopg.Error | None = None
 
     def read(self, result: GroupResult) -> None:
@@ -62,8 +63,10 @@ def check(
     managed: Collection[str],
     context: Context,
 ) -> None:
-    """Send the requests for each trigger and index; report each that fails by accident."""
-    looking = [one for one in objects if not one.is_constraint][:_MOST]
+    """Send the requests for each object; report each that fails by accident, and remember those
+    that decide which URLs clients may send.
+    """
+    looking = objects[:_MOST]
     requests = [
         request
         for one in looking
@@ -81,6 +84,8 @@ def check(
             if conflict is not None:
                 context.findings.append(_finding(id, request, conflict))
                 break
+            if request.is_of_url and _refuses(runner, request, managed):
+                context.deciding.add(one.id)
 
 
 def _values(one: Running) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -105,7 +110,18 @@ def _requests(
             what=what,
             caller=caller.filled(impersonation.texts),
             statements=statements,
+            is_of_url="url" in values,
         )
+
+
+def _refuses(runner: Runner, request: _Request, managed: Collection[str]) -> bool:
+    """Whether the object that a request looks at has refused it."""
+    error = request.error
+    if error is None or isinstance(error, INCONCLUSIVE_ERRORS):
+        return False
+    conflict = row_by_row.conflict_of(runner.impersonation.connection, error, managed)
+    name = request.object.name.split(" ")[1].replace('"', "")
+    return conflict is not None and name in conflict.why.replace('"', "")
 
 
 def _conflict(

@@ -6,6 +6,7 @@ is a harmless user object. One deviation is one finding: facts about a missing o
 are not reported besides the object.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -120,6 +121,7 @@ def compare_facts(
     context.not_applied = bool(objects) and actual.keys().isdisjoint(objects)
     effects = changed_effects(recorded, actual)
     fixes = Fixes(snapshot.facts, actual, texts, moved)
+    added = [fact for key, fact in actual.items() if fact.kind == "column" and key not in recorded]
 
     def redundant(fact: Fact, reported_objects: set[str], others: Facts) -> bool:
         """Whether another finding covers the fact, or it is a policy that changes no effect."""
@@ -158,9 +160,12 @@ def compare_facts(
             elif fact.kind in _EXCEPTABLE:
                 context.allowed.candidates[fact.id] = {}
             problem = f"is not in any rendered migration: {fact.value}"
+            is_of_added = fact.kind in ("constraint", "index") and _names_added(fact, added)
             finding = _finding(
                 fact,
-                additions.severity_of(fact.id, fact.unexpected_severity, context),
+                additions.severity_of(
+                    fact.id, fact.unexpected_severity, context, is_of_added=is_of_added
+                ),
                 problem,
                 fixes.remove(fact),
             )
@@ -177,6 +182,12 @@ def compare_facts(
                 check for check in checks if check is not None
             ]
     return fixes
+
+
+def _names_added(fact: Fact, added: Sequence[Fact]) -> bool:
+    """Whether a constraint or index names one of the columns that the project has added."""
+    names = (column.name.strip('"') for column in added if column.object == fact.object)
+    return any(re.search(rf"\b{re.escape(name)}\b", fact.value) for name in names)
 
 
 def _parent_sql(facts: Facts, detail: Fact) -> str | None:

@@ -20,14 +20,12 @@ BOTH = [change for stem in ("jobs", "sign_up") for change in changes(stem)]
 
 
 def harmful(findings: tuple[Finding, ...]) -> list[str]:
-    """Errors, and warnings about behavior; `structure` and `plans` warn of user triggers,
-    constraints and indexes.
-    """
+    """Errors, and warnings about behavior; `plans` warns of indexes that the project has added."""
     return [
         f"{finding.severity} {finding.id}: {finding.message}"
         for finding in findings
         if finding.severity is Severity.ERROR
-        or (finding.severity is Severity.WARNING and finding.area in ("access", "functions"))
+        or (finding.severity is Severity.WARNING and finding.area != "plans")
     ]
 
 

@@ -112,12 +112,16 @@ begin
   exception when others then
     null;
   end;
-  -- each bucket that its project keeps private, with a file in the folder of the user
+  -- each bucket with a file in the folder of the user, and one more that nobody knows
+  begin
+    insert into storage.buckets (id, name) values ('verify', 'verify');
+  exception when others then
+    null;
+  end;
   begin
     insert into storage.objects (bucket_id, name, owner)
-    select b.id, victim || '/' || secret || ' file.json', victim
-    from storage.buckets as b
-    where not b.public;
+    select b.id, victim || case when b.public then '/open.json' else '/' || secret || ' file.json' end, victim
+    from storage.buckets as b;
   exception when others then
     null;
   end;

@@ -287,7 +287,7 @@ select
   case
     when d.changes and bool_or(not g.signs_up or not (d.confirmed or pg_get_triggerdef(t.oid) ~* 'confirmed_at'))
       or d.changes_row and bool_or(not g.signs_up and t.tgtype & 66 <> 0) then 'error'
-    else 'warning'
+    else 'untried'
   end,
   'error'
 from bypass as d

@@ -9,11 +9,13 @@ select
   format('drop index %I.%I;', n.nspname, i.relname) as drop_sql,
   -- A unique index can reject rows that the migrations allow, unless another one of fewer columns, or the primary key, rejects
   -- them anyway. Of all rows, whatever their state, it rejects the second one
-  -- with a URL, whoever has the first, or the second one of an owner.
+  -- with a URL, whoever has the first, or the second one of an owner. What it rejects within the rows of an owner shows where
+  -- rows are tried.
   case
     when not x.indisunique or g.number > 0 then 'info'
     when x.indpred is null and c.relname = 'async_jobs' and (u.columns = array['url'] or u.columns <@ array['guest_id', 'user_id'])
       then 'error'
+    when u.of_owner then 'untried'
     else 'warning'
   end as unexpected_severity,
   'error' as deviation_severity
@@ -30,7 +32,12 @@ cross join lateral (
 ) as d
 -- also those of its expressions
 cross join lateral (
-  select coalesce(array_agg(a.attname::text), '{}') as columns
+  select
+    coalesce(array_agg(a.attname::text), '{}') as columns,
+    (
+      select count(*) > 0 from pg_constraint as f
+      where f.conrelid = c.oid and f.contype = 'f' and f.conkey && array_agg(a.attnum)
+    ) as of_owner
   from pg_depend as p
   inner join pg_attribute as a on p.refobjid = a.attrelid and p.refobjsubid = a.attnum
   where p.classid = 'pg_class'::regclass and p.objid = x.indexrelid and p.refobjid = c.oid

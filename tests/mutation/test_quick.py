@@ -107,7 +107,7 @@ def test_a_lock_of_another_session_ends_the_run(
 def test_a_changed_body_is_an_error(connection: Connection) -> None:
     query = "select pg_get_functiondef(oid) from pg_proc where proname = 'claim_jobs'"
     [(definition,)] = connection.execute(query).fetchall()
-    changed = fault("a:b", definition.replace("select", "SELECT", 1))
+    changed = fault("a:b", definition.replace("update", "UPDATE", 1))
     [ids] = Quick(connection, EXPECTATIONS, RECORDED).killers([changed])
     assert ids == ("structure:public.claim_jobs(text,integer):body",)
 

@@ -536,18 +536,39 @@ def test_a_job_that_cannot_be_handed_out_fails_alone(
     assert value(unconstrained, "select public.complete_jobs('w1', %s)", Jsonb(jobs)) == 3
 
 
-def test_a_claim_starts_at_the_beginning_after_one_whose_job_failed(
+@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("last_claim", ["", "{now,2019-01-01}"], ids=["first claim", "later claim"])
+def test_a_claim_goes_on_after_jobs_that_cannot_be_handed_out(
+    unconstrained: Connection, last_claim: str, limit: int
+) -> None:
+    bad = [JOBS[USER_A], JOBS[GUEST_A]]
+    unconstrained.execute(
+        "update public.async_jobs set created_at = '2020-01-01', metadata = %s where id = any(%s)",
+        (BAD_METADATA[0], bad),
+    )
+    constrain(unconstrained)
+    if last_claim:
+        last_claim = value(unconstrained, "select (%s::timestamptz[])::text", last_claim)
+    value(unconstrained, "select set_config('supabase_jobs.last_claim', %s, false)", last_claim)
+    claimed = {job_id for job_id, _ in claim(unconstrained, limit=limit)}
+    assert len(claimed) == limit
+    assert claimed.isdisjoint(bad)
+    assert [job(unconstrained, job_id)["status"] for job_id in bad] == ["failed", "failed"]
+
+
+def test_a_claim_ends_before_it_has_met_many_jobs_that_cannot_be_handed_out(
     unconstrained: Connection,
 ) -> None:
-    first, second = JOBS[USER_A], JOBS[GUEST_A]
-    oldest = "update public.async_jobs set created_at = '2020-01-01', metadata = %s where id = %s"
-    unconstrained.execute(oldest.encode(), (BAD_METADATA[0], first))
+    """A timeout would undo it each time."""
+    unconstrained.execute(
+        "insert into public.async_jobs (url, user_id, created_at, metadata)"
+        " select 'x', %s, '2020-01-01', %s from generate_series(1, 20)",
+        (USER_A, BAD_METADATA[0]),
+    )
     constrain(unconstrained)
     assert claim(unconstrained) == []
-    unconstrained.execute(
-        "update public.async_jobs set created_at = '2019-01-01' where id = %s", (second,)
-    )
-    assert [job_id for job_id, _ in claim(unconstrained)] == [second]
+    failed = "select count(*) from public.async_jobs where status = 'failed'"
+    assert value(unconstrained, failed) == 10
 
 
 @pytest.mark.parametrize("metadata", BAD_METADATA, ids=["number", "depth", "size"])

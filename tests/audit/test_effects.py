@@ -119,7 +119,7 @@ def test_what_the_tables_let_a_caller_change_is_no_effect() -> None:
     )
     shown = {}
     for name, permitted in (("some", {id(row): {"title"}}), ("none", {})):
-        watch = Watch([row], permitted=permitted)
+        watch = Watch(rows=[row], permitted=permitted)
         effects = [watch.effects({(id(row), ""): before}, {(id(row), ""): v}) for v in versions]
         shown[name] = [bool(one.changed) for one in effects]
     assert shown == {

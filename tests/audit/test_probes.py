@@ -40,7 +40,7 @@ def seen(values: Mapping[str, object] | None) -> Snapshot:
 def test_effects_on_a_row(
     after: Mapping[str, object] | None, changed: bool, recounted: bool, raised: bool
 ) -> None:
-    found = Watch([POST]).effects(seen({"likes": 1, "body": "a"}), seen(after))
+    found = Watch(rows=[POST]).effects(seen({"likes": 1, "body": "a"}), seen(after))
     shown = [bool(rows) for rows in (found.changed, found.recounted, found.raised)]
     assert shown == [changed, recounted, raised]
 
@@ -48,7 +48,7 @@ def test_effects_on_a_row(
 def test_only_larger_numbers_are_raised() -> None:
     before = seen({"likes": 1, "views": 5, "body": "a"})
     after = seen({"likes": 2, "views": 4, "body": "b"})
-    assert Watch([POST]).raised(before, after) == {(POST.relation.oid, "likes")}
+    assert Watch(rows=[POST]).raised(before, after) == {(POST.relation.oid, "likes")}
 
 
 def test_row_that_is_added_in_the_name_of_a_person() -> None:

@@ -36,7 +36,8 @@ class Effects:
 
     `recounted` are those of rows that the caller may read, in which it changes only numbers;
     `forged` those to which it adds rows in another's name, `addressed` those to which it adds rows
-    for another, who may be a receiver. `below` are those of rows to which it gives another parent,
+    for another, who may be a receiver; `joined` the memberships of whose group it makes somebody a
+    member. `below` are those of rows to which it gives another parent,
     and `opened` those of rows that the caller reads afterwards.
     """
 
@@ -44,6 +45,7 @@ class Effects:
     recounted: Sequence[str] = ()
     forged: Sequence[str] = ()
     addressed: Sequence[str] = ()
+    joined: Sequence[str] = ()
     below: Sequence[str] = ()
     opened: Sequence[str] = ()
 

@@ -26,9 +26,10 @@ def is_told(called: Called) -> bool:
     """Whether a call has reached rows of others, or told something about them."""
     said, effects = called.said, called.effects
     told = (said.shown, said.identified, said.derived, said.existing, said.counted)
-    done = (effects.changed, effects.recounted, effects.forged, effects.addressed, effects.opened)
+    named = (effects.forged, effects.addressed, effects.joined)
+    done = (effects.changed, effects.recounted, effects.opened)
     found = called.injected.runs_sql or said.has_secret or bool(called.ending.ended)
-    return found or any((*told, *done))
+    return found or any((*told, *named, *done))
 
 
 def asked(facts: Facts) -> list[Called]:

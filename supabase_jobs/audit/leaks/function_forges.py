@@ -18,7 +18,8 @@ KIND = Kind(
 
 def find(facts: Facts) -> Iterator[AnyLeak]:
     """One leak for each function, and one question about those whose rows may be for a receiver,
-    such as notifications. Members may act for each other.
+    such as notifications, and one about those that make members of a group. Members may act for
+    each other.
     """
     known = {called.object for called in facts.calls if called.effects.forged}
     for called in asked(facts):
@@ -27,6 +28,9 @@ def find(facts: Facts) -> Iterator[AnyLeak]:
         if called.effects.forged:
             effect = "add rows in the name of another user"
             yield leak(KIND, Severity.WARNING, called, effect, called.effects.forged)
+        elif called.effects.joined and called.object not in known:
+            known.add(called.object)
+            yield question(KIND, called, "add a member to a group of others by", about="members")
         elif called.effects.addressed and called.object not in known:
             known.add(called.object)
             yield question(KIND, called, "add rows that name another user by")

@@ -12,7 +12,7 @@ from typing import Any
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation, plain_column
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions, parse_trees
+from supabase_jobs.audit.policies import expressions, parse_trees, queries
 from supabase_jobs.audit.policies.check_constraints import Limits
 from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.rows import patterns, values
@@ -87,7 +87,8 @@ class Identifying:
 @dataclass(frozen=True)
 class _Mentions:
     """The constants of a body: all words, the keys of documents with the types that they are cast
-    to, and by argument the labels and patterns that it is compared with.
+    to, and by argument the labels and patterns that it is compared with, or the values of the
+    column into which it is written.
     """
 
     words: Sequence[str]
@@ -122,7 +123,8 @@ class Arguments:
         found = [list(chosen) for chosen in islice(product(*few), LIMITS.calls)]
         if function.definer and choices:
             found[1:1] = [] if required else [[]]
-            found[1:1] = self._of_rows(function, choices)
+            of_rows = self._of_rows(function, choices)
+            found[1:1] = [*self._of_new_members(function, choices, caller, of_rows), *of_rows]
             first = [choice.known[0] for choice in choices]
             found += [first] if required and function.defaults else []
             # a pattern that matches any row, where other arguments limit nothing
@@ -385,6 +387,29 @@ class Arguments:
                 found.setdefault(tuple(chosen))
         return [list(chosen) for chosen in islice(found, LIMITS.calls)]
 
+    def _of_new_members(
+        self,
+        function: Function,
+        choices: Sequence[Argument],
+        caller: Persona,
+        of_rows: Sequence[Sequence[str | None]],
+    ) -> Iterator[list[str | None]]:
+        """The values of a membership with another person, for a function that adds such rows: each
+        generated user is in the group already. The person is the caller, or else one of tenant B.
+        """
+        users = {user.id for user in self._world.a.users}
+        person = self._world.b.owner.id
+        if caller.user is not None and caller.user.id not in users:
+            person = caller.user.id
+        for oid, columns in self._compared(function, choices).items():
+            membership = self._plan.memberships.get(oid)
+            if membership is None or oid not in self._plan.usage.bodies.adds[function.oid]:
+                continue
+            for number, choice in enumerate(choices):
+                if of_rows and columns.get(choice.name) == membership.user:
+                    first = of_rows[0]
+                    yield [*first[:number], person, *first[number + 1 :]]
+
     def _compared(
         self, function: Function, choices: Sequence[Argument]
     ) -> dict[int, dict[str, str]]:
@@ -643,6 +668,8 @@ class Arguments:
                 casts.setdefault(key.text, type_)
             if name:
                 labels.setdefault(name, []).extend(self._labels.get(type_, ()))
+        for name, listed in self._written(function, trees):
+            labels.setdefault(name, listed)
         of_arguments = {name: list(dict.fromkeys(texts)) for name, texts in labels.items() if texts}
         return _Mentions(
             words=words,
@@ -651,6 +678,20 @@ class Arguments:
             labels=of_arguments,
             patterns=matched,
         )
+
+    def _written(self, function: Function, trees: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
+        """The arguments that a body writes into columns with few values, with these."""
+        tables = self._plan.by_label | {r.name: r for r in self._plan.catalog.tables}
+
+        def columns_of(table: str) -> Sequence[str]:
+            return list(tables[table].by_name) if table in tables else []
+
+        inserted = queries.inserted(trees, columns_of)
+        for table, column, node in (*inserted, *queries.assigned(trees)):
+            name = _argument(function, expressions.value(node))
+            closed = self._plan.closed(tables[table]) if name and table in tables else {}
+            if column in closed:
+                yield name, [*closed[column].values]
 
 
 def _one_changed(

@@ -20,8 +20,8 @@ Snapshot = Mapping[tuple[int, str], Any]
 class Effects:
     """The rows of tenant A that a call `changed` or deleted; in those `recounted` only numbers are
     others, and in those `raised` all of these are larger. Of the rows `forged`, it added one in the
-    name of the same person; of those `addressed`, one whose person may be a receiver. The caller
-    reads those `opened` afterwards.
+    name of the same person; of those `addressed`, one whose person may be a receiver; and to the
+    group of those `joined`, a member. The caller reads those `opened` afterwards.
     """
 
     changed: Sequence[Row] = ()
@@ -29,13 +29,14 @@ class Effects:
     raised: Sequence[Row] = ()
     forged: Sequence[Row] = ()
     addressed: Sequence[Row] = ()
+    joined: Sequence[Row] = ()
     opened: Sequence[Row] = ()
 
     @property
     def rows(self) -> list[Row]:
         """All of them."""
         written = (*self.changed, *self.recounted, *self.forged, *self.addressed)
-        return [*written, *self.opened]
+        return [*written, *self.joined, *self.opened]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,29 +44,35 @@ class Watch:
     """The rows that a call may change, and the rows of tenant A with the columns that name a person
     in whose name it may add another one. `restored` are the columns of tables that a trigger sets.
     `permitted` are the columns of rows, by their id(), that the tables let the caller update.
+    `groups` are memberships with the column of the group to which the call may add a member.
     """
 
     rows: Sequence[Row] = ()
     names: Sequence[tuple[Row, str]] = ()
     restored: Mapping[int, Collection[str]] = field(default_factory=dict)
     permitted: Mapping[int, Collection[str]] = field(default_factory=dict)
+    groups: Sequence[tuple[Row, str]] = ()
 
     @property
     def _keys(self) -> list[tuple[int, str]]:
-        return [*((id(row), "") for row in self.rows), *((id(row), c) for row, c in self.names)]
+        rows = [(id(row), "") for row in self.rows]
+        return [*rows, *((id(row), column) for row, column in (*self.names, *self.groups))]
 
     def together(self, other: "Watch") -> "Watch":
         """One watch for this and another one."""
         rows = {id(row): row for row in (*self.rows, *other.rows)}
         names = {(id(row), column): row for row, column in (*self.names, *other.names)}
         named = [(row, key[1]) for key, row in names.items()]
-        return Watch(list(rows.values()), named, {**self.restored, **other.restored})
+        joined = {(id(row), column): row for row, column in (*self.groups, *other.groups)}
+        groups = [(row, key[1]) for key, row in joined.items()]
+        restored = {**self.restored, **other.restored}
+        return Watch(rows=list(rows.values()), names=named, restored=restored, groups=groups)
 
     @property
     def statement(self) -> Statement | None:
         """The query of the owner that shows them; None if nothing is watched."""
         parts = [_version(row) for row in self.rows]
-        parts += [_number(row, column) for row, column in self.names]
+        parts += [_number(row, column) for row, column in (*self.names, *self.groups)]
         if not parts:
             return None
         return Statement(sql.SQL("select {}").format(sql.SQL(", ").join(parts)).as_string(None))
@@ -98,6 +105,7 @@ class Watch:
             raised=[row for row in recounted if not self._is_lower(row, before, after)],
             forged=[row for row, column in added if _is_author(row, column)],
             addressed=[row for row, column in added if not _is_author(row, column)],
+            joined=[row for row, c in self.groups if after[id(row), c] > before[id(row), c]],
         )
 
     def changes(self, before: Snapshot, after: Snapshot) -> set[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from psycopg import sql
 
@@ -77,7 +78,7 @@ class Functions:
         own = [
             row for row in self._rows.of_tables(tables | affected) if row not in self._rows.users
         ]
-        watch = self._rows.watch(caller, own, tables) if is_volatile else Watch()
+        watch = self._rows.watch(function, caller, own, tables) if is_volatile else Watch()
         unread = [row for row in own if is_volatile and row in hidden]
         may_reread = all(row.relation.may(caller.role, "SELECT") for row in unread)
         rereads = unread if may_reread else []
@@ -166,7 +167,7 @@ class Functions:
                 action=CALL,
                 sent=[call_of(function, chosen.arguments)],
                 hidden=hidden if chosen.is_mixed else (),
-                watch=Watch(watch.rows, below, watch.restored, watch.permitted),
+                watch=replace(watch, names=below, groups=()),
                 prepared=prepared,
                 own=own_role(self._impersonation),
                 copies=copies,

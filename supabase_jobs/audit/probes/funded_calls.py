@@ -4,13 +4,13 @@ do they take it from rows of others?
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.probes.bypass import CALL, Bypass, FunctionCall, PreparedCall
-from supabase_jobs.audit.probes.effects import Effects, Snapshot, Watch
+from supabase_jobs.audit.probes.effects import Effects, Snapshot
 from supabase_jobs.audit.probes.worlds import Worlds
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.session.impersonation import Impersonation, own_role
@@ -52,7 +52,7 @@ def find(
                     object=function,
                     action=CALL,
                     sent=one.sent,
-                    watch=Watch(one.watch.rows, (), one.watch.restored, one.watch.permitted),
+                    watch=replace(one.watch, names=(), groups=()),
                     prepared=prepared,
                     own=own,
                     copies=one.copies,

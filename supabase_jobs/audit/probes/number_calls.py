@@ -160,7 +160,7 @@ def find(
                                 object=function,
                                 action=CALL,
                                 sent=[call_of(function, chosen)],
-                                watch=Watch(rows),
+                                watch=Watch(rows=rows),
                                 own=own,
                                 prepared=prepared,
                             )
@@ -215,7 +215,7 @@ def find_repeated(
                         object=function,
                         action=CALL,
                         sent=[call_of(function, arguments.of_caller(function, caller))],
-                        watch=Watch([*rows, *(row for row in about if row not in rows)]),
+                        watch=Watch(rows=[*rows, *(row for row in about if row not in rows)]),
                         own=own,
                         prepared=prepared,
                         totals=_totals(world, function, about),

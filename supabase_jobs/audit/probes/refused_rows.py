@@ -89,9 +89,12 @@ class RefusedRows:
             found.add(self._catalog.users)
         return found
 
-    def watch(self, caller: Persona, own: Sequence[Row], tables: Collection[int]) -> Watch:
+    def watch(
+        self, function: Function, caller: Persona, own: Sequence[Row], tables: Collection[int]
+    ) -> Watch:
         """The rows that a function may change, and those in whose person's name it may add others:
-        tables whose policies for INSERT compare the person with the caller.
+        tables whose policies for INSERT compare the person with the caller. To the groups of
+        memberships that it adds, an outsider may add somebody.
         """
         rows = [row for row in own if row.relation.oid in tables]
         firsts = [row for row in rows if row is self.world.a.rows.get(row.relation.oid)]
@@ -102,7 +105,22 @@ class RefusedRows:
             if self._is_forged(caller, row, column)
         ]
         permitted = {id(row): self.updated.get((id(caller), id(row)), ()) for row in rows}
-        return Watch(rows, names, self.restored, permitted)
+        groups = [
+            (row, column)
+            for row in (firsts if caller.is_outsider else ())
+            if row.relation.oid in self._plan.usage.bodies.adds[function.oid]
+            for column in self._groups_of(caller, row)
+        ]
+        return Watch(
+            rows=rows, names=names, restored=self.restored, permitted=permitted, groups=groups
+        )
+
+    def _groups_of(self, caller: Persona, row: Row) -> Sequence[str]:
+        """The first column of a membership that names its group, if the caller may not add one."""
+        membership = self._plan.memberships.get(row.relation.oid)
+        if membership is None or (id(caller), id(row), INSERT) in self.reached:
+            return ()
+        return [name for name in membership.groups[:1] if row.values.get(name) is not None]
 
     def _is_forged(self, caller: Persona, row: Row, column: str) -> bool:
         """Whether a column names tenant A's owner, and no INSERT of the caller may."""

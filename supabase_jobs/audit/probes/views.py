@@ -197,7 +197,7 @@ class Views:
             if user is None or row is None:
                 continue
             where = _shows(_texts(readable), (user.id, user.email, user.name))
-            watch = Watch([row])
+            watch = Watch(rows=[row])
             for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
                 if not view.updatable & mask or not view.may(caller.role, action.upper()):
                     continue

@@ -162,6 +162,7 @@ class Answers:
             recounted=self._tables.labels(bypass.effects.recounted),
             forged=self._tables.labels(bypass.effects.forged),
             addressed=self._tables.labels(bypass.effects.addressed),
+            joined=self._tables.labels(bypass.effects.joined),
             below=self._tables.labels(bypass.below) if isinstance(bypass, PreparedCall) else (),
             opened=self._tables.labels(opened),
         )

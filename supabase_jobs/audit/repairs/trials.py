@@ -527,7 +527,7 @@ class Trials:
             keys = [name for key in row.relation.foreign_keys for name in key.columns]
             persons = user_columns(row.relation, usage, self._world.plan.per_user)
             names += [(row, name) for name in dict.fromkeys([*keys, *persons])]
-        return Watch(rows, names)
+        return Watch(rows=rows, names=names)
 
     def topics(self, text: str) -> list[TopicAttempt] | None:
         """The outcomes for topics with these statements; None if they fail.

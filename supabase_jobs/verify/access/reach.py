@@ -708,7 +708,7 @@ class _Trial:
         text = _COMMENT.sub(" ", function.text)
         bypass = _OF_FUNCTION, function.object
         if any(one.id.ends_with(*bypass) for one in self._errors) and (
-            _counts(function, text, uses)
+            (not self._called_in(text) and _counts(function, text, uses))
             or _is_of_service(text, uses)
             or self._only_inserts(text, uses)
             or (not _chooses(function, text) and self._shows_own_rows(function))
@@ -737,6 +737,10 @@ class _Trial:
             for _, as_owner, body in rows
         )
 
+    def _called_in(self, text: str) -> set[str]:
+        """The functions that a text calls, other than those that return who calls."""
+        return {*_CALLED.findall(text)} - {*self._reach.callers}
+
     def _only_inserts(self, text: str, uses: Sequence[_Use]) -> bool:
         """Whether a function reads and changes no row, and what it inserts is its caller's: no call
         has inserted one of others.
@@ -746,7 +750,7 @@ class _Trial:
             and not _READ.findall(text)
             and {one.lower() for one in _CHANGES.findall(text)} == {"insert"}
             and not any(one.search(text) for one in (_SETS, _DYNAMIC, _BY_CALLER))
-            and {*_CALLED.findall(text)} - {*_WRITES.findall(text)} <= {*self._reach.callers}
+            and self._called_in(text) <= {*_WRITES.findall(text)}
         )
 
     def _shows_own_rows(self, function: Candidate) -> bool:
@@ -763,7 +767,7 @@ class _Trial:
             or not any(one.id.ends_with(_OF_FUNCTION, function.object) for one in self._errors)
             or _BY_CALLER.search(text)
             or not {*_READ.findall(text)} <= readable
-            or {*_CALLED.findall(text)} - {*self._reach.callers}
+            or self._called_in(text)
         ):
             return False
         pairs = [pair for alone in self._reach.alone for pair in self._compared(function, alone)]

@@ -13,6 +13,7 @@ from supabase_jobs.cli import COLLECT_AFTER
 
 pytest_plugins = [
     "pytester",
+    "tests.fix_memory",
     "tests.fix_initdb",
     "tests.fix_db",
     "tests.fix_cli",

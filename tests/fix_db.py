@@ -1,8 +1,5 @@
 """Databases: real servers of every major version, a template once each, a copy of it for each test."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,29 +109,10 @@ TEMPLATES: dict[str, tuple[str, Callable[[Database], None]]] = {
 }
 
 
-@contextmanager
-def in_memory() -> Iterator[None]:
-    """Temporary directories are in memory if there is room for some servers: each test copies a
-    database.
-    """
-    before, memory = tempfile.tempdir, Path("/dev/shm")  # noqa: S108
-    if (
-        memory.is_dir()
-        and os.access(memory, os.W_OK)
-        and shutil.disk_usage(memory).free > 8 * 1024**3
-    ):
-        tempfile.tempdir = str(memory)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-
-
 def _server(major: int) -> Any:
     @pytest.fixture(scope="session")
     def server() -> Iterator[Server]:
         with (
-            in_memory(),
             throwaway(
                 major=major if major in EMBEDDED else None,
                 postgres_bin=postgres_bin(major),

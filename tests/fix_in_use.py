@@ -8,7 +8,7 @@ import pytest
 
 from supabase_jobs.local.platform import load_platform
 from supabase_jobs.local.server import throwaway
-from tests.fix_db import Database, Server, _migrations, in_memory
+from tests.fix_db import Database, Server, _migrations
 
 _numbers = count()
 
@@ -19,7 +19,6 @@ def server_in_use() -> Iterator[Server]:
     `applied`.
     """
     with (
-        in_memory(),
         throwaway(platform=False, settings={"cluster_name": "production"}) as info,
         psycopg.connect(info.superuser_url, autocommit=True) as admin,
     ):

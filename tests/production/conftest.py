@@ -16,7 +16,6 @@ from supabase_jobs.local.platform import load_platform, load_services
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.migrations.extensions import prepare, superuser_statements
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
-from tests.fix_db import in_memory
 from tests.programs import postgres_bin
 
 # with contrib, for dblink; as new hosted projects
@@ -34,7 +33,7 @@ QUIET = {
 def independent() -> Iterator[Callable[[int], IndependentServer]]:
     """`independent(17)`: a server of that version, with the platform in the database `platform`."""
     made: dict[int, IndependentServer] = {}
-    with in_memory(), ExitStack() as stack:
+    with ExitStack() as stack:
 
         def server(major: int) -> IndependentServer:
             if major not in made:

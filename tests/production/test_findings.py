@@ -14,7 +14,7 @@ from benchmarks.production import large_project
 from benchmarks.shop import Observation, read_log
 from tests.audit.catalogue import PROJECTS, names
 from tests.fix_cli import Run, new_runner
-from tests.fix_db import every_major, in_memory, on_one_major_each
+from tests.fix_db import every_major, on_one_major_each
 from tests.production.conftest import MAJOR, migrate
 from tests.programs import postgres_bin
 from tests.round_trips import traced
@@ -141,7 +141,7 @@ def test_a_transaction_pooler_gets_a_hint(
 @pytest.mark.slow
 def test_a_hot_standby(cli: Run, of_migrations: OfMigrations) -> None:
     streaming = {"wal_level": "replica", "max_wal_senders": "4", "hot_standby": "on"}
-    with in_memory(), independent_server(MAJOR, postgres_bin(MAJOR), streaming) as primary:
+    with independent_server(MAJOR, postgres_bin(MAJOR), streaming) as primary:
         database = platform_and_project(primary, CHOSEN)
         with standby_of(primary) as standby:
             assert of_copy(cli, standby.url(database)) == of_migrations(CHOSEN)

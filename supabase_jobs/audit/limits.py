@@ -112,7 +112,7 @@ class AuditLimits:
     # conditions of a policy that each suffice, of which a repair is tried with each one alone
     paths: int = 8
     # seconds for all trials of repairs
-    repair_seconds: int = 60
+    repair_seconds: int = 120
 
     # objects that a sentence names
     named: int = 3

@@ -170,6 +170,24 @@ create policy "complain" on complaints for insert to authenticated with check (a
 create policy "both" on bids for select to authenticated using (auth.uid() in (seller, bidder));
 create policy "bid" on bids for insert to authenticated with check (auth.uid() is not null);
 """
+# heads put people into squads, whom nobody else moves
+SQUADS = """
+create table squads (id uuid primary key default gen_random_uuid(), name text not null);
+create table people (id uuid primary key references auth.users, squad uuid references squads, name text not null);
+create table duties (id uuid primary key default gen_random_uuid(), squad uuid not null references squads, text text);
+alter table squads enable row level security;
+alter table people enable row level security;
+alter table duties enable row level security;
+create function my_squad() returns uuid language sql stable security definer set search_path = public as
+  $$ select squad from people where id = auth.uid() $$;
+create function is_head() returns boolean language sql stable set search_path = public as
+  $$ select coalesce(auth.jwt() -> 'app_metadata' ->> 'role', '') = 'head' $$;
+create policy "all" on squads for select to authenticated using (true);
+create policy "own" on people for select to authenticated using (id = auth.uid() or is_head());
+create policy "change" on people for update to authenticated using (id = auth.uid());
+create policy "heads" on people for update to authenticated using (is_head());
+create policy "squad" on duties for select to authenticated using (squad = my_squad());
+"""
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +235,13 @@ def test_what_one_chooses_to_sign_up_stays(url: str) -> None:
     boss = next(one for name, one in found.items() if name.endswith(":insert:boss"))
     assert boss.proven
     assert 'with check ("boss" is not distinct from false)' in boss.fix
+
+
+def test_who_moves_others_keeps_the_column(url: str) -> None:
+    moved = findings(url, SQUADS)["escalation:public.people:update:squad"]
+    assert moved.proven
+    assert "revoke update" not in moved.fix
+    assert 'before update of "squad"' in moved.fix
 
 
 def test_who_adds_a_row_that_names_two_persons(url: str) -> None:

@@ -139,6 +139,17 @@ def of_column(act: Attempt, tried: Attempt) -> Attempt:
     return replace(alone(act), sent=sent, column=tried.column, value=tried.value)
 
 
+def unchanged(act: Attempt, column: str) -> Attempt | None:
+    """An update of a row of others that writes its own value into a column: whoever may move the
+    row needs the same privilege, and moves it nowhere.
+    """
+    if act.whose == OWN or not isinstance(act.sent, Update):
+        return None
+    value = act.row.values.get(column)
+    sent = replace(act.sent, values=constants(act.relation, {column: value}))
+    return replace(alone(act), sent=sent, column=column, value=value)
+
+
 def in_own_name(act: Attempt, column: str) -> Attempt | None:
     """An update of a row of others that writes its caller into a column, as who approves it does;
     None without a user.

@@ -946,7 +946,8 @@ class Proofs:
         a role, which who signs up may choose.
         """
         tried = self._attempt(leak)
-        if tried.action != INSERT or not leak.kind.of_column or self._judge.has_baseline:
+        is_of_column = leak.kind.of_column and bool(tried.column)
+        if tried.action != INSERT or not is_of_column or self._judge.has_baseline:
             return
         opening = {
             gain.write.written.get(tried.column)
@@ -1224,7 +1225,8 @@ class Proofs:
             if demand.columns is not None and one.action == UPDATE:
                 same: Attempt | None = paths.of_column(one, tried)
                 if same is not None and self._judge.moves(same):
-                    same = None if is_owners else paths.in_own_name(one, tried.column)
+                    keep = paths.unchanged if is_owners else paths.in_own_name
+                    same = keep(one, tried.column)
                 if same is not None:
                     acts.setdefault((*key, tried.column), same)
         return list(acts.values())[: LIMITS.attempts_in_batch]

@@ -1,6 +1,7 @@
 """The callers of an audit, as facts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from supabase_jobs.audit.callers import FORMER, GENERAL, INVITED
 
@@ -28,7 +29,7 @@ class Actor:
     of the group; '' for others.
     `post` is the table of staff that has the user, '' for others.
     `is_elsewhere`: the role of the user counts in another group only. `bears`, `row_of` and
-    `has_header_of_row` are those of callers.Persona.
+    `has_header_of_row` are those of callers.Persona; `held` has the values of the row of `row_of`.
     `remedy` says which rows a policy must ignore to end the access of a former member, and `mark`
     is the column of the membership that says so; '' for others.
     """
@@ -48,6 +49,7 @@ class Actor:
     is_elsewhere: bool = False
     bears: str = ""
     row_of: str = ""
+    held: Mapping[str, str | None] = field(default_factory=dict)
     has_header_of_row: bool = False
 
     @property

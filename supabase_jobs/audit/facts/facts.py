@@ -367,6 +367,22 @@ class Facts:
                 acts.add((tried.object, tried.whose, tried.action, tried.column))
         return found
 
+    def gives_more(self, update: Tried) -> bool:
+        """Whether a caller gives another user a value, in the row that each user has, with which
+        somebody does what the caller does not, and more in all.
+        """
+        own = update.actor.held.get(update.column)
+        if own in (None, update.value) or update.actor.row_of != update.table.name:
+            return False
+        above = [
+            actor
+            for actor in self._acts
+            if actor.row_of == update.table.name and not actor.is_elsewhere
+            if actor.held.get(update.column) == update.value
+            if self.rights[actor] > self.rights[update.actor]
+        ]
+        return any(not self._acts[actor] <= self._acts[update.actor] for actor in above)
+
     @cached_property
     def rights(self) -> Mapping[Actor, int]:
         """How many actions reach their target, by caller."""

@@ -2,13 +2,13 @@
 own one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
-from supabase_jobs.audit.probes.attempt import ADD, GROUP, INSERT, OWN
+from supabase_jobs.audit.probes.attempt import ADD, GROUP, INSERT, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -45,6 +45,21 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             for weak in [t for t in group if _adds_without_power(facts, t)][:1]:
                 message = f"{who(weak.actor)} add any other person to a group in {{}}. May they?"
                 yield question(KIND, weak, weak.table.label, weak.table.label, message)
+        yield from _of_raised(facts, group)
+
+
+def _of_raised(facts: Facts, group: Sequence[Tried]) -> Iterator[Question]:
+    """The values in the row of a colleague that let who has them do more than the caller."""
+    for one in group:
+        is_changed = one.action == UPDATE and one.whose == GROUP and one.name == ""
+        is_member = one.actor.kind == MEMBER and one.table.rows.per_user
+        if is_changed and is_member and one.reached and not one.failed and facts.gives_more(one):
+            message = (
+                f"{who(one.actor)} give others {{}} in {one.table.label}, with which somebody does"
+                " more than they do. May they?"
+            )
+            topic = f"{one.column} = {one.value}"
+            yield question(KIND, one, f"{one.table.label}:{UPDATE}", topic, message)
 
 
 def _is_for_heads(facts: Facts, added: Tried) -> bool:

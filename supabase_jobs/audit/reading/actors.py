@@ -15,6 +15,7 @@ class Actors:
         if id(caller) not in self._actors:
             user, membership = caller.user, None
             listing = None if user is None else user.listing
+            state = None if user is None else user.state
             if user is not None and user.membership is not None:
                 membership = Membership(
                     table=user.membership.relation.label,
@@ -38,6 +39,7 @@ class Actors:
                 is_elsewhere=caller.is_elsewhere,
                 bears=caller.bears,
                 row_of=caller.row_of,
+                held={} if not caller.row_of or state is None else state.values,
                 has_header_of_row=caller.has_header_of_row,
             )
         return self._actors[id(caller)]

@@ -206,6 +206,7 @@ class _Builder:
                 "claim": "",
                 "bears": "",
                 "row_of": "",
+                "held": {},
                 "has_header_of_row": False,
                 "post": "",
             }

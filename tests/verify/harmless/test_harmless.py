@@ -74,7 +74,7 @@ def test_a_harmless_change_leaves_nothing_unchecked(
 
 
 def _not_quiet(connection: Connection, changes: Sequence[Change]) -> list[str]:
-    """What `verify` reports about changes, and the areas that it has not checked in full."""
+    """The harm that `verify` finds in changes, and the areas that it has not checked in full."""
     for change in changes:
         connection.execute(change.sql.encode())
     result = verify(connection, EXPECTATIONS, tries_fixes=False)

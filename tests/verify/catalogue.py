@@ -11,7 +11,8 @@ defaults of its faults:
     finds = ["error structure:public.async_jobs:index:idx_async_jobs_url"]
     only = ["structure"]      # these areas report nothing that is not listed
 
-`Fault` describes all keys; `check` what they assert.
+`Fault` describes all keys; `check` what they assert. Faults that have nothing in common share a
+database; where that shows anything but what all of them list, each gets one of its own.
 """
 
 import tomllib
@@ -22,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
@@ -96,6 +98,7 @@ class Fault:
     chance: bool = False
     limits: Mapping[str, int | bool] = field(default_factory=dict)
     versions: str = "any"
+    parts: tuple["Fault", ...] = ()  # of several that share a database
 
     @property
     def expectations(self) -> Expectations:
@@ -110,6 +113,10 @@ class Fault:
         """Insert the fault into a database; one of `superuser` needs the connection of
         `as_postgres`.
         """
+        for part in self.parts:
+            part.insert(connection)
+        if self.parts:
+            return
         if self.limits:
             set_limits(connection, **self.limits)
         if self.superuser:
@@ -128,7 +135,7 @@ class Fault:
         connection.execute(row[0].replace(self.replace, self.with_).encode())
 
 
-_KEYS = {f.name.rstrip("_") for f in fields(Fault)} - {"name"}
+_KEYS = {f.name.rstrip("_") for f in fields(Fault)} - {"name", "parts"}
 
 
 def read(path: Path) -> list[Fault]:
@@ -176,16 +183,91 @@ def _by_name(paths: list[Path]) -> Mapping[str, Fault]:
 
 def each_fault(area: str) -> pytest.MarkDecorator:
     """Run a test, which uses `as_postgres`, for every fault of an area on the versions of its
-    entry.
+    entry. `together` are those that share a database with it.
     """
     cases = [
-        pytest.param(major, fault, id=f"pg{major}-{fault.name}")
+        (major, fault)
         for number, fault in enumerate(catalogue(area).values())
         # test_rls_faults.py, which is slow, tests the others
         if not (EVERYTHING and fault.documented and fault.versions == "any")
         for major in VERSIONS.get(fault.versions, (major_of(number),))
     ]
-    return pytest.mark.parametrize(("each_major", "fault"), cases, indirect=["each_major"])
+    # those that share a database come one after another, so most in one process
+    values = [
+        pytest.param(major, fault, group, id=f"pg{major}-{fault.name}")
+        for major in MAJORS
+        for group in groups([fault for version, fault in cases if version == major])
+        for fault in group
+    ]
+    return pytest.mark.parametrize(
+        ("each_major", "fault", "together"), values, indirect=["each_major"]
+    )
+
+
+_MOST = 6  # in a database: where one hides another, so many have one of their own
+
+
+def groups(faults: Sequence[Fault]) -> list[tuple[Fault, ...]]:
+    """The faults in few groups, each of which can share a database."""
+    found: list[list[Fault]] = []
+    for fault in faults:
+        room = (g for g in found if len(g) < _MOST and _are_apart([fault, *g]))
+        group = next(room, None)
+        if group is None:
+            found.append([fault])
+        else:
+            group.append(fault)
+    return [tuple(group) for group in found]
+
+
+def _are_apart(faults: Sequence[Fault]) -> bool:
+    marks = [_marks(fault) for fault in faults]
+    return all(marks) and sum(map(len, marks)) == len(frozenset().union(*marks))
+
+
+def _marks(fault: Fault) -> frozenset[str]:
+    """The function that a fault changes, or the kinds of objects of its findings: no other of its
+    group has them. Of one that has nobody beside it, none.
+    """
+    alone = (
+        *(fault.superuser, fault.limits, fault.harmless, fault.bypass, fault.allows),
+        *(fault.unrepairable, fault.chance, fault.areas != fault.only),
+    )
+    if any(alone):
+        return frozenset()
+    ids = [expected.id for expected in fault.finds]
+    if fault.areas == ("functions",) and fault.function:
+        return frozenset([fault.function, *ids])
+    if fault.areas == ("structure",):
+        return frozenset(":".join(id.split(":")[:3]) for id in ids)
+    return frozenset()
+
+
+_ARE_REPORTED: dict[tuple[int, tuple[str, ...]], bool] = {}
+
+
+def assert_reported_among(
+    connection: Connection, fault: Fault, together: tuple[Fault, ...]
+) -> None:
+    """Check a fault as `assert_reported` does, once with all those that share a database with it;
+    alone if these fail.
+    """
+    key = (connection.info.server_version, tuple(one.name for one in together))
+    if key not in _ARE_REPORTED:
+        _ARE_REPORTED[key] = len(together) > 1 and _are_reported(connection, together)
+    if not _ARE_REPORTED[key]:
+        assert_reported(connection, fault)
+
+
+def _are_reported(connection: Connection, together: tuple[Fault, ...]) -> bool:
+    finds = tuple(expected for fault in together for expected in fault.finds)
+    whole = replace(together[0], name="", function="", finds=finds, parts=together)
+    try:
+        with connection.transaction(force_rollback=True):
+            assert_reported(connection, whole)
+    except (AssertionError, psycopg.Error):
+        return False
+    return True
 
 
 def assert_reported(connection: Connection, fault: Fault) -> Verification:
@@ -227,6 +309,7 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     # an info about a user object has no fix, or is about an index that a fix has created
     repaired = {finding.id for finding in fixed.findings if finding.fix}
     assert repaired or fault.unrepairable
+    assert all(_is_repaired(part, repaired) for part in fault.parts)
     # where SQL can repair the fault, the managed objects are as they were, so the other areas are
     # too
     areas = fault.areas if fault.unrepairable else ("structure",)
@@ -236,6 +319,13 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     left = [f for f in findings if f.severity is not Severity.INFO or f.id in repaired]
     assert bool(left) is bool(fault.unrepairable), left
     return result
+
+
+def _is_repaired(part: Fault, repaired: set[str]) -> bool:
+    """Whether one of several faults has a finding of the structure with a fix."""
+    if part.function:
+        return any(id.startswith(f"structure:{part.function}:") for id in repaired)
+    return any(expected.id.partition(" ")[2] in repaired for expected in part.finds)
 
 
 def _tried(

@@ -1,9 +1,11 @@
 """The access area reports each fault of its catalogue."""
 
 from supabase_jobs.database.connection import Connection
-from tests.verify.catalogue import Fault, assert_reported, each_fault
+from tests.verify.catalogue import Fault, assert_reported_among, each_fault
 
 
 @each_fault("access")
-def test_fault_is_reported(as_postgres: Connection, fault: Fault) -> None:
-    assert_reported(as_postgres, fault)
+def test_fault_is_reported(
+    as_postgres: Connection, fault: Fault, together: tuple[Fault, ...]
+) -> None:
+    assert_reported_among(as_postgres, fault, together)

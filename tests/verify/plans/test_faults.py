@@ -5,7 +5,10 @@ from tests.verify.catalogue import Fault, assert_reported, each_fault
 
 
 @each_fault("plans")
-def test_fault_is_reported(as_postgres: Connection, fault: Fault) -> None:
+def test_fault_is_reported(
+    as_postgres: Connection, fault: Fault, together: tuple[Fault, ...]
+) -> None:
+    assert together == (fault,)
     result = assert_reported(as_postgres, fault)
     assert result.unchecked == ()
     findings = [finding for finding in result.findings if finding.area == "plans"]

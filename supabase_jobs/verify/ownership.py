@@ -94,8 +94,7 @@ class UserObjectConflict:
     key, from a table of the project or from a column of ids, asks for rows that only the project
     makes or deletes. One from a column of other values, such as the states of jobs, refuses all.
     `of_children`: rows of the project refer to the one that is deleted.
-    `checked`: the managed columns of a check constraint that has no others, or the column that must
-    not be null. `of_all_inserts`: a
+    `checked`: the managed columns of a check constraint that has no others. `of_all_inserts`: a
     column of the project that must not be null, and that nothing fills, or a row that no request
     may insert. `of_now`: a partitioned
     table that has no partition for the present time.
@@ -178,10 +177,8 @@ def user_object_conflict(
         fix = f"Drop {constraint}, or add the column of the owner to it."
         return UserObjectConflict(why=why, fix=fix, texts=texts, of_all_owners=True)
     if nullable and not whole_table and isinstance(error, psycopg.errors.NotNullViolation):
-        why = f"{why}: no documented call fills it, and it has no default"
+        why = f"{why}: no documented call fills it, nor does a default"
         return UserObjectConflict(why=why, fix=nullable, of_all_inserts=True)
-    if isinstance(error, psycopg.errors.NotNullViolation) and not whole_table:
-        checked = (f"{table}:{named.column}",)
     if not _is_written_by_managed(error, managed):
         fix = f"Production writes hit {constraint} too."
         return UserObjectConflict(

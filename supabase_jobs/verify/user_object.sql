@@ -4,7 +4,7 @@
 -- `of_managed_rows`: a foreign key that refers to a managed table.
 -- `checked`: the columns of a check constraint. `of_all_owners`: a unique index or foreign key without a column of another primary or foreign key.
 -- `nullable`: the statement that lets inserts leave out the columns of the project that are NOT NULL, if this is one of them and
--- neither a default nor a trigger of the project fills them.
+-- neither a default with a value nor a trigger of the project fills them.
 -- `closed_parent`: the table that a foreign key refers to, if it is one of the project into which no request may insert.
 -- A partition of a managed table is managed. No row if table and part are managed.
 with named as (
@@ -60,12 +60,17 @@ select
         'alter table %s %s;', refusing.name, string_agg(format('alter column %I drop not null', a.attname), ', ' order by a.attnum)
       )
     from pg_attribute as a
+    left join lateral (
+      select pg_get_expr(f.adbin, f.adrelid) as text from pg_attrdef as f
+      where f.adrelid = a.attrelid and f.adnum = a.attnum
+    ) as d on true
     where
       a.attrelid = refusing.oid
       and a.attnum > 0
       and not a.attisdropped
       and a.attnotnull
-      and not a.atthasdef
+      -- the default is null, and no claim or header of requests that the project has
+      and (not a.atthasdef or a.attname = $3 and d.text !~* '\m(auth|request)\.')
       and a.attidentity = ''
       and format('%s:%s', refusing.name, a.attname) <> all($4)
       and not exists (

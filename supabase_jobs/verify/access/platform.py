@@ -125,8 +125,8 @@ class _WithoutRows(_Problem):
 
 @dataclass(frozen=True)
 class Written:
-    """What hooks may read: the tables that users write (`sources`), what functions write for them,
-    and all tables of the project.
+    """Objects that hooks may read: the tables that users write (`sources`), the functions that
+    write for them, and all tables of the project.
     """
 
     sources: Sequence[reach.Candidate]

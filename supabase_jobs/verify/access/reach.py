@@ -393,11 +393,16 @@ def check(
         and one.schema in exposed
         and "uuid" in one.types
         and _CHANGES.search(one.text)
-        and any(member.is_read_by(one.text) for member in members)
+        and _reads_any(one, members)
     ]
     if functions or any(one.kind in ("table", _KEPT) for one in tried):
         texts = {one.name: one.literals for one in tried if one.kind in ("table", _KEPT)}
         trial.run_in_groups(members, functions, texts)
+
+
+def _reads_any(function: Candidate, tables: Sequence[Candidate]) -> bool:
+    """Whether the text of a function mentions one of the tables."""
+    return any(table.is_read_by(function.text) for table in tables)
 
 
 def _ending(
@@ -427,7 +432,8 @@ def sources_of(rows: Sequence[Row], exposed: Collection[str]) -> list[Candidate]
 
 def tables_of(rows: Sequence[Row]) -> list[Candidate]:
     """The tables of the project with all of their columns, among the rows of `QUERY`."""
-    return [one for one in (Candidate(*row) for row in rows) if one.kind == _MEMBER]
+    found = [Candidate(*row) for row in rows]
+    return [one for one in found if one.kind == _MEMBER]
 
 
 def rows_of(table: Candidate, user: uuid.UUID, other: uuid.UUID) -> Iterator[str]:
@@ -911,7 +917,7 @@ class _Trial:
             yield _Act([self._insert(source.name, values), _call(function, same)])
 
     def _forged(self, function: Candidate) -> Iterator[Statement]:
-        """What a caller writes into its metadata and headers: each value under each name."""
+        """Metadata and headers of the caller's choice: each value under each name."""
         names = [*function.literals, *_NAMES_OF_METADATA, "role"]
         for value in (*function.literals, "service_role", "true", str(self._other)):
             chosen = dict.fromkeys(names, value)

@@ -15,7 +15,6 @@ from supabase_jobs.api import marked_ids
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.sender import NO_SUCH_TABLE, Sender, require_client
 from supabase_jobs.audit import access, callers
-from supabase_jobs.audit.audit import REQUEST_SETTINGS, insert_world, selected
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.committed import CommittedRows, marked
@@ -25,6 +24,8 @@ from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, A
 from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.views_and_functions import Bypasses
+from supabase_jobs.audit.scene import REQUEST_SETTINGS, insert_world
+from supabase_jobs.audit.selection import selected
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS

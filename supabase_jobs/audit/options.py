@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from supabase_jobs.findings import Access
     from supabase_jobs.sources.revocations import Revocation
 
+PARTS = 5  # of an audit, which `advance` counts
+
 
 @dataclass(frozen=True)
 class Options:

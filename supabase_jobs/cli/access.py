@@ -194,10 +194,11 @@ def compare_states(
     `lacking` are objects that a copy lacks.
     """
     from supabase_jobs.audit import catalog
-    from supabase_jobs.audit.audit import audit, check
+    from supabase_jobs.audit.audit import audit
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.difference import compare
     from supabase_jobs.audit.repairs import changes
+    from supabase_jobs.audit.selection import check
     from supabase_jobs.database.connection import describe
 
     (old, first_state), (new, second_state) = before, after

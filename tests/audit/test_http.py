@@ -17,10 +17,11 @@ import pytest
 from supabase_jobs.api import marked_ids
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.keys import new_keys
-from supabase_jobs.audit.audit import REQUEST_SETTINGS, audit, insert_world
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.http import compare
 from supabase_jobs.audit.options import Options
+from supabase_jobs.audit.scene import REQUEST_SETTINGS, insert_world
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection, connect, second_connection
 from supabase_jobs.errors import BusyError, ConfigError

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.api.marked_ids import is_marked_id
-from supabase_jobs.audit.audit import audit, insert_world
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.baseline import Baseline, apply
 from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.committed import marked
@@ -22,6 +22,7 @@ from supabase_jobs.audit.rows import states, values
 from supabase_jobs.audit.rows.patterns import like, matching
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import candidates
+from supabase_jobs.audit.scene import insert_world
 from supabase_jobs.audit.words import load
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity

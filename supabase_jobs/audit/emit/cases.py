@@ -9,12 +9,12 @@ from typing import Literal
 
 from psycopg import sql
 
-from supabase_jobs.audit.audit import REQUEST_SETTINGS
 from supabase_jobs.audit.configuration import CHANNELS as MESSAGES
 from supabase_jobs.audit.emit.plain import AsSent, Plain
 from supabase_jobs.audit.emit.recording import RecordedAttempt, RecordedRow, Recording, RowText
 from supabase_jobs.audit.emit.replay import INCONCLUSIVE, TOUCHED, UNTOUCHED, Trial, outcomes, shown
 from supabase_jobs.audit.emit.titles import file_stem, short_name, title
+from supabase_jobs.audit.scene import REQUEST_SETTINGS
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from psycopg import sql
 
-from supabase_jobs.audit.audit import REQUEST_SETTINGS, audit
+from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.emit import recording as recorded
 from supabase_jobs.audit.emit.cases import named_cursors, variants
 from supabase_jobs.audit.emit.plain import AsSent, Plain
@@ -17,6 +17,7 @@ from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, Question, Repa
 from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.probes.attempt import GROUP, OWN, AnyAttempt, Attempt
 from supabase_jobs.audit.probes.escalation import Gain
+from supabase_jobs.audit.scene import REQUEST_SETTINGS
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError

@@ -182,8 +182,8 @@ def _permissions(attempts: Sequence[Attempt]) -> Iterator[Permission]:
 
 
 def _updates(attempts: Sequence[Attempt]) -> list[Permission]:
-    """That of whole rows, or of columns and values if some of several columns, or some values of a
-    list, are refused.
+    """The permission to update whole rows, or columns and values if some of several columns, or
+    some values of a list, are refused.
 
     Of rows of others and in further states, one column is tried: a policy lets either none pass or
     each.

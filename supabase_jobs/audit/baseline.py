@@ -530,12 +530,12 @@ def _of_columns(permission: Permission, others: Collection[Permission]) -> str:
 
 
 def _of_cells(result: Audit, cells: Iterable[Cell]) -> Explanation | None:
-    """That of the first cell which has one."""
+    """The explanation of the first cell which has one."""
     return next(filter(None, map(result.explained.get, cells)), None)
 
 
 def _of_object(result: Audit, name: str) -> Explanation | None:
-    """That of another finding on the object, such as a view that bypasses policies."""
+    """The explanation of another finding on the object, such as a view that bypasses policies."""
     return next((f.explanation for f in result.findings if f.object == name), None)
 
 

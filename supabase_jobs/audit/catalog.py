@@ -424,16 +424,7 @@ def _relations(
     constraints: Mapping[int, Rows],
     policies: Mapping[int, Rows],
 ) -> Iterable[Relation]:
-    bounds: dict[int, list[str]] = {}
-    partitions: dict[int, set[tuple[str, str]]] = {}
-    parents = {row[0]: row[9] for row in rows}
-    for row in rows:
-        if row[9] is not None and row[10] is not None:
-            bounds.setdefault(row[9], []).append(row[10])
-        above = row[9]
-        while above is not None:
-            partitions.setdefault(above, set()).add((row[1], row[2]))
-            above = parents.get(above)
+    bounds, partitions = _bounds(rows), _partitions(rows)
     for row in rows:
         (
             oid,
@@ -482,6 +473,27 @@ def _relations(
             definition=definition,
             partial=tuple(partial),
         )
+
+
+def _bounds(rows: Rows) -> dict[int, list[str]]:
+    """The bounds of the partitions of each table."""
+    found: dict[int, list[str]] = {}
+    for row in rows:
+        if row[9] is not None and row[10] is not None:
+            found.setdefault(row[9], []).append(row[10])
+    return found
+
+
+def _partitions(rows: Rows) -> dict[int, set[tuple[str, str]]]:
+    """The schemas and names of the partitions of each table, also of partitions of partitions."""
+    found: dict[int, set[tuple[str, str]]] = {}
+    parents = {row[0]: row[9] for row in rows}
+    for row in rows:
+        above = row[9]
+        while above is not None:
+            found.setdefault(above, set()).add((row[1], row[2]))
+            above = parents.get(above)
+    return found
 
 
 def _column(row: tuple[Any, ...]) -> Column:

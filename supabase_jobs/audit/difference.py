@@ -447,7 +447,7 @@ def _without_policies(name: AccessObject, relations: Mapping[str, AuditedRelatio
 
 
 def _of_object(audit: Audit, name: str) -> Explanation:
-    """That of another finding on the object, such as a view that bypasses policies."""
+    """The explanation of another finding on the object, such as a view that bypasses policies."""
     return next((f.explanation for f in audit.findings if f.object == name), _UNEXPLAINED)
 
 

@@ -64,7 +64,7 @@ def _of_function(
 
 
 def _of_columns(catalog: Catalog, revoked: Privilege, asked: Iterable[str]) -> Iterator[VoidRevoke]:
-    """That of columns of a table on which the role has the same privilege."""
+    """The revoke of columns of a table on which the role has the same privilege."""
     key = (revoked.schema, revoked.name)
     for relation in catalog.relations:
         if (relation.schema, relation.name) == key:

@@ -3,7 +3,7 @@ are called once more on rows of the caller in the state that they ask for.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -15,6 +15,7 @@ from supabase_jobs.audit.probes.bypass import CALL, Bypass, FunctionCall, call_o
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.findings import NotTested
 from supabase_jobs.outcomes import ROWS
+from supabase_jobs.session.action import Action
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.runner import Runner, probes_of
 
@@ -70,78 +71,88 @@ class Stopped:
     reason: str
 
 
-def stopped(
-    functions: Sequence[Function],
-    tried: Iterable[Bypass],
-    callers: Sequence[Persona],
-    writing: Collection[int],
-    arguments: Arguments,
-    ready: Ready,
-    runner: Runner,
-) -> Iterator[Stopped]:
-    """The functions that nobody got through. `ready` makes the statements after which the rows of a
-    caller are as a function demands.
-
-    Those `tried` are calls of the general callers. Who only saw no effect calls again; the other
-    callers, such as the owner of the rows and the service, call the functions that none of them got
-    through. Those `writing` insert or update rows.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ControlCalls:
+    """Calls the functions that nobody got through. `writing` are those that insert or update rows.
+    `ready` makes the statements after which the rows of a caller are as a function demands.
     """
-    calls: dict[int, list[FunctionCall]] = {}
-    reached = set[int]()  # also by calls on old rows
-    for one in tried:
-        if one.outcome == ROWS:
-            reached.add(one.object.oid)
-        if isinstance(one, FunctionCall):
-            calls.setdefault(one.object.oid, []).append(one)
-    silent = [f for f in functions if f.oid in calls.keys() - reached]
-    silent = [f for f in silent if f.oid in writing or not any(map(_passed, calls[f.oid]))]
-    again = [
-        ControlCall(
-            caller=one.caller,
-            object=function,
-            action=CALL,
-            sent=one.sent,
-            writes=function.oid in writing,
-        )
-        for function in silent
-        for one in calls[function.oid]
-        if one.error is None
-    ]
-    _run(again, runner)
-    silent = _stopped(silent, again)
-    others = [caller for caller in callers if caller.kind not in GENERAL]
-    controls = [
-        ControlCall(
+
+    callers: Sequence[Persona]
+    writing: Collection[int]
+    arguments: Arguments
+    ready: Ready
+    runner: Runner
+
+    def stopped(self, functions: Sequence[Function], tried: Iterable[Bypass]) -> Iterator[Stopped]:
+        """The functions that nobody got through.
+
+        Those `tried` are calls of the general callers. Who only saw no effect calls again; the
+        other callers, such as the owner of the rows and the service, call the functions that none
+        of them got through.
+        """
+        calls: dict[int, list[FunctionCall]] = {}
+        reached = set[int]()  # also by calls on old rows
+        for one in tried:
+            if one.outcome == ROWS:
+                reached.add(one.object.oid)
+            if isinstance(one, FunctionCall):
+                calls.setdefault(one.object.oid, []).append(one)
+        silent = [f for f in functions if f.oid in calls.keys() - reached]
+        silent = [f for f in silent if f.oid in self.writing or not any(map(_passed, calls[f.oid]))]
+        again = self._run([*self._again(silent, calls)])
+        silent = _stopped(silent, again)
+        controls = self._run([*self._of_others(silent)])
+        silent = _stopped(silent, controls)
+        prepared = self._run([*self._prepared(silent)])
+        for function in _stopped(silent, prepared):
+            own = [one for one in (*prepared, *controls, *again) if one.object is function]
+            writes = function.oid in self.writing
+            yield Stopped(function, _reason([*own, *calls[function.oid]], writes=writes))
+
+    def _again(
+        self, functions: Iterable[Function], calls: Mapping[int, Sequence[FunctionCall]]
+    ) -> Iterator[ControlCall]:
+        """The calls that have not failed."""
+        for function in functions:
+            for one in calls[function.oid]:
+                if one.error is None:
+                    yield self._call(function, one.caller, one.sent)
+
+    def _of_others(self, functions: Sequence[Function]) -> Iterator[ControlCall]:
+        """Calls of who is none of the general callers."""
+        others = [caller for caller in self.callers if caller.kind not in GENERAL]
+        for caller, function in product(others, functions):
+            for given in self.arguments.lists(function, caller):
+                yield self._call(function, caller, [call_of(function, given)])
+
+    def _prepared(self, functions: Sequence[Function]) -> Iterator[ControlCall]:
+        """Calls on rows of the caller that the owner of the database has prepared."""
+        owners = [caller for caller in self.callers if caller.kind in (STRANGER, OWNER)]
+        for function, caller in product(functions, owners):
+            if statements := self.ready(function, caller):
+                sent = [call_of(function, self.arguments.of_caller(function, caller))]
+                yield self._call(function, caller, sent, statements)
+
+    def _call(
+        self,
+        function: Function,
+        caller: Persona,
+        sent: Sequence[Action],
+        prepared: Sequence[Statement] = (),
+    ) -> ControlCall:
+        return ControlCall(
             caller=caller,
             object=function,
             action=CALL,
-            sent=[call_of(function, given)],
-            writes=function.oid in writing,
+            sent=sent,
+            writes=function.oid in self.writing,
+            prepared=prepared,
         )
-        for caller, function in product(others, silent)
-        for given in arguments.lists(function, caller)
-    ]
-    _run(controls, runner)
-    silent = _stopped(silent, controls)
-    owners = [caller for caller in callers if caller.kind in (STRANGER, OWNER)]
-    prepared = [
-        ControlCall(
-            caller=caller,
-            object=function,
-            action=CALL,
-            sent=[call_of(function, arguments.of_caller(function, caller))],
-            writes=function.oid in writing,
-            prepared=statements,
-        )
-        for function in silent
-        for caller in owners
-        if (statements := ready(function, caller))
-    ]
-    _run(prepared, runner)
-    for function in _stopped(silent, prepared):
-        own = [one for one in (*prepared, *controls, *again) if one.object is function]
-        reason = _reason([*own, *calls[function.oid]], writes=function.oid in writing)
-        yield Stopped(function, reason)
+
+    def _run(self, controls: Sequence[ControlCall]) -> Sequence[ControlCall]:
+        if controls:
+            self.runner.run([*probes_of(controls, LIMITS.calls_in_batch)])
+        return controls
 
 
 def not_tested(found: Iterable[Stopped]) -> Iterator[NotTested]:
@@ -152,11 +163,6 @@ def not_tested(found: Iterable[Stopped]) -> Iterator[NotTested]:
     if reasons:
         groups = (f"{reason}: {', '.join(names)}" for reason, names in sorted(reasons.items()))
         yield NotTested(FUNCTIONS, f"no call got through: {'; '.join(groups)}", _HELP)
-
-
-def _run(controls: Sequence[ControlCall], runner: Runner) -> None:
-    if controls:
-        runner.run([*probes_of(controls, LIMITS.calls_in_batch)])
 
 
 def _stopped(functions: Sequence[Function], controls: Sequence[ControlCall]) -> list[Function]:

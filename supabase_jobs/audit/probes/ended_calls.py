@@ -120,48 +120,17 @@ def find(
     """
     if not worlds.is_possible:
         return []
-    arguments = Arguments(world, knows_secrets=True)
     own = own_role(impersonation)
-    valid: list[EndedCall] = []
-    outsider = next((c for c in callers if c.kind == STRANGER and c.user is world.b.owner), None)
-    for function in functions:
-        for row in _rows(world, arguments, function):
-            rows = [row, *arguments.rows_above([row])]
-            valid += [
-                EndedCall(
-                    caller=caller,
-                    object=function,
-                    action=CALL,
-                    sent=[call_of(function, arguments.of_row(function, caller, row))],
-                    rows=rows,
-                    rereads=_of_group(world, worlds, function, caller, outsider),
-                    addressee=_addressee(world, function, caller, row),
-                    prepared=worlds.ready(function, caller, rows),
-                    own=own,
-                )
-                for caller in callers
-                if caller.role in function.callers
-            ]
-    owners = [c for c in callers if c.kind == STRANGER and c.user is world.b.owner]
-    for caller in owners:
-        valid += _own_calls(world, worlds, own, functions, caller)
+    valid = [*_valid_calls(world, worlds, own, functions, callers)]
+    for caller in callers:
+        if _is_outsider(world, caller):
+            valid += _own_calls(world, worlds, own, functions, caller)
     if not valid:
         return []
     valid.sort(key=lambda one: callers.index(one.caller))
     runner.run([*probes_of(valid, LIMITS.calls_in_batch)])
-    working: dict[int, EndedCall] = {}
-    for one in valid:
-        if one.did:
-            answered.add(one.object.oid)
-        if one.written or (one.did and not (one.is_own and one.may_write)):
-            working.setdefault(one.object.oid, one)
-    ended = []
-    for one in working.values():
-        for row in one.rows:
-            for end in _ends(world, one, row):
-                prepared = [*one.prepared, *_ending(worlds, end, row)]
-                again = replace(one, prepared=prepared, ended=end, did="", written=0)
-                ended.append((one, again))
+    answered.update(one.object.oid for one in valid if one.did)
+    ended = [*_after_end(world, worlds, valid)]
     runner.run([*probes_of([again for _, again in ended], LIMITS.calls_in_batch)])
     for one, again in ended:
         # the answer to the owner of a row may be drawn, such as a code
@@ -172,13 +141,61 @@ def find(
     return [*found, *_for_others(valid), *_across(world, valid)]
 
 
+def _is_outsider(world: World, caller: Persona) -> bool:
+    """Whether a caller is the owner of the other tenant's rows."""
+    return caller.kind == STRANGER and caller.user is world.b.owner
+
+
+def _valid_calls(
+    world: World,
+    worlds: Worlds,
+    own: Statement,
+    functions: Sequence[Function],
+    callers: Sequence[Persona],
+) -> Iterator[EndedCall]:
+    """The calls with the secret of a row that has not ended."""
+    arguments = Arguments(world, knows_secrets=True)
+    outsider = next((caller for caller in callers if _is_outsider(world, caller)), None)
+    for function in functions:
+        for row in _rows(world, arguments, function):
+            rows = [row, *arguments.rows_above([row])]
+            for caller in callers:
+                if caller.role in function.callers:
+                    yield EndedCall(
+                        caller=caller,
+                        object=function,
+                        action=CALL,
+                        sent=[call_of(function, arguments.of_row(function, caller, row))],
+                        rows=rows,
+                        rereads=_of_group(world, worlds, function, caller, outsider),
+                        addressee=_addressee(world, function, caller, row),
+                        prepared=worlds.ready(function, caller, rows),
+                        own=own,
+                    )
+
+
+def _after_end(
+    world: World, worlds: Worlds, valid: Sequence[EndedCall]
+) -> Iterator[tuple[EndedCall, EndedCall]]:
+    """The first call of each function that works, with the same one after a row has ended."""
+    working: dict[int, EndedCall] = {}
+    for one in valid:
+        if one.written or (one.did and not (one.is_own and one.may_write)):
+            working.setdefault(one.object.oid, one)
+    for one in working.values():
+        for row in one.rows:
+            for end in _ends(world, one, row):
+                prepared = [*one.prepared, *_ending(worlds, end, row)]
+                yield one, replace(one, prepared=prepared, ended=end, did="", written=0)
+
+
 def _across(world: World, valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
     """The calls with the secret of a row that belongs to a group, by a member of another group, if
     the function asks for a membership: it refuses those who have none.
     """
     refused = {one.object.oid for one in valid if one.caller.kind == NEWCOMER and not one.did}
     for one in valid:
-        is_outside = one.caller.kind == STRANGER and one.caller.user is world.b.owner
+        is_outside = _is_outsider(world, one.caller)
         if not one.written or one.is_own or not is_outside or one.object.oid not in refused:
             continue
         above = {row.relation.oid for row in one.rows}

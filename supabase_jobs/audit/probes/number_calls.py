@@ -5,6 +5,7 @@ rows rise, or in rows that a function adds or changes?
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from psycopg import sql
 
@@ -191,56 +192,74 @@ def find_repeated(
     first one has marked the row that it is about, or added one that says so. `inserting` are
     callers, by their id(), and tables into which the tables let them insert.
     """
-    # who has rows may know a code of the own group
-    arguments, own = Arguments(world, knows_secrets=True), own_role(impersonation)
-    usage = world.plan.usage
-    calls: list[RepeatedCall] = []
-    for caller in callers if worlds.is_possible else ():
-        if caller.kind != STRANGER or caller.user is not world.b.owner:
-            continue
-        for function in functions:
-            rows = _rows(world, function, caller)
-            if not function.definer or caller.role not in function.callers:
-                continue
-            about = arguments.own_rows(function, caller)
-            marks = {key for row in about for key in _marks(world, function, row)}
-            if rows and (marks or usage.bodies.adds[function.oid]):
-                above = arguments.rows_above(about)
-                prepared = worlds.ready(function, caller, [*about, *above], unset=marks)
-                prepared += worlds.with_numbers(about, usage.bodies.sets[function.oid])
-                prepared += worlds.absent(_added_before(world, function, rows, about))
-                calls.append(
-                    RepeatedCall(
-                        caller=caller,
-                        object=function,
-                        action=CALL,
-                        sent=[call_of(function, arguments.of_caller(function, caller))],
-                        watch=Watch(rows=[*rows, *(row for row in about if row not in rows)]),
-                        own=own,
-                        prepared=prepared,
-                        totals=_totals(world, function, about),
-                        marking=marks,
-                    )
-                )
+    owners = [c for c in callers if c.kind == STRANGER and c.user is world.b.owner]
+    calls = [*_repeated(world, worlds, own_role(impersonation), functions, owners)]
     if calls:
         runner.run([*probes_of(calls, LIMITS.calls_in_batch)])
     found: list[Bypass] = []
     for call in calls:
-        marked = {oid for oid, _ in call.marked}
-        call.added = {
-            oid
-            for oid in call.added - marked
-            if (id(call.caller), oid) not in inserting and _has_number(world, oid)
-        }
-        call.raised |= {
-            (oid, name)
-            for oid, name in call.summed
-            if oid not in call.added and (id(call.caller), oid) not in inserting
-        }
-        call.raised -= _free(call, permitted)
-        call.outcome = outcome_of_count(len(call.raised) + len(call.added))
+        _judge(world, call, permitted, inserting)
         found += [call] if call.is_marked and (call.raised or call.added) else []
     return found
+
+
+def _repeated(
+    world: World,
+    worlds: Worlds,
+    own: Statement,
+    functions: Sequence[Function],
+    callers: Sequence[Persona],
+) -> Iterator[RepeatedCall]:
+    """The calls of functions that mark rows which they are about, or add rows."""
+    if not worlds.is_possible:
+        return
+    # who has rows may know a code of the own group
+    arguments, usage = Arguments(world, knows_secrets=True), world.plan.usage
+    for caller, function in product(callers, functions):
+        rows = _rows(world, function, caller)
+        if not function.definer or caller.role not in function.callers:
+            continue
+        about = arguments.own_rows(function, caller)
+        marks = {key for row in about for key in _marks(world, function, row)}
+        if not rows or not (marks or usage.bodies.adds[function.oid]):
+            continue
+        above = arguments.rows_above(about)
+        prepared = worlds.ready(function, caller, [*about, *above], unset=marks)
+        prepared += worlds.with_numbers(about, usage.bodies.sets[function.oid])
+        prepared += worlds.absent(_added_before(world, function, rows, about))
+        yield RepeatedCall(
+            caller=caller,
+            object=function,
+            action=CALL,
+            sent=[call_of(function, arguments.of_caller(function, caller))],
+            watch=Watch(rows=[*rows, *(row for row in about if row not in rows)]),
+            own=own,
+            prepared=prepared,
+            totals=_totals(world, function, about),
+            marking=marks,
+        )
+
+
+def _judge(
+    world: World,
+    call: RepeatedCall,
+    permitted: Permitted,
+    inserting: Collection[tuple[int, int]],
+) -> None:
+    """Leave the tables and columns of a call that nothing else lets its caller add to or raise."""
+    marked = {oid for oid, _ in call.marked}
+    call.added = {
+        oid
+        for oid in call.added - marked
+        if (id(call.caller), oid) not in inserting and _has_number(world, oid)
+    }
+    call.raised |= {
+        (oid, name)
+        for oid, name in call.summed
+        if oid not in call.added and (id(call.caller), oid) not in inserting
+    }
+    call.raised -= _free(call, permitted)
+    call.outcome = outcome_of_count(len(call.raised) + len(call.added))
 
 
 def _added_before(

@@ -18,7 +18,7 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.probes import control_calls, ended_calls, funded_calls, number_calls
+from supabase_jobs.audit.probes import ended_calls, funded_calls, number_calls
 from supabase_jobs.audit.probes.arguments import Arguments
 from supabase_jobs.audit.probes.attempt import INSERT
 from supabase_jobs.audit.probes.bypass import (
@@ -29,7 +29,7 @@ from supabase_jobs.audit.probes.bypass import (
     PreparedCall,
     ViewWrite,
 )
-from supabase_jobs.audit.probes.control_calls import Stopped
+from supabase_jobs.audit.probes.control_calls import ControlCalls, Stopped
 from supabase_jobs.audit.probes.effects import all_of
 from supabase_jobs.audit.probes.functions import Functions, table_of
 from supabase_jobs.audit.probes.interference import Interference
@@ -187,10 +187,14 @@ class Bypasses:
             numbers = funded_calls.numbers(self._world, function)
             return [own_role(self._impersonation), *prepared, *self._worlds.with_enough(numbers)]
 
-        found = control_calls.stopped(
-            functions, self._found, self._everyone, writing, arguments, ready, self._prober
+        controls = ControlCalls(
+            callers=self._everyone,
+            writing=writing,
+            arguments=arguments,
+            ready=ready,
+            runner=self._prober,
         )
-        return list(found)
+        return list(controls.stopped(functions, self._found))
 
     def _send(self, tried: Sequence[Bypass]) -> None:
         """Run everything, caller by caller."""

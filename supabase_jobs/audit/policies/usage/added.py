@@ -12,22 +12,43 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
     """Add what the policies of another database mention, as far as its tables and columns exist in
     this one.
     """
-    by_label = {relation.label: relation for relation in catalog.relations}
+    places = _Places(catalog, source)
+    _add_columns(found, other, places)
+    _add_request(found, other, places)
+    _add_constants(found, other, places)
+    extend(found.paths, [path for path in other.paths if _exists(path, places.by_label)])
+    for oid, read in other.reads.items():
+        if (relation := places.here(oid)) is not None:
+            same = {r.oid for r in map(places.here, read) if r is not None}
+            # a relation of another schema, which has no label, exists in this database only
+            found.reads.setdefault(relation.oid, set()).update(read if source is catalog else same)
 
-    def here(oid: int) -> Relation | None:
-        relation = source.by_oid.get(oid)
-        return None if relation is None else by_label.get(relation.label)
 
-    def keys(given: Iterable[ColumnKey]) -> set[ColumnKey]:
-        same = ((here(oid), column) for oid, column in given)
+class _Places:
+    """Where the tables and columns of another database are in this one."""
+
+    def __init__(self, catalog: Catalog, source: Catalog) -> None:
+        self.by_label = {relation.label: relation for relation in catalog.relations}
+        self._source = source
+
+    def here(self, oid: int) -> Relation | None:
+        """The relation with the name of that of the other database."""
+        relation = self._source.by_oid.get(oid)
+        return None if relation is None else self.by_label.get(relation.label)
+
+    def keys(self, given: Iterable[ColumnKey]) -> set[ColumnKey]:
+        """The columns that exist here."""
+        same = ((self.here(oid), column) for oid, column in given)
         return {
             (relation.oid, column)
             for relation, column in same
             if relation and column in relation.by_name
         }
 
+
+def _add_columns(found: Usage, other: Usage, places: _Places) -> None:
+    """Add the columns with persons, and those that conditions mention."""
     found.mentions.words |= other.mentions.words
-    found.request.present_claims |= other.request.present_claims
     for into, given in (
         (found.persons.users, other.persons.users),
         (found.persons.checked, other.persons.checked),
@@ -37,45 +58,48 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         (found.mentions.mentioned, other.mentions.mentioned),
         (found.mentions.nulls, other.mentions.nulls),
         (found.mentions.presences, other.mentions.presences),
-        (found.request.without_value, other.request.without_value),
-        (found.constants.ascending, other.constants.ascending),
     ):
-        into |= keys(given)
+        into |= places.keys(given)
     for known, more in (
         (found.mentions.together, other.mentions.together),
         (found.equated, other.equated),
     ):
         for column, others in more.items():
-            for key in keys([column]):
-                known.setdefault(key, set()).update(keys(others))
+            for key in places.keys([column]):
+                known.setdefault(key, set()).update(places.keys(others))
+
+
+def _add_request(found: Usage, other: Usage, places: _Places) -> None:
+    """Add the claims, headers and operations of a request."""
+    found.request.present_claims |= other.request.present_claims
+    found.request.without_value |= places.keys(other.request.without_value)
     for path, columns in other.request.claims.items():
-        found.request.claims.setdefault(path, set()).update(keys(columns))
+        found.request.claims.setdefault(path, set()).update(places.keys(columns))
     for path, before in other.request.preferred.items():
         found.request.preferred.setdefault(path, set()).update(before)
     for header, columns in other.request.headers.items():
-        found.request.headers.setdefault(header, set()).update(keys(columns))
+        found.request.headers.setdefault(header, set()).update(places.keys(columns))
     for column, functions in other.request.hashing.items():
-        found.request.hashing |= dict.fromkeys(keys([column]), functions)
+        found.request.hashing |= dict.fromkeys(places.keys([column]), functions)
     for path, texts in other.request.claim_literals.items():
         extend(found.request.claim_literals.setdefault(path, []), texts)
     for header, texts in other.request.header_literals.items():
         extend(found.request.header_literals.setdefault(header, []), texts)
     extend(found.request.operations, other.request.operations)
-    extend(found.paths, [path for path in other.paths if _exists(path, by_label)])
-    for into_, given_ in (
+
+
+def _add_constants(found: Usage, other: Usage, places: _Places) -> None:
+    """Add the constants that columns are compared with."""
+    found.constants.ascending |= places.keys(other.constants.ascending)
+    for into, given in (
         (found.constants.literals, other.constants.literals),
         (found.constants.selected, other.constants.selected),
         (found.constants.equal, other.constants.equal),
         (found.constants.inserted, other.constants.inserted),
     ):
-        for column, texts in given_.items():
-            for key in keys([column]):
-                extend(into_.setdefault(key, []), texts)
-    for oid, read in other.reads.items():
-        if (relation := here(oid)) is not None:
-            same = {r.oid for r in map(here, read) if r is not None}
-            # a relation of another schema, which has no label, exists in this database only
-            found.reads.setdefault(relation.oid, set()).update(read if source is catalog else same)
+        for column, texts in given.items():
+            for key in places.keys([column]):
+                extend(into.setdefault(key, []), texts)
 
 
 def _exists(path: Path, by_label: Mapping[str, Relation]) -> bool:

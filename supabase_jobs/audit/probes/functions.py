@@ -58,14 +58,7 @@ class Functions:
         if caller.role not in function.callers:
             return
         if self._builds_sql(function):
-            for arguments in self._arguments.injections(function, caller):
-                yield Injection(
-                    caller=caller,
-                    object=function,
-                    action=SQL,
-                    sent=[call_of(function, arguments)],
-                    is_statement=any(argument.text == STATEMENT for argument in arguments),
-                )
+            yield from self._injections(caller, function)
         reads = self._rows.reads_of(function)
         tables = {oid for oid in reads if oid in self._world.a.rows}
         is_volatile = function.volatility == "v"
@@ -114,6 +107,17 @@ class Functions:
                 rereads=rereads,
                 afterwards=afterwards,
                 copies=copies,
+            )
+
+    def _injections(self, caller: Persona, function: Function) -> Iterator[Injection]:
+        """The calls with SQL in an argument."""
+        for arguments in self._arguments.injections(function, caller):
+            yield Injection(
+                caller=caller,
+                object=function,
+                action=SQL,
+                sent=[call_of(function, arguments)],
+                is_statement=any(argument.text == STATEMENT for argument in arguments),
             )
 
     def _aged_call(

@@ -16,7 +16,7 @@ database; where that shows anything but what all of them list, each gets one of 
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -321,7 +321,7 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     return result
 
 
-def _is_repaired(part: Fault, repaired: set[str]) -> bool:
+def _is_repaired(part: Fault, repaired: Collection[str]) -> bool:
     """Whether one of several faults has a finding of the structure with a fix."""
     if part.function:
         return any(id.startswith(f"structure:{part.function}:") for id in repaired)

@@ -11,6 +11,7 @@ from supabase_jobs.verify.structure.catalog import Fact, Facts
 ORDER = (
     "schema",
     "table",
+    "type",
     "definition",
     "options",
     "owner",
@@ -47,11 +48,11 @@ ORDER = (
     "grant of column",
 )
 # the kinds of fact that state that an object exists
-EXISTENCE = ("schema", "table", "function")
+EXISTENCE = ("schema", "table", "type", "function")
 # kinds of fact that only the CREATE statement of a function sets
 _OF_CREATE = ("function", "language")
 # kinds of fact whose fix creates an object with all its parts
-_WHOLE = ("schema", "table")
+_WHOLE = ("schema", "table", "type")
 _ROWS_ARE_LOST = "-- The rows are not restored: copy them from a backup."
 # the first word of a statement that creates a function
 _CREATE = "create"
@@ -148,7 +149,7 @@ class Fixes:
         return _lines((present.drop_sql if present else "", statement, function.create_sql, *kept))
 
     def _create_whole(self, whole: Fact) -> str:
-        """The statements that create a schema, a table or a view with all its parts."""
+        """The statements that create a schema, a table, a view or a type with all its parts."""
         if statement := self._moved.get((whole.object, "")):
             return statement
         places = column_places(self._texts)

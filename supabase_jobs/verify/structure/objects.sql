@@ -1,4 +1,4 @@
--- Every relation, function and schema of the database, except those of PostgreSQL and of the migration ledger. The
+-- Every relation, composite type, function and schema of the database, except those of PostgreSQL and of the migration ledger. The
 -- difference between two results is what was created in between.
 select
   'relations' as part,
@@ -6,6 +6,15 @@ select
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where c.relkind in ('r', 'p', 'v', 'm', 'f')
+  and n.nspname !~ '^pg_'
+  and n.nspname not in ('information_schema', 'supabase_migrations')
+union all
+select
+  'types',
+  format('%I.%I', n.nspname, c.relname)
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where c.relkind = 'c'
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'supabase_migrations')
 union all

@@ -19,7 +19,7 @@ FILE_NAME = "structure.json"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
 
 _OBJECTS = Path(__file__).with_name("objects.sql")
-_PARTS = ("schemas", "relations", "functions")
+_PARTS = ("schemas", "relations", "types", "functions")
 
 Key = tuple[str, str, str]
 _NO_SOURCES: Mapping[Key, str] = {}
@@ -27,8 +27,8 @@ _NO_SOURCES: Mapping[Key, str] = {}
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The managed objects (`scope`: schemas, relations, functions → names) and every fact about
-    them.
+    """The managed objects (`scope`: schemas, relations, types, functions → names) and every fact
+    about them.
 
     `conditional` maps a variable of the sources to the facts that are added if it is set: neither 0
     nor false. `sources` maps the key of a fact to the optional source without which it is missing.

@@ -56,6 +56,7 @@ cross join lateral (
       case y.typstorage when 'p' then 'plain' when 'e' then 'external' when 'm' then 'main' else 'extended' end))
 ) as v (kind, value, create_sql, drop_sql)
 where format('%I.%I', n.nspname, c.relname) = any($1)
+  and c.relkind <> 'c'
   and a.attnum > 0
   and not a.attisdropped
   and v.value is not null

@@ -1,7 +1,8 @@
--- Comments on tables, columns, constraints, indexes, triggers, policies and functions.
+-- Comments on tables, types, columns, constraints, indexes, triggers, policies and functions.
 with relation as (
   select
     c.oid,
+    c.reltype,
     c.relkind,
     n.nspname,
     c.relname,
@@ -22,6 +23,17 @@ described as (
     0 as part
   from relation as r
   where r.relkind in ('r', 'p')
+  union all
+  select
+    r.object,
+    'comment',
+    '',
+    format('type %I.%I', r.nspname, r.relname),
+    'pg_type'::regclass,
+    r.reltype,
+    0
+  from relation as r
+  where r.relkind = 'c'
   union all
   select
     r.object,

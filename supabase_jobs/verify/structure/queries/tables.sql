@@ -47,4 +47,5 @@ cross join lateral (
       case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end))
 ) as v (kind, value, create_sql)
 where format('%I.%I', n.nspname, c.relname) = any($1)
+  and c.relkind <> 'c'
   and v.value is not null

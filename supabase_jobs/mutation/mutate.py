@@ -17,7 +17,11 @@ from psycopg.errors import InsufficientPrivilege
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.conninfo import read
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
+from supabase_jobs.database.errors import (
+    INCONCLUSIVE_ERRORS,
+    public_message,
+    sqlstate_and_message,
+)
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.errors import ConfigError, PrivilegeError, VerificationError
 from supabase_jobs.findings import (
@@ -130,7 +134,7 @@ def mutate(
     )
     reasons = waivers(expectations)
     mutants: list[Mutant] = []
-    not_injected: list[tuple[Fault, str]] = []
+    not_injected: list[tuple[Fault, _NotInjectedError]] = []
     with rolled_back(connection, Statement(_SETTINGS)), catalog.prepared(connection):
         faults = derive(connection, recorded.names)
         _check_no_errors(connection, expectations, areas, faults)
@@ -147,10 +151,11 @@ def mutate(
                         )
                         mutants.append(Mutant(fault, by, reasons.get(fault.id)))
                     except _NotInjectedError as error:
-                        not_injected.append((fault, str(error)))
+                        not_injected.append((fault, error))
     if not mutants:
-        _check_privileges(connection, [error for _, error in not_injected])
-    return MutationResult(tuple(mutants), tuple(not_injected))
+        _check_privileges(connection, [one.error for _, one in not_injected])
+    rejected = tuple((fault, str(error)) for fault, error in not_injected)
+    return MutationResult(tuple(mutants), rejected)
 
 
 def _quick(
@@ -170,6 +175,10 @@ def _quick(
 class _NotInjectedError(Exception):
     """The database rejected the SQL of a fault."""
 
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(sqlstate_and_message(error))
+        self.error = error
+
 
 def _killers(
     connection: Connection, expectations: Expectations, areas: Sequence[str], fault: Fault
@@ -184,7 +193,7 @@ def _killers(
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            raise _NotInjectedError(sqlstate_and_message(error)) from error
+            raise _NotInjectedError(error) from error
         try:
             errors = next(_errors(connection, expectations, areas), ())
         except INCONCLUSIVE_ERRORS:
@@ -231,13 +240,11 @@ def _check_no_errors(
         )
 
 
-def _check_privileges(connection: Connection, errors: Sequence[str]) -> None:
+def _check_privileges(connection: Connection, errors: Sequence[psycopg.Error]) -> None:
     """Raise PrivilegeError if the role lacked a privilege for every fault."""
-    code = f"{InsufficientPrivilege.sqlstate}: "
-    if errors and all(error.startswith(code) for error in errors):
+    if errors and all(isinstance(error, InsufficientPrivilege) for error in errors):
         raise PrivilegeError(
-            f"the role {connection.info.user} may not inject faults:"
-            f" {errors[0].removeprefix(code)}",
+            f"the role {connection.info.user} may not inject faults: {public_message(errors[0])}",
             hint="Connect as the role that owns the objects: postgres on Supabase.",
             sqlstate=InsufficientPrivilege.sqlstate,
         )

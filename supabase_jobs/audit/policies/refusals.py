@@ -519,7 +519,7 @@ def _possible(relation: Relation, policies: Iterable[Policy]) -> Iterator[sql.Co
             if text is None:
                 continue
             new = text.replace("auth.role()", "(auth.jwt() ->> 'role')")
-            new = re.sub(r" ->> 'role'", " -> 'app_metadata' ->> 'role'", new)
+            new = new.replace(" ->> 'role'", " -> 'app_metadata' ->> 'role'")
             if new != text:
                 clauses.append(sql.SQL("{} ({})").format(sql.SQL(word), sql.SQL(new)))
         if clauses:

@@ -1,6 +1,5 @@
 """A missing test as source text: for the pytest plugin, and for pgTAP."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -105,7 +104,8 @@ def _pgtap_heading(object_: str) -> str:
 
 def test_name(test: MissingTest) -> str:
     """A name for the function or file of a test."""
-    words = re.sub(r"\W+", "_", test.title.lower(), flags=re.ASCII).strip("_")
+    kept = (c if c.isascii() and (c.isalnum() or c == "_") else " " for c in test.title.lower())
+    words = "_".join("".join(kept).split()).strip("_")
     return f"test_{words}"[:_MAX_NAME].rstrip("_")
 
 

@@ -162,7 +162,8 @@ def _make_and_fix_a_mistake(
         click.style(f"FAILED: {counted(len(group.findings), 'finding')}, one cause", fg="red")
     )
     # without what was expected, which is in the fix
-    click.echo(f"{group.first.message.partition('; expected')[0]}\nfix:\n{fix}")
+    problem = broken.problems.get(group.first.id, group.first.message)
+    click.echo(f"{problem}\nfix:\n{fix}")
     for statement in group.fixes:
         connection.execute(statement.encode())
     fixed = verify(connection, expectations)

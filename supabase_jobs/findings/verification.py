@@ -55,7 +55,8 @@ class Verification:
     errors that become warnings if the access matrix shows no difference. `unexpected` are cases of
     findings that are not among `cases`: objects that no migration creates. `locations` maps an
     object (`public.things`), or a part of it (`public.things:its policy`), to the line that creates
-    it. `database` describes the database, without a password. `not_applied`: no table and no
+    it. `problems` maps the ids of findings to their messages without what was expected. `database`
+    describes the database, without a password. `not_applied`: no table and no
     function of the migrations exists.
     """
 
@@ -71,6 +72,7 @@ class Verification:
     database: str = ""
     accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
     not_applied: bool = False
+    problems: Mapping[str, str] = field(default_factory=dict)
 
     def location(self, subject: Case | Finding) -> Location | None:
         """The line that creates the object of a case or finding, or the part of the object that its

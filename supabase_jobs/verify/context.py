@@ -43,7 +43,8 @@ class Narrowing:
 @dataclass(frozen=True)
 class Change:
     """The part of a managed object that a structural finding reports; '' for a value that is
-    missing. `expected_sql` and `actual_sql` create it; '' if no SQL does.
+    missing. `expected_sql` and `actual_sql` create it; '' if no SQL does. `problem` is what a
+    report says of it without what was expected, which is in the fix.
     """
 
     object: str
@@ -53,6 +54,7 @@ class Change:
     actual: str
     expected_sql: str = ""
     actual_sql: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -254,6 +254,9 @@ def _verification(
         unexpected=tuple(context.unexpected),
         accepted_unchecked=accepted,
         not_applied=context.not_applied,
+        problems={
+            id: change.problem for id, change in context.evidence.changes.items() if change.problem
+        },
     )
 
 

@@ -8,6 +8,7 @@ are not reported besides the object.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from psycopg.types.json import Jsonb
@@ -302,15 +303,15 @@ def _add_deviation(expected: Fact, actual: Fact | None, fixes: Fixes, context: C
     """Add the finding for a recorded fact that is missing or has another value."""
     if actual is None:
         problem = "is missing" if expected.name or expected.kind in EXISTENCE else "cannot be read"
-        problem += f"; expected: {expected.value}"
+        wanted = expected.value
     else:
-        problem = (
-            f"is {actual.value}; expected:"
-            f" {expected.value}{text_difference(actual.value, expected.value)}"
-        )
+        problem = f"is {actual.value}"
+        wanted = f"{expected.value}{text_difference(actual.value, expected.value)}"
     severity = Severity((actual or expected).deviation_severity)
-    finding = _finding(expected, severity, problem, fixes.restore(expected, actual))
-    context.add_change(finding, _change(expected, actual))
+    fix = fixes.restore(expected, actual)
+    finding = _finding(expected, severity, f"{problem}; expected: {wanted}", fix)
+    change = replace(_change(expected, actual), problem=f"{expected.subject} {problem}")
+    context.add_change(finding, change)
     if revoked := _revoked(expected, actual):
         parts = {"object": expected.object, "role": expected.name, "revoked": revoked}
         context.allowed.candidates[finding.id] = parts

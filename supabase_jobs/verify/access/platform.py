@@ -32,6 +32,7 @@ from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
 from supabase_jobs.session.steps import Steps
 from supabase_jobs.verify.access import AREA, reach
 from supabase_jobs.verify.access.matrix import Reach
+from supabase_jobs.verify.access.reach_values import qualified
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import catalog
 
@@ -677,7 +678,7 @@ def _hook(
     event = {"user_id": str(user), "claims": claims, "authentication_method": "password"}
     written = [] if source is None else _written(source, user, as_auth=as_auth)
     where = "user_metadata" if source is None else source.object
-    name = sql.Identifier(*_parts(function.name))
+    name = qualified(function.name)
     call = sql.SQL("select {}({}::jsonb)").format(name, sql.Literal(json.dumps(event)))
 
     def judge(result: GroupResult) -> _Problem | None:
@@ -722,7 +723,7 @@ def _beside_another(function: _Function, table: reach.Candidate, *, as_auth: boo
     rows = [one for text in reach.rows_of(table, user, other) for one in reach.attempt(text)]
     claims = {"sub": str(user), "role": "authenticated", "aud": "authenticated"}
     event = {"user_id": str(user), "claims": claims, "authentication_method": "password"}
-    name = sql.Identifier(*_parts(function.name))
+    name = qualified(function.name)
     call = sql.SQL("select {}({}::jsonb)").format(name, sql.Literal(json.dumps(event)))
 
     def judge(result: GroupResult) -> _Problem | None:
@@ -785,7 +786,7 @@ def _identity(function: _Function, source: reach.Candidate, *, as_auth: bool) ->
     user, created = _signed_up(as_auth, {})
     _, chosen = reach.writes_of(source, other, str(user))
     settings = request_settings({"role": "authenticated", "sub": str(user)}, {})
-    name = sql.Identifier(*_parts(function.name))
+    name = qualified(function.name)
     call = Statement(sql.SQL("select {}()::text").format(name).as_string(None))
     before = [*others, *created, _become("authenticated", settings), call]
     written = [statement for change in chosen for statement in reach.attempt(change)]
@@ -806,12 +807,6 @@ def _identity(function: _Function, source: reach.Candidate, *, as_auth: bool) ->
     )
 
 
-def _parts(name: str) -> list[str]:
-    """The identifiers of a qualified name as format('%I.%I') writes it."""
-    found = re.findall(r'"((?:[^"]|"")*)"|([^".]+)', name)
-    return [quoted.replace('""', '"') or plain for quoted, plain in found]
-
-
 # -------------------------------------------------------------------------------------------------
 # the function before each request
 
@@ -829,7 +824,7 @@ def _before_request(function: _Function, role: str, headers: Mapping[str, str]) 
     user = str(uuid.uuid4())
     claims = {"role": role, "sub": user} if role == "authenticated" else {"role": role}
     settings = {**request_settings(claims, headers), **_SEARCH_PATH_OF_REQUESTS}
-    name = sql.Identifier(*_parts(function.name))
+    name = qualified(function.name)
     statements = [
         _become(role, settings),
         Statement(_IDENTITY),

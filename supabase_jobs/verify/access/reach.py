@@ -177,11 +177,11 @@ Row = Sequence[Any]
 @dataclass(frozen=True)
 class Candidate:
     """A function, or a table or view, that requests can use. `names` and `types` are those of its
-    arguments, or of its columns; those of a computed column are of its `relation`, and the rows of
-    a source are shown by those of its `relation`. `required` and
+    arguments, or of its columns; those of a computed column are of its `relation`. `required` and
     `refers` say which columns need a value, and to which tables they refer; `key` is the one that
     identifies a row. A source is a table that users write, for what reads it. `fires` are the
-    trigger functions of this table only, and `events` when they run.
+    trigger functions of this table only, and `events` when they run. `shown_by` are the names by
+    which a text may read it: its own, and those of the relations that show rows of a source.
     """
 
     kind: str
@@ -198,6 +198,7 @@ class Candidate:
     key: str = ""
     fires: Sequence[str] = ()
     events: Sequence[str] = ()
+    shown_by: Sequence[str] = ()
 
     @property
     def columns(self) -> list[tuple[str, str, bool]]:
@@ -210,8 +211,7 @@ class Candidate:
 
     def is_read_by(self, text: str) -> bool:
         """Whether a text mentions this table, or a view or table that shows rows of it."""
-        own = self.name.rpartition(".")[2].strip('"')
-        names = "|".join(map(re.escape, [own, *self.relation.split()]))
+        names = "|".join(map(re.escape, self.shown_by))
         return re.search(rf"(?<!\w)({names})(?!\w)", text) is not None
 
     def writes_for(self, text: str) -> bool:
@@ -249,8 +249,9 @@ class _Use:
     rows after it. Both are None if it failed. `own` of the statements are the use.
     `names_values`: it contains values, which an answer may repeat. `deletes`: the owner of a job
     deletes it in the end, and `blocking`: it cannot, because a row of this table refers to it.
-    `control`: the same without what the caller does; `is_control`: it is that of others. `wrote`:
-    the commands that have changed a row. `is_refused`: a function has raised an error itself.
+    `returning`: the own statements that have returned a row, by their numbers. `control`: the same
+    without what the caller does; `is_control`: it is that of others. `wrote`: the commands that
+    have changed a row. `is_refused`: a function has raised an error itself.
     """
 
     candidate: Candidate | None
@@ -266,6 +267,11 @@ class _Use:
     is_control: bool = False
     wrote: frozenset[str] = frozenset()
     is_refused: bool = False
+    returning: frozenset[int] = frozenset()
+
+    def returned(self, asked: Statement) -> bool:
+        """Whether this one of the own statements has returned a row."""
+        return any(self.statements[number] == asked for number in self.returning)
 
     def read(self, result: GroupResult) -> None:
         """Read the answer and the watched rows."""
@@ -285,7 +291,9 @@ class _Use:
         answers = result.answers
         pairs = zip(self.statements[: self.own], answers, strict=False)
         self.wrote = frozenset(one.sql.partition(" ")[0] for one, answer in pairs if answer.count)
-        rows = [row for answer in answers[: self.own] for row in answer.rows]
+        own = answers[: self.own]
+        self.returning = frozenset(number for number, answer in enumerate(own) if answer.rows)
+        rows = [row for answer in own for row in answer.rows]
         self.answer = "\n".join(str(row[0]) for row in rows)
         seen: dict[str, list[str]] = {}
         for answer in answers[self.own + 1 :]:
@@ -679,11 +687,16 @@ class _Trial:
                 ],
             )
 
+    @property
+    def _joined(self) -> Statement:
+        """The statement that returns a row after the guest has become a user."""
+        return Statement(self._reach.joined, self._impersonation.ids)
+
     def _joins(self, trigger: Candidate, uses: Sequence[_Use]) -> bool:
         """Whether a sign-up changes nothing of others by what can be known of them, and by the id
         that only its guest knows, the guest's jobs become those of the new user.
         """
-        return trigger.kind == _SIGN_UP and (uses[-1].answer or "").endswith("joined")
+        return trigger.kind == _SIGN_UP and uses[-1].returned(self._joined)
 
     def _is_proven(self, candidate: Candidate, uses: Sequence[_Use]) -> bool:
         """Whether the uses have run all that its triggers do: their texts choose nothing by a
@@ -1087,10 +1100,9 @@ class _Trial:
             yield _Act([*chosen, *self._signed_up(user, names, value)])
         if self._reach.joined:
             secret = str(self._impersonation.ids[self._reach.secret])
-            joined = Statement(self._reach.joined, self._impersonation.ids)
             first = own_role(self._impersonation)
             yield _Act([first], is_control=True)
-            yield _Act([first, *self._signed_up(user, names, secret), joined])
+            yield _Act([first, *self._signed_up(user, names, secret), self._joined])
 
     def _states(self, trigger: Candidate) -> Iterator[_Act]:
         """Each state of jobs whose owners have written an id into them, and whose errors contain
@@ -1446,7 +1458,7 @@ class _Trial:
             return _Problem("shows the address or telephone number of another user")
         if f"{self._secret} run" in answer:
             return _Problem("runs text that users write")
-        if answer.endswith("another caller"):
+        if use.returned(_ANOTHER_CALLER.statement(_IDENTITY)):
             return _Problem(
                 "sets the role or a request setting: what follows is done as another caller"
             )

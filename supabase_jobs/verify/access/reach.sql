@@ -6,6 +6,7 @@
 -- The columns of a table are those that authenticated may insert; those of a computed column are all. `required`: it has to
 -- have a value. `refers`: the table that its foreign key refers to. Requests change or delete the rows of a `kept` table, and
 -- insert none. A member is any user table, with the text of its policies. Also whether jobs are scheduled, and what a sign-up runs.
+-- `shown_by`: the names by which a text may read it, its own and those of the relations that show rows of a source.
 with recursive caller as (
   select
     r.oid,
@@ -370,7 +371,8 @@ select
   coalesce(quote_ident(m.nspname) || '.' || quote_ident(r.relname), '') as relation,
   '' as key,
   '{}' as fires,
-  '{}' as events
+  '{}' as events,
+  array[f.proname::text] as shown_by
 from user_function as f
 left join computed as o on f.oid = o.oid
 left join columns as w on o.relid = w.relid and w.kind = 'computed'
@@ -410,14 +412,7 @@ select
   w.text,
   w.required,
   w.refers,
-  coalesce(
-    (
-      select string_agg(o.relname, ' ') from shares as e
-      inner join pg_class as o on e.other = o.oid and e.other <> c.oid
-      where e.relid = c.oid and w.kind in ('source', 'changed')
-    ),
-    ''
-  ),
+  '',
   coalesce(
     (
       select quote_ident(a.attname)
@@ -428,7 +423,14 @@ select
     ''
   ),
   coalesce(g.fires, '{}'),
-  coalesce(g.events, '{}')
+  coalesce(g.events, '{}'),
+  array(
+    select c.relname::text
+    union
+    select o.relname::text from shares as e
+    inner join pg_class as o on e.other = o.oid
+    where e.relid = c.oid and w.kind in ('source', 'changed')
+  )
 from columns as w
 inner join pg_class as c on w.relid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
@@ -470,7 +472,8 @@ select
   case c.relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end,
   '',
   '{}',
-  '{}'
+  '{}',
+  array[c.relname::text]
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 left join columns as w on c.oid = w.relid and w.kind = 'holder'
@@ -499,7 +502,8 @@ select
   '',
   '',
   '{}',
-  '{}'
+  '{}',
+  array['messages']
 where has_table_privilege(to_regclass('realtime.messages'), 'select')
   and exists (
     select from user_function as f
@@ -520,7 +524,8 @@ select
   '',
   '',
   '{}',
-  '{}'
+  '{}',
+  array['job']
 where has_table_privilege(to_regclass('cron.job'), 'select')
 union all
 select
@@ -537,7 +542,8 @@ select
   '',
   '',
   array_agg(distinct format('%I.%I()', n.nspname, f.proname)),
-  '{}'
+  '{}',
+  array['users']
 from pg_trigger as t
 inner join pg_proc as f on t.tgfoid = f.oid
 inner join pg_namespace as n on f.pronamespace = n.oid
@@ -560,7 +566,8 @@ select distinct
   '',
   '',
   '{}'::text [],
-  '{}'::text []
+  '{}'::text [],
+  array[f.proname::text]
 from pg_trigger as t
 inner join pg_class as c on t.tgrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

@@ -32,6 +32,7 @@ from supabase_jobs.findings.changes import (
 from supabase_jobs.findings.finding import (
     APPLY_FIRST,
     Finding,
+    Fix,
     Location,
     Severity,
     as_comment,
@@ -68,6 +69,7 @@ __all__ = [
     "Explanation",
     "Fault",
     "Finding",
+    "Fix",
     "Grid",
     "Holds",
     "Id",

@@ -25,6 +25,20 @@ class Severity(StrEnum):
         return self in (Severity.ERROR, Severity.WARNING)
 
 
+class Fix(str):
+    """A fix that waits for nobody, as one that builds an index concurrently. `tried` is the same
+    for a transaction, in which it cannot run.
+    """
+
+    tried: str
+
+    def __new__(cls, text: str, tried: str = "") -> "Fix":
+        """The text that reports print; without `tried`, a transaction runs it too."""
+        made = super().__new__(cls, text)
+        made.tried = tried or text
+        return made
+
+
 @dataclass(frozen=True)
 class Finding:
     """A deviation and its fix. The field names are those of `verify --json`.

@@ -10,6 +10,7 @@ from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.findings import Id
 from supabase_jobs.session.frame import FIXTURE
 from supabase_jobs.session.impersonation import Impersonation, committed
 from supabase_jobs.session.savepoint import run_kept
@@ -30,13 +31,14 @@ class Running:
     function: str
     text: str
     is_constraint: bool
+    table: str
+    kind: str
+    part: str
 
     @property
-    def id(self) -> str:
+    def id(self) -> Id:
         """The id of the finding that no migration creates it."""
-        part, _, table = self.name.rpartition(" of ")
-        kind, _, name = part.partition(" ")
-        return f"structure:{table}:{kind}:{name.strip(chr(34))}"
+        return Id("structure", self.table, self.kind, self.part)
 
 
 Refused = Mapping[str, UserObjectConflict]
@@ -97,9 +99,18 @@ def conflict_of(
 
 def running(connection: Connection, managed: Collection[str]) -> list[Running]:
     """The triggers, constraints and indexes of the project that run for rows of managed tables."""
+    rows = _RUNNING.rows(connection, list(managed))
     return [
-        Running(name=name, function=function, text=text, is_constraint=is_constraint)
-        for name, function, text, is_constraint in _RUNNING.rows(connection, list(managed))
+        Running(
+            name=name,
+            function=function,
+            text=text,
+            is_constraint=is_constraint,
+            table=table,
+            kind=kind,
+            part=part,
+        )
+        for name, function, text, is_constraint, table, kind, part in rows
     ]
 
 

@@ -1,7 +1,7 @@
 -- $1 managed
 -- What the project lets run when a row of a managed table is written: triggers, each with the name of its function; and
 -- check constraints, exclusion constraints, generated columns and indexes that compute something or have values of any length,
--- with '' for it. Also their texts.
+-- with '' for it. Also their texts, and what the id of each names: the table, the kind and the part.
 with managed_table as (
   select
     c.oid,
@@ -15,7 +15,10 @@ select
   format('trigger %I of %s', t.tgname, m.name) as name,
   p.proname::text as function,
   p.prosrc as text,
-  false as is_constraint
+  false as is_constraint,
+  m.name as table_name,
+  'trigger' as kind,
+  t.tgname::text as part
 from pg_trigger as t
 inner join managed_table as m on t.tgrelid = m.oid
 inner join pg_proc as p on t.tgfoid = p.oid
@@ -28,7 +31,10 @@ select
   format('constraint %I of %s', k.conname, m.name),
   '',
   pg_get_constraintdef(k.oid),
-  true
+  true,
+  m.name,
+  'constraint',
+  k.conname::text
 from pg_constraint as k
 inner join managed_table as m on k.conrelid = m.oid
 where
@@ -39,7 +45,10 @@ select
   format('index %I of %s', c.relname, m.name),
   '',
   pg_get_indexdef(i.indexrelid),
-  false
+  false,
+  m.name,
+  'index',
+  c.relname::text
 from pg_index as i
 inner join managed_table as m on i.indrelid = m.oid
 inner join pg_class as c on i.indexrelid = c.oid
@@ -64,7 +73,10 @@ select
   format('column %I of %s', a.attname, m.name),
   '',
   pg_get_expr(d.adbin, d.adrelid),
-  false
+  false,
+  m.name,
+  'column',
+  a.attname::text
 from pg_attribute as a
 inner join managed_table as m on a.attrelid = m.oid
 inner join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum

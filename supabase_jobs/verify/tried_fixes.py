@@ -5,7 +5,6 @@ found the finding. It is printed if the finding is gone, nothing new is found an
 sign up. Otherwise the report says why it does not repair, as a comment.
 """
 
-import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,14 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.database.time_limits import time_limits
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.findings import Finding, Severity, Verification, as_comment, has_statement
+from supabase_jobs.findings import (
+    Finding,
+    Fix,
+    Severity,
+    Verification,
+    as_comment,
+    has_statement,
+)
 from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.deadline import Deadline, DeadlineError
@@ -32,7 +38,6 @@ _LIMITS = time_limits(statement_timeout=5_000, lock_timeout=500)
 _WITHOUT_EFFECT = frozenset(("01007", "01006"))
 _AUTH_ROLE = "supabase_auth_admin"
 _BECOME_AUTH = "select set_config('role', %s, true)"
-_CONCURRENTLY = re.compile(r"\bindex concurrently\b", flags=re.IGNORECASE)
 # more fixes are tried together first: that says less about causes, and is one trial
 _FEW = 3
 _NO_TIME = "there is no time left to try it"
@@ -199,7 +204,8 @@ class _Trials:
             self._warnings.clear()
             for fix in fixes:
                 try:
-                    self._connection.execute(_CONCURRENTLY.sub("index", fix).encode())
+                    tried = fix.tried if isinstance(fix, Fix) else fix
+                    self._connection.execute(tried.encode())
                 except psycopg.Error as error:
                     return self._of_error(error)
             if not _WITHOUT_EFFECT.isdisjoint(self._warnings):

@@ -11,7 +11,7 @@ from pathlib import Path
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import Case, Finding, Id, Severity
+from supabase_jobs.findings import Case, Finding, Fix, Id, Severity
 from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import Impersonation, begin
@@ -149,9 +149,11 @@ def _not_run(runner: ScenarioRunner, scenarios: Sequence[Scenario]) -> dict[str,
     if not tables:
         return {}
     slow: dict[str, NotRunError] = {}
-    for table, largest, size, fix in _SLOW_DELETES.rows(runner.impersonation.connection, tables):
+    for table, largest, size, fix, tried in _SLOW_DELETES.rows(
+        runner.impersonation.connection, tables
+    ):
         why = f"not tried on a database in use: a delete in {table} reads all of {largest} ({size})"
-        slow[table] = NotRunError(why, fix)
+        slow[table] = NotRunError(why, Fix(fix, tried))
     return {one.name: slow[one.deletes] for one in scenarios if one.deletes in slow}
 
 

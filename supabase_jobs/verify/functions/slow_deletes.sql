@@ -7,7 +7,8 @@ with missing as (
     k.conrelid,
     c.relpages::int8 * current_setting('block_size')::int8 as bytes,
     format('%I.%I', n.nspname, c.relname) as name,
-    format('create index concurrently on %I.%I (%s);', n.nspname, c.relname, columns.list) as fix
+    format('create index concurrently on %I.%I (%s);', n.nspname, c.relname, columns.list) as fix,
+    format('create index on %I.%I (%s);', n.nspname, c.relname, columns.list) as tried_fix
   from pg_constraint as k
   inner join pg_class as c on k.conrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -31,7 +32,8 @@ select
   format('%I.%I', n.nspname, t.relname) as referenced,
   (array_agg(m.name order by m.bytes desc))[1] as largest,
   pg_size_pretty(max(m.bytes)) as size,
-  (array_agg(m.fix order by m.bytes desc))[1] as fix
+  (array_agg(m.fix order by m.bytes desc))[1] as fix,
+  (array_agg(m.tried_fix order by m.bytes desc))[1] as tried_fix
 from missing as m
 inner join pg_class as t on m.confrelid = t.oid
 inner join pg_namespace as n on t.relnamespace = n.oid

@@ -3,23 +3,28 @@
 The first sentence of the file's comment states the rule. Its columns are object, name (of a part of
 the object, or ''), message, fix, severity and facts: the recorded facts (`object:kind:name`) that
 describe the same problem. If the structure check has reported one of them, the lint reports
-nothing. The parameter $1 is a JSON object of name lists.
+nothing. Two more columns may follow: whether the project accepts its findings by the name of the
+object, and the fix for a transaction, in which the other one cannot run. The parameter $1 is a JSON
+object of name lists.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import SqlFile, sql_files
-from supabase_jobs.findings import Case, Finding, Id, Severity
+from supabase_jobs.findings import Case, Finding, Fix, Id, Severity
 from supabase_jobs.session import script
 from supabase_jobs.verify.context import Context
 
 _HERE = Path(__file__).parent
+# what the columns after the facts are if a lint has none
+_NO_MORE: Sequence[Any] = (False, "")
 
 Parameters = Mapping[str, Sequence[str]]
 
@@ -52,9 +57,10 @@ def run_lints(
         title = _title(file.text)
         probe = partial(_script, title, file, parameters)
         findings = []
-        for subject, name, message, fix, severity, facts in rows:
+        for subject, name, message, fix, severity, facts, *more in rows:
             if not known.isdisjoint(f"structure:{fact}" for fact in facts):
                 continue
+            is_accepted, tried = [*more, *_NO_MORE[len(more) :]]
             id = Id(*within, stem, subject, name)
             findings.append(
                 Finding(
@@ -63,10 +69,10 @@ def run_lints(
                     severity=Severity(severity),
                     object=subject,
                     message=message,
-                    fix=fix,
+                    fix=Fix(fix, tried) if tried else fix,
                 )
             )
-            if any(fact == f"member:{name}" or fact.endswith(f":{subject}") for fact in facts):
+            if is_accepted:
                 context.allowed.candidates[id] = {"name": subject}
         context.findings += findings
         for id, subject in [(f.id, f.object) for f in findings] or [

@@ -14,7 +14,7 @@ from typing import Any
 from supabase_jobs.database import query_plan
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.query_plan import QueryPlan
-from supabase_jobs.findings import Case, Finding, Id, Severity
+from supabase_jobs.findings import Case, Finding, Fix, Id, Severity
 from supabase_jobs.session import impersonation, script
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.verify import structure
@@ -214,7 +214,7 @@ class _PlanChecker:
         recorded: Sequence[str],
     ) -> Iterator[Check[_Outcome]]:
         """Each foreign key of or to a managed table has an index on its referencing columns."""
-        for table, name, managed, referenced, fix, covered, proofs, columns in foreign_keys:
+        for table, name, managed, referenced, fix, tried, covered, proofs, columns in foreign_keys:
             message = (
                 f'foreign key "{name}" has no index: each delete in {referenced}'
                 f" reads all of {table}"
@@ -222,7 +222,7 @@ class _PlanChecker:
             severity = (
                 Severity.ERROR if f"{table}:constraint:{name}" in recorded else Severity.WARNING
             )
-            problem = _Problem(message, fix, severity if managed else Severity.INFO)
+            problem = _Problem(message, Fix(fix, tried), severity if managed else Severity.INFO)
             yield _checked(
                 Id(AREA, "foreign key", table, name),
                 table,
@@ -399,7 +399,7 @@ def _unusable(index: str, missing: bool, queries: Sequence[str]) -> _Problem:
         return _Problem(f"index {index} is missing; {affected}", _DIFFERS)
     return _Problem(
         f"index {index} is invalid, so no query uses it; {affected}",
-        f"reindex index concurrently {index};",
+        Fix(f"reindex index concurrently {index};", f"reindex index {index};"),
     )
 
 

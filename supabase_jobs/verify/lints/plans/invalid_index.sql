@@ -8,7 +8,9 @@ select
     when ($1::jsonb -> 'recorded') ? format('%I.%I:index:%s', n.nspname, c.relname, i.relname) then 'error'
     else 'warning'
   end as severity,
-  '{}'::text[] as facts
+  '{}'::text[] as facts,
+  false as accepted_by_name,
+  format('reindex index %I.%I;', m.nspname, i.relname) as tried_fix
 from pg_index as x
 inner join pg_class as i on x.indexrelid = i.oid
 inner join pg_namespace as m on i.relnamespace = m.oid

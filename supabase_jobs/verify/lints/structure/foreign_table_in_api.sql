@@ -17,7 +17,8 @@ select
   (
     select array_agg(m.name || ':copy without row level security:' || o.object)
     from jsonb_array_elements_text($1::jsonb -> 'managed') as m (name)
-  ) as facts
+  ) as facts,
+  true as accepted_by_name
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 inner join pg_foreign_table as f on c.oid = f.ftrelid

@@ -34,7 +34,8 @@ select
     else format('Remove the statement that sets the role or a request setting from %s, or drop its triggers.', f.object)
   end as fix,
   case when f.is_attribute then 'error' else 'warning' end as severity,
-  array['sets role:' || f.object] as facts
+  array['sets role:' || f.object] as facts,
+  true as accepted_by_name
 from body as f
 cross join lateral (
   select

@@ -47,7 +47,8 @@ select distinct
       ) then 'warning'
     else 'error'
   end as severity,
-  array['member:' || quote_ident(g.rolname)] as facts
+  array['member:' || quote_ident(g.rolname)] as facts,
+  true as accepted_by_name
 from pg_auth_members as m
 inner join pg_roles as r on m.roleid = r.oid
 inner join pg_roles as g on m.member = g.oid
@@ -92,7 +93,8 @@ select
       and pg_has_role(r.oid, a.oid, 'member')
   ),
   'error',
-  array['member:' || quote_ident(l.rolname)]
+  array['member:' || quote_ident(l.rolname)],
+  true
 from pg_roles as l
 inner join pg_roles as a on a.rolname in ('anon', 'authenticated') and l.oid <> a.oid
 where l.rolcanlogin
@@ -129,7 +131,8 @@ select
     when p.rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program') then 'error'
     else 'warning'
   end,
-  array['member:' || quote_ident(l.rolname)]
+  array['member:' || quote_ident(l.rolname)],
+  true
 from pg_roles as l
 inner join pg_roles as p
   on l.oid = p.oid and l.rolbypassrls

@@ -49,7 +49,8 @@ select
   array['dynamic sql:' || f.object] || (
     select array_agg(s.name || ':function that bypasses row level security:' || f.object)
     from jsonb_array_elements_text($1::jsonb -> 'managed') as s (name)
-  ) as facts
+  ) as facts,
+  true as accepted_by_name
 from definer as f
 cross join lateral (
   select string_agg(r.rolname, ' and ' order by r.rolname) as names

@@ -82,7 +82,8 @@ select
   array['statistics:' || s.object] || (
     select array_agg(m.name || ':function that bypasses row level security:' || s.object)
     from jsonb_array_elements_text($1::jsonb -> 'managed') as m (name)
-  ) as facts
+  ) as facts,
+  true as accepted_by_name
 from source as s
 cross join lateral (
   select regexp_replace(s.text, '(''(?:[^'']|'''')*'')|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/', '\1 ', 'g') as text

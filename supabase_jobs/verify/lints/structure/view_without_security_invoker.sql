@@ -42,7 +42,8 @@ select
     else format('revoke all on table %s from public, anon, authenticated;', v.object)
   end as fix,
   'error' as severity,
-  array_agg(format('%s:view that bypasses row level security:%s', b.object, v.object)) as facts
+  array_agg(format('%s:view that bypasses row level security:%s', b.object, v.object)) as facts,
+  true as accepted_by_name
 from reach as e
 cross join lateral (
   select

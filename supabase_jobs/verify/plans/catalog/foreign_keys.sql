@@ -7,6 +7,7 @@ select
   format('%I.%I', n.nspname, c.relname) = any($1) as managed,
   format('%I.%I', m.nspname, t.relname) as referenced,
   format('create index concurrently on %I.%I (%s);', n.nspname, c.relname, columns.list) as fix,
+  format('create index on %I.%I (%s);', n.nspname, c.relname, columns.list) as tried_fix,
   coalesce(bool_or(x.indexrelid is not null and x.indpred is null), false) as covered,
   coalesce(
     array_agg(

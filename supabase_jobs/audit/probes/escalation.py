@@ -3,7 +3,7 @@ what was refused.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ from supabase_jobs.audit.probes.writes import Effect
 from supabase_jobs.audit.rows.plan import Plan, Post
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.outcomes import HIDDEN, VIOLATES
+from supabase_jobs.session.action import Change
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,15 @@ class Escalation:
         for write, closed_attempt, again in writes:
             if again.reached:
                 gains.append(Gain(write, closed_attempt.row, closed_attempt.action))
-        return [gain for gain in gains if not self._is_of_the_invitation(gain)]
+        return self._of_requests([one for one in gains if not self._is_of_the_invitation(one)])
+
+    def _of_requests(self, gains: Sequence[Gain]) -> list[Gain]:
+        """Those whose write also passes if it names its row, as each request to the API does: then
+        the policies for SELECT apply too, to the row as it was and as it becomes.
+        """
+        named = {id(one.write): named_write(one.write) for one in gains}
+        self._record.send_controls([one for one in named.values() if not one.outcome])
+        return [one for one in gains if named[id(one.write)].reached]
 
     def _is_closed(self, attempt: Attempt) -> bool:
         """Whether an attempt on another's row failed by a policy, so that a write could open it."""
@@ -179,6 +188,16 @@ def _post_on(caller: Persona, relation: Relation) -> Post | None:
     post = None if caller.user is None else caller.user.post
     is_valid = post is not None and post.relation is relation and caller.kind == CLAIM
     return post if is_valid else None
+
+
+def named_write(write: Attempt) -> Attempt:
+    """A write that finds its row by the columns that its caller may read, not by a cursor."""
+    sent = write.sent
+    if not isinstance(sent, Change) or sent.cursor is None:
+        return write
+    where = statements.readable_condition(write.row, write.caller.role)
+    by_key = replace(sent, where=where, cursor=None)
+    return replace(write, sent=by_key, outcome="", error=None, answers=())
 
 
 def then_reads(write: Attempt, hidden: Sequence[Row]) -> Attempt:

@@ -17,6 +17,7 @@ change that the error suggests:
   (23502);
 - a value that the violated CHECK constraint lists (23514);
 - other names and addresses after a duplicate (23505);
+- a phone number, as users have who sign up with one;
 - domains of addresses from the texts of the trigger or constraint;
 - rows in an allow-list: a table of addresses or domains that the trigger or a foreign key consults;
 - rows that the violated foreign key needs: those whose ids the metadata or a trigger has.
@@ -175,11 +176,12 @@ class _Adaptation:
 
     `allow` are pairs of the statement that adds to an allow-list and the one that removes from it.
     `present_columns`: auth.users lacks columns of insert.sql. `complete`: an anonymous user has an
-    address and metadata too.
+    address and metadata too. `with_phone`: each user has a phone number.
     """
 
     domain: str = _DOMAIN
     suffix: str = ""
+    with_phone: bool = False
     keys: tuple[tuple[str, str], ...] = ()
     values: tuple[tuple[str, str], ...] = ()
     allow: tuple[tuple[str, str], ...] = ()
@@ -265,10 +267,16 @@ def _row(user: NewUser, adaptation: _Adaptation) -> dict[str, Any]:
     return {
         "id": str(user.id),
         "email": email,
+        "phone": _phone(user) if adaptation.with_phone else None,
         "app_metadata": {"provider": "email", "providers": ["email"]} if with_address else {},
         "user_metadata": {**metadata, **dict(adaptation.values), **user.metadata},
         "is_anonymous": user.is_anonymous,
     }
+
+
+def _phone(user: NewUser) -> str:
+    """A number as Auth keeps it, in the form of E.164 without the plus sign."""
+    return f"1555{user.id.int % 10**7:07}"
 
 
 def _value(key: str, type: str, user: NewUser, name: str, email: str | None) -> object:
@@ -282,7 +290,7 @@ def _value(key: str, type: str, user: NewUser, name: str, email: str | None) -> 
     if "mail" in key:
         return email
     if "phone" in key or "mobile" in key:
-        return f"+1555{user.id.int % 10**7:07}"
+        return f"+{_phone(user)}"
     if any(part in key for part in ("url", "avatar", "image", "picture", "website")):
         return f"https://example.com/{name}.png"
     return name
@@ -351,6 +359,7 @@ def _candidates(
         listed = replace(base, allow=allow)
         yield listed
         yield from (replace(listed, domain=domain) for domain in domains)
+    yield replace(base, with_phone=True)
     yield from (replace(base, domain=domain) for domain in _OTHER_DOMAINS)
 
 

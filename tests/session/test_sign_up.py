@@ -105,6 +105,21 @@ def test_a_missing_value_of_a_column_that_nothing_fills_is_named(rolled_back: Co
         sign_up.run(rolled_back, people())
 
 
+def test_users_sign_up_by_phone_where_the_project_asks_for_one(rolled_back: Connection) -> None:
+    rolled_back.execute("create table public.members (id uuid, phone text not null unique)")
+    rolled_back.execute(
+        trigger("insert into public.members values (new.id, coalesce(new.phone, ''))")
+    )
+    users = people()
+    sign_up.run(rolled_back, users)
+    rows = rolled_back.execute(
+        "select phone ~ '^[0-9]+$', phone_confirmed_at is not null from auth.users"
+        " where id = any(%s)",
+        ([user.id for user in users],),
+    ).fetchall()
+    assert rows == [(True, True)] * len(users)
+
+
 def test_attempts_are_limited(rolled_back: Connection) -> None:
     domains = ",".join(f"'d{n}.example'" for n in range(100))
     rolled_back.execute("create sequence public.attempts")

@@ -8,7 +8,7 @@ with present as (
 
 select format(
   'insert into auth.users (%s) select %s from jsonb_to_recordset(%L::jsonb) as new_user ('
-  || 'id uuid, email text, app_metadata jsonb, user_metadata jsonb, is_anonymous boolean)',
+  || 'id uuid, email text, app_metadata jsonb, user_metadata jsonb, is_anonymous boolean, phone text)',
   string_agg(quote_ident(wanted.name), ', ' order by wanted.place),
   string_agg(wanted.value, ', ' order by wanted.place),
   $1::jsonb
@@ -23,7 +23,8 @@ from (
   (6, 'raw_user_meta_data', 'user_metadata'),
   (7, 'created_at', 'now()'),
   (8, 'updated_at', 'now()'),
-  (9, 'is_anonymous', 'is_anonymous')
+  (9, 'is_anonymous', 'is_anonymous'),
+  (10, 'phone', 'phone')
 ) as wanted (place, name, value)
 where wanted.name = any(
   select present.attname from present

@@ -28,7 +28,7 @@ alter table firms enable row level security;
 alter table people enable row level security;
 alter table invoices enable row level security;
 create policy "own" on firms for select to authenticated using (id = my_firm());
-create policy "colleagues" on people for select to authenticated using (firm = my_firm());
+create policy "colleagues" on people for select to authenticated using (id = auth.uid() or firm = my_firm());
 create policy "own" on people for update to authenticated using (id = auth.uid());
 create policy "bosses" on people for update to authenticated using (firm = my_firm() and is_boss());
 create policy "read" on invoices for select to authenticated using (firm = my_firm());
@@ -97,6 +97,29 @@ create policy "own" on reports to authenticated
   using (exists (select from labs l where l.id = lab and l.owner = auth.uid()));
 create function is_genuine(of_lab uuid) returns boolean language sql stable security definer set search_path = '' as
   $$ select exists (select from public.reports where lab = of_lab) $$;
+"""
+# the last player who leaves ends the band, which no policy lets anybody delete
+BANDS = """
+create table bands (id uuid primary key default gen_random_uuid(), name text not null);
+create table players (
+  band uuid not null references bands, person uuid not null references auth.users, primary key (band, person)
+);
+create function plays_in(of_band uuid) returns boolean language sql stable security definer set search_path = '' as
+  $$ select exists (select from public.players where band = of_band and person = auth.uid()) $$;
+alter table bands enable row level security;
+alter table players enable row level security;
+create policy "players" on bands for select to authenticated using (plays_in(id));
+create policy "all" on players for select to authenticated using (true);
+create policy "leave" on players for delete to authenticated using (person = auth.uid());
+create function leave(of_band uuid) returns boolean language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.players where band = of_band and person = auth.uid();
+  if not exists (select from public.players where band = of_band) then
+    delete from public.bands where id = of_band;
+    return true;
+  end if;
+  return false;
+end $$;
 """
 # the backend needs no policy
 PAYMENTS = """
@@ -170,3 +193,9 @@ def test_answer_that_only_guests_lose_is_a_question(url: str) -> None:
     checked = findings(url, REPORTS)["function-exists:public.is_genuine(uuid)"]
     assert not checked.proven
     assert "nobody is left with: a yes of public.is_genuine(uuid) as anon" in checked.fix
+
+
+def test_rows_that_no_call_was_seen_to_delete_are_a_question(url: str) -> None:
+    left = findings(url, BANDS)["function-exists:public.leave(uuid)"]
+    assert not left.proven
+    assert "public.bands by public.leave(uuid)" in left.fix.replace("\n-- ", " ")

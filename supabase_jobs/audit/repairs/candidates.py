@@ -70,7 +70,7 @@ class Demand:
     `trusting` are functions that read app_metadata instead of what users write. `asks` says what
     must be done before. `is_new`: it creates a policy that permits what nobody has decided yet.
     `is_of_service`: it drops policies that are for the backend by their names, so that what others
-    do by them may end.
+    do by them may end. `acting` are functions that then act with the rights of their callers.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
@@ -93,6 +93,7 @@ class Demand:
     asks: str = ""
     is_new: bool = False
     is_of_service: bool = False
+    acting: Sequence[Function] = ()
 
     @property
     def changed_tables(self) -> frozenset[int]:

@@ -333,7 +333,7 @@ def of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
                 yield Demand(bodies=[(function, body)])
             if function.definer:
                 invoker = f"alter function {function.signature} security invoker;"
-                yield Demand(text=invoker, called=called, asks=asks)
+                yield Demand(text=invoker, called=called, asks=asks, acting=[function])
             yield from candidates.limiting(plan, function)
             yield Demand(text=fix, called=called, asks=asks)
 

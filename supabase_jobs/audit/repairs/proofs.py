@@ -51,7 +51,7 @@ from supabase_jobs.audit.probes.comparison import words
 from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
-from supabase_jobs.audit.repairs import answers, paths
+from supabase_jobs.audit.repairs import answers, paths, writes
 from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand, authors
 from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials, place_of
 from supabase_jobs.audit.repairs.ways import Way
@@ -903,6 +903,8 @@ class Proofs:
             verdict = replace(verdict, takes=_in_order(lost))
         if demand.is_new:
             verdict = replace(verdict, leaves=_new_questions(known, after))
+        asked = [ask for function in demand.acting for ask in _unseen_writes(known, function)]
+        verdict = replace(verdict, leaves=(*verdict.leaves, *asked))
         if isinstance(leak, ShownLeak) and (left := self._still_written(leak, after)):
             ask = f"Whoever does so still writes {', '.join(left)}, which others gave the row."
             verdict = replace(verdict, leaves=(*verdict.leaves, f"{ask} May they?"))
@@ -1315,6 +1317,20 @@ def _new_questions(before: Seen, after: Seen) -> tuple[str, ...]:
     """The questions that are open after a change only."""
     known = {leak.id for leak in before.leaks}
     return tuple(one.finding.message for one in after.questions if one.id not in known)
+
+
+def _unseen_writes(seen: Seen, function: Function) -> Iterator[str]:
+    """A question for each table whose rows a function changes or deletes, and nobody who may was
+    seen to do so by a call, such as the last member of a group: without a right to that, the call
+    would do nothing, and answer as before.
+    """
+    calls = [use for use in seen.uses if use.is_change and use.function == function.signature]
+    for table in writes.changed_tables(seen.plan.catalog, function):
+        if not any(use.given.startswith(f"{table.label} ") for use in calls):
+            yield (
+                f"No call was seen to change rows of {table.label} by {function.signature}, which"
+                " its callers then need a right to. Have they one?"
+            )
 
 
 def _is_part_of(one: AnyLeak, leak: AnyLeak) -> bool:

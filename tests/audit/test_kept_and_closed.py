@@ -98,6 +98,27 @@ create policy "own" on reports to authenticated
 create function is_genuine(of_lab uuid) returns boolean language sql stable security definer set search_path = '' as
   $$ select exists (select from public.reports where lab = of_lab) $$;
 """
+# whoever owns a kitchen takes dishes off the menu, also those of another owner
+KITCHENS = """
+create table kitchens (id uuid primary key default gen_random_uuid(), name text not null);
+create table cooks (
+  kitchen uuid not null references kitchens, person uuid not null references auth.users,
+  role text not null check (role in ('owner', 'helper')), primary key (kitchen, person)
+);
+create table dishes (
+  id uuid primary key default gen_random_uuid(), kitchen uuid not null references kitchens,
+  author uuid not null references auth.users
+);
+create function cooks_in(of_kitchen uuid) returns boolean language sql stable security definer set search_path = '' as
+  $$ select exists (select from public.cooks where kitchen = of_kitchen and person = auth.uid()) $$;
+alter table kitchens enable row level security;
+alter table cooks enable row level security;
+alter table dishes enable row level security;
+create policy "own" on cooks for select to authenticated using (person = auth.uid());
+create policy "team" on dishes for select to authenticated using (cooks_in(kitchen));
+create policy "owners" on dishes for delete to authenticated using (
+  cooks_in(kitchen) and exists (select from cooks c where c.person = auth.uid() and c.role = 'owner'));
+"""
 # the last player who leaves ends the band, which no policy lets anybody delete
 BANDS = """
 create table bands (id uuid primary key default gen_random_uuid(), name text not null);
@@ -199,3 +220,9 @@ def test_rows_that_no_call_was_seen_to_delete_are_a_question(url: str) -> None:
     left = findings(url, BANDS)["function-exists:public.leave(uuid)"]
     assert not left.proven
     assert "public.bands by public.leave(uuid)" in left.fix.replace("\n-- ", " ")
+
+
+def test_colleagues_with_a_role_keep_the_rows_of_each_other(url: str) -> None:
+    deleted = findings(url, KITCHENS)["two-groups:public.dishes:delete"]
+    assert not deleted.proven
+    assert "delete of rows of a colleague" in deleted.fix.replace("\n-- ", " ")

@@ -401,7 +401,7 @@ def owner_conditions(plan: Plan, relation: Relation) -> list[str]:
     """
     claimed = [c for c in relation.columns if (relation.oid, c.name) in plan.usage.claim_columns]
     found = [_claim_of(c, plan.usage.claim_columns[relation.oid, c.name]) for c in claimed]
-    persons = [_is_caller(relation, name) for name in _persons(plan, relation)]
+    persons = [_is_caller(relation, name) for name in named_persons(plan, relation)]
     found += persons
     if len(persons) > 1:
         found.append(sql.SQL("({})").format(sql.SQL(" or ").join(persons)))
@@ -413,7 +413,7 @@ def owner_conditions(plan: Plan, relation: Relation) -> list[str]:
     return list(dict.fromkeys(map(_text, found)))
 
 
-def _persons(plan: Plan, relation: Relation) -> list[str]:
+def named_persons(plan: Plan, relation: Relation) -> list[str]:
     """The columns that hold a user, the most probable owner first."""
     filled = [c for c in OWNERS_OF_FILES if relation.is_storage and c in relation.by_name]
     if filled:
@@ -544,7 +544,7 @@ def _owned_parents(plan: Plan, relation: Relation) -> Iterator[sql.Composable]:
             relation.by_name[c].not_null for c in key.columns
         ):
             continue
-        for name in _persons(plan, parent)[:1]:
+        for name in named_persons(plan, parent)[:1]:
             owner = _is_caller(parent, name, of="parent")
             exists = sql.SQL("exists (select 1 from {} as parent where {} and {})")
             yield exists.format(parent.identifier, _same(relation, key), owner)
@@ -1099,7 +1099,8 @@ def limiting(plan: Plan, function: Function) -> Iterator[Demand]:
     for relation in writes.changed_tables(plan.catalog, function):
         conditions = owner_conditions(plan, relation)
         conditions += _of_others(plan, relation, (), conditions, is_write=True)
-        persons = [n for n in _persons(plan, relation) if re.search(rf"\b{n}\b", function.body)]
+        known = named_persons(plan, relation)
+        persons = [name for name in known if re.search(rf"\b{name}\b", function.body)]
         for condition in conditions:
             # it is for each of the persons that its body names
             if len(persons) > 1 and not all(_names(condition, name) for name in persons):

@@ -18,6 +18,7 @@ from supabase_jobs.audit.leaks import (
     privileged_column,
     public,
     service_column,
+    two_groups,
     unreadable_parent,
     untested_column,
     upload,
@@ -52,7 +53,7 @@ from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs import answers, paths, writes
-from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand, authors
+from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand, authors, named_persons
 from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials, place_of
 from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
@@ -899,7 +900,7 @@ class Proofs:
             if not demand.is_of_service:
                 lost += self._lost_by_ways(leak, demand, text, scope)
             if isinstance(leak, ShownLeak):
-                lost += self._lost_values(leak, text)
+                lost += [*self._lost_values(leak, text), *self._lost_by_colleagues(leak, text)]
             verdict = replace(verdict, takes=_in_order(lost))
         if demand.is_new:
             verdict = replace(verdict, leaves=_new_questions(known, after))
@@ -966,6 +967,25 @@ class Proofs:
             if not is_kept:
                 does = f"insert of own rows with {tried.column} = {one.value} of {tried.label}"
                 yield NamedCell(tried.caller.label, does)
+
+    def _lost_by_colleagues(self, leak: ShownLeak, text: str) -> Iterator[NamedCell]:
+        """What a second person with the strongest role of a group loses of the rows that the first
+        one has added. In the world one person has it: the rows get the name of the other member.
+        """
+        tried = self._attempt(leak)
+        if leak.kind is not two_groups.KIND or tried.caller.user is None:
+            return
+        names = named_persons(self._trials.before.plan, tried.relation)
+        place = tried.label, tried.action, OWN, OWNER
+        for one in self._trials.before.cells.values():
+            if not isinstance(one, Attempt) or one.caller.operation:
+                continue
+            if (one.label, one.action, one.whose, one.caller.kind) == place:
+                given = self._trials.given(one, names, tried.caller.user) or _NOTHING
+                is_right = any(self._trials.reaching(given, [one]))
+                if is_right and not any(self._trials.reaching(f"{given}\n{text}", [one])):
+                    yield NamedCell(one.caller.label, f"{one.does} of rows of a colleague")
+                return
 
     def _is_only_way(self, leak: AnyLeak) -> bool:
         """Whether a leak is about new rows of a table to which no function or trigger of the

@@ -36,6 +36,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.states import identity
+from supabase_jobs.audit.rows.tenants import User
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Access
@@ -727,6 +728,11 @@ class Trials:
         for value in list(dict.fromkeys([*default, *labels]))[: LIMITS.values]:
             given = {**sent.assigned, column.name: Constant(value, column.type)}
             yield replace(alone(write), sent=replace(sent, values=given), value=value)
+
+    def given(self, one: Attempt, names: Sequence[str], user: User) -> str:
+        """The statements that put a person's name into these columns of the row of an attempt."""
+        values = {name: identity(one.relation, name, user) for name in names}
+        return "\n".join(_assigned(one, name, value) for name, value in values.items())
 
     def moves_back(self, text: str, write: Attempt) -> bool | None:
         """Whether the caller of an update gives the column its former value with these statements,

@@ -392,7 +392,7 @@ def _outside(tree: Any) -> Iterator[tuple[str, str]]:
 def _is_for_visitors(relation: Relation) -> bool:
     """Whether a policy shows rows to anon by name, and not to signed-in users."""
     reading = [p for p in relation.policies if p.permissive and p.governs(SELECT)]
-    return any("anon" in p.roles and not p.applies_to("authenticated") for p in reading)
+    return any(policy.is_for_visitors for policy in reading)
 
 
 def _selecting(relation: Relation, role: str) -> list[str]:

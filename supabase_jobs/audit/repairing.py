@@ -231,8 +231,9 @@ def _is_left_out(id_: str, options: Options) -> bool:
 
 def _joins(one: Caused, facts: Facts, plan: Plan) -> bool:
     """Whether a leak is that its caller joins something that it could see before, or for which it
-    may ask: policies accept only its row in a state that others change. So is adding oneself where
-    no function that a request may call adds anybody: the app does so, of those who have a code.
+    may ask: policies accept only its row in a state that others change. So is adding oneself to a
+    group where no function that a request may call adds anybody: the app does so, of those who have
+    a code.
     """
     leak = one.leak
     if leak.kind is not escalation.KIND or leak.tried.action != INSERT:
@@ -241,7 +242,7 @@ def _joins(one: Caused, facts: Facts, plan: Plan) -> bool:
         return True
     adding = [f for f in plan.catalog.functions if f.callers and f.result != "trigger"]
     by_call = any(one.relation.oid in plan.usage.bodies.adds[f.oid] for f in adding)
-    if not by_call and not leak.tried.column:
+    if one.relation.oid in plan.memberships and not by_call and not leak.tried.column:
         return True
     return bool(one.policies) and all(pins(one.relation, policy) for policy in one.policies)
 

@@ -293,7 +293,6 @@ declare
   states private.worker_state[]; -- without claim_id if no worker could read the metadata
   all_readable pg_catalog.bool;
   changes private.job_change[];
-  remembered pg_catalog.text;
 begin
   if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
     raise exception 'claim_jobs: p_worker must name the worker, in at most 255 bytes'
@@ -389,8 +388,7 @@ begin
     select array_agg(s.change) into changes from state s;
   end if;
 
-  -- an assignment, because PERFORM would run a query
-  remembered := set_config(
+  perform set_config(
     'supabase_jobs.last_claim',
     case when cardinality(changes) = p_limit then array[read_at, changes[1].job_created_at]::pg_catalog.text else '' end,
     false

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:8b1e7c438ce69b6a215bba872f18dd4113208cf50a40b19a95caee0ae1641fba
+-- supabase-jobs: 005_create_worker_functions sha256:37eb443bf8251ddaf031ed07658aa30e176b0b28a0424d336eb2c6ee13730984
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -294,7 +294,6 @@ declare
   states private.worker_state[]; -- without claim_id if no worker could read the metadata
   all_readable pg_catalog.bool;
   changes private.job_change[];
-  remembered pg_catalog.text;
 begin
   if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
     raise exception 'claim_jobs: p_worker must name the worker, in at most 255 bytes'
@@ -390,8 +389,7 @@ begin
     select array_agg(s.change) into changes from state s;
   end if;
 
-  -- an assignment, because PERFORM would run a query
-  remembered := set_config(
+  perform set_config(
     'supabase_jobs.last_claim',
     case when cardinality(changes) = p_limit then array[read_at, changes[1].job_created_at]::pg_catalog.text else '' end,
     false

@@ -26,12 +26,14 @@ BOTH = [change for stem in ("jobs", "sign_up") for change in changes(stem)]
 
 
 def harmful(findings: tuple[Finding, ...]) -> list[str]:
-    """Errors, and warnings about behavior; `plans` warns of indexes that the project has added."""
+    """Errors, and warnings about behavior; `structure` and `plans` warn of constraints and triggers
+    that limit what clients may send, and of indexes.
+    """
     return [
         f"{finding.severity} {finding.id}: {finding.message}"
         for finding in findings
         if finding.severity is Severity.ERROR
-        or (finding.severity is Severity.WARNING and finding.area != "plans")
+        or (finding.severity is Severity.WARNING and finding.area in ("access", "functions"))
     ]
 
 

@@ -969,7 +969,7 @@ class Proofs:
                 yield NamedCell(tried.caller.label, does)
 
     def _lost_by_colleagues(self, leak: ShownLeak, text: str) -> Iterator[NamedCell]:
-        """What a second person with the strongest role of a group loses of the rows that the first
+        """The losses of a second person with the strongest role of a group, of rows that the first
         one has added. In the world one person has it: the rows get the name of the other member.
         """
         tried = self._attempt(leak)

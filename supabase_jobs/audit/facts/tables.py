@@ -61,8 +61,7 @@ class Policies:
     about the row, and those of `overruled` may read every row by one, although another one selects
     rows by their columns. Of the roles in `changed_by` one for UPDATE has no condition. `limited`:
     each policy for SELECT compares rows with their caller, and looks at nothing else of a row, nor
-    at a state of the row above. `is_for_visitors`: one for SELECT is for anon and not for who has
-    signed in. `for_all` are the permissive policies for all commands.
+    at a state of the row above. `for_all` are the permissive policies for all commands.
     `accepts_rows`: some policy lets signed-in users insert rows. `is_unconditional`: one lets anon
     insert every row, in the state that it demands at most, `is_for_guests`: one for INSERT names
     anon. `read_by_policies` are the tables that the policies read, `absent` those in which they or
@@ -75,7 +74,6 @@ class Policies:
     overruled: Collection[str] = ()
     changed_by: Collection[str] = ()
     limited: bool = False
-    is_for_visitors: bool = False
     for_all: Sequence[str] = ()
     accepts_rows: bool
     is_unconditional: bool = False

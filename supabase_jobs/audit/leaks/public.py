@@ -31,8 +31,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
 
 def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Question]:
     general = [t for t in reads_of_others(group) if t.actor.kind in (ANON, NEWCOMER)]
-    is_for_visitors = only_anon(group)
-    if not general or (is_for_visitors and not general[0].table.policies.is_for_visitors):
+    if not general or only_anon(group):
         return
     # signed-in users may read more columns than anon
     sensitive: list[str] = []
@@ -55,12 +54,6 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
     elif first.table.policies.limited and not first.is_state:
         message += ", although each policy compares them with the caller"
         yield shown(KIND, Severity.WARNING, first, message)
-    elif is_for_visitors:
-        message = (
-            f"{who(first.actor)} read rows of others in {{}}, by a policy for requests without a"
-            " user; signed-in users cannot. Is that intended?"
-        )
-        yield question(KIND, first, "anyone, by a policy of theirs", _with_columns(first), message)
     elif not first.is_state and not _is_directory(facts, first):
         decides = "anyone" if first.actor.kind == ANON else "signed-in users"
         message = f"{who(first.actor)} read all rows of {{}}. Is that intended?"

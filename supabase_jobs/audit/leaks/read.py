@@ -29,8 +29,6 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         first = next((read for read in reads if not read.actor.is_inactive), reads[0])
         message = f"{who_outside(first.actor)} read other users' {table.noun}"
         if only_anon(group):
-            if table.policies.is_for_visitors:
-                continue  # it names them, as that of a shop does: a public read
             yield shown(KIND, Severity.ERROR, first, f"{message}, which signed-in users cannot")
         elif first.actor.kind == STRANGER and first.actor.role in table.policies.of_callers:
             message = (

@@ -138,7 +138,6 @@ class Tables:
             overruled=[role for role in API_USERS if _is_overruled(relation, role)],
             changed_by=[role for role in API_USERS if open_to(relation, role, UPDATE)],
             limited=not is_catalog and _are_limited(relation, identifying),
-            is_for_visitors=_is_for_visitors(relation),
             for_all=[p.name for p in relation.policies if p.permissive and p.command == "*"],
             accepts_rows=accepts_rows(relation),
             is_unconditional=_takes_any(relation),
@@ -387,12 +386,6 @@ def _outside(tree: Any) -> Iterator[tuple[str, str]]:
     for reference in queries.references(tree):
         if reference.table in tables:
             yield tables[reference.table], reference.column
-
-
-def _is_for_visitors(relation: Relation) -> bool:
-    """Whether a policy shows rows to anon by name, and not to signed-in users."""
-    reading = [p for p in relation.policies if p.permissive and p.governs(SELECT)]
-    return any(policy.is_for_visitors for policy in reading)
 
 
 def _selecting(relation: Relation, role: str) -> list[str]:

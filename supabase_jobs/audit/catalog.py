@@ -150,11 +150,6 @@ class Policy:
         """Whether the policy applies to an API role."""
         return "public" in self.roles or role in self.roles
 
-    @property
-    def is_for_visitors(self) -> bool:
-        """Whether the policy names anon, and does not apply to who has signed in."""
-        return "anon" in self.roles and not self.applies_to("authenticated")
-
     def governs(self, action: str) -> bool:
         """Whether the policy is for an action, such as "select"."""
         return self.command in ("*", _COMMANDS[action])

@@ -1184,8 +1184,7 @@ class Proofs:
             for does in [_named(tried).what]
         ]
         found = paths.of_demand(demand, tried.relation, tried.caller.role)
-        is_meant = any(path.is_open or path.policy.is_for_visitors for path in found.ended)
-        is_meant = is_meant or self._is_part_of_read(tried)
+        is_meant = any(path.is_open for path in found.ended) or self._is_part_of_read(tried)
         if leak.kind is public.KIND and is_meant:
             takes.append(_named(tried))
         if takes or len(found.ended) < 2:

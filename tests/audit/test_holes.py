@@ -271,7 +271,8 @@ create policy own on blocks to authenticated using (blocker_id = auth.uid());
 create policy feed on posts for select to authenticated using (not blocked(author_id));
 """,
         "create policy own on blocks to authenticated using (blocker_id = auth.uid());",
-        "create policy lift on blocks for delete to authenticated using (blocker_id = auth.uid());",
+        "create policy lift on blocks for delete to authenticated using (blocker_id = auth.uid());"
+        "create policy seen on blocks for select to authenticated using (blocker_id = auth.uid());",
         "",
         "escalation:public.blocks:delete",
     ),

@@ -70,6 +70,7 @@ single as (
   cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) as p (privilege)
   cross join role as r
   where format('%I.%I', n.nspname, c.relname) = any($1)
+    and c.relkind <> 'c' -- a composite type has no column privileges
     and a.attnum > 0
     and not a.attisdropped
 )

@@ -114,7 +114,8 @@ def load(path: Path | None = None) -> Snapshot:
 
 @lru_cache(maxsize=4)  # `mutate` loads it once for each fault
 def _parse(text: str) -> Snapshot:
-    recorded = json.loads(text)
+    # a structure that was recorded before types were checked has none
+    recorded = {"types": [], **json.loads(text)}
     conditional = {name: _facts(rows) for name, rows in recorded.get("conditional", {}).items()}
     return Snapshot(
         scope={part: recorded[part] for part in _PARTS},

@@ -18,7 +18,7 @@ from supabase_jobs.audit.performance.same_access import findings as proven
 from supabase_jobs.audit.policies.tested import pins
 from supabase_jobs.audit.probes.attempt import INSERT, Attempt
 from supabase_jobs.audit.probing import Run
-from supabase_jobs.audit.repairs import candidates, causes, changes, fixes
+from supabase_jobs.audit.repairs import causes, changes, fixes, owners
 from supabase_jobs.audit.repairs.causes import Caused
 from supabase_jobs.audit.repairs.fixes import Repaired
 from supabase_jobs.audit.repairs.proofs import Boundaries, Judge, Proofs
@@ -260,7 +260,7 @@ def _authors(plan: Plan) -> dict[int, str]:
     found = {}
     for relation in plan.catalog.tables:
         persons = user_columns(relation, plan.usage, plan.per_user)
-        first = candidates.authors(plan, relation, persons) if len(persons) > 1 else []
+        first = owners.authors(plan, relation, persons) if len(persons) > 1 else []
         if len(first) == 1:
             found[relation.oid] = first[0]
     return found

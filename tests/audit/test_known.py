@@ -7,7 +7,7 @@ import pytest
 
 from supabase_jobs.audit.policies.uses import BodyUses, Usage
 from supabase_jobs.audit.probes.known import Altered, Reach
-from supabase_jobs.audit.repairs.candidates import Demand
+from supabase_jobs.audit.repairs.demand import Demand
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.session.runner import Probe, Runner
 from tests.audit.catalogs import table

@@ -14,7 +14,8 @@ from supabase_jobs.audit.leaks.leak import ExplainedLeak
 from supabase_jobs.audit.policies import parse_trees, printed
 from supabase_jobs.audit.policies.usage import usage
 from supabase_jobs.audit.repairs import fixes, paths
-from supabase_jobs.audit.repairs.candidates import Demand, Edit, alternatives
+from supabase_jobs.audit.repairs.candidates import alternatives
+from supabase_jobs.audit.repairs.demand import Demand, Edit
 from supabase_jobs.audit.rows.plan import make_plan
 from supabase_jobs.findings import Explanation, Severity
 from tests.audit.catalogs import ALL, INSERT, UPDATE, catalog, column, function, policy, table

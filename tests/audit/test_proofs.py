@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from supabase_jobs.audit.repairs.candidates import Demand
+from supabase_jobs.audit.repairs.demand import Demand
 from supabase_jobs.audit.repairs.proofs import NamedCell, Proofs, Proven, Verdict
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 

@@ -7,9 +7,9 @@ import pytest
 from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Policy, Relation
 from supabase_jobs.audit.policies.usage import usage
-from supabase_jobs.audit.repairs import candidates as repairs
-from supabase_jobs.audit.repairs import changes, ended
-from supabase_jobs.audit.repairs.candidates import Demand, Edit, Repairs
+from supabase_jobs.audit.repairs import candidates, changes, conditions, ended, owners, statements
+from supabase_jobs.audit.repairs.demand import Demand, Edit
+from supabase_jobs.audit.repairs.statements import Repairs
 from supabase_jobs.audit.rows.plan import Plan, make_plan
 from supabase_jobs.audit.rows.tenants import Ended, User
 from supabase_jobs.findings import RowState
@@ -140,7 +140,7 @@ READS_MEMBERS = "exists (select 1 from members where user_id = auth.uid()::text)
 def test_rows_that_have_ended_are_left_out_of_a_policy() -> None:
     given = notes(policy(READS_MEMBERS))
     plan = plan_of(catalog(given, MEMBERS))
-    demand = repairs.without_ended(plan, given, given.policies, LEFT, "authenticated")
+    demand = candidates.without_ended(plan, given, given.policies, LEFT, "authenticated")
     statement = Repairs(plan, [demand]).text(demand)
     assert '"left_at" is null or "left_at" > now()' in statement
     assert statement.startswith('alter policy "policy r" on "public"."notes" using (')
@@ -151,7 +151,7 @@ def test_rows_that_have_ended_are_left_out_of_a_function() -> None:
     is_member = function("is_member", body)
     given = notes(policy("is_member()"))
     plan = plan_of(catalog(given, MEMBERS, functions=[is_member]))
-    demand = repairs.without_ended(plan, given, given.policies, LEFT, "authenticated")
+    demand = candidates.without_ended(plan, given, given.policies, LEFT, "authenticated")
     definition = f"create function is_member() returns bool language sql as $${body}$$"
     statement = Repairs(plan, [demand], {100: definition}).text(demand)
     assert '"left_at" is null or "left_at" > now()' in statement
@@ -189,14 +189,14 @@ def test_rows_that_have_ended_are_left_out_of_a_block(body: str, expected: str |
 def test_rows_that_have_ended_where_nothing_reads_them() -> None:
     given = notes(policy("true"))
     plan = plan_of(catalog(given, MEMBERS))
-    demand = repairs.without_ended(plan, given, given.policies, LEFT, "authenticated")
+    demand = candidates.without_ended(plan, given, given.policies, LEFT, "authenticated")
     assert demand.text.startswith('-- Let policy "policy r" ignore rows of public.members')
 
 
 def restricting(relation: Relation, action: str, *, may_drop: bool = False) -> list[Edit]:
     plan = plan_of(catalog(relation))
     given = relation.policies[:1]
-    demand = repairs.restriction(plan, relation, given, action, "anon", may_drop=may_drop)
+    demand = candidates.restriction(plan, relation, given, action, "anon", may_drop=may_drop)
     return [edit for _, _, edit in demand.edits]
 
 
@@ -234,7 +234,7 @@ def test_policy_beside_which_others_remain_is_dropped() -> None:
 
 def test_restriction_without_a_policy_revokes() -> None:
     given = notes()
-    demand = repairs.restriction(plan_of(catalog(given)), given, [], "select", "anon")
+    demand = candidates.restriction(plan_of(catalog(given)), given, [], "select", "anon")
     assert demand.text == 'revoke select on "public"."notes" from "anon";'
 
 
@@ -248,12 +248,12 @@ def test_restriction_without_a_policy_revokes() -> None:
     ],
 )
 def test_refusal(given: Policy, action: str, edit: Edit) -> None:
-    [(_, _, found)] = repairs.refusal(notes(given), [given], action).edits
+    [(_, _, found)] = candidates.refusal(notes(given), [given], action).edits
     assert found is edit
 
 
 def condition(relation: Relation, *others: Relation) -> str | None:
-    return repairs.owner_condition(plan_of(catalog(relation, *others)), relation)
+    return owners.owner_condition(plan_of(catalog(relation, *others)), relation)
 
 
 def test_condition_of_the_owner() -> None:
@@ -292,11 +292,11 @@ def test_row_without_an_optional_parent_is_accepted() -> None:
 
 def test_columns_that_a_role_may_not_update() -> None:
     given = replace(notes(), granted=frozenset({"anon UPDATE"}))
-    assert repairs.without_columns(given, ["title"], "anon") == (
+    assert statements.without_columns(given, ["title"], "anon") == (
         'revoke update on "public"."notes" from "anon";'
         ' grant update ("id", "owner_id") on "public"."notes" to "anon";'
     )
-    assert repairs.without_columns(given, ["id", "owner_id", "title"], "anon") == (
+    assert statements.without_columns(given, ["id", "owner_id", "title"], "anon") == (
         'revoke update on "public"."notes" from "anon";'
     )
 
@@ -368,7 +368,5 @@ def test_a_policy_that_demands_a_state_is_not_limited_to_others(
 ) -> None:
     """Its condition would be false for every row."""
     pages = table("pages", "owner", column("published", "bool"))
-    conditions = repairs.outside_of_state(
-        pages, [policy(using)], RowState.parse("published = true")
-    )
-    assert list(conditions) == found
+    left = conditions.outside_of_state(pages, [policy(using)], RowState.parse("published = true"))
+    assert list(left) == found

@@ -18,9 +18,10 @@ from supabase_jobs.audit.leaks.leak import (
 from supabase_jobs.audit.policies import parse_trees, queries
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.repairs import candidates, captured
-from supabase_jobs.audit.repairs.candidates import Demand, Repairs
 from supabase_jobs.audit.repairs.causes import Caused
+from supabase_jobs.audit.repairs.demand import Demand, Edit, edited
 from supabase_jobs.audit.repairs.proofs import Proofs, Proven
+from supabase_jobs.audit.repairs.statements import Repairs
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
@@ -320,7 +321,7 @@ def of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
             for policy in relation.policies:
                 is_named = policy.name in leak.explanation.policies
                 if is_named and captured.names(plan.catalog, relation, policy):
-                    yield candidates.edited(relation, [policy], candidates.Edit.QUALIFIED)
+                    yield edited(relation, [policy], Edit.QUALIFIED)
             yield Demand(text=fix, tables=touched)
             if relation.kind in ("v", "m"):
                 yield from _without_privileges(relation, leak)

@@ -13,8 +13,9 @@ from supabase_jobs.audit.policies import expressions, parse_trees, printed, trut
 from supabase_jobs.audit.policies.expressions import Comparison, Literal, Reference
 from supabase_jobs.audit.probes.attempt import OWN, Attempt
 from supabase_jobs.audit.probes.statements import constants
-from supabase_jobs.audit.repairs.candidates import Demand, Edit, altered
 from supabase_jobs.audit.repairs.causes import alone, drop
+from supabase_jobs.audit.repairs.demand import Demand, Edit
+from supabase_jobs.audit.repairs.statements import altered
 from supabase_jobs.audit.rows.states import identity
 from supabase_jobs.session.action import Insert, Update
 

@@ -53,7 +53,8 @@ from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.repairs import answers, paths, writes
-from supabase_jobs.audit.repairs.candidates import OWNERS_OF_FILES, Demand, authors, named_persons
+from supabase_jobs.audit.repairs.demand import Demand
+from supabase_jobs.audit.repairs.owners import OWNERS_OF_FILES, authors, named_persons
 from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials, place_of
 from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World

@@ -8,6 +8,7 @@ from supabase_jobs.audit.baseline import deviation_id
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.judging import Judgement, is_new
 from supabase_jobs.audit.leaks import escalation
+from supabase_jobs.audit.leaks.attempts import reads_of_others, shows_visitors
 from supabase_jobs.audit.leaks.leak import ExplainedLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.options import Options
@@ -119,6 +120,7 @@ def _proofs(
         above=_reads_above(facts, run.probes.attempts),
         opening=[id(gain.write) for gain in run.probes.gains],
         authors=_authors(plan),
+        shown=_shown(facts, run.probes.attempts),
     )
     renderer = fixes.Renderer(run.scene.impersonation.connection, plan)
     return Proofs(trials, judge, renderer, options.accepted)
@@ -253,6 +255,12 @@ def _reads_above(facts: Facts, attempts: Sequence[Attempt]) -> dict[int, list[At
     for number, above in facts.reads_above:
         found[id(attempts[number])] = [attempts[one] for one in above]
     return found
+
+
+def _shown(facts: Facts, attempts: Sequence[Attempt]) -> list[int]:
+    """The id() of the reads of rows that a policy shows to requests without a user by name."""
+    groups = [group for group in facts.objects.values() if shows_visitors(group)]
+    return [id(attempts[one.number]) for group in groups for one in reads_of_others(group)]
 
 
 def _authors(plan: Plan) -> dict[int, str]:

@@ -119,6 +119,23 @@ create policy "team" on dishes for select to authenticated using (cooks_in(kitch
 create policy "owners" on dishes for delete to authenticated using (
   cooks_in(kitchen) and exists (select from cooks c where c.person = auth.uid() and c.role = 'owner'));
 """
+# passers-by see the bakeries that are open, and how to reach them
+BAKERIES = """
+create table bakeries (
+  id uuid primary key default gen_random_uuid(), baker uuid not null references auth.users, email text,
+  is_open boolean not null default true
+);
+create table cakes (
+  id uuid primary key default gen_random_uuid(), bakery uuid not null references bakeries, orders_email text,
+  is_shown boolean not null default false
+);
+alter table bakeries enable row level security;
+alter table cakes enable row level security;
+create policy "own" on bakeries to authenticated using (baker = auth.uid());
+create policy "own" on cakes to authenticated
+  using (exists (select 1 from bakeries b where b.id = bakery and b.baker = auth.uid()));
+create policy "passers-by" on cakes for select to anon using (is_shown);
+"""
 # the last player who leaves ends the band, which no policy lets anybody delete
 BANDS = """
 create table bands (id uuid primary key default gen_random_uuid(), name text not null);
@@ -226,3 +243,9 @@ def test_colleagues_with_a_role_keep_the_rows_of_each_other(url: str) -> None:
     deleted = findings(url, KITCHENS)["two-groups:public.dishes:delete"]
     assert not deleted.proven
     assert "delete of rows of a colleague" in deleted.fix.replace("\n-- ", " ")
+
+
+def test_visitors_whom_a_policy_names_lose_nothing_by_a_proven_repair(url: str) -> None:
+    shown = findings(url, BAKERIES)["public:public.cakes (is_shown = true):select"]
+    assert not shown.proven
+    assert "anon: select of rows of others" in shown.fix.replace("\n-- ", " ")

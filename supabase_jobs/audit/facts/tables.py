@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from supabase_jobs.audit.catalog import Named
 from supabase_jobs.audit.facts.columns import Code, Compared, Decided, Persons, Tested, Values
+from supabase_jobs.audit.policies.visitors import Shown
 
 # the roles of requests that anyone can make
 API_USERS = ("anon", "authenticated")
@@ -14,14 +15,16 @@ API_USERS = ("anon", "authenticated")
 class Rows:
     """The rows of a table, and whose they are.
 
-    `owned`: they belong to somebody. `per_user`: each user has one. `has_random_key`: nobody
-    guesses the id of one. `is_group`: the table is the group of a membership. `has_invitations`:
+    `owned`: they belong to somebody. `per_user`: each user has one, `per_group`: each group.
+    `has_random_key`: nobody guesses the id of one. `is_group`: the table is the group of a
+    membership. `has_invitations`:
     its memberships have to be accepted. `logged_by` are the tables whose triggers note their
     changes in this one, which nothing else writes.
     """
 
     owned: bool
     per_user: bool = False
+    per_group: bool = False
     has_random_key: bool = False
     is_group: bool = False
     is_membership: bool = False
@@ -61,7 +64,8 @@ class Policies:
     about the row, and those of `overruled` may read every row by one, although another one selects
     rows by their columns. Of the roles in `changed_by` one for UPDATE has no condition. `limited`:
     each policy for SELECT compares rows with their caller, and looks at nothing else of a row, nor
-    at a state of the row above. `for_all` are the permissive policies for all commands.
+    at a state of the row above. `visitors` are the rows that some show to anon by name, and not to
+    who has signed in. `for_all` are the permissive policies for all commands.
     `accepts_rows`: some policy lets signed-in users insert rows. `is_unconditional`: one lets anon
     insert every row, in the state that it demands at most, `is_for_guests`: one for INSERT names
     anon. `read_by_policies` are the tables that the policies read, `absent` those in which they or
@@ -74,6 +78,7 @@ class Policies:
     overruled: Collection[str] = ()
     changed_by: Collection[str] = ()
     limited: bool = False
+    visitors: Shown = Shown.NONE
     for_all: Sequence[str] = ()
     accepts_rows: bool
     is_unconditional: bool = False

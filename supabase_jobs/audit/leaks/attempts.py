@@ -7,6 +7,7 @@ from psycopg import errors
 from supabase_jobs.audit.callers import ANON, CLAIM, NEWCOMER, SERVICE, STRANGER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.policies.visitors import Shown
 from supabase_jobs.audit.probes.attempt import (
     CHOOSE,
     GROUP,
@@ -37,6 +38,18 @@ def only_anon(group: Sequence[Tried]) -> bool:
     tried = {t.actor.kind for t in group if t.action == SELECT and t.whose == OTHER}
     reached = {t.actor.kind for t in reads_of_others(group)}
     return ANON in reached and NEWCOMER in tried and NEWCOMER not in reached
+
+
+def shows_visitors(group: Sequence[Tried]) -> bool:
+    """Whether requests without a user read rows as a policy means them to, which names them and
+    asks nothing about the request: those of a shop, or those that their author has published.
+    """
+    table = group[0].table
+    if not only_anon(group) or table.persons.headers:
+        return False
+    is_of_person = bool(table.persons.users) and not table.persons.names_rows
+    shown = table.policies.visitors
+    return shown is Shown.BY_CHOICE or (shown is Shown.UNLESS_HIDDEN and not is_of_person)
 
 
 def first_write(group: Sequence[Tried], action: str) -> Tried | None:

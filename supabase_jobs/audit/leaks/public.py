@@ -6,7 +6,7 @@ from supabase_jobs.audit.callers import ANON, NEWCOMER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
-from supabase_jobs.audit.leaks.attempts import only_anon, reads_of_others
+from supabase_jobs.audit.leaks.attempts import only_anon, reads_of_others, shows_visitors
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who
 from supabase_jobs.audit.limits import some
 from supabase_jobs.audit.probes.attempt import NONE, SELECT
@@ -31,7 +31,8 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
 
 def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Question]:
     general = [t for t in reads_of_others(group) if t.actor.kind in (ANON, NEWCOMER)]
-    if not general or only_anon(group):
+    is_for_visitors = shows_visitors(group)
+    if not general or (only_anon(group) and not is_for_visitors):
         return
     # signed-in users may read more columns than anon
     sensitive: list[str] = []
@@ -54,6 +55,12 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
     elif first.table.policies.limited and not first.is_state:
         message += ", although each policy compares them with the caller"
         yield shown(KIND, Severity.WARNING, first, message)
+    elif is_for_visitors:
+        message = (
+            f"{who(first.actor)} read rows of others in {{}}, by a policy for requests without a"
+            " user; signed-in users cannot. Is that intended?"
+        )
+        yield question(KIND, first, "visitors", _with_columns(first), message)
     elif not first.is_state and not _is_directory(facts, first):
         decides = "anyone" if first.actor.kind == ANON else "signed-in users"
         message = f"{who(first.actor)} read all rows of {{}}. Is that intended?"
@@ -131,6 +138,6 @@ def _sensitive(facts: Facts, tried: Tried) -> list[str]:
     if tried.table.is_storage:
         return []
     found = facts.sensitive_columns(tried.table, tried.actor.role)
-    if not tried.table.rows.is_group:
+    if not (tried.table.rows.is_group or tried.table.rows.per_group):
         return found
     return [name for name in found if not facts.words.telephone_columns.matches(name)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from supabase_jobs.audit.callers import ANON, NEWCOMER, STRANGER
 from supabase_jobs.audit.facts.facts import Facts
-from supabase_jobs.audit.leaks.attempts import only_anon, reads_of_others
+from supabase_jobs.audit.leaks.attempts import only_anon, reads_of_others, shows_visitors
 from supabase_jobs.audit.leaks.leak import Kind, Question, ShownLeak, question, shown, who_outside
 from supabase_jobs.findings import Severity
 
@@ -28,6 +28,8 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         # who was a member is another leak, with a cause of its own
         first = next((read for read in reads if not read.actor.is_inactive), reads[0])
         message = f"{who_outside(first.actor)} read other users' {table.noun}"
+        if shows_visitors(group):
+            continue  # a public read
         if only_anon(group):
             yield shown(KIND, Severity.ERROR, first, f"{message}, which signed-in users cannot")
         elif first.actor.kind == STRANGER and first.actor.role in table.policies.of_callers:

@@ -10,7 +10,7 @@ from supabase_jobs.audit.policies import expressions, parse_trees, printed, trut
 from supabase_jobs.audit.policies.expressions import Literal, Reference
 
 # functions that a test of a value may call: those of the time
-_CLOCKS = ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp")
+CLOCKS = ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp")
 _INSERT, _UPDATE = "insert", "update"
 # whether the first of two positions is in the order that an operator demands
 _ORDERS: Mapping[str, Callable[[int, int], bool]] = {
@@ -282,7 +282,7 @@ def _demand(relation: Relation, tree: Any) -> _Demand | None:
     names = {name for name, _ in _columns(relation, tree)}
     calls = parse_trees.calls(tree)
     is_plain = not any(parse_trees.nodes(tree, "SubLink"))
-    if len(names) != 1 or not is_plain or any(call[-1] not in _CLOCKS for call in calls):
+    if len(names) != 1 or not is_plain or any(call[-1] not in CLOCKS for call in calls):
         return None
     [name] = names
     if any(parse_trees.nodes(tree, "NullTest")):

@@ -15,6 +15,7 @@ from supabase_jobs.audit.policies import (
     queries,
     tested,
     truth,
+    visitors,
 )
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
 from supabase_jobs.audit.reading.columns import Columns, columns_in, triggering
@@ -105,6 +106,10 @@ class Tables:
         return Rows(
             owned=plan.owned(relation),
             per_user=relation.oid in plan.per_user,
+            per_group=any(
+                key.target in plan.groups and key.columns in relation.unique_keys
+                for key in relation.foreign_keys
+            ),
             has_random_key=any(c.differs_in_each_run and c.base == "uuid" for c in key),
             is_group=relation.oid in plan.groups,
             is_membership=membership is not None,
@@ -138,6 +143,7 @@ class Tables:
             overruled=[role for role in API_USERS if _is_overruled(relation, role)],
             changed_by=[role for role in API_USERS if open_to(relation, role, UPDATE)],
             limited=not is_catalog and _are_limited(relation, identifying),
+            visitors=visitors.shown(relation, {*identifying, *self._naming(relation)}),
             for_all=[p.name for p in relation.policies if p.permissive and p.command == "*"],
             accepts_rows=accepts_rows(relation),
             is_unconditional=_takes_any(relation),
@@ -145,6 +151,11 @@ class Tables:
             read_by_policies=self._labels(usage.reads.get(relation.oid, ())),
             absent=self._labels(usage.policies.absent.get(relation.oid, ())),
         )
+
+    def _naming(self, relation: Relation) -> set[str]:
+        """The columns by which a row is found, or which hold an address or a secret."""
+        unique = {name for key in relation.unique_keys for name in key}
+        return unique | {name for name in relation.by_name if self._plan.words.is_sensitive(name)}
 
     def _labels(self, oids: Collection[int]) -> list[str]:
         """The tables and views of the catalog with these oids."""

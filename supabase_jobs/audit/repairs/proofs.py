@@ -223,7 +223,8 @@ class Judge:
     before, or ask to: they may be meant to, so that they can add something stays. `above` maps the
     id() of attempts to the reads of the rows that their row refers to, by the same caller, and
     `opening` are the id() of those that open something. `authors` are the columns that name who
-    adds a row, of tables whose rows name several persons.
+    adds a row, of tables whose rows name several persons, and `shown` the id() of reads by those
+    whom a policy names.
     """
 
     def __init__(
@@ -236,8 +237,10 @@ class Judge:
         above: Mapping[int, Sequence[Attempt]] | None = None,
         opening: Collection[int] = (),
         authors: Mapping[int, str] | None = None,
+        shown: Collection[int] = (),
     ) -> None:
         self._opening, self._authors = frozenset(opening), authors or {}
+        self._shown = frozenset(shown)
         self._joins, self._above = frozenset(joins), above or {}
         self._leaks, self._accepted = list(leaks), accepted or {}
         self._boundaries, self._existing = boundaries, frozenset(existing)
@@ -322,7 +325,11 @@ class Judge:
         """Whether a repair may end a cell: one that a leak is about, or beyond the baseline."""
         if isinstance(one, Bypass) and one.action == SELECT and not one.caller.is_outsider:
             return self._is_known(one)  # a view may show less to them, but something
-        if self._is_known(one) or any(self._is_of(one, leak) for leak in self._leaks):
+        if self._is_known(one):
+            return True
+        if id(one) in self._shown:
+            return False
+        if any(self._is_of(one, leak) for leak in self._leaks):
             return True
         if not isinstance(one, Attempt):
             return False

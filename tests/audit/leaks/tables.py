@@ -56,6 +56,7 @@ from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.policies.shown_states import ShownState
 from supabase_jobs.audit.policies.siblings import Omission, Unasked
 from supabase_jobs.audit.policies.uneven_writes import Uneven, UnevenWrite
+from supabase_jobs.audit.policies.visitors import Shown
 from supabase_jobs.audit.policies.void_revokes import VoidRevoke
 from supabase_jobs.audit.rows.held_role import DecidingRoles, HeldRole
 from supabase_jobs.database.parser.privileges import Privilege
@@ -218,6 +219,8 @@ class _Builder:
         given = {**_TABLE, **self._overrides["tables"].get(label, {})}
         if "elsewhere" in given:
             given["elsewhere"] = Elsewhere(**given["elsewhere"])
+        if "visitors" in given:
+            given["visitors"] = Shown(given["visitors"])
         # as that of a column: the group of facts about persons has the same name
         decided = _taken(Decided, given, {})
         return _composed(Table, _with_columns(given), schema=schema, name=name, decided=decided)

@@ -20,10 +20,13 @@ from supabase_jobs.audit.policies.tested import pins
 from supabase_jobs.audit.probes.attempt import INSERT, Attempt
 from supabase_jobs.audit.probing import Run
 from supabase_jobs.audit.repairs import causes, changes, fixes, owners
+from supabase_jobs.audit.repairs.boundaries import Boundaries
 from supabase_jobs.audit.repairs.causes import Caused
 from supabase_jobs.audit.repairs.fixes import Repaired
-from supabase_jobs.audit.repairs.proofs import Boundaries, Judge, Proofs
-from supabase_jobs.audit.repairs.trials import Scope, Seen, Trials
+from supabase_jobs.audit.repairs.judge import Judge
+from supabase_jobs.audit.repairs.proofs import Proofs
+from supabase_jobs.audit.repairs.seen import Scope, Seen
+from supabase_jobs.audit.repairs.trials import Trials
 from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.selection import selected
@@ -123,7 +126,7 @@ def _proofs(
         shown=_shown(facts, run.probes.attempts),
     )
     renderer = fixes.Renderer(run.scene.impersonation.connection, plan)
-    return Proofs(trials, judge, renderer, options.accepted)
+    return Proofs(trials, judge, renderer)
 
 
 def _of_leaks(

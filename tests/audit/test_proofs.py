@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from supabase_jobs.audit.repairs.demand import Demand
-from supabase_jobs.audit.repairs.proofs import NamedCell, Proofs, Proven, Verdict
+from supabase_jobs.audit.repairs.proofs import Proofs
+from supabase_jobs.audit.repairs.verdict import NamedCell, Proven, Verdict
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 
 
@@ -66,7 +67,7 @@ def test_the_largest_set_without_a_conflict_is_kept(
     found = {name: Proven("", is_proven=True, demand=Demand(text=name)) for name in names}
     tried: Any = Trials(trials)
     judge: Any = Judge(pairs)
-    proofs = Proofs(tried, judge, lambda _chosen, demand: demand.text, None)
+    proofs = Proofs(tried, judge, lambda _chosen, demand: demand.text)
     made = proofs.together(found, Deadline(0))
     assert "".join(repair.sql for repair in made.repairs) == kept
     assert made.closes == len(kept)

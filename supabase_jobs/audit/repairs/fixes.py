@@ -20,8 +20,9 @@ from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.repairs import candidates, captured
 from supabase_jobs.audit.repairs.causes import Caused
 from supabase_jobs.audit.repairs.demand import Demand, Edit, edited
-from supabase_jobs.audit.repairs.proofs import Proofs, Proven
+from supabase_jobs.audit.repairs.proofs import Proofs
 from supabase_jobs.audit.repairs.statements import Repairs
+from supabase_jobs.audit.repairs.verdict import Proven
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection

@@ -1,29 +1,22 @@
 """The audit's probes, run again with statements that are undone afterwards."""
 
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import chain, islice
+from dataclasses import replace
+from itertools import chain
 
 import psycopg
-from psycopg import sql
 
-from supabase_jobs.audit import access, catalog
-from supabase_jobs.audit.callers import MEMBER, NEWCOMER, OWNER, SERVICE, Persona
-from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
+from supabase_jobs.audit import catalog
+from supabase_jobs.audit.callers import NEWCOMER, OWNER, Persona
+from supabase_jobs.audit.catalog import Catalog, Function, Relation
 from supabase_jobs.audit.leaks import kinds, topic
-from supabase_jobs.audit.leaks.leak import AnyLeak, Question
+from supabase_jobs.audit.leaks.leak import AnyLeak, ShownLeak
 from supabase_jobs.audit.limits import LIMITS
-from supabase_jobs.audit.policies import expressions
-from supabase_jobs.audit.policies.expressions import Literal
-from supabase_jobs.audit.policies.parse_trees import expression_tree
 from supabase_jobs.audit.probes import topics
-from supabase_jobs.audit.probes.attempt import INSERT, OWN, SELECT, UPDATE, Attempt
-from supabase_jobs.audit.probes.bypass import Bypass, ViewRead
-from supabase_jobs.audit.probes.effects import Snapshot, Watch, all_of
-from supabase_jobs.audit.probes.escalation import Gain, behind, then_reads
+from supabase_jobs.audit.probes.attempt import SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.escalation import behind, then_reads
 from supabase_jobs.audit.probes.known import Altered, Known, Reach
 from supabase_jobs.audit.probes.tables import Probes
 from supabase_jobs.audit.probes.topics import TopicAttempt
@@ -31,145 +24,20 @@ from supabase_jobs.audit.probes.views_and_functions import Bypasses
 from supabase_jobs.audit.reading import facts as leak_facts
 from supabase_jobs.audit.repairs import ways
 from supabase_jobs.audit.repairs.causes import alone, reaches
+from supabase_jobs.audit.repairs.seen import Scope, Seen, Use, place_of
+from supabase_jobs.audit.repairs.uses import Uses
+from supabase_jobs.audit.repairs.variants import Variants, assigned, writing
 from supabase_jobs.audit.repairs.ways import Way
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.persons import user_columns
-from supabase_jobs.audit.rows.plan import Plan
-from supabase_jobs.audit.rows.states import identity
-from supabase_jobs.audit.rows.tenants import User
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.findings import Access
-from supabase_jobs.session.action import Constant, Insert, Update
 from supabase_jobs.session.deadline import Deadline
-from supabase_jobs.session.impersonation import Impersonation, caller_statement, own_role
-from supabase_jobs.session.runner import OwnerProbe, Runner, probes_of
+from supabase_jobs.session.impersonation import Impersonation, caller_statement
+from supabase_jobs.session.runner import Runner, probes_of
 from supabase_jobs.session.savepoint import run_kept, run_undone, undone
 
 # a hard finding leaves others the rest of the time; less than such a part is enough for none
 _PARTS = 4
-
-
-@dataclass(frozen=True)
-class Use:
-    """The benefit of a call of a function: a mark of a row of the caller's tenant that it shows, or
-    a change of such a row; '' if it succeeds. `is_answer`: it is all that the call answers.
-    """
-
-    caller: str
-    function: str
-    call: str
-    given: str = ""
-    is_change: bool = False
-    is_answer: bool = False
-
-
-@dataclass(frozen=True)
-class Scope:
-    """The relations and functions whose cells a change can touch."""
-
-    relations: Sequence[Relation]
-    functions: Sequence[Function]
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """The relations and functions, as findings name them."""
-        relations = {relation.label for relation in self.relations}
-        return frozenset(relations | {function.signature for function in self.functions})
-
-    def has(self, leak: AnyLeak) -> bool:
-        """Whether a leak is about one of these, or about rows of it in a state."""
-        return leak.label in self.names
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """The attempts of callers, and their outcomes. `plan` has the catalogs of that time.
-
-    `uses` are the calls of functions by which owners, members and the service get what is theirs.
-    `find` tells the leaks, for those who ask: with all questions, which take as long, or without.
-    """
-
-    plan: Plan
-    find: Callable[[bool], Sequence[AnyLeak]]
-    attempts: Sequence[Attempt] = ()
-    gains: Sequence[Gain] = ()
-    bypasses: Sequence[Bypass] = ()
-    uses: frozenset[Use] = frozenset()
-
-    @cached_property
-    def leaks(self) -> Sequence[AnyLeak]:
-        """The leaks that the attempts show; of a trial, not those that are only ever questions."""
-        return self.find(False)
-
-    @property
-    def questions(self) -> list[Question]:
-        """The questions that the attempts lead to."""
-        return [leak for leak in self.find(True) if isinstance(leak, Question)]
-
-    @cached_property
-    def faults(self) -> Mapping[str, AnyLeak]:
-        """The leaks that are errors and warnings, by their ids."""
-        return {leak.id: leak for leak in self.leaks if leak.severity.is_problem}
-
-    @cached_property
-    def granted(self) -> Access:
-        """Object → caller → permissions, as a baseline records them."""
-        return access.access(self.attempts, self.bypasses)
-
-    @cached_property
-    def cells(self) -> Mapping[Hashable, Attempt | Bypass]:
-        """The attempts that reached their target; the keys are equal in another trial."""
-        found: dict[Hashable, Attempt | Bypass] = {}
-        for attempt in self.attempts:
-            if attempt.reached:
-                found.setdefault(key_of(attempt), attempt)
-        for bypass in self.bypasses:
-            if bypass.outcome == "rows":
-                found.setdefault(key_of(bypass), bypass)
-        return found
-
-    @cached_property
-    def places(self) -> frozenset[Hashable]:
-        """The rows, views and functions that each caller reached, by action; also views that show
-        the caller rows without a mark.
-        """
-        found = {place_of(one) for one in self.cells.values()}
-        reads = [one for one in self.bypasses if isinstance(one, ViewRead)]
-        return frozenset(found | {place_of(one) for one in reads if one.has_rows})
-
-    def within(self, scope: Scope) -> "Seen":
-        """The part about these objects."""
-        return replace(
-            self,
-            attempts=[a for a in self.attempts if a.relation in scope.relations],
-            gains=[g for g in self.gains if g.write.relation in scope.relations],
-            bypasses=[b for b in self.bypasses if b.label in scope.names],
-            find=lambda asks: [leak for leak in self.find(asks) if scope.has(leak)],
-        )
-
-
-def key_of(tried: Attempt | Bypass) -> Hashable:
-    """The cell of an attempt on a row, or of an action on a view or function."""
-    if isinstance(tried, Bypass):
-        return tried.caller.label, tried.label, tried.action
-    return (
-        tried.caller.label,
-        tried.label,
-        id(tried.row),
-        tried.whose,
-        tried.action,
-        tried.name,
-        tried.column,
-        tried.value,
-    )
-
-
-def place_of(tried: Attempt | Bypass) -> Hashable:
-    """The row, view or function of an attempt, and its action, whatever it writes."""
-    if isinstance(tried, Bypass):
-        return key_of(tried)
-    return tried.caller.label, tried.label, id(tried.row), tried.action
 
 
 @contextmanager
@@ -199,71 +67,11 @@ def _leave_out_new_triggers(changed: Catalog, known: Catalog) -> None:
             relation.become(replace(relation, triggers=kept))
 
 
-def _is_own_new_row(one: Attempt, relation: Relation) -> bool:
-    """Whether who has signed in adds a row of their own to a table."""
-    is_own = (one.action, one.whose) == (INSERT, OWN) and one.reached and not one.is_state
-    return is_own and one.relation is relation and one.caller.role != "anon"
-
-
 def _open(connection: Connection, attempts: Iterable[Attempt]) -> None:
     """Open the cursors on the rows of attempts."""
     needed = {opening[0].sql: opening for one in attempts if (opening := one.opening)}
     if needed:
         run_groups(connection, [[*chain.from_iterable(needed.values())]])[0].answer()
-
-
-def _writing(write: Attempt, value: str | None) -> Attempt:
-    """An update that gives the same column another value."""
-    column, sent = write.relation.by_name[write.column], write.sent
-    if isinstance(sent, Update):
-        sent = replace(sent, values={column.name: Constant(value, column.type)})
-    return replace(alone(write), sent=sent, value=value)
-
-
-def _assigned(write: Attempt, name: str, value: str | None) -> str:
-    """The statement that gives a column of the row of an attempt a value, as the owner."""
-    column, row = write.relation.by_name[name], write.row
-    text = sql.SQL("update {} set {} = {} where {};").format(
-        row.relation.identifier, column.identifier, Constant(value, column.type), row.condition
-    )
-    return text.as_string(None)
-
-
-@dataclass(eq=False)
-class _Call:
-    """A call of a function by somebody who owns the rows or belongs to their group, or the service.
-    The statements `afterwards` show what is watched, which the snapshot `before` has shown.
-    """
-
-    caller: Persona
-    function: str
-    statement: Statement
-    marks: Sequence[str]
-    watch: Watch
-    before: Snapshot
-    afterwards: Sequence[Statement]
-    uses: list[Use] = field(default_factory=list)
-
-    @property
-    def statements(self) -> list[Statement]:
-        """The call, and what shows its effects."""
-        return [self.statement, *self.afterwards]
-
-    def read(self, result: GroupResult) -> None:
-        """Read whether it succeeds, which rows it shows, and what it changes."""
-        if result.error is not None:
-            return
-        text = str(result.answers[0].rows)
-        use = Use(caller=self.caller.label, function=self.function, call=self.statement.sql)
-        shown = [mark for mark in self.marks if mark in text]
-        self.uses = [use, *(replace(use, given=mark) for mark in shown)]
-        answer = result.answers[0].rows[0][0]
-        if answer:
-            self.uses.append(replace(use, given=str(answer), is_answer=True))
-        if self.afterwards:
-            after = self.watch.snapshot(result.answers[-1].rows[0])
-            changes = sorted(self.watch.changes(self.before, after))
-            self.uses += [replace(use, given=one, is_change=True) for one in changes]
 
 
 class Trials:
@@ -285,7 +93,8 @@ class Trials:
         self._deadline = self._end = deadline
         self.all, self.before = scope, before
         self._known, self.channels = known, channels
-        self._uses: dict[str, frozenset[Use]] = {}
+        self._uses = Uses(impersonation, world, callers, before.bypasses)
+        self.variants = Variants(world, before)
         self._results: dict[Hashable, Seen | None] = {}
 
     def scope(
@@ -358,13 +167,19 @@ class Trials:
         """The oid of a table that a leak names."""
         return next(r.oid for r in self._world.plan.catalog.relations if r.label == label)
 
+    def shown_by(self, leak: ShownLeak) -> Attempt:
+        """The attempt that shows a leak."""
+        return self.before.attempts[leak.tried.number]
+
     def queried(self, relation: Relation) -> Collection[int]:
         """The oids of the tables that policies of a table query, directly or not."""
         return self._world.plan.usage.reads.get(relation.oid, set())
 
     def seen_before(self, scope: Scope) -> Seen:
         """The part of the audit about these objects."""
-        return replace(self.before.within(scope), uses=self._uses_before(scope))
+        return replace(
+            self.before.within(scope), uses=self._uses.before(scope.functions, self._deadline)
+        )
 
     def lost_by_ways(
         self,
@@ -451,84 +266,13 @@ class Trials:
             _open(connection, again.values())
             runner = Runner(self._impersonation, self._deadline)
             runner.run(probes_of(again.values(), LIMITS.attempts_in_batch))
-            uses = self._call(functions, [caller]) if functions else frozenset()
+            uses = self._uses.of(functions, self._deadline, [caller]) if functions else frozenset()
         reached = {key for key, one in again.items() if one.reached}
         return reached | {replace(use, caller="") for use in uses if not use.is_answer}
 
     def is_used(self, function: Function) -> bool:
         """Whether somebody who may do so was seen to change something by a function."""
-        uses = self._uses_before(Scope((), (function,)))
-        return any(use.is_change for use in uses)
-
-    def _uses_before(self, scope: Scope) -> frozenset[Use]:
-        names = {function.signature for function in scope.functions}
-        if names - self._uses.keys():
-            with undone(self._impersonation.connection):
-                for function in scope.functions:
-                    self._uses[function.signature] = self._call([function])
-        return frozenset().union(*(self._uses[name] for name in names))
-
-    def _call(
-        self, functions: Sequence[Function], callers: Sequence[Persona] = ()
-    ) -> frozenset[Use]:
-        """The uses of functions, by the calls that others have tried: of these callers, or else of
-        owners, members and the service.
-        """
-        tenant = self._world.a
-        marks = sorted({mark for row in tenant.all_rows for mark in row.marks})
-        signatures = {function.signature: function for function in functions}
-        tried: dict[str, dict[str, Statement]] = {}
-        for bypass in self.before.bypasses:
-            name = bypass.label
-            if name in signatures and bypass.action == "call" and bypass.sent:
-                statement = bypass.sent[0].statement
-                tried.setdefault(name, {})[statement.sql] = statement
-        runner = Runner(self._impersonation, self._deadline)
-        watches = {name: self._watch(signatures[name]) for name in tried}
-        watched = all_of(watches.values())
-        before: Snapshot = {}
-        if watched.statement is not None:
-            seen = OwnerProbe([watched.statement])
-            runner.run([seen])
-            before = watched.snapshot(seen.results[0].answer().rows[0])
-        calls = []
-        entitled = [c for c in self._callers if c.kind in (OWNER, MEMBER, SERVICE)]
-        for caller in callers or (c for c in entitled if not c.operation):
-            for name, statements in tried.items():
-                if caller.role not in signatures[name].callers:
-                    continue
-                show = watches[name].statement
-                afterwards = [] if show is None else [own_role(self._impersonation), show]
-                calls += [
-                    _Call(
-                        caller=caller,
-                        function=name,
-                        statement=statement,
-                        marks=marks,
-                        watch=watches[name],
-                        before=before,
-                        afterwards=afterwards,
-                    )
-                    for statement in islice(statements.values(), LIMITS.calls)
-                ]
-        runner.run(probes_of(calls, LIMITS.calls_in_batch))
-        return frozenset(use for call in calls for use in call.uses)
-
-    def _watch(self, function: Function) -> Watch:
-        """The rows of the tenant that a function may change, and the columns by which its new rows
-        belong to the tenant; nothing of a function that changes nothing.
-        """
-        if function.volatility != "v":
-            return Watch()
-        tenant, usage = self._world.a, self._world.plan.usage
-        tables = usage.bodies.function_reads.get(function.oid, set())
-        rows = [row for row in tenant.all_rows if row.relation.oid in tables]
-        names = []
-        for row in (tenant.rows[oid] for oid in sorted(tables & tenant.rows.keys())):
-            keys = [name for key in row.relation.foreign_keys for name in key.columns]
-            persons = user_columns(row.relation, usage, self._world.plan.per_user)
-            names += [(row, name) for name in dict.fromkeys([*keys, *persons])]
-        return Watch(rows=rows, names=names)
+        return any(use.is_change for use in self._uses.before([function], self._deadline))
 
     def topics(self, text: str) -> list[TopicAttempt] | None:
         """The outcomes for topics with these statements; None if they fail.
@@ -645,10 +389,12 @@ class Trials:
             return tried + [behind(first, one) for one in changed.values() if one.action != SELECT]
 
         if write.action == UPDATE and write.column:
-            unchanged = _writing(write, write.row.values.get(write.column))
+            unchanged = writing(write, write.row.values.get(write.column))
             both = [*followed(unchanged), *followed(alone(write))]
-            return any(self._opens_in(f"{text}\n{made}", both) for made in self._states(write))
-        tried = [one for other in self._with_other_labels(write) for one in followed(other)]
+            return any(
+                self._opens_in(f"{text}\n{made}", both) for made in self.variants.in_states(write)
+            )
+        tried = [one for other in self.variants.with_other_labels(write) for one in followed(other)]
         return any(self.reaching(text, tried[: LIMITS.attempts_in_batch])) if tried else False
 
     def _opens_in(self, text: str, tried: Sequence[Attempt]) -> bool:
@@ -659,88 +405,13 @@ class Trials:
         half = len(tried) // 2
         return any(now and not was for was, now in zip(reached[:half], reached[half:], strict=True))
 
-    def _states(self, write: Attempt) -> list[str]:
-        """The statements that give other columns of the row of an update another label."""
-        relation, words = write.relation, self._world.plan.usage.mentions.words
-        given = [
-            (column, label)
-            for column in relation.columns
-            if column.name != write.column and column.name in words
-            for label in self._labels(column, relation)
-        ]
-        return [
-            _assigned(write, column.name, label)
-            for column, label in given[: LIMITS.values]
-            if label != write.row.values.get(column.name)
-        ]
-
-    def _labels(self, column: Column, relation: Relation) -> Sequence[str]:
-        """The values that a column may have, if they are few."""
-        limits = self._world.plan.limits.get(relation.oid, {})
-        known = limits[column.name].allowed if column.name in limits else ()
-        return known or column.labels
-
-    def _with_other_labels(self, write: Attempt) -> Iterator[Attempt]:
-        """A new row with each of the labels that a column of it may have."""
-        sent = write.sent
-        if not isinstance(sent, Insert):
-            return
-        for name in write.written:
-            column = write.relation.by_name[name]
-            for label in self._labels(column, write.relation):
-                if label != write.written[name]:
-                    values = {**sent.assigned, name: Constant(label, column.type)}
-                    yield replace(alone(write), sent=replace(sent, values=values))
-
-    def in_own_name(self, relation: Relation) -> dict[str, Attempt]:
-        """New rows of somebody, each with one of the columns that name their owner; the others name
-        a stranger. None if no more than one column does.
-        """
-        usage, per_user = self._world.plan.usage, self._world.plan.per_user
-        own = next((a for a in self.before.attempts if _is_own_new_row(a, relation)), None)
-        if own is None or own.caller.user is None or not isinstance(own.sent, Insert):
-            return {}
-        is_of_a = own.caller.tenant is self._world.a
-        stranger = (self._world.b if is_of_a else self._world.a).users[0]
-        others = {
-            name: Constant(identity(relation, name, stranger), relation.by_name[name].type)
-            for name in user_columns(relation, usage, per_user)
-            if own.written.get(name) == identity(relation, name, own.caller.user)
-        }
-        found = {}
-        for name in others if len(others) > 1 else ():
-            named = {other: value for other, value in others.items() if other != name}
-            found[name] = replace(
-                alone(own), sent=replace(own.sent, values={**own.sent.assigned, **named})
-            )
-        return found
-
-    def with_values(self, write: Attempt, *, with_labels: bool) -> Iterator[Attempt]:
-        """A new row with the default of the column that it chooses, if that is a constant, and with
-        each label that the column may have.
-        """
-        if not isinstance(sent := write.sent, Insert):
-            return
-        column = write.relation.by_name[write.column]
-        labels = self._labels(column, write.relation) if with_labels else ()
-        start = expressions.value(expression_tree(column.default or "null"))
-        default = [start.text] if isinstance(start, Literal) else []
-        for value in list(dict.fromkeys([*default, *labels]))[: LIMITS.values]:
-            given = {**sent.assigned, column.name: Constant(value, column.type)}
-            yield replace(alone(write), sent=replace(sent, values=given), value=value)
-
-    def given(self, one: Attempt, names: Sequence[str], user: User) -> str:
-        """The statements that put a person's name into these columns of the row of an attempt."""
-        values = {name: identity(one.relation, name, user) for name in names}
-        return "\n".join(_assigned(one, name, value) for name, value in values.items())
-
     def moves_back(self, text: str, write: Attempt) -> bool | None:
         """Whether the caller of an update gives the column its former value with these statements,
         once it has the new one: a trigger that refuses this was to refuse the other way only. None
         if the caller cannot do so without them either. Raises DeadlineError.
         """
-        moved = _assigned(write, write.column, write.value)
-        again = [_writing(write, write.row.values.get(write.column))]
+        moved = assigned(write, write.column, write.value)
+        again = [writing(write, write.row.values.get(write.column))]
         if not all(self.reaching(moved, again)):
             return None
         return all(self.reaching(f"{text}\n{moved}", again))
@@ -806,4 +477,4 @@ class Trials:
         seen = Seen(plan=plan, find=find, attempts=attempts, gains=gains, bypasses=tried).within(
             scope
         )
-        return replace(seen, uses=self._call(scope.functions))
+        return replace(seen, uses=self._uses.of(scope.functions, self._deadline))

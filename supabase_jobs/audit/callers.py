@@ -157,6 +157,9 @@ class Persona(Caller):
     def meaning(self) -> str:
         """Who the caller is, in words."""
         user = self.user
+        if user is not None and user.beside is not None:
+            whose = "" if self.kind == OWNER else "signed in, with rows of their own, "
+            return f"{whose}a user with a row of {user.beside.name}, which the owner cannot have"
         if self.role == "anon" and self.kind != ANON:
             return "without signing in, with this header"
         if self.has_header_of_row:
@@ -374,6 +377,10 @@ def _users(world: World) -> Iterator[Persona]:
     yield from _with_posts(world)
     yield from _made(world)
     yield _signed_in("owner", OWNER, world.a, world.a.owner)
+    for tenant, kind in ((world.a, OWNER), (world.b, STRANGER)):
+        for user in tenant.users:
+            if user.beside is not None:
+                yield _of_other_kind(user, kind, tenant)
 
 
 def _made(world: World) -> Iterator[Persona]:
@@ -390,6 +397,12 @@ def _made(world: World) -> Iterator[Persona]:
             else:
                 kind = CLAIM if user.solved.is_free else MEMBER
                 yield _signed_in(user.label, kind, tenant, user)
+
+
+def _of_other_kind(user: User, kind: str, tenant: Tenant) -> Persona:
+    """Somebody with a row that the owner, or the stranger, cannot have."""
+    label = user.label if kind == OWNER else f"stranger as {user.label}"
+    return _signed_in(label, kind, tenant, user)
 
 
 def _of_listed_group(world: World, user: User, listing: Listing) -> Persona:

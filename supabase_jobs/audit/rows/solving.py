@@ -1,7 +1,7 @@
 """Make the persons for whom nobody else stands, with the rows and claims that a policy asks for."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from psycopg import sql
@@ -10,6 +10,7 @@ from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.policies.paths import Cell, ClaimStep
 from supabase_jobs.audit.rows import solved
+from supabase_jobs.audit.rows.beside import NewUserOf
 from supabase_jobs.audit.rows.insert import Inserter
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.solved import Making, Wanted
@@ -20,9 +21,6 @@ from supabase_jobs.findings import RowState
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.savepoint import AFTER_STEPS, BEFORE_STEPS, run_undone
 from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
-
-# the tenant and the label of a user → the user
-NewUserOf = Callable[[Tenant, str], User]
 
 
 def insert(

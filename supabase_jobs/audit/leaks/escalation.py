@@ -4,7 +4,7 @@ Who gives roles to others in a group, or joins a part of their own tenant that t
 right that the project gave them: a question.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from supabase_jobs.audit.callers import MEMBER, SERVICE
 from supabase_jobs.audit.facts.attempts import Opened, Tried
@@ -48,7 +48,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
     for opened in sorted(_lasting(facts), key=lambda o: o.write.actor.rank):
         write = opened.write
         groups.setdefault((write.table.label, write.action, write.column), []).append(opened)
-    for group in groups.values():
+    for group in _without_other_columns(groups):
         write = _deciding(facts, group)
         gained = dict.fromkeys(
             f"{DOES[o.action]} {o.table}" for o in group if o.write.actor is write.actor
@@ -62,6 +62,24 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             # others may not have set the state: who sets it back may only have paused
             severity = Severity.WARNING if write.name == RESTORE else Severity.ERROR
             yield shown(KIND, severity, write, f"{who(write.actor)} {gain}")
+
+
+def _without_other_columns(
+    groups: Mapping[tuple[str, str, str], list[Opened]],
+) -> Iterator[list[Opened]]:
+    """Without new rows that differ in one column from a plain one, if that opens the same, and so
+    do those that differ in another column: none of these columns decides.
+    """
+    gains = {key: set(map(_gain, group)) for key, group in groups.items()}
+    for (table, action, column), group in groups.items():
+        own = gains[table, action, column]
+        same = [
+            name
+            for (other, act, name), found in gains.items()
+            if (other, act) == (table, INSERT) and name != column and own <= found
+        ]
+        if action != INSERT or not column or "" not in same or len(same) < 2:
+            yield group
 
 
 def _deciding(facts: Facts, group: Sequence[Opened]) -> Tried:

@@ -8,8 +8,9 @@ with it who has lost access.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 from supabase_jobs.audit.callers import FORMER, LAPSED, MEMBER, NEWCOMER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Function, Relation
@@ -39,27 +40,22 @@ _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 # before each time of the world
 _PAST = "1970-01-01"
 
+Kind = TypeVar("Kind", bound="RowCall")
+
 
 @dataclass(eq=False, kw_only=True)
-class EndedCall(Bypass):
+class RowCall(Bypass):
     """A call with the secret of a row after the owner has `prepared` it, or on rows of the caller
-    (`is_own`). `rows` are those that may end, `ended` is how one has; None if they are valid. `did`
-    is what the call has done: its answer, and the number of rows that it has `written`; '' for
-    nothing. `addressee` is the column in which the row with the secret names somebody else. `of` is
-    the table of memberships, if the function lets members of another group pass than that to which
-    the row belongs, and nobody who has none.
-    `rereads` are rows of the group of a caller; it has `opened`, if it reads none before, those
-    that it reads after the call.
+    (`is_own`). `rows` are those that may end; they are valid. `did` is what the call has done: its
+    answer, and the number of rows that it has `written`; '' for nothing. `rereads` are rows of the
+    group of a caller; it has `opened`, if it reads none before, those that it reads after the call.
     """
 
     rows: Sequence[Row]
     rereads: Sequence[Row] = ()
-    addressee: ColumnKey | None = None
-    of: Relation | None = None
     is_own: bool = False
     prepared: Sequence[Statement]
     own: Statement
-    ended: Ended | None = None
     did: str = ""
     written: int = 0
 
@@ -67,19 +63,6 @@ class EndedCall(Bypass):
     def may_write(self) -> bool:
         """Whether the function may write rows."""
         return isinstance(self.object, Function) and self.object.volatility == "v"
-
-    @property
-    def is_of_above(self) -> bool:
-        """Whether not the row with the secret has ended, but one to which it refers."""
-        return self.ended is not None and self.ended.relation is not self.rows[0].relation
-
-    @property
-    def state(self) -> str:
-        """How a row has ended in words; '' if none has."""
-        if self.ended is None:
-            return ""
-        table = f"{self.ended.relation.name}: " if self.is_of_above else ""
-        return f"{table}{self.ended.state}"
 
     @property
     def statements(self) -> list[Statement]:
@@ -104,6 +87,46 @@ class EndedCall(Bypass):
         answer = _DRAWN.sub("#", str(call.rows[0][0] or "")) if call.rows else ""
         if self.written or not _NOTHING.fullmatch(answer):
             self.did = f"{self.written} {answer}"
+
+
+@dataclass(eq=False, kw_only=True)
+class AddressedCall(RowCall):
+    """A call with the secret of a row that names somebody else in the column `addressee`."""
+
+    addressee: ColumnKey
+
+
+@dataclass(eq=False, kw_only=True)
+class ForeignCall(RowCall):
+    """A call with the secret of a row of another group, by a member of one: the function lets
+    nobody pass who has no row in the table of memberships `of`.
+    """
+
+    of: Relation
+
+
+@dataclass(eq=False, kw_only=True)
+class EndedCall(RowCall):
+    """A call after one of the rows has `ended`."""
+
+    ended: Ended
+
+    @property
+    def is_of_above(self) -> bool:
+        """Whether not the row with the secret has ended, but one to which it refers."""
+        return self.ended.relation is not self.rows[0].relation
+
+    @property
+    def state(self) -> str:
+        """How a row has ended, in words."""
+        table = f"{self.ended.relation.name}: " if self.is_of_above else ""
+        return f"{table}{self.ended.state}"
+
+
+def _again(kind: Callable[..., Kind], one: RowCall, **own: Any) -> Kind:
+    """The same call as one of this kind."""
+    shared = {field.name: getattr(one, field.name) for field in fields(RowCall)}
+    return kind(**{**shared, **own})
 
 
 def find(
@@ -152,7 +175,7 @@ def _valid_calls(
     own: Statement,
     functions: Sequence[Function],
     callers: Sequence[Persona],
-) -> Iterator[EndedCall]:
+) -> Iterator[RowCall]:
     """The calls with the secret of a row that has not ended."""
     arguments = Arguments(world, knows_secrets=True)
     outsider = next((caller for caller in callers if _is_outsider(world, caller)), None)
@@ -160,25 +183,29 @@ def _valid_calls(
         for row in _rows(world, arguments, function):
             rows = [row, *arguments.rows_above([row])]
             for caller in callers:
-                if caller.role in function.callers:
-                    yield EndedCall(
-                        caller=caller,
-                        object=function,
-                        action=CALL,
-                        sent=[call_of(function, arguments.of_row(function, caller, row))],
-                        rows=rows,
-                        rereads=_of_group(world, worlds, function, caller, outsider),
-                        addressee=_addressee(world, function, caller, row),
-                        prepared=worlds.ready(function, caller, rows),
-                        own=own,
-                    )
+                if caller.role not in function.callers:
+                    continue
+                call = RowCall(
+                    caller=caller,
+                    object=function,
+                    action=CALL,
+                    sent=[call_of(function, arguments.of_row(function, caller, row))],
+                    rows=rows,
+                    rereads=_of_group(world, worlds, function, caller, outsider),
+                    prepared=worlds.ready(function, caller, rows),
+                    own=own,
+                )
+                addressee = _addressee(world, function, caller, row)
+                if addressee is not None:
+                    call = _again(AddressedCall, call, addressee=addressee)
+                yield call
 
 
 def _after_end(
-    world: World, worlds: Worlds, valid: Sequence[EndedCall]
-) -> Iterator[tuple[EndedCall, EndedCall]]:
+    world: World, worlds: Worlds, valid: Sequence[RowCall]
+) -> Iterator[tuple[RowCall, EndedCall]]:
     """The first call of each function that works, with the same one after a row has ended."""
-    working: dict[int, EndedCall] = {}
+    working: dict[int, RowCall] = {}
     for one in valid:
         if one.written or (one.did and not (one.is_own and one.may_write)):
             working.setdefault(one.object.oid, one)
@@ -186,10 +213,10 @@ def _after_end(
         for row in one.rows:
             for end in _ends(world, one, row):
                 prepared = [*one.prepared, *_ending(worlds, end, row)]
-                yield one, replace(one, prepared=prepared, ended=end, did="", written=0)
+                yield one, _again(EndedCall, one, prepared=prepared, ended=end, did="", written=0)
 
 
-def _across(world: World, valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
+def _across(world: World, valid: Sequence[RowCall]) -> Iterator[RowCall]:
     """The calls with the secret of a row that belongs to a group, by a member of another group, if
     the function asks for a membership: it refuses those who have none.
     """
@@ -205,16 +232,16 @@ def _across(world: World, valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
             keys = membership.relation.foreign_keys
             groups = {key.target for key in keys if {*key.columns} & {*membership.groups}}
             if groups & above:
-                yield replace(one, of=membership.relation, addressee=None, outcome=ROWS)
+                yield _again(ForeignCall, one, of=membership.relation, outcome=ROWS)
                 break
 
 
-def _for_others(valid: Sequence[EndedCall]) -> Iterator[EndedCall]:
+def _for_others(valid: Sequence[RowCall]) -> Iterator[RowCall]:
     """The calls with a valid secret that is for somebody else, or for who has not lost access."""
     for one in valid:
         if not one.written:
             one.effects = Effects()
-        elif one.addressee is not None or one.effects.opened:
+        elif isinstance(one, AddressedCall) or one.effects.opened:
             one.outcome = ROWS
             yield one
 
@@ -264,7 +291,7 @@ def _own_calls(
     own: Statement,
     functions: Sequence[Function],
     caller: Persona,
-) -> Iterator[EndedCall]:
+) -> Iterator[RowCall]:
     """Calls on rows of the caller that are as a function demands, if it asks for the caller."""
     arguments, usage = Arguments(world), world.plan.usage
     for function in functions:
@@ -279,7 +306,7 @@ def _own_calls(
         rows = [*dict.fromkeys(about), *above]
         if not rows:
             continue
-        yield EndedCall(
+        yield RowCall(
             caller=caller,
             object=function,
             action=CALL,
@@ -303,7 +330,7 @@ def _ending(worlds: Worlds, end: Ended, row: Row) -> list[Statement]:
     return worlds.in_state([row], {(row.relation.oid, end.column): end.value})
 
 
-def _ends(world: World, call: EndedCall, row: Row) -> Iterator[Ended]:
+def _ends(world: World, call: RowCall, row: Row) -> Iterator[Ended]:
     """The ways in which a row of a call can end: by the names of its columns, by what is asked of
     whoever adds a row like one of the caller's own, by what other functions ask that find it by the
     same secret, and by the time that the function itself sets and others ask for.
@@ -330,7 +357,7 @@ def _ends(world: World, call: EndedCall, row: Row) -> Iterator[Ended]:
             yield Ended(row.relation, column.name, value)
 
 
-def _is_admission_over(world: World, call: EndedCall, row: Row, column: Column) -> bool:
+def _is_admission_over(world: World, call: RowCall, row: Row, column: Column) -> bool:
     """Whether a column has the end of the row by which a function asks for its caller, such as a
     lease: another function compares it with now, or this one does so with another time of the row
     and not with this one. Rows that the function writes are what it is about, no admission.
@@ -354,14 +381,14 @@ def _is_known(world: World, relation: Relation, column: Column) -> bool:
     return key in usage.mentions.mentioned or key in usage.mentions.nulls
 
 
-def _only_sets(world: World, call: EndedCall, relation: Relation, column: Column) -> bool:
+def _only_sets(world: World, call: RowCall, relation: Relation, column: Column) -> bool:
     """Whether a function sets a column, and changes nothing in other tables."""
     usage, oid = world.plan.usage, call.object.oid
     others = usage.bodies.adds[oid] | {table for table, _ in usage.bodies.sets[oid]}
     return (relation.oid, column.name) in usage.bodies.sets[oid] and others <= {relation.oid}
 
 
-def _is_used(world: World, call: EndedCall, row: Row, column: Column) -> bool:
+def _is_used(world: World, call: RowCall, row: Row, column: Column) -> bool:
     """Whether a column has the time at which a call like this one has used a row: the function sets
     it, does not test it, and another one demands that it is null.
     """
@@ -373,7 +400,7 @@ def _is_used(world: World, call: EndedCall, row: Row, column: Column) -> bool:
     return is_set and not is_tested and key in usage.mentions.nulls
 
 
-def _asked_by_others(world: World, call: EndedCall, row: Row, column: Column) -> str | None:
+def _asked_by_others(world: World, call: RowCall, row: Row, column: Column) -> str | None:
     """The value of a column that other functions refuse which find rows by the same secret, and
     this one does not ask for.
     """

@@ -1,8 +1,9 @@
 """Calls of functions: with ids of others, on prepared rows, and with SQL."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from psycopg import sql
 
@@ -34,6 +35,36 @@ from supabase_jobs.session.impersonation import own_role
 
 # those who call functions on rows in the state that these ask for
 _GENERAL_OUTSIDERS = (ANON, NEWCOMER, STRANGER)
+
+Call = TypeVar("Call", bound=PreparedCall)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Called:
+    """A function that a caller calls: rows that the tables refuse the caller, those that a call may
+    change or copy, and the statement that sets the role of the owner.
+    """
+
+    caller: Persona
+    function: Function
+    hidden: Sequence[Row]
+    watch: Watch
+    copies: Copies
+    own: Statement
+
+    def prepared(
+        self, kind: Callable[..., Call], arguments: Sequence[Constant], **fields: Any
+    ) -> Call:
+        """A call of this kind, after the owner has prepared rows."""
+        return kind(
+            caller=self.caller,
+            object=self.function,
+            action=CALL,
+            sent=[call_of(self.function, arguments)],
+            copies=self.copies,
+            own=self.own,
+            **fields,
+        )
 
 
 class Functions:
@@ -86,14 +117,22 @@ class Functions:
         ]
         lists = self._arguments.lists(function, caller)
         copies = self._copies(caller, function)
+        called = _Called(
+            caller=caller,
+            function=function,
+            hidden=hidden,
+            watch=watch,
+            copies=copies,
+            own=own_role(self._impersonation),
+        )
         if function.definer and is_volatile and caller.is_outsider:
-            yield from self._aged_call(caller, function, watch, lists[0], copies)
+            yield from self._aged_call(called, lists[0])
         if function.definer:
-            yield from self._calls_in_state(caller, function, watch, hidden, copies)
+            yield from self._calls_in_state(called)
             if caller.kind in _GENERAL_OUTSIDERS:
-                yield from self._calls_with_null(caller, function, watch, hidden, copies)
+                yield from self._calls_with_null(called)
             if caller.kind == STRANGER:
-                yield from self._calls_as_named(caller, function, hidden, copies)
+                yield from self._calls_as_named(called)
         for arguments in lists:
             yield FunctionCall(
                 caller=caller,
@@ -120,41 +159,25 @@ class Functions:
                 is_statement=any(argument.text == STATEMENT for argument in arguments),
             )
 
-    def _aged_call(
-        self,
-        caller: Persona,
-        function: Function,
-        watch: Watch,
-        arguments: Sequence[Constant],
-        copies: Copies,
-    ) -> Iterator[PreparedCall]:
+    def _aged_call(self, called: _Called, arguments: Sequence[Constant]) -> Iterator[PreparedCall]:
         """A call of a function that compares times, on old rows."""
+        function, watch = called.function, called.watch
         compares = re.search(r"\b(interval|now|current_\w+|age)\b", function.body, re.IGNORECASE)
         older = self._worlds.older(watch.rows)
         if compares and older and watch.statement is not None and self._worlds.is_possible:
-            yield PreparedCall(
-                caller=caller,
-                object=function,
-                action=CALL,
-                sent=[call_of(function, arguments)],
+            yield called.prepared(
+                PreparedCall,
+                arguments,
                 watch=watch,
                 prepared=older,
-                own=own_role(self._impersonation),
-                copies=copies,
             )
 
-    def _calls_in_state(
-        self,
-        caller: Persona,
-        function: Function,
-        watch: Watch,
-        hidden: Sequence[Row],
-        copies: Copies,
-    ) -> Iterator[IdentifyingCall]:
+    def _calls_in_state(self, called: _Called) -> Iterator[IdentifyingCall]:
         """Calls with ids of rows that are in the state that the function asks for: with one of
         tenant A beside others of the caller; and with all of tenant A, if its rows are in no such
         state by themselves.
         """
+        caller, function = called.caller, called.function
         demanded = self._worlds.demanded(function)
         for chosen in self._arguments.identifying(function, caller):
             prepared = self._worlds.in_state(chosen.rows, demanded)
@@ -163,18 +186,14 @@ class Functions:
             if not chosen.is_mixed and not (prepared and caller.kind in _GENERAL_OUTSIDERS):
                 continue
             below = [*self._moved(caller, function, chosen.rows)] if chosen.is_mixed else []
-            unique = {id(row): row for row in (*watch.rows, *chosen.rows)}
+            unique = {id(row): row for row in (*called.watch.rows, *chosen.rows)}
             rows = [row for row in unique.values() if row.relation.may(caller.role, "SELECT")]
-            yield IdentifyingCall(
-                caller=caller,
-                object=function,
-                action=CALL,
-                sent=[call_of(function, chosen.arguments)],
-                hidden=hidden if chosen.is_mixed else (),
-                watch=replace(watch, names=below, groups=()),
+            yield called.prepared(
+                IdentifyingCall,
+                chosen.arguments,
+                hidden=called.hidden if chosen.is_mixed else (),
+                watch=replace(called.watch, names=below, groups=()),
                 prepared=prepared,
-                own=own_role(self._impersonation),
-                copies=copies,
                 known=rows,
                 is_mixed=chosen.is_mixed,
                 is_apart=chosen.is_apart,
@@ -203,12 +222,11 @@ class Functions:
                 if row.values.get(column) in values_:
                     yield row, column
 
-    def _calls_as_named(
-        self, caller: Persona, function: Function, hidden: Sequence[Row], copies: Copies
-    ) -> Iterator[NamedCall]:
+    def _calls_as_named(self, called: _Called) -> Iterator[NamedCall]:
         """Calls with ids of rows of tenant A that name the caller, in one column at a time: do they
         show what the tables refuse to whoever is named there?
         """
+        caller, function = called.caller, called.function
         if not self._worlds.is_possible or caller.user is not self._world.b.owner:
             return
         persons = self._plan.per_user | self._plan.memberships.keys()
@@ -221,32 +239,22 @@ class Functions:
                 continue
             below = [r for t, r in self._world.a.rows.items() if t in self._rows.reads_of(function)]
             rows = [*others.rows, *(r for r in below if r not in others.rows)]
-            readable = [r for r in hidden if r.relation.may(caller.role, "SELECT")]
-            yield NamedCall(
-                caller=caller,
-                object=function,
-                action=CALL,
-                sent=[call_of(function, others.arguments)],
-                hidden=hidden,
+            readable = [r for r in called.hidden if r.relation.may(caller.role, "SELECT")]
+            yield called.prepared(
+                NamedCall,
+                others.arguments,
+                hidden=called.hidden,
                 watch=Watch(),
                 prepared=self._worlds.ready(function, caller, rows, named=(oid, column)),
-                own=own_role(self._impersonation),
-                copies=copies,
                 known=[r for r in readable if r.relation.label != VAULT],
                 named=(oid, column),
             )
 
-    def _calls_with_null(
-        self,
-        caller: Persona,
-        function: Function,
-        watch: Watch,
-        hidden: Sequence[Row],
-        copies: Copies,
-    ) -> Iterator[NullCall]:
+    def _calls_with_null(self, called: _Called) -> Iterator[NullCall]:
         """Calls with NULL as the argument by which a function finds rows, also those without a
         value, of a row of tenant A without one.
         """
+        caller, function = called.caller, called.function
         for name in function.argument_names[: len(function.argument_types)]:
             oid, column = self._plan.usage.bodies.null_arguments.get((function.oid, name), (0, ""))
             row = self._world.a.rows.get(oid)
@@ -256,17 +264,13 @@ class Functions:
             number = function.argument_names.index(name)
             given[number] = Constant(None, function.argument_types[number])
             prepared = self._worlds.ready(function, caller, [row])
-            yield NullCall(
-                caller=caller,
-                object=function,
-                action=CALL,
-                sent=[call_of(function, given)],
-                hidden=hidden,
-                watch=watch,
+            yield called.prepared(
+                NullCall,
+                given,
+                hidden=called.hidden,
+                watch=called.watch,
                 prepared=[*prepared, *self._worlds.in_state([row], {(oid, column): None})],
-                own=own_role(self._impersonation),
-                copies=copies,
-                known=[r for r in watch.rows if r.relation.may(caller.role, "SELECT")],
+                known=[r for r in called.watch.rows if r.relation.may(caller.role, "SELECT")],
                 by_null=name,
             )
 

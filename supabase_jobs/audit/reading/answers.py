@@ -1,6 +1,7 @@
 """Reads the answers of views and functions as facts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from supabase_jobs.audit.catalog import USERS, VAULT, Relation
 from supabase_jobs.audit.facts.answers import Said
@@ -27,7 +28,7 @@ from supabase_jobs.audit.probes.bypass import (
     PreparedCall,
     ViewWrite,
 )
-from supabase_jobs.audit.probes.ended_calls import EndedCall
+from supabase_jobs.audit.probes.ended_calls import AddressedCall, EndedCall, ForeignCall, RowCall
 from supabase_jobs.audit.probes.number_calls import NumberCall, RepeatedCall
 from supabase_jobs.audit.probes.selected_rows import StateUse
 from supabase_jobs.audit.reading.actors import Actors
@@ -156,7 +157,7 @@ class Answers:
 
     def _effects(self, bypass: Bypass) -> Effects:
         """The rows that a call changes or opens."""
-        opened = [] if isinstance(bypass, EndedCall) else bypass.effects.opened
+        opened = [] if isinstance(bypass, RowCall) else bypass.effects.opened
         return Effects(
             changed=self._tables.labels(bypass.effects.changed),
             recounted=self._tables.labels(bypass.effects.recounted),
@@ -169,16 +170,19 @@ class Answers:
 
     def _bearer(self, bypass: Bypass) -> Bearer:
         """Whose the row is whose secret a call gets."""
-        if not isinstance(bypass, EndedCall):
+        if not isinstance(bypass, RowCall):
             return Bearer()
-        addressee = None if bypass.ended else bypass.addressee
-        return Bearer(
-            addressee="" if addressee is None else self._column(addressee),
-            is_asked_elsewhere=bypass.addressee
-            in self._plan.usage.request.claims.get(("email",), ()),
-            across="" if bypass.of is None else bypass.of.label,
-            regained=self._tables.labels(bypass.effects.opened),
-        )
+        regained = self._tables.labels(bypass.effects.opened)
+        if isinstance(bypass, ForeignCall):
+            return Bearer(across=bypass.of.label, regained=regained)
+        if isinstance(bypass, AddressedCall):
+            asked = self._plan.usage.request.claims.get(("email",), ())
+            return Bearer(
+                addressee=self._column(bypass.addressee),
+                is_asked_elsewhere=bypass.addressee in asked,
+                regained=regained,
+            )
+        return Bearer(regained=regained)
 
     def _numbers(self, bypass: Bypass) -> Numbers:
         """The numbers of the caller that a call raises."""
@@ -199,16 +203,17 @@ class Answers:
 
 def _ending(bypass: Bypass) -> Ending:
     """How the row has ended that a call finds by a secret."""
-    if not isinstance(bypass, EndedCall):
+    if not isinstance(bypass, RowCall):
         return Ending()
-    ended = bypass.ended
-    return Ending(
+    valid = Ending(is_own=bypass.is_own, writes=bypass.written > 0)
+    if not isinstance(bypass, EndedCall):
+        return valid
+    return replace(
+        valid,
         ended=bypass.state,
-        ended_column="" if ended is None else f"{ended.relation.label}.{ended.column}",
-        remedy="" if ended is None else ended.advice,
+        ended_column=f"{bypass.ended.relation.label}.{bypass.ended.column}",
+        remedy=bypass.ended.advice,
         is_of_above=bypass.is_of_above,
-        is_own=bypass.is_own,
-        writes=bypass.written > 0,
     )
 
 

@@ -9,8 +9,8 @@ from supabase_jobs.audit.policies.expressions import EACH
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.claims import claims_of, place, remove
 from supabase_jobs.audit.rows.memberships import Membership
-from supabase_jobs.audit.rows.plan import Listing, Plan
-from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Standing, Tenant, User
+from supabase_jobs.audit.rows.plan import Plan
+from supabase_jobs.audit.rows.tenants import BOTH, Ended, Listed, Row, Standing, Tenant, User
 from supabase_jobs.findings import Holds
 from supabase_jobs.session.caller import Caller
 
@@ -170,12 +170,11 @@ class Persona(Caller):
             return _meaning_of_member(self, user, user.membership)
         if user.post is not None:
             return f"a user whose row in {user.post.relation.name} has {user.post.name}"
-        if user.listing is not None:
-            lists = "listed" if user.has_left else "lists"
-            return f"a member of another group, which {user.listing.relation.name} {lists}"
+        if user.listed is not None:
+            lists = "listed" if user.listed.has_left else "lists"
+            return f"a member of another group, which {user.listed.listing.relation.name} {lists}"
         if user.link is not None:
-            relation, column = user.link
-            return f"the user whom {relation.name}.{column} names"
+            return f"the user whom {user.link.relation.name}.{user.link.column} names"
         if user.solved is not None:
             return f"a {user.label}, which a policy asks for"
         if user.state is not None:
@@ -349,13 +348,15 @@ def _users(world: World) -> Iterator[Persona]:
     if (world.a.claims and not world.plan.memberships) or world.plan.tenants:
         yield _signed_in("colleague", MEMBER, world.a, world.a.users[1])
     for user in world.a.users:
-        if user.invited and user.membership is not None:
+        member = user.member
+        if member is not None and member.invited:
             invited = _signed_in(user.label, INVITED, world.a, user, without_claims=True)
-            mark = user.membership.invited
-            yield replace(invited, ended=mark and Ended(user.membership.relation, *mark))
-        elif user.former and user.membership is not None and user.membership.former is not None:
+            mark = member.membership.invited
+            yield replace(invited, ended=mark and Ended(member.membership.relation, *mark))
+        elif member is not None and member.former and member.membership.former is not None:
             former = _signed_in(user.label, FORMER, world.a, user, without_claims=True)
-            yield replace(former, ended=Ended(user.membership.relation, *user.membership.former))
+            ended = Ended(member.membership.relation, *member.membership.former)
+            yield replace(former, ended=ended)
         elif user.standing is not None:
             if any(standing.user is user for standing in world.standings):
                 yield _signed_in(user.label, LAPSED, world.a, user, without_claims=True)
@@ -363,10 +364,10 @@ def _users(world: World) -> Iterator[Persona]:
             continue  # a user can belong to one group only
         elif user.membership is not None:
             yield _signed_in(user.label, MEMBER, world.a, user)
-        elif user.listing is not None:
-            if user.listing.relation.oid in user.rows:
-                yield _of_listed_group(world, user, user.listing)
-        elif user.link is not None and user.link[0].oid in user.rows:
+        elif user.listed is not None:
+            if user.listed.listing.relation.oid in user.rows:
+                yield _of_listed_group(world, user, user.listed)
+        elif user.link is not None and user.link.relation.oid in user.rows:
             yield _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
     yield from _in_states(world)
     for user in world.local:
@@ -405,10 +406,11 @@ def _of_other_kind(user: User, kind: str, tenant: Tenant) -> Persona:
     return _signed_in(label, kind, tenant, user)
 
 
-def _of_listed_group(world: World, user: User, listing: Listing) -> Persona:
+def _of_listed_group(world: World, user: User, listed: Listed) -> Persona:
     """A member of a group that a row lists beside that of the owner, or has listed."""
     member = _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
-    if not user.has_left or listing.former is None:
+    listing = listed.listing
+    if not listed.has_left or listing.former is None:
         return member
     return replace(member, kind=FORMER, ended=Ended(listing.relation, *listing.former))
 

@@ -189,7 +189,8 @@ class _Trial:
         standing = [one.user for one in placed]
         self._change(standing, membership.relation, {membership.role: strongest.role})
         for user in standing:
-            user.role = strongest.role
+            if user.member is not None:
+                user.place = replace(user.member, role=strongest.role)
         return self.placed(standing)
 
     def _change(

@@ -14,7 +14,7 @@ class Actors:
         """The actor of a caller."""
         if id(caller) not in self._actors:
             user, membership = caller.user, None
-            listing = None if user is None else user.listing
+            listed = None if user is None else user.listed
             state = None if user is None else user.state
             if user is not None and user.membership is not None:
                 membership = Membership(
@@ -28,13 +28,13 @@ class Actors:
                 kind=caller.kind,
                 role=caller.role,
                 is_outsider=caller.is_outsider,
-                link="" if user is None or user.link is None else user.link[0].label,
+                link="" if user is None or user.link is None else user.link.relation.label,
                 membership=membership,
                 remedy="" if caller.ended is None else caller.ended.advice,
                 mark="" if caller.ended is None else caller.ended.column,
                 claim=".".join(caller.claim),
-                listing="" if listing is None else listing.relation.label,
-                listed="" if listing is None else listing.of.label,
+                listing="" if listed is None else listed.listing.relation.label,
+                listed="" if listed is None else listed.listing.of.label,
                 post="" if user is None or user.post is None else user.post.relation.label,
                 is_elsewhere=caller.is_elsewhere,
                 bears=caller.bears,

@@ -55,7 +55,7 @@ def _is_below_another(attempt: Attempt) -> bool:
     user, relation, values = attempt.caller.user, attempt.relation, attempt.row.values
     if user is None or user.link is None or attempt.whose != GROUP:
         return False
-    linked = user.link[0]
+    linked = user.link.relation
     own = user.rows.get(linked.oid)
     if own is None or linked is relation:
         return own is not None and own is not attempt.row

@@ -15,7 +15,7 @@ from supabase_jobs.audit.rows.persons import user_columns
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.retries import Retries
 from supabase_jobs.audit.rows.steps import Step
-from supabase_jobs.audit.rows.tenants import Row, Tenant, User
+from supabase_jobs.audit.rows.tenants import OtherKind, Row, Tenant, User
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import RowState
@@ -87,7 +87,7 @@ class Beside:
         if column is None or not self._plan.catalog.has_auth:
             return
         person = self._user_of(tenant, f"{column} of {relation.name}")
-        person.beside = relation
+        person.place = OtherKind(relation)
         if not self._sign_up(person):
             return
         above = self._above(relation)

@@ -111,10 +111,10 @@ class Choices:
 
     def _named_for_another(self, relation: Relation, user: User) -> Collection[str]:
         """The columns that name the owner in the row of another side."""
-        if user.link is None or user.link[0] is not relation:
+        if user.link is None or user.link.relation is not relation:
             return ()
         users = user_columns(relation, self._plan.usage, self._plan.per_user)
-        return [name for name in users if name != user.link[1]]
+        return [name for name in users if name != user.link.column]
 
     def _of_column(self, place: Place, part: RowState | None, *, is_further: bool) -> list[Choice]:
         """The candidates of a column. A row that `is_further` may need another parent."""
@@ -133,9 +133,10 @@ class Choices:
 
     def _set_person(self, choices: dict[str, list[Choice]], relation: Relation, user: User) -> None:
         """Put first what makes a row that of this person: a role, a state, a post."""
+        is_former = user.member is not None and user.member.former
         if (membership := self._plan.memberships.get(relation.oid)) is not None:
             _set_role(choices, membership, user, self._plan.words)
-        elif user.former and relation.oid in self._plan.per_user:
+        elif is_former and relation.oid in self._plan.per_user:
             _end(choices, relation, self._plan.words)
         else:
             for name, state in self.admitted(relation).items():
@@ -360,7 +361,8 @@ def _set_role(
             if membership.relation.by_name[column].base in values.RANGES:
                 valid = [*(c for c in valid if c is DEFAULT), values.CURRENT, *valid]
             choices[column] = _current(valid, words)
-    own = membership.former if user.former else membership.invited
+    is_former = user.member is not None and user.member.former
+    own = membership.former if is_former else membership.invited
     if user.is_inactive and own is not None and own[0] in choices:
         choices[own[0]] = [own[1], *choices[own[0]]]
     if user.standing is not None and user.standing[0] in choices:

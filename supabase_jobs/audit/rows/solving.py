@@ -60,7 +60,7 @@ def insert(
         if one.lapsed is None:
             bases[id(one.paths)] = user
         elif user.solved is not None:
-            user.solved = replace(user.solved, base=bases.get(id(one.paths)))
+            user.place = replace(user.solved, base=bases.get(id(one.paths)))
     run_groups(connection, [[AFTER_STEPS]])[0].answer()
 
 
@@ -74,7 +74,7 @@ def _user(
     plan: Plan, tenants: Sequence[Tenant], one: Wanted, label: str, user_of: NewUserOf
 ) -> User:
     user = user_of(tenants[one.is_stranger], label)
-    user.solved = Solved(
+    user.place = Solved(
         has_role=one.is_elsewhere,
         is_free=one.is_stranger and not one.is_elsewhere,
         ended=None if one.lapsed is None else solved.ended(plan, one),

@@ -9,7 +9,15 @@ from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.memberships import Membership
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.audit.rows.states import further_users, roles_beside_tenants
-from supabase_jobs.audit.rows.tenants import Tenant, User
+from supabase_jobs.audit.rows.tenants import (
+    Further,
+    Link,
+    Listed,
+    Member,
+    MemberInState,
+    Tenant,
+    User,
+)
 
 
 def add(plan: Plan, tenants: tuple[Tenant, Tenant, Tenant], common: Common) -> None:
@@ -57,19 +65,19 @@ def _of_membership(membership: Membership, tenant: Tenant, common: Common) -> It
     name = membership.relation.name
     for role in membership.roles[1:] or ("",):
         member = user(tenant, f"{role or 'member'} of {name}", common)
-        member.membership, member.role = membership, role or None
+        member.place = Member(membership=membership, role=role or None)
         yield member
     if len(membership.roles) > 1:
         member = user(tenant, f"member of two groups in {name}", common)
-        member.membership, member.role, member.in_both = membership, membership.weakest, True
+        member.place = Member(membership=membership, role=membership.weakest, in_both=True)
         yield member
     if membership.former is not None:
         member = user(tenant, f"former member of {name}", common)
-        member.membership, member.role, member.former = membership, membership.weakest, True
+        member.place = Member(membership=membership, role=membership.weakest, former=True)
         yield member
     if membership.invited is not None:
         member = user(tenant, f"invited person of {name}", common)
-        member.membership, member.role, member.invited = membership, membership.weakest, True
+        member.place = Member(membership=membership, role=membership.weakest, invited=True)
         yield member
 
 
@@ -79,8 +87,8 @@ def _in_states(plan: Plan, tenant: Tenant, common: Common) -> Iterator[User]:
         for column, value in membership.states[: LIMITS.standings]:
             state = membership.state(column, value)
             member = user(tenant, f"user with {membership.relation.name}: {state}", common)
-            member.membership, member.standing = membership, (column, value)
-            member.role = next(iter(membership.roles), None)
+            role = next(iter(membership.roles), None)
+            member.place = MemberInState(membership=membership, role=role, standing=(column, value))
             yield member
 
 
@@ -89,7 +97,7 @@ def _elsewhere(plan: Plan, tenant: Tenant, common: Common) -> Iterator[User]:
     for membership, role in plan.roles_elsewhere:
         name = f"{role} of {membership.relation.name} in another group"
         member = user(tenant, name, common)
-        member.membership, member.role = membership, role
+        member.place = Member(membership=membership, role=role)
         yield member
 
 
@@ -97,7 +105,7 @@ def _further(number: int, tenant: Tenant, common: Common) -> Iterator[User]:
     """So many users who belong to no group."""
     for one in range(number):
         further = user(tenant, f"further user {one}", common)
-        further.further = True
+        further.place = Further()
         yield further
 
 
@@ -107,11 +115,11 @@ def _with_posts_and_links(plan: Plan, tenant: Tenant, common: Common) -> Iterato
     """
     for post in plan.posts:
         holder = user(tenant, f"user with {post.relation.name}: {post.name}", common)
-        holder.post = post
+        holder.place = post
         yield holder
     for relation, column in plan.links[: LIMITS.links]:
         linked = user(tenant, f"{column} of {relation.name}", common)
-        linked.link = relation, column
+        linked.place = Link(relation, column)
         yield linked
 
 
@@ -121,7 +129,7 @@ def _listed(plan: Plan, tenant: Tenant, common: Common) -> Iterator[User]:
         of = f"{listing.membership.relation.name} by {listing.relation.name}"
         for has_left in (False, True) if listing.former else (False,):
             member = user(tenant, f"{'former ' if has_left else ''}member of {of}", common)
-            member.listing, member.has_left = listing, has_left
+            member.place = Listed(listing, has_left)
             yield member
 
 

@@ -201,4 +201,5 @@ def _concerns(change: "AccessChange", finding: "DriftFinding") -> bool:
     """Whether a change of access is about the object of a finding, or caused by it."""
     if finding.kind in _WITHOUT_ACCESS or finding.kind.startswith("comment"):
         return False
-    return change.label == finding.object or finding.object.partition("(")[0] in change.cause
+    name = finding.object.partition("(")[0]  # of a function without its arguments
+    return change.label == finding.object or change.origin == name

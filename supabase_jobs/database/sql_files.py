@@ -14,7 +14,7 @@ import psycopg
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 
-# `-- $1 days, $2 after`: the first line of a file names its parameters
+# `-- $1 days, $2 after`: the first line of a file names its parameters, also for its readers
 _PARAMETER = re.compile(r"\$(\d+) (\w+)")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 NONE = "none"
 # the kinds of permissions on rows, in the order of their words
 _KINDS = ("read", "insert", "update", "delete", "join", "forge")
-# `read`, or `update(title, status=paid)`
+# `read`, or `update(title, status=paid)`, as baselines have it: files that users edit
 _GROUP = re.compile(r"(\w+)(?:\(([^)]*)\))?")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 
-# `2 below archived_at is set`
+# `2 below archived_at is set`, as baselines have it: files that users edit
 _BELOW = re.compile(r"(\d+) below (.*)", re.DOTALL)
 
 

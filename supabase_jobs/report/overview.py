@@ -49,7 +49,9 @@ def _outcomes(row: Sequence[tuple[str, bool]]) -> tuple[str, ...]:
 
 
 def _kind(label: str) -> str:
-    """The identity without what it looks at: `guest` of `guest, its own job`."""
+    """The identity without what it looks at: `guest` of `guest, its own job`, as the file of the
+    declarations names its rows.
+    """
     return label.split(",")[0]
 
 

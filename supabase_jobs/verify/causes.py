@@ -49,7 +49,8 @@ _TABLE = {
     "nullability of column": 1,
     "constraint": 1,
 }
-# in declared statements, in definitions that the server prints, and in bodies of functions
+# in statements of declarations, which are files, in definitions that the server prints, and in
+# bodies of functions
 _NAME = re.compile(r'(?:"[^"]+"|\w+)\.(?:"[^"]+"|\w+)')
 _FAR = 9
 _PRIVILEGES = ("grant", "grant of column", "execute", "schema grant", "policy")

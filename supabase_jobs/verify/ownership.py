@@ -113,7 +113,7 @@ class UserObjectConflict:
 
     def refuses_every(self, insert: str) -> bool:
         """Whether it looks only at columns that an insert leaves to their defaults, or at the
-        time.
+        time. The insert is the text of a declaration, which is a file.
         """
         if self.of_now:
             return True

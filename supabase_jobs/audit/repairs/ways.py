@@ -59,7 +59,7 @@ def of_tables(world: World, tables: Collection[int]) -> list[Way]:
 
 def without_values(world: World, tables: Collection[int], text: str) -> list[Way]:
     """The states of the owner's rows of some tables in which a reference that statements name is
-    null.
+    null: their conditions are those of policies, as the project has written them.
     """
     found = []
     for row in (world.a.rows[oid] for oid in sorted(tables) if oid in world.a.rows):

@@ -399,7 +399,7 @@ def locate(
     later line adds the column that the access is about, it is that one: it opens what older
     policies permit.
     """
-    # without the state of the rows, or the arguments of a function
+    # migrations create a function by its name, and a table without the state of its rows
     label = name.partition("(")[0].rstrip()
     policy = locations.get(f"{label}:{policies[0]}") if policies else None
     found, added = policy or locations.get(label), locations.get(f"{label}.{column}")
@@ -492,7 +492,7 @@ def checks(
                 object=str(summary.object),
                 name=f"{WORDS[action]}: {who}",
                 group=f"{AREA}.{summary.object}",
-                location=locate(locations, str(summary.object), ()),
+                location=locate(locations, summary.object.label, ()),
             )
     by_id: dict[str, list[Result]] = {}
     for result in found:

@@ -58,7 +58,7 @@ class Fact:
     @property
     def parent(self) -> tuple[str, str, str] | None:
         """The key of the fact that this one belongs to: the column of a default, the policy of a
-        comment.
+        comment. The kinds are words of the snapshot, which is a file.
         """
         _, of, kind = self.kind.partition(" of ")
         if not of:

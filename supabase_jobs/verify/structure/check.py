@@ -186,7 +186,9 @@ def compare_facts(
 
 
 def _names_added(fact: Fact, added: Sequence[Fact]) -> bool:
-    """Whether a constraint or index names one of the columns that the project has added."""
+    """Whether a constraint or index names one of the columns that the project has added. The value
+    is the definition that the server prints.
+    """
     names = (column.name.strip('"') for column in added if column.object == fact.object)
     return any(re.search(rf"\b{re.escape(name)}\b", fact.value) for name in names)
 

@@ -1,7 +1,8 @@
 """Find causes and repairs of leaks and of access beyond a baseline, and try what is slow."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from supabase_jobs.audit.baseline import deviation_id
@@ -97,6 +98,7 @@ def _trials(run: Run, judged: Judgement) -> Trials:
             gains=probes.gains,
             bypasses=run.bypasses,
             find=lambda _: judged.leaks,
+            of_kind=lambda kind: [leak for leak in judged.leaks if leak.kind is kind],
         ),
         probes.known,
         run.channels,
@@ -217,7 +219,7 @@ def _repaired(
             return fixes.of_explained(plan, None if one.id in kept else proofs, one)
         return fixes.of_shown(plan, proofs if is_tried(one) else None, one)
 
-    every: list[Caused | ExplainedLeak] = sorted([*caused, *explained], key=order)
+    every = _in_turns([*caused, *explained], order)
     behind = sum(map(is_tried, every))
     found = []
     for one in every:
@@ -227,6 +229,23 @@ def _repaired(
     for number, at in enumerate(late, 1):
         found[at] = repaired(every[at], len(late) - number)
     return found
+
+
+def _in_turns(
+    every: Iterable[Caused | ExplainedLeak],
+    order: Callable[[Caused | ExplainedLeak], tuple[bool, int, bool]],
+) -> list[Caused | ExplainedLeak]:
+    """Findings in an order, and of the same place in it one of each kind after another: the many
+    of one kind, whose repairs are often alike, leave the others some time.
+    """
+    turns = Counter[Hashable]()
+    placed = list[tuple[tuple[bool, int, bool], int, Caused | ExplainedLeak]]()
+    for one in every:
+        leak = one.leak if isinstance(one, Caused) else one
+        place = order(one)
+        placed.append((place, turns[place, leak.kind], one))
+        turns[place, leak.kind] += 1
+    return [one for *_, one in sorted(placed, key=lambda each: each[:2])]
 
 
 def _is_left_out(id_: str, options: Options) -> bool:

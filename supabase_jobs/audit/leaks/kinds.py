@@ -71,6 +71,11 @@ def find(facts: Facts, *, with_questions: bool = True) -> list[AnyLeak]:
     return _gravest(_of_widest_states(kept))
 
 
+def of_kind(facts: Facts, kind: Kind) -> list[AnyLeak]:
+    """The leaks of one kind, with those that another kind tells better."""
+    return [leak for module in MODULES if module.KIND is kind for leak in module.find(facts)]
+
+
 def _is_known(leak: AnyLeak, of_tables: Collection[tuple[str, ...]]) -> bool:
     if not isinstance(leak, ShownLeak) or not leak.tried.is_state:
         return False

@@ -1,6 +1,7 @@
 """Reads attempts on rows of tables as facts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 
 from psycopg import errors
 
@@ -23,6 +24,13 @@ class Attempts:
         self._rows_above: dict[int, Sequence[int]] = {}
         self._named: dict[tuple[object, ...], int] = {}
         self._parts: dict[int, list[int]] = {}
+        self._kept: list[Row] = []  # whose ids are keys
+
+    def again(self, plan: Plan, tables: Tables) -> "Attempts":
+        """The same numbers of rows and actors, with the tables after a change."""
+        again = copy(self)
+        again._plan, again._tables = plan, tables
+        return again
 
     def of(self, number: int, attempt: Attempt, rows: Mapping[int, Sequence[Row]]) -> Tried:
         """An attempt on a row. `rows` are those of each table that some caller tried to read."""
@@ -65,7 +73,10 @@ class Attempts:
 
     def number(self, row: Row) -> int:
         """The number of a row."""
-        return self._rows.setdefault(id(row), len(self._rows))
+        if id(row) not in self._rows:
+            self._kept.append(row)
+            self._rows[id(row)] = len(self._rows)
+        return self._rows[id(row)]
 
     def _above(self, row: Row, rows: Mapping[int, Sequence[Row]]) -> Sequence[int]:
         """The rows to which a row refers."""

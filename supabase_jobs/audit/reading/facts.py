@@ -11,7 +11,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import CLAIM, LAPSED
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.facts.attempts import ACTIONS, Opened
+from supabase_jobs.audit.facts.attempts import ACTIONS, Opened, Tried
 from supabase_jobs.audit.facts.calls import Called
 from supabase_jobs.audit.facts.channels import Channel, ChannelPolicy, ChannelTried
 from supabase_jobs.audit.facts.facts import (
@@ -96,6 +96,38 @@ def read(
     )
 
 
+class Rereading:
+    """Reads the facts of an audit again, after changes that touch some of its tables only: those of
+    the others, and of the attempts on them, are kept.
+    """
+
+    def __init__(
+        self, plan: Plan, relations: Sequence[Relation], attempts: Sequence[Attempt]
+    ) -> None:
+        self._plan, self._relations, self._attempts = plan, relations, attempts
+        self._known: dict[bool, _Reader] = {}
+
+    def read(
+        self,
+        plan: Plan,
+        touched: Collection[str],
+        attempts: Sequence[Attempt],
+        gains: Sequence[Gain],
+        bypasses: Sequence[Bypass],
+        *,
+        with_questions: bool,
+    ) -> Facts:
+        """The facts after a change. `touched` are the labels of the tables that it touches, and
+        `attempts` include those of the audit on the others.
+        """
+        if with_questions not in self._known:
+            reader = _Reader(self._plan, self._relations, with_questions=with_questions)
+            reader.read_attempts(self._attempts)
+            self._known[with_questions] = reader
+        reader = self._known[with_questions].again(plan, touched)
+        return reader.read(attempts, gains, bypasses, ())
+
+
 class _Reader:
     """Reads the facts of one audit."""
 
@@ -109,6 +141,36 @@ class _Reader:
         self._functions = Functions(plan)
         self._answers = Answers(plan, self._tables, actors, self._functions)
         self._states = ShownStates(plan.catalog, plan.usage)
+        self._tried: dict[int, Tried] = {}
+        self._first = 0
+
+    def again(self, plan: Plan, touched: Collection[str]) -> "_Reader":
+        """A reader that knows the tables which a change has not touched, and the attempts on
+        them.
+        """
+        selected = [r for r in plan.catalog.relations if r.oid in self._selected]
+        relations = [r for r in selected if r.label in touched]
+        again = _Reader(plan, relations, with_questions=self._with_questions)
+        known = self._tables.by_label.items()
+        again._tables.by_label.update((key, one) for key, one in known if key not in touched)
+        again._actors = self._actors
+        again._attempts = self._attempts.again(plan, again._tables)
+        again._answers = Answers(plan, again._tables, self._actors, again._functions)
+        again._tried = {k: t for k, t in self._tried.items() if t.table.label not in touched}
+        again._first = len(self._tried)
+        return again
+
+    def read_attempts(self, attempts: Sequence[Attempt]) -> list[Tried]:
+        """The facts of attempts, which are numbered in their order behind those that are known."""
+        for relation in self._catalog.relations:
+            if relation.kind not in ("v", "m"):
+                self._tables.of(relation)
+        rows, known, found = rows_by_table(attempts), self._tried, dict[int, Tried]()
+        for number, attempt in enumerate(attempts, self._first):
+            one = known.get(id(attempt)) or self._attempts.of(number, attempt, rows)
+            found[id(attempt)] = one
+        self._tried = found
+        return list(found.values())
 
     def read(
         self,
@@ -117,14 +179,8 @@ class _Reader:
         bypasses: Sequence[Bypass],
         topics: Sequence[TopicAttempt],
     ) -> Facts:
-        for relation in self._catalog.relations:
-            if relation.kind not in ("v", "m"):
-                self._tables.of(relation)
-        rows = rows_by_table(attempts)
-        tried = [
-            self._attempts.of(number, attempt, rows) for number, attempt in enumerate(attempts)
-        ]
-        by_attempt = {id(a): t for a, t in zip(attempts, tried, strict=True)}
+        tried = self.read_attempts(attempts)
+        by_attempt = self._tried
         readable = {(id(a.caller), id(a.row)) for a in attempts if a.action == SELECT and a.reached}
         calls = [self._answers.of_call(b) for b in bypasses if not isinstance(b.object, Relation)]
         facts = Facts(

@@ -107,7 +107,7 @@ class Tables:
             owned=plan.owned(relation),
             per_user=relation.oid in plan.per_user,
             per_group=any(
-                key.target in plan.groups and key.columns in relation.unique_keys
+                key.target in plan.groups - plan.per_user and key.columns in relation.unique_keys
                 for key in relation.foreign_keys
             ),
             has_random_key=any(c.differs_in_each_run and c.base == "uuid" for c in key),

@@ -288,7 +288,7 @@ class Judge:
             known = {one.id for one in before.leaks}
             is_found = any(
                 found.id == leak.id or (found.id not in known and _is_part_of(found, leak))
-                for found in after.leaks
+                for found in after.of_kind(leak.kind)
             )
             return is_found or _is_kept(leak, after)
         now = dict.fromkeys(wider(after.granted, self._accepted))

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from supabase_jobs.audit import access
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.leaks.leak import AnyLeak, Question
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, Question
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypass import Bypass, ViewRead
 from supabase_jobs.audit.probes.escalation import Gain
@@ -51,11 +51,13 @@ class Seen:
     """The attempts of callers, and their outcomes. `plan` has the catalogs of that time.
 
     `uses` are the calls of functions by which owners, members and the service get what is theirs.
-    `find` tells the leaks, for those who ask: with all questions, which take as long, or without.
+    `find` tells the leaks, for those who ask: with all questions, which take as long, or without;
+    `of_kind` those of one kind, with some that another one tells better.
     """
 
     plan: Plan
     find: Callable[[bool], Sequence[AnyLeak]]
+    of_kind: Callable[[Kind], Sequence[AnyLeak]]
     attempts: Sequence[Attempt] = ()
     gains: Sequence[Gain] = ()
     bypasses: Sequence[Bypass] = ()
@@ -110,6 +112,7 @@ class Seen:
             gains=[g for g in self.gains if g.write.relation in scope.relations],
             bypasses=[b for b in self.bypasses if b.label in scope.names],
             find=lambda asks: [leak for leak in self.find(asks) if scope.has(leak)],
+            of_kind=lambda kind: [leak for leak in self.of_kind(kind) if scope.has(leak)],
         )
 
 

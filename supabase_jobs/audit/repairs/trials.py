@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 
 import psycopg
@@ -11,8 +12,9 @@ import psycopg
 from supabase_jobs.audit import catalog
 from supabase_jobs.audit.callers import NEWCOMER, OWNER, Persona
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
+from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks import kinds, topic
-from supabase_jobs.audit.leaks.leak import AnyLeak, ShownLeak
+from supabase_jobs.audit.leaks.leak import ShownLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import topics
 from supabase_jobs.audit.probes.attempt import SELECT, UPDATE, Attempt
@@ -93,6 +95,7 @@ class Trials:
         self._deadline = self._end = deadline
         self.all, self.before = scope, before
         self._known, self.channels = known, channels
+        self._reading = leak_facts.Rereading(world.plan, scope.relations, before.attempts)
         self._uses = Uses(impersonation, world, callers, before.bypasses)
         self.variants = Variants(world, before)
         self._results: dict[Hashable, Seen | None] = {}
@@ -461,20 +464,25 @@ class Trials:
         around = Bypasses(self._impersonation, world, self._callers, probes, tried)
         around.run([r for r in scope.relations if r.kind in ("v", "m")], scope.functions)
 
-        def find(asks: bool) -> Sequence[AnyLeak]:
-            facts = leak_facts.read(
+        kept = [gain for gain in self.before.gains if gain.write.relation not in scope.relations]
+
+        @cache
+        def facts(asks: bool) -> Facts:
+            return self._reading.read(
                 plan,
-                self.all.relations,
+                scope.names,
                 [*attempts, *others],
-                [*gains, *(g for g in before if g.write.relation not in scope.relations)],
+                [*gains, *kept],
                 [*tried, *around.writes_to_users],
-                [],
                 with_questions=asks,
             )
-            return kinds.find(facts, with_questions=asks)
 
-        before = self.before.gains
-        seen = Seen(plan=plan, find=find, attempts=attempts, gains=gains, bypasses=tried).within(
-            scope
-        )
+        seen = Seen(
+            plan=plan,
+            find=lambda asks: kinds.find(facts(asks), with_questions=asks),
+            of_kind=lambda kind: kinds.of_kind(facts(False), kind),
+            attempts=attempts,
+            gains=gains,
+            bypasses=tried,
+        ).within(scope)
         return replace(seen, uses=self._uses.of(scope.functions, self._deadline))

@@ -15,7 +15,7 @@ from supabase_jobs.audit.policies import parse_trees, printed
 from supabase_jobs.audit.policies.usage import usage
 from supabase_jobs.audit.repairs import fixes, paths
 from supabase_jobs.audit.repairs.candidates import alternatives
-from supabase_jobs.audit.repairs.demand import Demand, Edit
+from supabase_jobs.audit.repairs.demand import Demand, Edit, Grant, Script
 from supabase_jobs.audit.rows.plan import make_plan
 from supabase_jobs.findings import Explanation, Severity
 from tests.audit.catalogs import ALL, INSERT, UPDATE, catalog, column, function, policy, table
@@ -67,9 +67,9 @@ NOTES = table("notes", "id", "owner_id", "state", policies=[READ, CHANGE])
         (Demand([(NOTES, READ, Edit.OWNER)]), [OWN, HEAD]),
         (Demand([(NOTES, READ, Edit.DROP)]), [OWN, HEAD]),
         (Demand([(NOTES, READ, Edit.WITHOUT_ALTERNATIVE)], owner=HEAD), [HEAD]),
-        (Demand(columns=(NOTES, "authenticated", "update", frozenset({"state"}))), [OWN]),
-        (Demand(actions=frozenset({(NOTES.oid, "select")})), [OWN, HEAD]),
-        (Demand(text="select"), []),
+        (Demand(grants=[Grant(NOTES, "authenticated", "update", frozenset({"state"}))]), [OWN]),
+        (Demand(script=Script(actions=frozenset({(NOTES.oid, "select")}))), [OWN, HEAD]),
+        (Demand(script=Script(text="select")), []),
     ],
     ids=["limited", "dropped", "without one", "column", "restrictive policy", "other"],
 )
@@ -129,7 +129,7 @@ def test_column_that_each_new_row_must_have_stays_granted(
         is_of_column=True,
         column="list_id",
     )
-    offered = [demand for demand in alternatives(plan, one) if demand.columns is not None]
+    offered = [demand for demand in alternatives(plan, one) if demand.grants]
     assert bool(offered) == is_offered
 
 
@@ -153,7 +153,7 @@ def test_value_that_a_policy_names_on_either_side(checked: str, is_permitted: bo
         column="state",
         written={"state": "done"},
     )
-    taken = Demand(columns=(notes, "authenticated", "update", frozenset({"state"})))
+    taken = Demand(grants=[Grant(notes, "authenticated", "update", frozenset({"state"}))])
     assert list(paths.permitting(taken, attempt, is_of_column=True)) == [both] * is_permitted
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from supabase_jobs.audit.repairs.demand import Demand
+from supabase_jobs.audit.repairs.demand import Demand, Script
 from supabase_jobs.audit.repairs.proofs import Proofs
 from supabase_jobs.audit.repairs.verdict import NamedCell, Proven, Verdict
 from supabase_jobs.session.deadline import Deadline, DeadlineError
@@ -64,10 +64,12 @@ class Trials:
 def test_the_largest_set_without_a_conflict_is_kept(
     names: str, pairs: list[str], trials: int, kept: str
 ) -> None:
-    found = {name: Proven("", is_proven=True, demand=Demand(text=name)) for name in names}
+    found = {
+        name: Proven("", is_proven=True, demand=Demand(script=Script(text=name))) for name in names
+    }
     tried: Any = Trials(trials)
     judge: Any = Judge(pairs)
-    proofs = Proofs(tried, judge, lambda _chosen, demand: demand.text)
+    proofs = Proofs(tried, judge, lambda _chosen, demand: demand.script.text)
     made = proofs.together(found, Deadline(0))
     assert "".join(repair.sql for repair in made.repairs) == kept
     assert made.closes == len(kept)

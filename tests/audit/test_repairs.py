@@ -8,7 +8,7 @@ from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import Catalog, Constraint, Policy, Relation
 from supabase_jobs.audit.policies.usage import usage
 from supabase_jobs.audit.repairs import candidates, changes, conditions, ended, owners, statements
-from supabase_jobs.audit.repairs.demand import Demand, Edit
+from supabase_jobs.audit.repairs.demand import Definitions, Demand, Edit, Script
 from supabase_jobs.audit.repairs.statements import Repairs
 from supabase_jobs.audit.rows.plan import Plan, make_plan
 from supabase_jobs.audit.rows.tenants import Ended, User
@@ -126,7 +126,9 @@ def test_new_row_is_refused_if_the_policies_of_its_parent_query_its_table() -> N
 def test_all_demands_of_a_policy_have_one_statement() -> None:
     given = notes(policy("true", ALL))
     first = Demand([(given, given.policies[0], Edit.OWNER)])
-    second = Demand([(given, given.policies[0], Edit.OWNER_OF_NEW_ROWS)], text="-- and more")
+    second = Demand(
+        [(given, given.policies[0], Edit.OWNER_OF_NEW_ROWS)], script=Script(text="-- and more")
+    )
     made = Repairs(plan_of(catalog(given)), [first, second])
     assert made.text(first) in made.text(second)
     assert made.text(second).startswith("-- and more\n")
@@ -190,7 +192,7 @@ def test_rows_that_have_ended_where_nothing_reads_them() -> None:
     given = notes(policy("true"))
     plan = plan_of(catalog(given, MEMBERS))
     demand = candidates.without_ended(plan, given, given.policies, LEFT, "authenticated")
-    assert demand.text.startswith('-- Let policy "policy r" ignore rows of public.members')
+    assert demand.script.text.startswith('-- Let policy "policy r" ignore rows of public.members')
 
 
 def restricting(relation: Relation, action: str, *, may_drop: bool = False) -> list[Edit]:
@@ -235,7 +237,7 @@ def test_policy_beside_which_others_remain_is_dropped() -> None:
 def test_restriction_without_a_policy_revokes() -> None:
     given = notes()
     demand = candidates.restriction(plan_of(catalog(given)), given, [], "select", "anon")
-    assert demand.text == 'revoke select on "public"."notes" from "anon";'
+    assert demand.script.text == 'revoke select on "public"."notes" from "anon";'
 
 
 @pytest.mark.parametrize(
@@ -346,7 +348,7 @@ def test_functions_read_app_metadata_instead_of_what_users_write() -> None:
     body = "select auth.jwt() -> 'user_metadata' ->> 'level'"
     level = function("level", body)
     given = notes(policy("public.level() = 'high'"))
-    demand = Demand(trusting=[level])
+    demand = Demand(definitions=Definitions(trusting=[level]))
     plan = plan_of(replace(catalog(given), functions=(level,)))
     definition = f"create function public.level() returns text language sql as $${body}$$\n"
     text = Repairs(plan, [demand], {level.oid: definition}).text(demand)

@@ -34,7 +34,7 @@ from supabase_jobs.audit.repairs.conditions import (
     outside_of_state,
     with_other_labels,
 )
-from supabase_jobs.audit.repairs.demand import Demand, Edit, edited
+from supabase_jobs.audit.repairs.demand import Definitions, Demand, Edit, Script, edited
 from supabase_jobs.audit.repairs.helpers import missing
 from supabase_jobs.audit.repairs.owners import (
     named_persons,
@@ -76,11 +76,8 @@ def restriction(
     """
     if not policies:
         revoke = sql.SQL("revoke {} on {} from {};")
-        return Demand(
-            text=revoke.format(
-                sql.SQL(action), relation.identifier, sql.Identifier(role)
-            ).as_string(None)
-        )
+        text = revoke.format(sql.SQL(action), relation.identifier, sql.Identifier(role))
+        return Demand(script=Script(text=text.as_string(None)))
     edits = []
     for policy in policies:
         others = [p for p in relation.policies if p not in policies and _serves(p, policy, role)]
@@ -139,9 +136,9 @@ def without_ended(
             (function, mark) for function in ended_rows.functions(plan, table, policy, mark)
         ]
     if marks or functions:
-        return Demand(edits=(), marks=marks, functions=functions)
+        return Demand(marks=marks, definitions=Definitions(lacking=functions))
     names = ", ".join(f'policy "{policy.name}"' for policy in policies) or relation.label
-    return Demand(text=ended_rows.missing_condition(names, mark))
+    return Demand(script=Script(text=ended_rows.missing_condition(names, mark)))
 
 
 def _other_marks(plan: Plan, mark: Ended) -> list[Ended]:
@@ -172,7 +169,7 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     if repair is Repair.SOME_COLUMNS:
         if one.leak.columns and is_set_elsewhere(plan, one):
             yield from keeping(plan, relation, role, action, frozenset(one.leak.columns))
-        yield Demand(text=question_of_columns(relation, role))
+        yield Demand(script=Script(text=question_of_columns(relation, role)))
         return
     if repair is Repair.OLD_ROW:
         for policy in policies:
@@ -189,9 +186,10 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
         yield ended
         for other in _other_marks(plan, mark):  # both may be let in by one helper
             also = without_ended(plan, relation, policies, other, role)
-            marks, functions = [*ended.marks, *also.marks], [*ended.functions, *also.functions]
-            if not (ended.text or also.text):
-                yield replace(ended, marks=marks, functions=functions)
+            if not (ended.script.text or also.script.text):
+                functions = [*ended.definitions.lacking, *also.definitions.lacking]
+                marks, definitions = [*ended.marks, *also.marks], Definitions(lacking=functions)
+                yield replace(ended, marks=marks, definitions=definitions)
     if one.attempt.caller.kind in (FORGER, IMPOSTOR):
         demand = _of_app_metadata(plan, one)
         if demand is not None:
@@ -200,7 +198,7 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     if policies and all(_OF_SERVICE.search(policy.name) for policy in policies):
         yield replace(edited(relation, policies, Edit.DROP), is_of_service=True)
     for lacking in missing(plan, relation, policies):
-        yield Demand(functions=[lacking])
+        yield Demand(definitions=Definitions(lacking=[lacking]))
     for policy in policies:
         if captured.names(plan.catalog, relation, policy):
             yield edited(relation, [policy], Edit.QUALIFIED)
@@ -273,7 +271,9 @@ def _of_app_metadata(plan: Plan, one: Caused) -> Demand | None:
     policies = [policy for policy in found if isinstance(policy, Policy)]
     return replace(
         edited(one.relation, policies, Edit.APP_METADATA),
-        trusting=[function for function in found if isinstance(function, Function)],
+        definitions=Definitions(
+            trusting=[function for function in found if isinstance(function, Function)]
+        ),
         asks=_ASK_FOR_CLAIM,
     )
 
@@ -281,15 +281,16 @@ def _of_app_metadata(plan: Plan, one: Caused) -> Demand | None:
 def _undoing(plan: Plan, change: Change, role: str) -> Iterator[Demand]:
     """The statements without a change; a policy is dropped, or limited to owners."""
     if change.advice:
-        yield Demand(text=as_comment(change.advice))
+        yield Demand(script=Script(text=as_comment(change.advice)))
         return
     if change.dropped is None:
-        yield Demand(
+        script = Script(
             text=change.text,
             tables=change.tables,
-            called=change.functions,
+            functions=change.functions,
             is_trigger=change.is_trigger,
         )
+        yield Demand(script=script)
         return
     relation, policy = change.dropped
     yield edited(relation, [policy], Edit.DROP)
@@ -334,7 +335,7 @@ def limiting(plan: Plan, function: Function) -> Iterator[Demand]:
                 continue
             if "service_role" in function.callers:
                 condition = f"({condition} or {_IS_SERVICE})"
-            yield Demand(limited=(function, relation, condition))
+            yield Demand(definitions=Definitions(limited=[(function, relation, condition)]))
 
 
 def _restrictive(relation: Relation, one: Caused, condition: str) -> Demand:
@@ -350,18 +351,19 @@ def _restrictive(relation: Relation, one: Caused, condition: str) -> Demand:
         sql.SQL(clause),
         sql.SQL(condition),
     )
-    return Demand(
+    script = Script(
         text=text.as_string(None),
         tables=frozenset({relation.oid}),
         actions=frozenset({(relation.oid, action)}),
     )
+    return Demand(script=script)
 
 
 def _enabling(plan: Plan, relation: Relation) -> Iterator[Demand]:
     """Row level security, and if there is no policy yet, one by which owners keep their rows."""
     enable = sql.SQL("alter table {} enable row level security;").format(relation.identifier)
     touched = frozenset({relation.oid})
-    yield Demand(text=enable.as_string(None), tables=touched)
+    yield Demand(script=Script(text=enable.as_string(None), tables=touched))
     if relation.policies:
         return
     for condition in owner_conditions(plan, relation):
@@ -374,4 +376,4 @@ def _enabling(plan: Plan, relation: Relation) -> Iterator[Demand]:
             sql.SQL(condition),
         )
         text = f"{enable.as_string(None)}\n{policy.as_string(None)}"
-        yield Demand(text=text, tables=touched, is_new=True)
+        yield Demand(script=Script(text=text, tables=touched), is_new=True)

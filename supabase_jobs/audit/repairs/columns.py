@@ -11,7 +11,7 @@ from supabase_jobs.audit.probes.attempt import INSERT, UPDATE
 from supabase_jobs.audit.repairs import guards
 from supabase_jobs.audit.repairs.causes import Caused
 from supabase_jobs.audit.repairs.conditions import names_column
-from supabase_jobs.audit.repairs.demand import Demand
+from supabase_jobs.audit.repairs.demand import Demand, Grant, Guard, Script
 from supabase_jobs.audit.repairs.owners import readable_parents
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.findings import as_comment
@@ -34,12 +34,13 @@ def keeping(
     """
     further = [*_of_other_roles(relation, role, action, columns)]
     further += [*_by_views(plan, relation, action, columns)]
-    if action == INSERT and not any(view is not relation for view, *_ in further):
+    if action == INSERT and not any(one.relation is not relation for one in further):
         yield _with_defaults(relation, columns)
-    yield Demand(columns=(relation, role, action, columns), further=further)
+    grant = Grant(relation, role, action, columns)
+    yield Demand(grants=[grant, *further])
     if action == UPDATE:
         for condition in guards.conditions(relation, role):
-            yield from _guarded((relation, role, action, columns), condition)
+            yield from _guarded(grant, condition)
 
 
 def _with_defaults(relation: Relation, columns: Collection[str]) -> Demand:
@@ -58,16 +59,17 @@ def _with_defaults(relation: Relation, columns: Collection[str]) -> Demand:
         relation.identifier,
         sql.SQL(" and ").join(tests),
     )
-    return Demand(
+    script = Script(
         text=text.as_string(None),
         tables=frozenset({relation.oid}),
         actions=frozenset({(relation.oid, INSERT)}),
     )
+    return Demand(script=script)
 
 
 def _of_other_roles(
     relation: Relation, role: str, action: str, columns: frozenset[str]
-) -> Iterator[tuple[Relation, str, str, frozenset[str]]]:
+) -> Iterator[Grant]:
     """The same columns of the other role of the API, if a policy lets it write rows, too: guests
     have orders as well.
     """
@@ -75,12 +77,12 @@ def _of_other_roles(
     policies = [p for p in relation.policies if p.permissive and p.applies_to(other)]
     may = any(relation.may(other, action.upper(), name) for name in columns)
     if may and any(policy.governs(action) for policy in policies):
-        yield relation, other, action, columns
+        yield Grant(relation, other, action, columns)
 
 
 def _by_views(
     plan: Plan, relation: Relation, action: str, columns: frozenset[str]
-) -> Iterator[tuple[Relation, str, str, frozenset[str]]]:
+) -> Iterator[Grant]:
     """The columns of these names of views by which roles write the table as its owner."""
     for view in plan.catalog.relations:
         reads = plan.usage.reads.get(view.oid, set())
@@ -89,7 +91,7 @@ def _by_views(
         named = frozenset(columns & view.by_name.keys())
         for role in ("anon", "authenticated"):
             if any(view.may(role, action.upper(), name) for name in named):
-                yield view, role, action, named
+                yield Grant(view, role, action, named)
 
 
 def with_readable_new_parent(
@@ -102,19 +104,17 @@ def with_readable_new_parent(
     moved = replace(relation, constraints=keys)
     asked = asked_of_new(relation, role, column)
     for condition in readable_parents(plan, moved, required=False):
-        columns = (relation, role, UPDATE, frozenset({column}))
+        grant = Grant(relation, role, UPDATE, frozenset({column}))
         guard = f"{condition.as_string(None)} and {asked}" if asked else condition.as_string(None)
-        yield from _guarded(columns, guard, of_new_rows=True)
+        yield from _guarded(grant, guard, of_new_rows=True)
 
 
-def _guarded(
-    columns: tuple[Relation, str, str, frozenset[str]], guard: str, *, of_new_rows: bool = False
-) -> Iterator[Demand]:
+def _guarded(grant: Grant, condition: str, *, of_new_rows: bool = False) -> Iterator[Demand]:
     """A trigger that finds what has a schema in its text; then one for conditions whose functions
     find tables by the search_path of the request.
     """
     for path in (guards.NO_PATH, guards.PATH):
-        yield Demand(columns=columns, guard=guard, of_new_rows=of_new_rows, path=path)
+        yield Demand(grants=[grant], guard=Guard(condition, of_new_rows, path))
 
 
 def asked_of_new(relation: Relation, role: str, column: str) -> str:

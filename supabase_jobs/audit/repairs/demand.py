@@ -25,43 +25,92 @@ class Edit(StrEnum):
     QUALIFIED = "qualified"
 
 
+@dataclass(frozen=True)
+class Grant:
+    """The privilege of a role on columns of a table or view."""
+
+    relation: Relation
+    role: str
+    privilege: str
+    columns: frozenset[str]
+
+    @property
+    def place(self) -> tuple[Relation, str, str]:
+        """The grant without its columns."""
+        return self.relation, self.role, self.privilege
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A trigger that refuses new values unless the old row meets a condition, or the new one, if it
+    is `of_new_rows`; `path` is its search_path.
+    """
+
+    condition: str
+    of_new_rows: bool = False
+    path: str = guards.NO_PATH
+
+
+@dataclass(frozen=True)
+class Script:
+    """SQL that needs nothing of other demands, or the text of a fix, such as a comment. It changes
+    these `tables` and `functions`, by their oids, and only these `actions`, if they are given.
+    `is_trigger`: it creates a trigger, whose effect only a whole trial shows.
+    """
+
+    text: str = ""
+    tables: frozenset[int] = frozenset()
+    functions: frozenset[int] = frozenset()
+    actions: frozenset[Altered] | None = None
+    is_trigger: bool = False
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Functions that are defined again: with a condition that they lack, with other `bodies`, as
+    `trusting` ones, which read app_metadata instead of what users write, or `limited` to the rows
+    of a table with a condition.
+    """
+
+    lacking: Sequence[tuple[Function, Ended | Missing]] = ()
+    bodies: Sequence[tuple[Function, str]] = ()
+    trusting: Sequence[Function] = ()
+    limited: Sequence[tuple[Function, Relation, str]] = ()
+
+    @property
+    def changed(self) -> frozenset[int]:
+        """The oids of the functions."""
+        return frozenset(function.oid for function in self.all)
+
+    @property
+    def all(self) -> list[Function]:
+        """The functions."""
+        found = [*(function for function, _ in self.lacking), *self.trusting]
+        found += [function for function, _ in self.bodies]
+        return [*found, *(function for function, *_ in self.limited)]
+
+
 @dataclass(frozen=True, eq=False)
 class Demand:
-    """The edits that close a leak, and the text of the other fixes that it needs, such as a
-    comment.
+    """The edits that close a leak, and the other changes that it needs.
 
     `owner` is the condition of the edits that limit rows to their owner; by default
-    `owner_condition`. `limited` is a function that changes only the rows of a table with this
-    condition. `columns` are those that a role may no longer write: the table, the role, the
-    privilege and their names; `further` are the same of other roles, and of views by which they are
-    written. With a `guard`, a trigger refuses them unless the old row meets this condition, or the
-    new one, if it is `of_new_rows`; `path` is its search_path. `bodies` are other bodies of
-    functions. `text` changes these `tables` and `called` functions, by their oids, and only these
-    `actions`, if they are given. `is_trigger`: it creates a trigger, whose effect only a whole
-    trial shows.
-    `trusting` are functions that read app_metadata instead of what users write. `asks` says what
-    must be done before. `is_new`: it creates a policy that permits what nobody has decided yet.
-    `is_of_service`: it drops policies that are for the backend by their names, so that what others
-    do by them may end. `acting` are functions that then act with the rights of their callers.
+    `owner_condition`. `grants` are the privileges that roles lose, that of the leak first, then the
+    same of other roles, and of views by which they write the columns. With a `guard`, a trigger
+    refuses the first instead. `definitions` are functions that it defines again, and `script` is
+    SQL of its own. `asks` says what must be done before. `is_new`: it creates a policy that permits
+    what nobody has decided yet. `is_of_service`: it drops policies that are for the backend by
+    their names, so that what others do by them may end. `acting` are functions that then act with
+    the rights of their callers.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
     marks: Sequence[tuple[Relation, Policy, Ended]] = ()
-    functions: Sequence[tuple[Function, Ended | Missing]] = ()
-    text: str = ""
     owner: str | None = None
-    limited: tuple[Function, Relation, str] | None = None
-    columns: tuple[Relation, str, str, frozenset[str]] | None = None
-    further: Sequence[tuple[Relation, str, str, frozenset[str]]] = ()
-    guard: str | None = None
-    of_new_rows: bool = False
-    path: str = guards.NO_PATH
-    bodies: Sequence[tuple[Function, str]] = ()
-    tables: frozenset[int] = frozenset()
-    called: frozenset[int] = frozenset()
-    actions: frozenset[Altered] | None = None
-    is_trigger: bool = False
-    trusting: Sequence[Function] = ()
+    grants: Sequence[Grant] = ()
+    guard: Guard | None = None
+    definitions: Definitions = Definitions()
+    script: Script = Script()
     asks: str = ""
     is_new: bool = False
     is_of_service: bool = False
@@ -70,23 +119,18 @@ class Demand:
     @property
     def changed_tables(self) -> frozenset[int]:
         """The oids of the tables and views that it changes."""
-        found = {relation.oid for relation, _, _ in (*self.edits, *self.marks)} | self.tables
-        return frozenset(found | {relation.oid for relation, *_ in self.granted})
-
-    @property
-    def granted(self) -> list[tuple[Relation, str, str, frozenset[str]]]:
-        """All columns that roles may no longer write."""
-        return [*([] if self.columns is None else [self.columns]), *self.further]
+        found = {relation.oid for relation, _, _ in (*self.edits, *self.marks)}
+        return frozenset(found | {one.relation.oid for one in self.grants} | self.script.tables)
 
     @property
     def altered(self) -> frozenset[Altered] | None:
         """The actions whose policies and privileges it changes; None if it changes more."""
-        if self.redefined or (self.text and self.actions is None):
+        if self.definitions.changed or (self.script.text and self.script.actions is None):
             return None
-        found = set(self.actions or ())
+        found = set(self.script.actions or ())
         for relation, policy, _ in (*self.edits, *self.marks):
             found |= altered_by(relation, policy)
-        found |= {(relation.oid, privilege.lower()) for relation, _, privilege, _ in self.granted}
+        found |= {(one.relation.oid, one.privilege.lower()) for one in self.grants}
         return frozenset(found)
 
     def changes_policies_of(self, other: "Demand") -> bool:
@@ -100,30 +144,24 @@ class Demand:
     @property
     def mended(self) -> Function | None:
         """The function that it defines again, if it changes nothing else: the cause of a leak."""
-        found = [*(function for function, _ in self.functions), *self.trusting]
-        found += [function for function, _ in self.bodies]
-        is_only = not (self.edits or self.marks or self.text or self.columns or self.limited)
-        return found[0] if is_only and len({one.oid for one in found}) == 1 else None
+        is_more = self.edits or self.marks or self.script.text or self.grants
+        if is_more or self.definitions.limited or len(self.definitions.changed) != 1:
+            return None
+        return self.definitions.all[0]
 
     @property
     def asking(self) -> frozenset[str]:
         """The signatures of the functions that it lets ask who is a member where nothing did: what
         outsiders reach of others by that was meant for members, whatever it is.
         """
-        return frozenset(f.signature for f, mark in self.functions if isinstance(mark, Missing))
+        return frozenset(
+            f.signature for f, mark in self.definitions.lacking if isinstance(mark, Missing)
+        )
 
     @property
     def changed_functions(self) -> frozenset[int]:
         """The oids of the functions that it changes."""
-        return self.called | self.redefined
-
-    @property
-    def redefined(self) -> frozenset[int]:
-        """The oids of the functions that it defines again."""
-        found = {function.oid for function, _ in self.functions}
-        found |= {function.oid for function in self.trusting}
-        found |= {function.oid for function, _ in self.bodies}
-        return frozenset(found if self.limited is None else found | {self.limited[0].oid})
+        return self.script.functions | self.definitions.changed
 
 
 def edited(relation: Relation, policies: Sequence[Policy], edit: Edit) -> Demand:

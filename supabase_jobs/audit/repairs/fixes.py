@@ -19,7 +19,7 @@ from supabase_jobs.audit.policies import parse_trees, queries
 from supabase_jobs.audit.policies.refusals import Reason, Refusal
 from supabase_jobs.audit.repairs import candidates, captured
 from supabase_jobs.audit.repairs.causes import Caused
-from supabase_jobs.audit.repairs.demand import Demand, Edit, edited
+from supabase_jobs.audit.repairs.demand import Definitions, Demand, Edit, Script, edited
 from supabase_jobs.audit.repairs.proofs import Proofs
 from supabase_jobs.audit.repairs.statements import Repairs
 from supabase_jobs.audit.repairs.verdict import Proven
@@ -45,7 +45,7 @@ class Renderer:
 
     def __call__(self, chosen: Sequence[Demand], demand: Demand) -> str:
         """The statements of a demand, in which each policy has the edits of all."""
-        called = frozenset[int]().union(*(one.redefined for one in (*chosen, demand)))
+        called = frozenset[int]().union(*(one.definitions.changed for one in (*chosen, demand)))
         if missing := called - self._definitions.keys():
             statement = _DEFINITIONS.statement(sorted(missing))
             [result] = run_groups(self._connection, [[statement]])
@@ -114,7 +114,7 @@ def of_shown(
         proven = proofs.prove(one.leak, candidates.alternatives(plan, one), cells)
     change = one.change
     if one.guard is not None and proven.demand is not None:
-        change = one.guard if proven.demand.text == one.guard.text else change
+        change = one.guard if proven.demand.script.text == one.guard.text else change
     if change is not None:
         return Repaired(
             leak=one.leak,
@@ -232,7 +232,7 @@ def _of_refusal(refusal: Refusal) -> list[Demand]:
     if refusal.reason is Reason.NEVER:
         return []
     return [
-        Demand(text=text, tables=refusal.tables, called=refusal.functions)
+        Demand(script=Script(text=text, tables=refusal.tables, functions=refusal.functions))
         for text in refusal.repairs
     ]
 
@@ -242,9 +242,9 @@ def _without_ended(plan: Plan, proofs: Proofs, name: str) -> Iterator[Demand]:
     for function in plan.catalog.functions:
         if function.signature == name:
             ends = [(function, mark) for mark in proofs.ends(function)]
-            yield from (Demand(functions=[one]) for one in ends)
+            yield from (Demand(definitions=Definitions(lacking=[one])) for one in ends)
             if len(ends) > 1:
-                yield Demand(functions=ends)
+                yield Demand(definitions=Definitions(lacking=ends))
 
 
 def _changing(plan: Plan, name: str) -> Function | None:
@@ -318,12 +318,12 @@ def of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
             if relation.kind == "v" and not relation.invoker:
                 alter = sql.SQL("alter view {} set (security_invoker = true);")
                 text = alter.format(relation.identifier).as_string(None)
-                yield Demand(text=text, tables=touched)
+                yield Demand(script=Script(text=text, tables=touched))
             for policy in relation.policies:
                 is_named = policy.name in leak.explanation.policies
                 if is_named and captured.names(plan.catalog, relation, policy):
                     yield edited(relation, [policy], Edit.QUALIFIED)
-            yield Demand(text=fix, tables=touched)
+            yield Demand(script=Script(text=fix, tables=touched))
             if relation.kind in ("v", "m"):
                 yield from _without_privileges(relation, leak)
     for function in plan.catalog.functions:
@@ -332,12 +332,13 @@ def of_object(plan: Plan, leak: ExplainedLeak) -> Iterator[Demand]:
             names = _patterns(function)
             asks = _PATTERN.format(names) if names else ""
             if body := captured.body(plan.catalog, function):
-                yield Demand(bodies=[(function, body)])
+                yield Demand(definitions=Definitions(bodies=[(function, body)]))
             if function.definer:
                 invoker = f"alter function {function.signature} security invoker;"
-                yield Demand(text=invoker, called=called, asks=asks, acting=[function])
+                script = Script(text=invoker, functions=called)
+                yield Demand(script=script, asks=asks, acting=[function])
             yield from candidates.limiting(plan, function)
-            yield Demand(text=fix, called=called, asks=asks)
+            yield Demand(script=Script(text=fix, functions=called), asks=asks)
 
 
 def _patterns(function: Function) -> str:
@@ -353,4 +354,6 @@ def _without_privileges(relation: Relation, leak: ExplainedLeak) -> Iterator[Dem
             revoke = sql.SQL("revoke {} on {} from {};").format(
                 sql.SQL(privileges), relation.identifier, sql.SQL(roles)
             )
-            yield Demand(text=revoke.as_string(None), tables=frozenset({relation.oid}))
+            yield Demand(
+                script=Script(text=revoke.as_string(None), tables=frozenset({relation.oid}))
+            )

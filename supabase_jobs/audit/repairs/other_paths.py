@@ -103,7 +103,7 @@ class OtherPaths:
                 continue
             key = one.caller.label, one.label, one.whose, one.action
             acts.setdefault(key, one)
-            if demand.columns is not None and one.action == UPDATE:
+            if demand.grants and one.action == UPDATE:
                 same: Attempt | None = paths.of_column(one, tried)
                 if same is not None and self._judge.moves(same):
                     keep = paths.unchanged if is_owners else paths.in_own_name

@@ -74,9 +74,8 @@ def of_demand(demand: Demand, table: Relation, role: str) -> Paths:
     those of a table that let pass what a privilege or a restrictive policy refuses.
     """
     policies = [(relation, policy) for relation, policy, _ in demand.edits]
-    actions = {action for oid, action in demand.actions or () if oid == table.oid}
-    if demand.columns is not None:
-        actions.add(demand.columns[2].lower())
+    actions = {action for oid, action in demand.script.actions or () if oid == table.oid}
+    actions.update(grant.privilege.lower() for grant in demand.grants[:1])
     for policy in table.policies:
         is_limited = any(policy.governs(action) for action in actions)
         if policy.permissive and policy.applies_to(role) and is_limited:
@@ -109,7 +108,7 @@ def permitting(demand: Demand, attempt: Attempt, *, is_of_column: bool) -> Itera
         for relation, policy, edit in demand.edits
         if relation is attempt.relation and (is_of_column or edit == Edit.DROP)
     ]
-    if demand.columns is not None and demand.columns[0] is attempt.relation:
+    if any(grant.relation is attempt.relation for grant in demand.grants[:1]):
         policies += [p for p in attempt.relation.policies if p.governs(attempt.action)]
     names = {attempt.column} if attempt.column else set(attempt.written)
     for policy in policies if attempt.caller.role else ():

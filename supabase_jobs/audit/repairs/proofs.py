@@ -26,7 +26,7 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.known import Altered
 from supabase_jobs.audit.repairs import writes
-from supabase_jobs.audit.repairs.demand import Demand
+from supabase_jobs.audit.repairs.demand import Demand, Script
 from supabase_jobs.audit.repairs.judge import Judge, gone
 from supabase_jobs.audit.repairs.losses import Losses
 from supabase_jobs.audit.repairs.other_paths import OtherPaths
@@ -104,7 +104,7 @@ class Proofs:
                 if not has_statement(text):
                     advice = advice or text
                     continue
-                if not demand.is_trigger and self._still_reaches(leak, text):
+                if not demand.script.is_trigger and self._still_reaches(leak, text):
                     continue
                 ran += 1
                 if not demand.is_of_service and (lost := self._lost(demand, text)):
@@ -171,7 +171,7 @@ class Proofs:
         verdict = Verdict(closes=max(1, len(lost)), takes=in_order(takes))
         if not verdict.is_proven:
             return question(text, verdict)
-        return Proven(text=proof(verdict), is_proven=True, demand=Demand(text=text))
+        return Proven(text=proof(verdict), is_proven=True, demand=Demand(script=Script(text=text)))
 
     def written(self, proven: Proven) -> str:
         """The statements of a repair, with those of the others of its policies."""
@@ -183,19 +183,20 @@ class Proofs:
 
     def _left(self, demand: Demand) -> list[str]:
         """The columns that a repair of others grants again, and that other findings are about."""
-        if demand.columns is None or demand.guard is not None:
+        if not demand.grants or demand.guard is not None:
             return []
-        relation, role, privilege, _ = demand.columns
-        taken = set[str]()
+        first = demand.grants[0]
+        relation, taken = first.relation, set[str]()
         for one in (*self._chosen, demand):
-            for other, *_, names in one.granted:
-                if other is relation and one.guard is None:
-                    taken.update(names)
+            for grant in one.grants if one.guard is None else ():
+                if grant.relation is relation:
+                    taken.update(grant.columns)
         about = {n for one in self._trials.before.leaks for n in _columns_of(one, relation.label)}
         return [
             column.name
             for column in relation.columns
-            if column.name in about - taken and relation.may(role, privilege.upper(), column.name)
+            if column.name in about - taken
+            and relation.may(first.role, first.privilege.upper(), column.name)
         ]
 
     def share(self, others: int) -> None:
@@ -361,7 +362,7 @@ class Proofs:
         text, verdict = tried.text, tried.verdict
         if tried.is_open():
             return replace(verdict, is_open=True)
-        if demand.guard is not None and demand.of_new_rows:
+        if demand.guard is not None and demand.guard.of_new_rows:
             verdict = self._losses.with_way_back(leak, verdict, text)
         if verdict.is_proven and not self._is_shown(leak, scope):
             return None

@@ -10,7 +10,7 @@ from supabase_jobs.audit.policies import parse_trees, printed, truth
 from supabase_jobs.audit.repairs import captured, guards, writes
 from supabase_jobs.audit.repairs import ended as ended_rows
 from supabase_jobs.audit.repairs.causes import USER_METADATA, drop
-from supabase_jobs.audit.repairs.demand import Demand, Edit
+from supabase_jobs.audit.repairs.demand import Demand, Edit, Grant, Guard
 from supabase_jobs.audit.repairs.helpers import Missing
 from supabase_jobs.audit.repairs.owners import owner_condition, with_readable_parent
 from supabase_jobs.audit.rows.plan import Plan
@@ -69,40 +69,34 @@ class Repairs:
                 change.owner = other.owner or change.owner
             for relation, policy, mark in other.marks:
                 _change(changes, relation, policy).marks.append(mark)
-            for function, missing_one in other.functions:
+            for function, missing_one in other.definitions.lacking:
                 called.setdefault(function.oid, []).append(missing_one)
-        parts = [demand.text] if demand.text else []
-        if demand.columns is not None and demand.guard is not None:
-            relation, role, _, columns = demand.columns
-            record = "new" if demand.of_new_rows else "old"
-            guard = guards.trigger(relation, role, columns, demand.guard, record, demand.path)
-            parts.append(guard)
+        parts = [demand.script.text] if demand.script.text else []
+        if demand.guard is not None:
+            parts += [_trigger(grant, demand.guard) for grant in demand.grants[:1]]
         else:
-            parts += [self._columns(*columns) for columns in demand.granted]
+            parts += [self._without(grant) for grant in demand.grants]
         parts += [self._policy(change) for key, change in changes.items() if key in keys]
-        for function in dict.fromkeys(function for function, _ in demand.functions):
+        for function in dict.fromkeys(function for function, _ in demand.definitions.lacking):
             parts.append(self._function(function, called[function.oid]))
-        for function in demand.trusting:
+        for function in demand.definitions.trusting:
             parts.append(_without_metadata(self._definitions.get(function.oid, "")))
-        for function, body in demand.bodies:
+        for function, body in demand.definitions.bodies:
             definition = self._definitions.get(function.oid, "")
             parts.append(writes.with_body(function, definition, body))
-        if demand.limited is not None:
-            function, relation, condition = demand.limited
+        for function, relation, condition in demand.definitions.limited:
             definition = self._definitions.get(function.oid, "")
             parts.append(writes.limited(function, definition, relation, condition))
         return "\n".join(dict.fromkeys(part for part in parts if part))
 
-    def _columns(
-        self, relation: Relation, role: str, privilege: str, columns: frozenset[str]
-    ) -> str:
+    def _without(self, grant: Grant) -> str:
         """The grant without the columns of all demands on a table and a role."""
+        columns = grant.columns
         for demand in self._demands:
-            if demand.guard is not None:
-                continue
-            for known in demand.granted:
-                columns |= known[-1] if known[:3] == (relation, role, privilege) else frozenset()
-        return without_columns(relation, columns, role, privilege)
+            same = [] if demand.guard is not None else demand.grants
+            for known in same:
+                columns |= known.columns if known.place == grant.place else frozenset()
+        return without_columns(grant.relation, columns, grant.role, grant.privilege)
 
     def _policy(self, change: _Change) -> str:
         """The statement that makes all edits of a policy; '' if they change nothing."""
@@ -147,6 +141,14 @@ class Repairs:
                 return statement
         signature = function.signature
         return "\n".join(ended_rows.missing_condition(signature, m) for m in dict.fromkeys(marks))
+
+
+def _trigger(grant: Grant, guard: Guard) -> str:
+    """The statements that create the trigger of a guard, for the columns of a grant."""
+    record = "new" if guard.of_new_rows else "old"
+    return guards.trigger(
+        grant.relation, grant.role, grant.columns, guard.condition, record, guard.path
+    )
 
 
 def altered(relation: Relation, policy: Policy, visible: str | None, checked: str | None) -> str:

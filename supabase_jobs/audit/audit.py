@@ -75,7 +75,7 @@ def _result(
         tested={**access.tested(attempts, run.bypasses), **access.tested_topics(run.channels)},
         repairs=proposed.together,
         performance=tuple(proposed.slow),
-        settled=world.settled,
+        settled=world.observed.settled,
         meanings={caller.label: caller.meaning for caller in everyone},
         excluded=frozenset(options.configuration.excluded),
     )

@@ -358,7 +358,7 @@ def _users(world: World) -> Iterator[Persona]:
             ended = Ended(member.membership.relation, *member.membership.former)
             yield replace(former, ended=ended)
         elif user.standing is not None:
-            if any(standing.user is user for standing in world.standings):
+            if any(standing.user is user for standing in world.observed.standings):
                 yield _signed_in(user.label, LAPSED, world.a, user, without_claims=True)
         elif user.in_both and not any(row.part == BOTH for row in user.extra):
             continue  # a user can belong to one group only
@@ -370,7 +370,7 @@ def _users(world: World) -> Iterator[Persona]:
         elif user.link is not None and user.link.relation.oid in user.rows:
             yield _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
     yield from _in_states(world)
-    for user in world.local:
+    for user in world.observed.local:
         if user.state is not None:
             label = f"{_label_of_state(user.state)} in another group"
             person = _signed_in(label, STRANGER, world.b, user)
@@ -391,7 +391,7 @@ def _made(world: World) -> Iterator[Persona]:
             if user.solved is None:
                 continue
             if user.solved.ended is not None:
-                if any(standing.user is user for standing in world.standings):
+                if any(standing.user is user for standing in world.observed.standings):
                     yield _signed_in(user.label, LAPSED, tenant, user)
             elif user.solved.has_role:
                 yield replace(_signed_in(user.label, STRANGER, tenant, user), is_elsewhere=True)
@@ -534,7 +534,7 @@ def _with_claims(world: World) -> Iterator[Persona]:
                 label=f"{'owner' if own else 'user'} with {'.'.join(path)} = {literal}",
                 kind=OWNER if own else CLAIM,
                 claim=path,
-                is_elsewhere=(path, literal) in world.local_claims,
+                is_elsewhere=(path, literal) in world.observed.local_claims,
                 role="authenticated",
                 claims=claims,
                 user=tenant.owner,

@@ -103,7 +103,7 @@ class Exclusions:
         group.
         """
         found = []
-        for standing in self._world.standings:
+        for standing in self._world.observed.standings:
             acts = list(self._again_in(standing))
             self._record.send_controls([control for _, control in acts])
             left = {one.relation.oid: one.relation for one, again in acts if again.reached}

@@ -55,11 +55,12 @@ def find(impersonation: Impersonation, world: World, deadline: Deadline) -> Worl
         return len(inside) > 2 * len(outside)
 
     found = [one.found for one in holders if is_local(one)]
-    return replace(
-        world,
+    observed = replace(
+        world.observed,
         local=tuple(one for one in found if isinstance(one, User)),
         local_claims=frozenset(one for one in found if not isinstance(one, User)),
     )
+    return replace(world, observed=observed)
 
 
 def _of_rows(world: World, tables: Queries) -> Iterator[_Holders]:

@@ -44,7 +44,8 @@ def settle(impersonation: Impersonation, world: World, deadline: Deadline) -> Wo
     made = any(user.solved is not None and user.solved.ended for user in world.users)
     settled = {user.label for user in world.a.users if _has_begun(user)}
     if not (users or made) or _ROLE not in world.plan.catalog.roles:
-        return replace(world, settled=frozenset(settled))
+        observed = replace(world.observed, settled=frozenset(settled))
+        return replace(world, observed=observed)
     trial = _Trial(impersonation, world, Runner(impersonation, deadline))
     placed = trial.placed(users)
     for membership in world.plan.memberships.values():
@@ -59,7 +60,8 @@ def settle(impersonation: Impersonation, world: World, deadline: Deadline) -> Wo
         for standing in _closing(world, one, placed):
             found.setdefault(one.user, standing)
     found |= {standing.user: standing for standing in trial.of_ended()}
-    return replace(world, standings=tuple(found.values()), settled=frozenset(settled))
+    observed = replace(world.observed, standings=tuple(found.values()), settled=frozenset(settled))
+    return replace(world, observed=observed)
 
 
 def _has_begun(user: User) -> bool:

@@ -59,7 +59,7 @@ class Probes:
         self._lasting = LastingColumns(world, known)
         self.gains: list[Gain] = []
         self.exclusions: list[Exclusion] = []
-        self.standings: Sequence[Standing] = world.standings
+        self.standings: Sequence[Standing] = world.observed.standings
 
     @property
     def attempts(self) -> list[Attempt]:

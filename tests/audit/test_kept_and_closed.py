@@ -119,6 +119,24 @@ create policy "team" on dishes for select to authenticated using (cooks_in(kitch
 create policy "owners" on dishes for delete to authenticated using (
   cooks_in(kitchen) and exists (select from cooks c where c.person = auth.uid() and c.role = 'owner'));
 """
+# admins give those below them any role, owners everybody; and everybody changes the own row
+CREWS = """
+create table crews (id uuid primary key default gen_random_uuid(), name text not null);
+create table crew_members (
+  crew uuid not null references crews, person uuid not null references auth.users,
+  role text not null check (role in ('owner', 'admin', 'member')), title text, primary key (crew, person)
+);
+create function role_in(crew uuid) returns text language sql stable security definer set search_path = public as
+  $$ select m.role from crew_members m where m.crew = $1 and m.person = auth.uid() $$;
+alter table crews enable row level security;
+alter table crew_members enable row level security;
+create policy "crew" on crews for select to authenticated using (role_in(id) is not null);
+create policy "crew" on crew_members for select to authenticated using (role_in(crew) is not null);
+create policy "own row" on crew_members for update to authenticated using (person = auth.uid());
+create policy "below admins" on crew_members for update to authenticated
+  using (role_in(crew) = 'admin' and role <> 'owner') with check (role_in(crew) is not null);
+create policy "owners" on crew_members for update to authenticated using (role_in(crew) = 'owner');
+"""
 # passers-by see the bakeries that are open, and how to reach them
 BAKERIES = """
 create table bakeries (
@@ -249,3 +267,11 @@ def test_visitors_whom_a_policy_names_lose_nothing_by_a_proven_repair(url: str) 
     shown = findings(url, BAKERIES)["public:public.cakes (is_shown = true):select"]
     assert not shown.proven
     assert "anon: select of rows of others" in shown.fix.replace("\n-- ", " ")
+
+
+def test_admin_who_makes_owners_passes_no_guard(url: str) -> None:
+    found = findings(url, CREWS)
+    raised = found["escalation:public.crew_members:update:role"]
+    assert not raised.proven
+    assert "owner: update role of rows of the group" in raised.fix.replace("\n-- ", " ")
+    assert "group-write:public.crew_members:below admins:role-after" in found

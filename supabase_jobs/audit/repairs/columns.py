@@ -64,7 +64,7 @@ def _with_defaults(relation: Relation, columns: Collection[str]) -> Demand:
         tables=frozenset({relation.oid}),
         actions=frozenset({(relation.oid, INSERT)}),
     )
-    return Demand(script=script)
+    return Demand(script=script, defaults=(relation, frozenset(columns)))
 
 
 def _of_other_roles(

@@ -101,7 +101,8 @@ class Demand:
     SQL of its own. `asks` says what must be done before. `is_new`: it creates a policy that permits
     what nobody has decided yet. `is_of_service`: it drops policies that are for the backend by
     their names, so that what others do by them may end. `acting` are functions that then act with
-    the rights of their callers.
+    the rights of their callers. `defaults` are the columns of a table whose defaults own new rows
+    then have.
     """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
@@ -115,6 +116,7 @@ class Demand:
     is_new: bool = False
     is_of_service: bool = False
     acting: Sequence[Function] = ()
+    defaults: tuple[Relation, frozenset[str]] | None = None
 
     @property
     def changed_tables(self) -> frozenset[int]:

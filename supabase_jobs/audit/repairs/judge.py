@@ -137,7 +137,7 @@ class Judge:
             takes=in_order(takes),
             opens=tuple(sorted(set(opens))),
             is_open=is_open,
-            ends=tuple(_ended(lost, before, after)),
+            ends=tuple(_ended(lost, before, after, kept)),
             alters=in_order(
                 NamedCell(one.caller.label, f"the same answer of {one.label}")
                 for one in self._made_wrong(before, after)
@@ -339,12 +339,16 @@ def _place_of_insert(one: Attempt | Bypass) -> tuple[str, str, bool] | None:
     return one.caller.label, one.label, one.name == ADD
 
 
-def _ended(lost: Iterable[Attempt | Bypass], before: Seen, after: Seen) -> Iterator[str]:
+def _ended(
+    lost: Iterable[Attempt | Bypass], before: Seen, after: Seen, still: Iterable[Attempt]
+) -> Iterator[str]:
     """The uses of objects that end, and that nobody but the service is left with: neither with a
     row of a view in the same role, nor with the same answer of a function, nor with any in the same
-    role, nor with a yes of one that nothing but a request calls.
+    role, nor with a yes of one that nothing but a request calls. `still` are attempts that reach
+    their targets after other ones.
     """
-    kept = {_use_of(one) for one in after.cells.values() if one.caller.kind != SERVICE}
+    kept = {_use_of(one) for one in still if one.caller.kind != SERVICE}
+    kept |= {_use_of(one) for one in after.cells.values() if one.caller.kind != SERVICE}
     kept |= {_use_of(one) for one in after.bypasses if isinstance(one, ViewRead) and one.has_rows}
     same = before.uses & after.uses
     kept |= {f"call of {use.function}" for use in same if use.given}

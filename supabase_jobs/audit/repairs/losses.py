@@ -196,6 +196,24 @@ class Losses:
             if column.default is None and (column.is_demanded or column.category not in ("B", "D"))
         ]
 
+    def unset(self, demand: Demand) -> Iterator[str]:
+        """A question about each number that new rows then have by default, and that nothing of the
+        project sets: the app may compute it, as the total of an order.
+        """
+        if demand.defaults is None:
+            return
+        relation, names = demand.defaults
+        usage = self._trials.before.plan.usage
+        given = usage.triggers.computed.union(*usage.bodies.sets.values())
+        is_added = any(relation.oid in tables for tables in usage.bodies.adds.values())
+        for name in sorted(names):
+            is_number = relation.by_name[name].category == "N"
+            if is_number and not is_added and (relation.oid, name) not in given:
+                yield (
+                    f"New rows of {relation.label} then have the default of {name}, which nothing"
+                    " of the project sets. Does the backend?"
+                )
+
     def left_in_new_rows(
         self, leak: ShownLeak, known: Seen, after: Seen, text: str
     ) -> tuple[str, ...]:

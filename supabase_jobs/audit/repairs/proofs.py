@@ -104,7 +104,7 @@ class Proofs:
                 if not has_statement(text):
                     advice = advice or text
                     continue
-                if not demand.script.is_trigger and self._still_reaches(leak, text):
+                if not demand.script.is_trigger and self._still_reaches(leak, demand, text):
                     continue
                 ran += 1
                 if not demand.is_of_service and (lost := self._lost(demand, text)):
@@ -379,6 +379,7 @@ class Proofs:
         if demand.is_new:
             verdict = replace(verdict, leaves=_new_questions(known, after))
         asked = [ask for function in demand.acting for ask in _unseen_writes(known, function)]
+        asked += self._losses.unset(demand)
         verdict = replace(verdict, leaves=(*verdict.leaves, *asked))
         if isinstance(leak, ShownLeak) and (left := self._losses.still_written(leak, after)):
             ask = f"Whoever does so still writes {', '.join(left)}, which others gave the row."
@@ -408,13 +409,16 @@ class Proofs:
         self, demands: Iterable[Demand], text: str, known: Seen, after: Seen
     ) -> list[Attempt]:
         """The attempts that were not made again and still reach their targets: a trigger refuses
-        what policies refuse, so that nobody tries to evade these.
+        what policies refuse, so that nobody tries to evade these; and new rows that do so with
+        the defaults of some columns.
         """
-        if all(demand.guard is None for demand in demands):
-            return []
+        all_ = list(demands)
         ended = [one for one in gone(known, after) if isinstance(one, Attempt)]
+        if all(demand.guard is None for demand in all_):
+            ended = [one for one in ended if self._adapted(all_, one) is not one]
         some = ended[: LIMITS.attempts_in_batch]
-        reached = self._trials.reaching(text, some) if some else []
+        again = [self._adapted(all_, one) for one in some]
+        reached = self._trials.reaching(text, again) if some else []
         return [one for one, is_reached in zip(some, reached, strict=True) if is_reached]
 
     def _opens_otherwise(self, leak: AnyLeak, text: str) -> bool:
@@ -455,7 +459,15 @@ class Proofs:
             if oid in tables and (altered is None or (oid, one.action) in altered):
                 needed.setdefault(place_of(one), one)
         some = list(needed.values())[: LIMITS.attempts_in_batch]
+        some = [self._adapted([demand], one) for one in some]
         return len(some) - self._trials.kept(text, some) if some else 0
+
+    def _adapted(self, demands: Iterable[Demand], one: Attempt) -> Attempt:
+        """An attempt with the defaults that repairs demand: the rows of the world have others."""
+        for demand in demands:
+            if demand.defaults is not None and demand.defaults[0] is one.relation:
+                one = self._trials.variants.with_defaults(one, demand.defaults[1])
+        return one
 
     @cached_property
     def _needed(self) -> Sequence[Attempt]:
@@ -463,10 +475,16 @@ class Proofs:
         cells = self._trials.before.cells.values()
         return [c for c in cells if isinstance(c, Attempt) and not self._judge.may_end(c)]
 
-    def _still_reaches(self, leak: AnyLeak, text: str) -> bool:
-        """Whether the attempt of a leak still passes; that of an escalation may."""
+    def _still_reaches(self, leak: AnyLeak, demand: Demand, text: str) -> bool:
+        """Whether the attempt of a leak still passes; that of an escalation may. A new row may do
+        so with the defaults of other columns.
+        """
         if not isinstance(leak, ShownLeak) or leak.kind is escalation.KIND:
             return False
+        tried = self._trials.shown_by(leak)
+        again = self._adapted([demand], tried)
+        if again is not tried:
+            return any(self._trials.reaching(text, [again]))
         return self._trials.still_reaches(text, leak.tried.number)
 
 

@@ -1,6 +1,6 @@
 """Attempts like those of an audit, with other values in the row that they write."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from psycopg import sql
@@ -112,6 +112,14 @@ class Variants:
         for value in list(dict.fromkeys([*default, *labels]))[: LIMITS.values]:
             given = {**sent.assigned, column.name: Constant(value, column.type)}
             yield replace(alone(write), sent=replace(sent, values=given), value=value)
+
+    def with_defaults(self, one: Attempt, names: Collection[str]) -> Attempt:
+        """A new row of one's own without these columns; another attempt as it is."""
+        sent = one.sent
+        if not isinstance(sent, Insert) or one.whose != OWN or one.column in names:
+            return one
+        left = {name: value for name, value in sent.assigned.items() if name not in names}
+        return replace(alone(one), sent=replace(sent, values=left))
 
     def given(self, one: Attempt, names: Sequence[str], user: User) -> str:
         """The statements that put a person's name into these columns of the row of an attempt."""

@@ -77,7 +77,7 @@ def _result(
         performance=tuple(proposed.slow),
         settled=world.observed.settled,
         meanings={caller.label: caller.meaning for caller in everyone},
-        excluded=frozenset(options.configuration.excluded),
+        excluded=frozenset(options.files.configuration.excluded),
     )
 
 

@@ -106,7 +106,7 @@ def compare(
         marked_ids.lock(guard)
         with rolled_back(connection, Statement(SETTINGS)):
             world = insert_world(connection, options, marked())
-            everyone = callers.find(world, options.configuration.callers)
+            everyone = callers.find(world, options.files.configuration.callers)
             rows = CommittedRows.of(connection, world, _BEGIN)
         with rows.committed(guard):
             rows.prune()

@@ -83,7 +83,7 @@ def _facts(run: Run, options: Options) -> Facts:
         callers.current(probes.standings, scene.callers),
         [one.function for one in run.without_call],
         probes.exclusions,
-        options.revocations,
+        options.files.revocations,
     )
 
 

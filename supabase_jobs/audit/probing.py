@@ -77,7 +77,7 @@ def _try_views_and_functions(found: Run) -> None:
 def _has_channels(options: Options) -> bool:
     """Whether topics are tried: they belong to no schema and no table."""
     narrowed = options.tables or options.schemas
-    return not narrowed and CHANNELS not in options.configuration.excluded
+    return not narrowed and CHANNELS not in options.files.configuration.excluded
 
 
 def _try_topics(found: Run, deadline: Deadline) -> None:

@@ -75,9 +75,9 @@ def _causes(run: Run, judged: Judgement, options: Options) -> _Causes:
     """Find the causes, first among the changes since the state with which the audit compares."""
     acting, plan = run.scene.impersonation, run.scene.plan
     changed: list[changes.Change] = []
-    if options.before is not None:
+    if options.comparison.before is not None:
         state = changes.state(acting.connection, plan.catalog)
-        changed = changes.between(options.before, state)
+        changed = changes.between(options.comparison.before, state)
     leaks = [*judged.shown, *judged.deviations.values()]
     found = causes.find(acting, leaks, run.probes.attempts, plan, changed)
     number = len(judged.shown)
@@ -115,7 +115,9 @@ def _proofs(
         for leak in judged.leaks
         if leak.severity.is_problem and leak.id not in options.intended
     ]
-    before = [] if options.before is None else options.before.catalog.functions
+    before = (
+        [] if options.comparison.before is None else options.comparison.before.catalog.functions
+    )
     judge = Judge(
         [*closed, *judged.deviations.values()],
         options.accepted,
@@ -137,7 +139,7 @@ def _of_leaks(
     """The repairs of leaks. None is tried of a leak that is intended, known or left out."""
     kept = {
         *options.intended,
-        *options.known,
+        *options.comparison.known,
         *(leak.id for leak in judged.leaks if _is_left_out(leak.id, options)),
     }
     explained = [leak for leak in judged.leaks if isinstance(leak, ExplainedLeak)]

@@ -52,17 +52,17 @@ def prepare(connection: Connection, options: Options) -> Scene:
     """Insert the rows in the open transaction, and find who acts on them. Raises what `audit`
     raises.
     """
-    world = insert_world(connection, options, options.common or Common())
+    world = insert_world(connection, options, options.comparison.common or Common())
     if options.copied is not None:
         options.hide(Printable(options.copied, world).mark())
     selection = select(world.plan.catalog, options)
     stored = [view for view in selection.views if view.kind == "m"]
     not_refreshed = materialized.refresh(connection, stored)
     acting = impersonation.begin(connection, "audit", (), (), {})
-    everyone = callers.find(world, options.configuration.callers)
+    everyone = callers.find(world, options.files.configuration.callers)
     without_token: list[NotTested] = []
-    if options.token_hook is not None:
-        hook = options.token_hook
+    if options.files.token_hook is not None:
+        hook = options.files.token_hook
         everyone, without_token = token_hook.issue(connection, hook, world, everyone)
     return Scene(
         impersonation=acting,
@@ -78,18 +78,18 @@ def insert_world(connection: Connection, options: Options, common: Common) -> Wo
     `audit` raises.
     """
     found = catalog.read(connection, [*options.served, *options.schemas])
-    if not options.partial:
+    if not options.comparison.partial:
         check(options, found)
     if found.is_read_only:
         raise PrivilegeError(
             "the database is read-only, and audit inserts rows that it rolls back",
             hint="Connect to the primary.",
         )
-    used = common.usage(found, options.configuration.words)
+    used = common.usage(found, options.files.configuration.words)
     add_states(used, found, options.accepted or ())
-    plan = make_plan(found, used, options.configuration.words)
+    plan = make_plan(found, used, options.files.configuration.words)
     run_groups(connection, [REQUEST_SETTINGS])[0].answer()
-    world = build(connection, plan, options.configuration, common, stable=options.stable)
+    world = build(connection, plan, options.files.configuration, common, stable=options.stable)
     acting = impersonation.begin(connection, "audit", (), (), {})
     deadline = Deadline(time.monotonic() + options.seconds)
     own_exclusions.release(acting, world, deadline)

@@ -45,7 +45,7 @@ def check(options: Options, *catalogs: catalog.Catalog) -> None:
     """Raise ConfigError for a schema or table that an option or audit.toml names, and none of the
     databases has.
     """
-    options.configuration.check(*catalogs)
+    options.files.configuration.check(*catalogs)
     if unknown := set(options.schemas) - {
         name for found in catalogs for name in found.schema_users
     }:
@@ -59,7 +59,7 @@ def check(options: Options, *catalogs: catalog.Catalog) -> None:
 
 def selected(relation: catalog.Relation, options: Options) -> bool:
     """Whether the options select a relation."""
-    if relation.label in options.configuration.excluded:
+    if relation.label in options.files.configuration.excluded:
         return False
     in_schema = not options.schemas or relation.schema in options.schemas
     return in_schema and (

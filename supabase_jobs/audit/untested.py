@@ -44,7 +44,7 @@ def _of_options(options: Options, *, is_stopped: bool) -> Iterator[NotTested]:
         yield NotTested(
             "database", why, "Audit a part with --schema or --table, and look for slow policies."
         )
-    for name, reason in options.configuration.excluded.items():
+    for name, reason in options.files.configuration.excluded.items():
         yield NotTested(
             name, f"excluded: {reason}", "To audit it, remove it from [excluded] in audit.toml."
         )

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from supabase_jobs.cli.common import advance, narrate, progress
 from supabase_jobs.cli.project_database import (
-    audit_configuration,
+    audited_files,
     copy_options,
     hiding,
     narration,
-    token_hook,
 )
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 
@@ -197,6 +196,7 @@ def compare_states(
     from supabase_jobs.audit.audit import audit
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.difference import compare
+    from supabase_jobs.audit.options import Comparison
     from supabase_jobs.audit.repairs import changes
     from supabase_jobs.audit.selection import check
     from supabase_jobs.database.connection import describe
@@ -210,14 +210,16 @@ def compare_states(
     ]
     check(options, *catalogs)
     for found in catalogs:
-        common.add(found, options.configuration.words)
-    options = replace(options, common=common, stable=True, partial=True)
+        common.add(found, options.files.configuration.words)
+    comparison = Comparison(common=common, partial=True)
+    options = replace(options, comparison=comparison, stable=True)
     with progress("auditing the state before"):
         first = audit(old, replace(options, served=first_state.served, repairs=False))
     with progress("auditing the state after"):
         earlier = changes.read(old, first_state.served)
-        options = replace(options, served=second_state.served, before=earlier)
-        second = audit(new, replace(options, accepted=first.access, known=_leaks(first)))
+        comparison = replace(comparison, before=earlier, known=_leaks(first))
+        options = replace(options, served=second_state.served, comparison=comparison)
+        second = audit(new, replace(options, accepted=first.access))
     second = replace(
         second,
         database=str(describe(new)),
@@ -247,7 +249,7 @@ def compare_pending(
     from supabase_jobs.audit.audit import audit
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.difference import compare
-    from supabase_jobs.audit.options import Options
+    from supabase_jobs.audit.options import Comparison, Options
     from supabase_jobs.audit.repairs import changes
     from supabase_jobs.migrations.dry_run import reset_constraints
     from supabase_jobs.sources.config_toml import load_api_settings
@@ -255,12 +257,10 @@ def compare_pending(
     common = Common()
     limit: Mapping[str, Any] = {} if seconds is None else {"seconds": seconds}
     options = Options(
-        configuration=audit_configuration(given.directory),
-        token_hook=token_hook(given),
+        files=audited_files(given),
         served=load_api_settings(given.directory).schemas,
         stable=True,
-        common=common,
-        partial=True,
+        comparison=Comparison(common=common, partial=True),
         advance=advance,
         **limit,
     )
@@ -285,7 +285,8 @@ def compare_pending(
         verified = None if verify is None else verify(connection)
         if first is not None:
             reset_constraints(connection)
-            compared = replace(options, accepted=first.access, known=_leaks(first), before=earlier)
+            known = replace(options.comparison, before=earlier, known=_leaks(first))
+            compared = replace(options, accepted=first.access, comparison=known)
             second = audited(connection, compared, "the state after")
         return verified
 

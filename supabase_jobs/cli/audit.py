@@ -34,12 +34,11 @@ from supabase_jobs.cli.common import (
 from supabase_jobs.cli.completion import name_and_folder
 from supabase_jobs.cli.private import without_private
 from supabase_jobs.cli.project_database import (
-    audit_configuration,
+    audited_files,
     database_in_place,
     hiding,
     project_database,
     project_files,
-    token_hook,
 )
 from supabase_jobs.cli.reports import Target, report_options, show_reports, targets
 from supabase_jobs.errors import ConfigError
@@ -276,7 +275,6 @@ def command(
     reports = targets(forms, files, as_json=as_json)
     given = settings(ctx)
     options = Options(
-        configuration=audit_configuration(given.directory),
         served=load_api_settings(given.directory).schemas,
         schemas=schemas,
         tables=tables,
@@ -284,8 +282,7 @@ def command(
         accepted=known.access if file is not None and update_baseline is None else None,
         intended=[leak for leak, reason in known.accepted.items() if reason.strip()],
         stable=bool(emitted),
-        token_hook=token_hook(given),
-        revocations=project_revocations(given),
+        files=replace(audited_files(given), revocations=project_revocations(given)),
         advance=advance,
         performance=performance,
     )
@@ -335,7 +332,8 @@ def command(
         connection = database.connection
         target = database.target or connection
         served = served_schemas(given.directory, given.db_url, target, narrate)
-        options = replace(options, served=served, before=next(iter(states), None))
+        comparison = replace(options.comparison, before=next(iter(states), None))
+        options = replace(options, served=served, comparison=comparison)
         exposed = is_exposed(connection)
         narrate(f"default privileges: {DEFAULT_GRANTS[exposed]}")
         options = hiding(options, database.private, database.definitions)

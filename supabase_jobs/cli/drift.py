@@ -16,10 +16,9 @@ from supabase_jobs.cli.common import (
     shared_options,
 )
 from supabase_jobs.cli.project_database import (
-    audit_configuration,
+    audited_files,
     narration,
     project_files,
-    token_hook,
 )
 from supabase_jobs.cli.reports import report_options, show_reports, targets
 from supabase_jobs.errors import SupabaseJobsError
@@ -136,8 +135,7 @@ def _access(
             (original, State("the migrations", nothing, served)),
             (copy, State("the database", nothing, served)),
             Options(
-                configuration=audit_configuration(given.directory),
-                token_hook=token_hook(given),
+                files=audited_files(given),
                 stable=True,
             ),
             project_baseline(),

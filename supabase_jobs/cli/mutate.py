@@ -24,10 +24,9 @@ from supabase_jobs.cli.common import (
 from supabase_jobs.cli.completion import KINDS, complete_list
 from supabase_jobs.cli.private import without_private
 from supabase_jobs.cli.project_database import (
-    audit_configuration,
+    audited_files,
     hiding,
     suite_database,
-    token_hook,
 )
 from supabase_jobs.cli.reports import check_report, show_report
 from supabase_jobs.cli.terminal import counter, is_terminal
@@ -229,8 +228,7 @@ def _run_suite(
             served=served_schemas(
                 given.directory, given.db_url, database.target or database.connection
             ),
-            configuration=audit_configuration(given.directory),
-            token_hook=token_hook(given),
+            files=audited_files(given),
         )
         run = SuiteRun(
             database.connection,

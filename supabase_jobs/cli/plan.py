@@ -16,7 +16,7 @@ from supabase_jobs.cli.common import (
     settings,
     shared_options,
 )
-from supabase_jobs.cli.project_database import audit_configuration, token_hook
+from supabase_jobs.cli.project_database import audited_files
 from supabase_jobs.cli.reports import show_report
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
@@ -130,8 +130,7 @@ def _access(
     narrate(f"plan --access {ANNOUNCEMENT}")
     options = Options(
         served=served_schemas(given.directory, given.db_url, connection),
-        configuration=audit_configuration(given.directory),
-        token_hook=token_hook(given),
+        files=audited_files(given),
         advance=advance,
     )
     pending = MigrationFiles([*migration_plan.pending])

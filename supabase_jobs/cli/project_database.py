@@ -18,7 +18,7 @@ from supabase_jobs.settings import DEFAULT_MIGRATIONS
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.configuration import Configuration
-    from supabase_jobs.audit.options import Options
+    from supabase_jobs.audit.options import Files, Options
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import NotTested
     from supabase_jobs.projects.copied import Copy, CopyOptions
@@ -185,7 +185,16 @@ def _of_copy(target: "Connection", copy: "Copy") -> ProjectDatabase:
     )
 
 
-def token_hook(given: "Settings") -> tuple[str, str] | None:
+def audited_files(given: "Settings") -> "Files":
+    """The part of the project's files that an audit needs, but for the privileges that they
+    revoke.
+    """
+    from supabase_jobs.audit.options import Files
+
+    return Files(configuration=audit_configuration(given.directory), token_hook=_token_hook(given))
+
+
+def _token_hook(given: "Settings") -> tuple[str, str] | None:
     """The function of the project that changes access tokens; a web service is not called."""
     from supabase_jobs.projects.exposed_schemas import project_ref
     from supabase_jobs.sources.config_toml import load_auth_settings

@@ -123,12 +123,12 @@ def _check_place(given: "Settings", out: Path | None) -> None:
 def _changed_access(given: "Settings", build: "Build", chosen: "Range", text: str) -> list[str]:
     """Phrases for the differences in who can do what."""
     from supabase_jobs.audit.baseline import Baseline
-    from supabase_jobs.audit.options import Options
+    from supabase_jobs.audit.options import Files, Options
     from supabase_jobs.sources.config_toml import load_api_settings
 
     served = load_api_settings(given.directory).schemas
     options = Options(
-        configuration=audit_configuration(given.directory), stable=True, repairs=False
+        files=Files(configuration=audit_configuration(given.directory)), stable=True, repairs=False
     )
     with (
         build(chosen.original) as original,

@@ -8,7 +8,7 @@ import pytest
 
 from supabase_jobs.audit import baseline
 from supabase_jobs.audit.audit import audit
-from supabase_jobs.audit.options import Options
+from supabase_jobs.audit.options import Files, Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Access, Audit
 from supabase_jobs.migrations.apply import apply_pending
@@ -60,7 +60,9 @@ def run_audit(
     takes most of the time. `sql` is the migration of the project.
     """
     revoked = revocations([Migration("1", "project", sql, "1_project.sql")])
-    return audit(connection, Options(accepted=accepted, repairs=repairs, revocations=revoked))
+    return audit(
+        connection, Options(accepted=accepted, repairs=repairs, files=Files(revocations=revoked))
+    )
 
 
 @pytest.fixture(scope="session")

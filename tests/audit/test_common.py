@@ -11,7 +11,7 @@ from supabase_jobs.audit import catalog
 from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.difference import compare
-from supabase_jobs.audit.options import Options
+from supabase_jobs.audit.options import Comparison, Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import AccessDiff
 from tests.fix_db import Make
@@ -44,13 +44,14 @@ def difference(
 ) -> AccessDiff:
     """Changes by a statement; by default, the audits have everything in common."""
     shared = Common()
-    options = Options(stable=True, common=shared, repairs=False)
+    options = Options(stable=True, comparison=Comparison(common=shared), repairs=False)
     with connection.transaction(force_rollback=True):
         connection.execute(sql.encode())
-        shared.add(catalog.read(connection, options.served), options.configuration.words)
+        shared.add(catalog.read(connection, options.served), options.files.configuration.words)
     first = audit(connection, options)
     connection.execute(sql.encode())
-    options = replace(options, accepted=first.access, common=shared if common is None else common())
+    comparison = Comparison(common=shared if common is None else common())
+    options = replace(options, accepted=first.access, comparison=comparison)
     return compare(first, audit(connection, options), ("before", "after"))
 
 

@@ -14,7 +14,7 @@ import pytest
 from supabase_jobs.audit import configuration
 from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.configuration import Configuration, load
-from supabase_jobs.audit.options import Options
+from supabase_jobs.audit.options import Files, Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, Severity
@@ -157,7 +157,7 @@ def todos(project_url: Callable[[str], str]) -> Iterator[Connection]:
 
 
 def audited(connection: Connection, configured: Configuration) -> Audit:
-    return audit(connection, Options(configuration=configured))
+    return audit(connection, Options(files=Files(configuration=configured)))
 
 
 def test_printed_lines_work_when_they_are_pasted(todos: Connection, file: Path) -> None:

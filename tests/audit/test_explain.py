@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.audit.explain import cell, finding
-from supabase_jobs.audit.options import Options
+from supabase_jobs.audit.options import Files, Options
 from supabase_jobs.database.connection import connect
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.sources.files import Migration
@@ -149,7 +149,7 @@ def test_privileges_show_a_void_revoke(
     revoked = revocations([Migration("1", "one", REVOKES, "1_one.sql")])
     with connect(database.url) as connection, connection.transaction(force_rollback=True):
         connection.execute(REVOKES.encode())
-        script = finding.explain(connection, Options(revocations=revoked), id_)
+        script = finding.explain(connection, Options(files=Files(revocations=revoked)), id_)
         query = script.partition("-- No row shows it; the privileges do")[2].partition("\n")[2]
         rows = connection.execute(query.partition(";")[0].encode()).fetchall()
     texts = ["|".join(str(value) for value in row) for row in rows]

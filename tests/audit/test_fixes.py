@@ -6,7 +6,7 @@ import pytest
 
 from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.baseline import wider
-from supabase_jobs.audit.options import Options
+from supabase_jobs.audit.options import Comparison, Options
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Audit, AuditFinding, has_statement
 from tests.audit.conftest import run_audit
@@ -257,14 +257,19 @@ def test_who_may_be_meant_to_join_what_they_see_is_not_kept_from_it(
     assert not has_statement(found.fix)
 
 
-@pytest.mark.parametrize("option", ["known", "intended"])
+@pytest.mark.parametrize("is_intended", [False, True])
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
-def test_only_new_leaks_have_repairs_beside_known_ones(project: Connection, option: str) -> None:
+def test_only_new_leaks_have_repairs_beside_known_ones(
+    project: Connection, is_intended: bool
+) -> None:
     project.execute('create policy "shared" on public.tags for delete using (true)')
     project.execute("create view public.all_tags as select * from public.tags")
     known = {f.id for f in faults(run_audit(project, repairs=False))}
     project.execute('create policy "shared" on public.lists to authenticated using (true)')
-    found = faults(audit(project, Options(**{option: known})))  # type: ignore[arg-type]
+    options = Options(comparison=Comparison(known=known))
+    if is_intended:
+        options = Options(intended=known)
+    found = faults(audit(project, options))
     assert {str(f.id): f.proven for f in found} == {str(f.id): f.id not in known for f in found}
     assert known < {f.id for f in found}
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.difference import compare
-from supabase_jobs.audit.options import Options
+from supabase_jobs.audit.options import Comparison, Options
 from supabase_jobs.audit.repairs import changes
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import AccessDiff, Severity
@@ -65,13 +66,12 @@ def connection(url: str) -> Iterator[Connection]:
 
 def changed(connection: Connection, change: str) -> AccessDiff:
     """The difference that a change makes."""
-    options = Options(common=Common(), stable=True, partial=True)
+    options = Options(comparison=Comparison(common=Common(), partial=True), stable=True)
     first = audit(connection, options)
     before = changes.read(connection, ["public"])
     connection.execute(change.encode())
-    second = audit(
-        connection, Options(**{**vars(options), "accepted": first.access, "before": before})
-    )
+    comparison = replace(options.comparison, before=before)
+    second = audit(connection, replace(options, accepted=first.access, comparison=comparison))
     return compare(first, second, ("before", "after"))
 
 
@@ -84,7 +84,7 @@ def test_policy_of_another_table_is_the_cause(connection: Connection) -> None:
     [fix] = {one.fix for one in opened}
     assert 'drop policy if exists "teams: visible" on "public"."teams";' in fix
     connection.execute(fix.encode())
-    options = Options(common=Common(), stable=True)
+    options = Options(comparison=Comparison(common=Common()), stable=True)
     assert [f for f in audit(connection, options).findings if f.severity.is_problem] == []
 
 

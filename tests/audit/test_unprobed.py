@@ -7,7 +7,7 @@ import pytest
 
 from supabase_jobs.audit.audit import audit
 from supabase_jobs.audit.configuration import Configuration
-from supabase_jobs.audit.options import Options
+from supabase_jobs.audit.options import Files, Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from supabase_jobs.report import write
@@ -81,7 +81,7 @@ def test_tables_without_rows_are_reported_from_the_catalogs(project: Connection)
     assert "FAILED: 2 info, 5 objects not tested;" in write(document(again), "text")
     assert 'level": "error"' in write(document(again), "sarif")
     accepted = Options(
-        configuration=Configuration(excluded=dict.fromkeys(tables, "no")),
+        files=Files(configuration=Configuration(excluded=dict.fromkeys(tables, "no"))),
     )
     excluded = audit(project, accepted)
     assert excluded.ok

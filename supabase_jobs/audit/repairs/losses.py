@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from supabase_jobs.audit.callers import CLAIM, OWNER, Persona
+from supabase_jobs.audit.catalog import Function
 from supabase_jobs.audit.leaks import (
     escalation,
     forged,
@@ -26,7 +27,7 @@ from supabase_jobs.audit.probes.attempt import (
     Attempt,
 )
 from supabase_jobs.audit.probes.bypass import Bypass
-from supabase_jobs.audit.repairs import paths
+from supabase_jobs.audit.repairs import paths, writes
 from supabase_jobs.audit.repairs.demand import Demand
 from supabase_jobs.audit.repairs.judge import Judge, gone
 from supabase_jobs.audit.repairs.owners import authors, named_persons
@@ -274,3 +275,23 @@ class Losses:
 
 def _shown_to(one: Bypass) -> Hashable:
     return one.label, one.action, one.caller.role
+
+
+def new_questions(before: Seen, after: Seen) -> tuple[str, ...]:
+    """The questions that are open after a change only."""
+    known = {leak.id for leak in before.leaks}
+    return tuple(one.finding.message for one in after.questions if one.id not in known)
+
+
+def unseen_writes(seen: Seen, function: Function) -> Iterator[str]:
+    """A question for each table whose rows a function changes or deletes, and nobody who may was
+    seen to do so by a call, such as the last member of a group: without a right to that, the call
+    would do nothing, and answer as before.
+    """
+    calls = [use for use in seen.uses if use.is_change and use.function == function.signature]
+    for table in writes.changed_tables(seen.plan.catalog, function):
+        if not any(use.given.startswith(f"{table.label} ") for use in calls):
+            yield (
+                f"No call was seen to change rows of {table.label} by {function.signature}, which"
+                " its callers then need a right to. Have they one?"
+            )

@@ -25,10 +25,9 @@ from supabase_jobs.audit.probes.attempt import (
 )
 from supabase_jobs.audit.probes.ended_calls import EndedCall
 from supabase_jobs.audit.probes.known import Altered
-from supabase_jobs.audit.repairs import writes
 from supabase_jobs.audit.repairs.demand import Demand, Script
 from supabase_jobs.audit.repairs.judge import Judge, gone
-from supabase_jobs.audit.repairs.losses import Losses
+from supabase_jobs.audit.repairs.losses import Losses, new_questions, unseen_writes
 from supabase_jobs.audit.repairs.other_paths import OtherPaths
 from supabase_jobs.audit.repairs.seen import Scope, Seen, place_of
 from supabase_jobs.audit.repairs.trials import Trials
@@ -377,8 +376,8 @@ class Proofs:
                 ]
             verdict = replace(verdict, takes=in_order(lost))
         if demand.is_new:
-            verdict = replace(verdict, leaves=_new_questions(known, after))
-        asked = [ask for function in demand.acting for ask in _unseen_writes(known, function)]
+            verdict = replace(verdict, leaves=new_questions(known, after))
+        asked = [ask for function in demand.acting for ask in unseen_writes(known, function)]
         asked += self._losses.unset(demand)
         verdict = replace(verdict, leaves=(*verdict.leaves, *asked))
         if isinstance(leak, ShownLeak) and (left := self._losses.still_written(leak, after)):
@@ -413,8 +412,11 @@ class Proofs:
         the defaults of some columns.
         """
         all_ = list(demands)
+        is_guarded = any(demand.guard is not None for demand in all_)
+        if not is_guarded and all(demand.defaults is None for demand in all_):
+            return []
         ended = [one for one in gone(known, after) if isinstance(one, Attempt)]
-        if all(demand.guard is None for demand in all_):
+        if not is_guarded:
             ended = [one for one in ended if self._adapted(all_, one) is not one]
         some = ended[: LIMITS.attempts_in_batch]
         again = [self._adapted(all_, one) for one in some]
@@ -516,23 +518,3 @@ def _least(tried: Iterable["_Tried"]) -> "_Tried | None":
     some = [one for one in tried if not (one.verdict.opens or one.verdict.is_open)]
     ordered = sorted(some, key=lambda one: one.verdict.loss)
     return next((one for one in ordered if not one.is_open()), None)
-
-
-def _new_questions(before: Seen, after: Seen) -> tuple[str, ...]:
-    """The questions that are open after a change only."""
-    known = {leak.id for leak in before.leaks}
-    return tuple(one.finding.message for one in after.questions if one.id not in known)
-
-
-def _unseen_writes(seen: Seen, function: Function) -> Iterator[str]:
-    """A question for each table whose rows a function changes or deletes, and nobody who may was
-    seen to do so by a call, such as the last member of a group: without a right to that, the call
-    would do nothing, and answer as before.
-    """
-    calls = [use for use in seen.uses if use.is_change and use.function == function.signature]
-    for table in writes.changed_tables(seen.plan.catalog, function):
-        if not any(use.given.startswith(f"{table.label} ") for use in calls):
-            yield (
-                f"No call was seen to change rows of {table.label} by {function.signature}, which"
-                " its callers then need a right to. Have they one?"
-            )

@@ -37,8 +37,8 @@ class Effects:
     `recounted` are those of rows that the caller may read, in which it changes only numbers;
     `forged` those to which it adds rows in another's name, `addressed` those to which it adds rows
     for another, who may be a receiver; `joined` the memberships of whose group it makes somebody a
-    member. `below` are those of rows to which it gives another parent,
-    and `opened` those of rows that the caller reads afterwards.
+    member, and `added` others to which it adds rows. `below` are those of rows to which it gives
+    another parent, and `opened` those of rows that the caller reads afterwards.
     """
 
     changed: Sequence[str] = ()
@@ -46,6 +46,7 @@ class Effects:
     forged: Sequence[str] = ()
     addressed: Sequence[str] = ()
     joined: Sequence[str] = ()
+    added: Sequence[str] = ()
     below: Sequence[str] = ()
     opened: Sequence[str] = ()
 

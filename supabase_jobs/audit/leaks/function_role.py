@@ -1,15 +1,26 @@
-"""Functions that return rows to a role to which the table refuses them, but not to others; or that
-change rows of others for a role which may only change its own.
+"""Functions that return rows to a role to which the table refuses them, but not to others; that
+change rows of others for a role which may only change its own; or that add rows where only others
+may add some.
 """
 
 from collections.abc import Iterator
 
-from supabase_jobs.audit.callers import CLAIM, LAPSED, MEMBER, STRANGER
+from supabase_jobs.audit.callers import (
+    ANON,
+    CLAIM,
+    LAPSED,
+    MEMBER,
+    NEWCOMER,
+    OWNER,
+    STRANGER,
+)
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.calls import Called
 from supabase_jobs.audit.facts.facts import Facts
+from supabase_jobs.audit.leaks.answers import question
+from supabase_jobs.audit.leaks.calls import asked, is_told
 from supabase_jobs.audit.leaks.leak import Kind, Question, who
-from supabase_jobs.audit.probes.attempt import DELETE, OWN, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import DELETE, FORGE, INSERT, JOIN, OWN, SELECT, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -21,10 +32,11 @@ KIND = Kind(
 
 
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for each function, and one for each that changes rows of others for a caller who
-    may only change their own.
+    """One question for each function, one for each that changes rows of others for a caller who may
+    only change their own, and one about those that add rows.
     """
     yield from _writes(facts)
+    yield from _adds(facts)
     lapsed = {standing.label for standing in facts.standings}
     for called in facts.calls_of_staff:
         if called.actor.kind == LAPSED or called.actor.label in lapsed:
@@ -60,6 +72,26 @@ def _writes(facts: Facts) -> Iterator[Question]:
             decides=f"{called.object}:rows of others",
             topics=tuple(tables),
         )
+
+
+def _adds(facts: Facts) -> Iterator[Question]:
+    """The functions that add rows to a table for an outsider, to which persons with a role or rows
+    above add some by themselves, and no outsider. What else they do to rows of others is told.
+    """
+    told = {called.object for called in facts.calls if is_told(called)}
+    for called in asked(facts):
+        tables = [table for table in called.effects.added if _is_for_others(facts, table)]
+        if tables and called.actor.is_outsider and called.object not in told:
+            told.add(called.object)
+            does = "add rows, which the tables let others add and not them, by"
+            yield question(KIND, called, does, f"{called.object} ({', '.join(tables)})", "new rows")
+
+
+def _is_for_others(facts: Facts, table: str) -> bool:
+    """Whether others than outsiders and the backend add rows to a table."""
+    added = [t for t in facts.of_table(table) if t.action == INSERT and t.reached]
+    kinds = {t.actor.kind for t in added if t.name not in (JOIN, FORGE)}
+    return bool(kinds & {CLAIM, MEMBER, OWNER}) and not kinds & {ANON, NEWCOMER, STRANGER}
 
 
 def _changes_own(facts: Facts, called: Called, table: str) -> bool:

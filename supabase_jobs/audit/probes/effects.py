@@ -12,6 +12,8 @@ from psycopg import sql
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement
 
+# instead of a column: the number of all rows of a table
+_ALL = "*"
 # a row by its id(), and what it or the number of rows like it was
 Snapshot = Mapping[tuple[int, str], Any]
 
@@ -20,8 +22,9 @@ Snapshot = Mapping[tuple[int, str], Any]
 class Effects:
     """The rows of tenant A that a call `changed` or deleted; in those `recounted` only numbers are
     others, and in those `raised` all of these are larger. Of the rows `forged`, it added one in the
-    name of the same person; of those `addressed`, one whose person may be a receiver; and to the
-    group of those `joined`, a member. The caller reads those `opened` afterwards.
+    name of the same person; of those `addressed`, one whose person may be a receiver; to the group
+    of those `joined`, a member; and to the table of those `added`, one that the caller may not add.
+    The caller reads those `opened` afterwards.
     """
 
     changed: Sequence[Row] = ()
@@ -30,13 +33,14 @@ class Effects:
     forged: Sequence[Row] = ()
     addressed: Sequence[Row] = ()
     joined: Sequence[Row] = ()
+    added: Sequence[Row] = ()
     opened: Sequence[Row] = ()
 
     @property
     def rows(self) -> list[Row]:
         """All of them."""
         written = (*self.changed, *self.recounted, *self.forged, *self.addressed)
-        return [*written, *self.joined, *self.opened]
+        return [*written, *self.joined, *self.added, *self.opened]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,7 @@ class Watch:
     in whose name it may add another one. `restored` are the columns of tables that a trigger sets.
     `permitted` are the columns of rows, by their id(), that the tables let the caller update.
     `groups` are memberships with the column of the group to which the call may add a member.
+    `closed` are rows of tables to which the caller may add none: their number is watched.
     """
 
     rows: Sequence[Row] = ()
@@ -52,11 +57,13 @@ class Watch:
     restored: Mapping[int, Collection[str]] = field(default_factory=dict)
     permitted: Mapping[int, Collection[str]] = field(default_factory=dict)
     groups: Sequence[tuple[Row, str]] = ()
+    closed: Sequence[Row] = ()
 
     @property
     def _keys(self) -> list[tuple[int, str]]:
         rows = [(id(row), "") for row in self.rows]
-        return [*rows, *((id(row), column) for row, column in (*self.names, *self.groups))]
+        named = [(id(row), column) for row, column in (*self.names, *self.groups)]
+        return [*rows, *named, *((id(row), _ALL) for row in self.closed)]
 
     def together(self, other: "Watch") -> "Watch":
         """One watch for this and another one."""
@@ -66,13 +73,17 @@ class Watch:
         joined = {(id(row), column): row for row, column in (*self.groups, *other.groups)}
         groups = [(row, key[1]) for key, row in joined.items()]
         restored = {**self.restored, **other.restored}
-        return Watch(rows=list(rows.values()), names=named, restored=restored, groups=groups)
+        closed = list({id(row): row for row in (*self.closed, *other.closed)}.values())
+        return Watch(
+            rows=list(rows.values()), names=named, restored=restored, groups=groups, closed=closed
+        )
 
     @property
     def statement(self) -> Statement | None:
         """The query of the owner that shows them; None if nothing is watched."""
         parts = [_version(row) for row in self.rows]
         parts += [_number(row, column) for row, column in (*self.names, *self.groups)]
+        parts += [_number_of_all(row) for row in self.closed]
         if not parts:
             return None
         return Statement(sql.SQL("select {}").format(sql.SQL(", ").join(parts)).as_string(None))
@@ -106,6 +117,7 @@ class Watch:
             forged=[row for row, column in added if _is_author(row, column)],
             addressed=[row for row, column in added if not _is_author(row, column)],
             joined=[row for row, c in self.groups if after[id(row), c] > before[id(row), c]],
+            added=[row for row in self.closed if after[id(row), _ALL] > before[id(row), _ALL]],
         )
 
     def changes(self, before: Snapshot, after: Snapshot) -> set[str]:
@@ -183,6 +195,11 @@ def _number(row: Row, column: str) -> sql.Composable:
     return sql.SQL("(select count(*) from {} where {} = {})").format(
         row.relation.identifier, sql.Identifier(column), row.literal(column)
     )
+
+
+def _number_of_all(row: Row) -> sql.Composable:
+    """The number of rows in the table of a row."""
+    return sql.SQL("(select count(*) from {})").format(row.relation.identifier)
 
 
 def _changed(before: str | None, after: str | None, restored: Collection[str]) -> Mapping[str, Any]:

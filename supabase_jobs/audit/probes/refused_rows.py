@@ -25,7 +25,8 @@ class RefusedRows:
     """The rows of tenant A, users and secrets among them, that views and functions may reach.
 
     `reached` are caller, row and action, by their id(), that the tables permit, `updated` the
-    columns that they let a caller update. `restored` are the columns of tables that a trigger sets.
+    columns that they let a caller update, and `inserted` are the tables to which a caller may add
+    rows. `restored` are the columns of tables that a trigger sets.
     """
 
     def __init__(
@@ -35,6 +36,11 @@ class RefusedRows:
         self._plan, self._catalog = world.plan, world.plan.catalog
         self.restored = probes.restored
         self.reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
+        self.inserted = {
+            (id(a.caller), a.relation.oid)
+            for a in probes.attempts
+            if a.action == INSERT and a.reached
+        }
         self.updated = _updated(probes.attempts)
         users = [_user_row(self._catalog.users, u) for t in (world.a, world.b) for u in t.users]
         self.users = [row for row in users if row is not None]
@@ -94,7 +100,7 @@ class RefusedRows:
     ) -> Watch:
         """The rows that a function may change, and those in whose person's name it may add others:
         tables whose policies for INSERT compare the person with the caller. To the groups of
-        memberships that it adds, an outsider may add somebody.
+        memberships that it adds, an outsider may add somebody, and a row to other tables.
         """
         rows = [row for row in own if row.relation.oid in tables]
         firsts = [row for row in rows if row is self.world.a.rows.get(row.relation.oid)]
@@ -111,9 +117,25 @@ class RefusedRows:
             if row.relation.oid in self._plan.usage.bodies.adds[function.oid]
             for column in self._groups_of(caller, row)
         ]
+        closed = [row for row in firsts if self._is_closed(function, caller, row)]
         return Watch(
-            rows=rows, names=names, restored=self.restored, permitted=permitted, groups=groups
+            rows=rows,
+            names=names,
+            restored=self.restored,
+            permitted=permitted,
+            groups=groups,
+            closed=closed,
         )
+
+    def _is_closed(self, function: Function, caller: Persona, row: Row) -> bool:
+        """Whether a function adds rows to the table of a row, to which an outsider may add none: no
+        profile, group or membership, as one founds or joins by a function.
+        """
+        plan, oid = self._plan, row.relation.oid
+        founded = plan.per_user | plan.staff | plan.groups | plan.memberships.keys()
+        is_added = oid in plan.usage.bodies.adds[function.oid] - founded
+        is_asked = function.definer and caller.is_outsider
+        return is_asked and is_added and (id(caller), oid) not in self.inserted
 
     def _groups_of(self, caller: Persona, row: Row) -> Sequence[str]:
         """The first column of a membership that names its group, if the caller may not add one."""

@@ -164,6 +164,7 @@ class Answers:
             forged=self._tables.labels(bypass.effects.forged),
             addressed=self._tables.labels(bypass.effects.addressed),
             joined=self._tables.labels(bypass.effects.joined),
+            added=self._tables.labels(bypass.effects.added),
             below=self._tables.labels(bypass.below) if isinstance(bypass, PreparedCall) else (),
             opened=self._tables.labels(opened),
         )

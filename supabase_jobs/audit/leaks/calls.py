@@ -71,7 +71,8 @@ def refuses_insiders(facts: Facts, function: str, *, is_read: bool = False) -> b
 
 def is_for_members(facts: Facts, called: Called, actions: Sequence[str]) -> bool:
     """Whether a function is how members do something: it refuses outsiders, and nobody of their
-    group does it with the rows directly.
+    group does it with the rows directly. What each user does with the row that each has says
+    nothing about those of the group.
     """
     if called.actor.kind != MEMBER:
         return False
@@ -79,9 +80,14 @@ def is_for_members(facts: Facts, called: Called, actions: Sequence[str]) -> bool
     outside = [one for one in others if one.actor.is_outsider]
     if any(map(_reaches, outside)) or not any(map(is_refused, outside)):
         return False
-    labels = (*called.effects.changed, *called.said.shown)
-    direct = [tried for label in labels for tried in facts.of_table(label)]
-    return not any(t.reached and t.action in actions and t.whose in (OWN, GROUP) for t in direct)
+    for label in (*called.effects.changed, *called.said.shown):
+        table = facts.tables.get(label)
+        is_of_user = table is not None and table.rows.per_user
+        whose = (GROUP,) if is_of_user else (OWN, GROUP)
+        direct = [tried for tried in facts.of_table(label) if tried.action in actions]
+        if any(tried.reached and tried.whose in whose for tried in direct):
+            return False
+    return True
 
 
 def _reaches(called: Called) -> bool:

@@ -71,18 +71,32 @@ def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak | Que
 
 
 def _is_directory(facts: Facts, read: Tried) -> bool:
-    """Whether a policy shows every row on purpose: rows of other tables refer to it, or decide by
-    it, as in a catalogue; or it belongs to a group that everybody sees, and names no person. What a
-    table has about each person may have columns for some, and a second policy may be too wide.
+    """Whether a policy shows every row on purpose: rows of other tables refer to it, as to those
+    of a catalogue, or it belongs to a group that everybody sees, and it names no person; or others
+    decide by it. What a table has about each person may have columns for some, a second policy may
+    be too wide, and whoever may not read the rows above may be meant to read none of these.
     """
     table = read.table
     is_shown = read.actor.role in table.policies.shown_to
     if not is_shown or table.rows.per_user or table.policies.overruled:
         return False
-    names_person = table.persons.names_some
+    if _is_below_hidden(facts, read):
+        return False
+    if facts.is_deciding(table):
+        return True
     is_public = all("anon" in parent.policies.shown_to for parent in facts.parents(table))
-    is_for_all = read.actor.kind == ANON and not names_person and is_public
-    return is_for_all or facts.is_referred(table) or facts.is_deciding(table)
+    is_for_all = (read.actor.kind == ANON and is_public) or facts.is_referred(table)
+    return is_for_all and not table.persons.names_some
+
+
+def _is_below_hidden(facts: Facts, read: Tried) -> bool:
+    """Whether the rows refer to others of which the caller reads none, other than persons."""
+    for parent in facts.parents(read.table):
+        above = [t for t in facts.of_actor(parent.label, read.actor) if t.action == SELECT]
+        is_person = parent.rows.per_user or not parent.rows.owned
+        if above and not is_person and not any(t.reached for t in above):
+            return True
+    return False
 
 
 def _with_columns(read: Tried) -> str:

@@ -60,15 +60,16 @@ class Compared:
 class Values:
     """Columns by their values.
 
-    `numbers` hold a number; `started` are those of them that start with a constant. `flags` are
-    true or false. `mandatory` are never null and have no default. `looked_up` are those with a
-    random value by which functions find a row. `confidential` are those whose name or comment says
-    that not everybody may read them who reads the row, or functions of the project, which show them
-    on a condition, or demand their value.
+    `numbers` hold a number; `started` are those of them that start with a constant, and `from_zero`
+    those that start with 0. `flags` are true or false. `mandatory` are never null and have no
+    default. `looked_up` are those with a random value by which functions find a row. `confidential`
+    are those whose name or comment says that not everybody may read them who reads the row, or
+    functions of the project, which show them on a condition, or demand their value.
     """
 
     numbers: Collection[str] = ()
     started: Collection[str] = ()
+    from_zero: Collection[str] = ()
     flags: Collection[str] = ()
     mandatory: Collection[str] = ()
     looked_up: Collection[str] = ()

@@ -1,13 +1,21 @@
 """Rows into which their owner writes another user's name, although an INSERT must not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from supabase_jobs.audit.callers import STRANGER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
-from supabase_jobs.audit.probes.attempt import ADD, FORGE, INSERT, OTHER, OWN, UPDATE
+from supabase_jobs.audit.probes.attempt import (
+    ADD,
+    FORGE,
+    INSERT,
+    NAME,
+    OTHER,
+    OWN,
+    UPDATE,
+)
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -34,15 +42,28 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
         for tried in strangers:
             is_own = tried.action == UPDATE and tried.whose == OWN and tried.reached
             names_user = tried.column in table.persons.users
-            if is_own and names_user and tried.column in table.compared.checked:
+            is_compared = tried.column in table.compared.checked
+            is_tested = is_compared or _is_refused(strangers, tried)
+            if is_own and names_user and is_tested:
                 message = (
                     f"{who(tried.actor)} put another user's name on their own rows: UPDATE of"
                     f" {table.name}.{tried.column}"
                 )
-                others = [] if tried.column in table.compared.updating else _others(facts, tried)
+                is_asked = tried.column in table.compared.updating
+                others = _others(facts, tried) if is_compared and not is_asked else []
                 if others:
                     message += f"; whoever does so also writes {', '.join(others)}"
                 yield replace(shown(KIND, Severity.WARNING, tried, message), further=others)
+
+
+def _is_refused(tried: Sequence[Tried], given: Tried) -> bool:
+    """Whether a trigger refuses another user in the column of a new row that passes with one's own
+    name.
+    """
+    added = [t for t in tried if t.action == INSERT and t.actor is given.actor]
+    named = [t for t in added if t.name == NAME and t.column == given.column]
+    is_added = any(t.reached and t.whose == OWN and not t.name for t in added)
+    return is_added and bool(named) and not any(t.reached for t in named)
 
 
 def _others(facts: Facts, given: Tried) -> list[str]:

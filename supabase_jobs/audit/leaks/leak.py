@@ -229,7 +229,8 @@ class Question(Leak):
         """Whether it is about one reason why columns are free, such as a trigger that forgets
         null.
         """
-        return self.kind.asks is Asks.CHOSEN and self.decides != self.object
+        is_of_some = self.decides != self.object and not self.of_all
+        return self.kind.asks is Asks.CHOSEN and is_of_some
 
     @property
     def columns(self) -> list[TableColumn]:

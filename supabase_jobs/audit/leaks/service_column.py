@@ -23,7 +23,7 @@ warning: it may be intended.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from supabase_jobs.audit.callers import ANON, CLAIM, MEMBER, NEWCOMER, OWNER, SERVICE, STRANGER
@@ -36,6 +36,7 @@ from supabase_jobs.audit.leaks.leak import (
     Kind,
     Question,
     ShownLeak,
+    TableColumn,
     any_user,
     question,
     shown,
@@ -66,6 +67,10 @@ KIND = Kind(
     of_column=True,
     asks=Asks.CHOSEN,
 )
+
+
+# what the question about the counters of all tables is about
+_COUNTERS = "numbers from 0"
 
 
 class _Meaning(Enum):
@@ -113,10 +118,16 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         yield from _of_decided(facts, table)
         yield from _of_own_decisions(facts, table)
         yield from _of_loose_guards(facts, table)
-        if not table.rows.is_membership:
-            for tried in facts.of_table(label):
-                if changes_own(tried) and not tried.is_state:
-                    yield from _of_column(facts, tried)
+        changes = [t for t in facts.of_table(label) if changes_own(t) and not t.is_state]
+        if table.rows.is_membership:
+            # a flag there says what its member prefers, or whether a pending one is accepted
+            for tried in changes:
+                if tried.column not in table.values.flags:
+                    yield from _of_managed(facts, tried)
+        else:
+            for tried in changes:
+                yield from _of_column(facts, tried)
+                yield from _of_counters(tried)
             yield from _of_later_guards(facts, table)
             yield from _of_new_rows(facts, table)
             yield from _of_given_rows(facts, table)
@@ -423,6 +434,20 @@ def _of_managed(facts: Facts, tried: Tried) -> Iterator[Question]:
             " the project set, too. May they?"
         )
         yield question(KIND, tried, label, tried.column, message)
+
+
+def _of_counters(tried: Tried) -> Iterator[Question]:
+    """A number that starts at 0 in the row that each user has: what somebody else counts, such as
+    points or a quota, starts so, and what users choose for themselves seldom.
+    """
+    table = tried.table
+    if table.rows.per_user and tried.column in table.values.from_zero:
+        message = (
+            "Users change {} of the row that each of them has, which starts at 0. Does nothing"
+            " else count by it?"
+        )
+        topic = TableColumn(table.label, tried.column)
+        yield replace(question(KIND, tried, _COUNTERS, topic, message), of_all=True)
 
 
 def _meaning(words: Words, column: str) -> _Meaning | None:

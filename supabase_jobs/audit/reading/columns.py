@@ -10,6 +10,7 @@ from supabase_jobs.audit.facts.tables import API_USERS
 from supabase_jobs.audit.policies import decisions, expressions, parse_trees, printed, tested
 from supabase_jobs.audit.policies.decided_elsewhere import DecidedElsewhere
 from supabase_jobs.audit.policies.decisions import Free, Meaning
+from supabase_jobs.audit.policies.expressions import Literal
 from supabase_jobs.audit.policies.usage.triggers import REFUSAL
 from supabase_jobs.audit.policies.uses import ColumnKey
 from supabase_jobs.audit.rows.persons import accepts_rows, user_columns
@@ -73,6 +74,7 @@ class Columns:
             numbers=[c.name for c in columns if c.category == "N"],
             flags=[c.name for c in columns if c.base == "bool"],
             started=[c.name for c in columns if c.starts_constant and c.category == "N"],
+            from_zero=[c.name for c in columns if c.category == "N" and _is_zero(c.default)],
             mandatory={c.name for c in columns if c.not_null and not (c.default or c.generated)},
             looked_up=[
                 c.name
@@ -301,6 +303,12 @@ class Columns:
         return relation.by_name.keys() & {
             w for oid in reading for w in usage.policies.write_words[oid]
         }
+
+
+def _is_zero(default: str | None) -> bool:
+    """Whether a number is 0 by default, in any form."""
+    start = expressions.value(parse_trees.expression_tree(default or "null"))
+    return isinstance(start, Literal) and start.text.strip("0") in ("", ".")
 
 
 def triggering(catalog: Catalog, relation: Relation) -> list[Function]:

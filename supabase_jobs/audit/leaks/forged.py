@@ -6,7 +6,7 @@ user towards those who read the row; a row that only the named user reads may be
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import ANON, MEMBER, NEWCOMER
+from supabase_jobs.audit.callers import ANON, CLAIM, MEMBER, NEWCOMER
 from supabase_jobs.audit.facts.actors import Actor
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
@@ -27,6 +27,7 @@ from supabase_jobs.audit.leaks.leak import (
 )
 from supabase_jobs.audit.probes.attempt import (
     BELOW,
+    DELETE,
     FORGE,
     GROUP,
     INSERT,
@@ -34,6 +35,7 @@ from supabase_jobs.audit.probes.attempt import (
     OTHER,
     OWN,
     SELECT,
+    UPDATE,
 )
 from supabase_jobs.findings import Severity
 
@@ -52,6 +54,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         yield from _in_the_name_of_another(facts, group, inserts)
         yield from _in_the_name_of_a_colleague(facts, group)
         yield from _of_another(facts, inserts)
+        yield from _by_a_role(facts, group)
         for tried in writes_of_other_tenants(facts, group):
             if tried.action == INSERT:
                 message = (
@@ -182,6 +185,31 @@ def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak | 
             message = f"{who_outside(tried.actor)} add rows in another's name: {stands_in[0]}"
             yield shown(KIND, Severity.WARNING, tried, message)
         return
+
+
+def _by_a_role(facts: Facts, group: Sequence[Tried]) -> Iterator[Question]:
+    """A row in another's name that anyone reads, by somebody with a role that lets them change
+    their own rows only: others take it for a statement of the person in it.
+    """
+    table = group[0].table
+    is_author = table.compared.names_owner and not table.compared.checked
+    is_read = any(t.actor.is_outsider for t in group if t.action == SELECT and _reaches_other(t))
+    for tried in group if is_author and is_read and not table.rows.per_user else ():
+        is_added = tried.action == INSERT and _reaches_other(tried) and not tried.name
+        if not is_added or tried.failed or tried.actor.kind != CLAIM or tried.is_state:
+            continue
+        own = facts.of_actor(table.label, tried.actor)
+        if not any(t.action in (UPDATE, DELETE) and _reaches_other(t) for t in own):
+            message = (
+                f"{who(tried.actor)} add rows to {{}} that name another user, of whom they cannot"
+                " change any. May they?"
+            )
+            yield question(KIND, tried, "by a role", table.label, message)
+            return
+
+
+def _reaches_other(tried: Tried) -> bool:
+    return tried.whose == OTHER and tried.reached
 
 
 def _is_assigned(tried: Tried) -> bool:

@@ -24,6 +24,7 @@ _NOW_OPERATORS = {"<": PAST, "<=": PAST, ">": FUTURE, ">=": FUTURE}
 
 # operators with a time of the request on their right that an earlier time satisfies
 _BEFORE = (*LESS, "<>")
+_TEXTS = ("text", "varchar", "citext")
 _NULL_TESTS = {IS_NULL: sql.SQL("is null"), IS_NOT_NULL: sql.SQL("is not null")}
 
 
@@ -210,7 +211,10 @@ def satisfying(plan: Plan, relation: Relation, test: Test) -> str | None:
         return test.value
     if test.operator == "<>":
         others = _others(plan, relation, column, test.value)
-        return others[0] if others else ""
+        if others:
+            return others[0]
+        # a label that no policy names: who has one of those may do more
+        return "another" if column.base in _TEXTS and column.name not in _bound(relation) else ""
     try:
         return str(int(test.value) + (1 if test.operator == ">" else -1))
     except ValueError:
@@ -235,6 +239,12 @@ def refusing(plan: Plan, relation: Relation, test: Test) -> str | None:
     others = [v for v in _others(plan, relation, column, test.value) if v not in test.others]
     others.sort(key=plan.words.ended_states.rank)
     return others[0] if others and test.operator == "=" else ""
+
+
+def _bound(relation: Relation) -> set[str]:
+    """The columns whose values other rows, or no other rows, have."""
+    keys = [*relation.unique_keys, *(key.columns for key in relation.foreign_keys)]
+    return {name for columns in keys for name in columns}
 
 
 def _others(plan: Plan, relation: Relation, column: Column, value: str) -> list[str]:

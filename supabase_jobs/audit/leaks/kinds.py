@@ -151,11 +151,16 @@ def _once(leaks: Sequence[AnyLeak], told: Collection[TableColumn]) -> Iterator[A
             continue
         without = set() if leak.kind.asks is None else elsewhere.get(leak.kind.asks, set())
         if leak.of_all:
-            without = {*told, *_topics(one for one in asked if one is not leak)}
+            without = {*told, *_topics(one for one in asked if _goes_before(one, leak))}
         pairs = zip(leak.topics, leak.columns, strict=True)
         topics = [topic for topic, column in pairs if column not in without]
         if topics:
             yield replace(leak, topics=tuple(topics))
+
+
+def _goes_before(one: Question, of_all: Question) -> bool:
+    """Whether a question tells its columns instead of another one about those of all tables."""
+    return not one.of_all or one.kind.order < of_all.kind.order
 
 
 def _topics(questions: Iterable[Question]) -> set[TableColumn]:

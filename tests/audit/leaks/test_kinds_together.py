@@ -102,6 +102,17 @@ _MAIL = {"public.notes": {"columns": ["id", "email"]}}
             ["warning untested-column:public.bills:update"],
         ),
         (
+            {
+                "tables": {"public.cards": {"per_user": True, "from_zero": ["laps"]}},
+                "stated": {"public.cards": ["laps"]},
+                "tried": [
+                    {**_UPDATE, "table": "public.cards", "column": "laps"},
+                    {**_READ, "table": "public.cards"},
+                ],
+            },
+            ["question service-column:numbers from 0"],
+        ),
+        (
             {**_DECIDED, "tables": {"public.bills": {**_BILLS, "chosen": {"sum": ["insert"]}}}},
             ["question service-column:public.bills", "question decided-column:public.bills"],
         ),
@@ -156,6 +167,7 @@ _MAIL = {"public.notes": {"columns": ["id", "email"]}}
         "a column by which the guest reads more",
         "a column about which others decide, and functions too",
         "a column that others read, and that a policy tests in new rows",
+        "a number that others read, and that starts at 0 in each row of a user",
         "two columns, about one of which others decide",
         "a column about which others decide, in a row that a claim opens",
         "a column about which others decide, and a trigger unless it is null",

@@ -10,6 +10,7 @@ from supabase_jobs.audit.leaks import (
     escalation,
     forged,
     hidden_parent,
+    untested_column,
 )
 from supabase_jobs.audit.leaks.leak import (
     AnyLeak,
@@ -23,6 +24,7 @@ from supabase_jobs.audit.probes.attempt import (
     OPEN,
     OWN,
     SELECT,
+    UPDATE,
     Attempt,
 )
 from supabase_jobs.audit.probes.bypass import Bypass, Inquiry, ViewRead
@@ -307,14 +309,16 @@ def _is_kept(leak: AnyLeak, after: Seen) -> bool:
     """Whether a column of one's own row can still be written: a grant of columns may make that look
     intended.
     """
-    if not isinstance(leak, ShownLeak) or not leak.kind.of_column:
-        return False
-    if leak.kind is escalation.KIND:
+    if not isinstance(leak, ShownLeak) or leak.kind is escalation.KIND:
         return False
     tried = leak.tried
+    names = {tried.column} if leak.kind.of_column else set[str]()
+    if leak.kind is untested_column.KIND and tried.action == UPDATE:
+        names = {*leak.columns}
     return any(
         isinstance(one, Attempt)
-        and (one.label, one.action, one.column) == (tried.object, tried.action, tried.column)
+        and one.column in names
+        and (one.label, one.action) == (tried.object, tried.action)
         and (one.whose, one.caller.label) == (tried.whose, tried.actor.label)
         for one in after.cells.values()
     )

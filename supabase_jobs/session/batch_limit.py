@@ -10,6 +10,7 @@ import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.deadline import Deadline
+from supabase_jobs.session.repeated import Repeatable
 
 SECONDS = 4.0
 
@@ -27,9 +28,10 @@ def begin(deadline: Deadline, seconds: float | None = None) -> Statement:
 
 
 # fails after that time; the group goes back to a savepoint before it
-CHECK = Statement(
-    "select 1 / (extract(epoch from clock_timestamp()) <"
-    " current_setting('verify.batch_ends')::numeric)::integer"
+CHECK = Repeatable(
+    sql="select 1 / (extract(epoch from clock_timestamp()) <"
+    " current_setting('verify.batch_ends')::numeric)::integer",
+    name="supabase_jobs_in_time",
 )
 
 # the same, and fails too once another session has waited for this one's locks for a moment

@@ -6,15 +6,18 @@ others may wait for them, it is several transactions, which are short.
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
+
+import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.time_limits import time_limits
-from supabase_jobs.session import batch_limit
+from supabase_jobs.session import batch_limit, repeated
 from supabase_jobs.session.deadline import Deadline
+from supabase_jobs.session.repeated import Repeatable
 from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.session.steps import Groups
 
@@ -28,6 +31,7 @@ SHORT = 40
 _AROUND = 2
 # of a transaction that may hold locks: before the fixture rows, and behind them for its batches
 FIXTURE = Savepoint("fixture")
+_NO_STATEMENT = psycopg.errors.InvalidSqlStatementName
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
 
 
@@ -105,10 +109,13 @@ class Frame:
         """
         seconds = SECONDS if self.undo.releases_locks else None
         rows = [*self.undo.begin, *self.before, batch_limit.begin(deadline, seconds)]
-        sent: list[Sequence[Statement]] = []
-        for number, groups in enumerate(parts):
-            sent += [[*rows, *(() if number else prepare), *begin], *groups]
-        *results, ended = run_groups(connection, [*sent, [*self.undo.statements, *forget]])
+        prepared = repeated.repeated([*chain.from_iterable(parts)])
+        results = run_groups(connection, self._sent(parts, rows, prepare, begin, forget, prepared))
+        if prepared and any(isinstance(one.error, _NO_STATEMENT) for one in results):
+            # a trigger of the project has deallocated them
+            again = self._sent(parts, rows, prepare, begin, forget, {})
+            results = run_groups(connection, [self.undo.statements, *again])[1:]
+        *results, ended = results
         results[0].answer()
         ended.answer()
         rest = iter(results)
@@ -116,6 +123,25 @@ class Frame:
             begun, *others = islice(rest, len(groups) + 1)
             own = begun.answers[len(begun.answers) - len(begin) :]
             yield [replace(begun, answers=own), *others]
+
+    def _sent(
+        self,
+        parts: Sequence[Groups],
+        rows: Sequence[Statement],
+        prepare: Sequence[Statement],
+        begin: Sequence[Statement],
+        forget: Sequence[Statement],
+        prepared: Mapping[str, Repeatable],
+    ) -> list[Sequence[Statement]]:
+        """The groups of a batch, which runs the statements that it repeats as `prepared` ones."""
+        statements = [*prepared.values()]
+        at_first = [*prepare, *repeated.prepare(statements)]
+        at_end = [*forget, *repeated.deallocate(statements)]
+        sent: list[Sequence[Statement]] = []
+        for number, groups in enumerate(parts):
+            sent.append([*rows, *(() if number else at_first), *begin])
+            sent += [repeated.executed(group, prepared) for group in groups]
+        return [*sent, [*self.undo.statements, *at_end]]
 
     def pauses(self) -> Iterator[float]:
         """The pauses after which a batch is repeated that another session has blocked."""

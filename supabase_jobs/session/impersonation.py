@@ -17,6 +17,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.repeated import Repeatable
 
 # stands for null in declarations, where an id is expected
 NULL = "null"
@@ -147,7 +148,9 @@ def caller_statement(caller: Caller) -> Statement:
     """
     settings = {**caller.all_settings(), "role": caller.role}
     text = _set_statement(len(settings), with_caller=True).decode()
-    return Statement(text, [part for pair in settings.items() for part in pair])
+    name = f"supabase_jobs_caller_{len(settings)}"
+    values = [part for pair in settings.items() for part in pair]
+    return Repeatable(sql=text, params=values, name=name)
 
 
 def check_caller(
@@ -188,7 +191,9 @@ def reset_statement(impersonation: Impersonation, caller: Caller | None = None) 
     settings = dict.fromkeys(caller.all_settings() if caller else (), "")
     settings |= dict(zip(("role", *REQUEST_SETTINGS), impersonation.caller[1:], strict=True))
     text = _set_statement(len(settings), with_caller=False).decode()
-    return Statement(text, [part for pair in settings.items() for part in pair])
+    name = f"supabase_jobs_reset_{len(settings)}"
+    values = [part for pair in settings.items() for part in pair]
+    return Repeatable(sql=text, params=values, name=name)
 
 
 def _empty_settings() -> Statement:

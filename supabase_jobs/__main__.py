@@ -10,6 +10,8 @@ def main() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # each import would look for cycles among all objects of the ones before
+    gc.set_threshold(50_000)
     from supabase_jobs import cli
 
     try:

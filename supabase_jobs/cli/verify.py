@@ -25,7 +25,7 @@ from supabase_jobs.cli.completion import listed
 from supabase_jobs.cli.reports import Target, report_options, show_reports, targets
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
-from supabase_jobs.report import FORMATS
+from supabase_jobs.report import FORMATS, load
 from supabase_jobs.verify.areas import AREAS
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def command(
         if not is_embedded(connection):
             narrate(_IN_USE)
         # the server answers the first area meanwhile
-        Thread(target=_read_ahead, args=[areas, expectations]).start()
+        Thread(target=_read_ahead, args=[areas, expectations, reports]).start()
         with progress("verifying", quiet=True):
             verification = verify(connection, expectations, areas, advance=advance)
         if endpoint is not None:
@@ -133,7 +133,9 @@ def command(
     ctx.exit(passed(verification.ok))
 
 
-def _read_ahead(areas: Sequence[str], expectations: "Expectations") -> None:
+def _read_ahead(
+    areas: Sequence[str], expectations: "Expectations", reports: Sequence[Target]
+) -> None:
     """Import the modules of the later areas and of the report, and read the declarations. An error
     in a declaration shows when its area runs.
     """
@@ -141,8 +143,10 @@ def _read_ahead(areas: Sequence[str], expectations: "Expectations") -> None:
 
     for area in areas:
         import_area(area)
-    from supabase_jobs.report.formats import text  # noqa: F401
     from supabase_jobs.report.producers import verify  # noqa: F401
+
+    for target in reports:
+        load(target.form)
     from supabase_jobs.verify.access import matrix
     from supabase_jobs.verify.functions import scenarios
 

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,12 @@ _MODULES = {path.stem for path in (Path(__file__).parent / "formats").glob("[a-z
 FORMATS = ("text", *sorted(_MODULES - {"text"}))
 
 
+def load(form: str) -> ModuleType:
+    """The module of a format; the first call imports it and its library."""
+    return import_module(f"{__name__}.formats.{form}")
+
+
 def write(document: "Document", form: str) -> str:
-    """The document in a format; the first call imports the module and its library."""
-    text: str = import_module(f"{__name__}.formats.{form}").write(document)
+    """The document in a format."""
+    text: str = load(form).write(document)
     return text

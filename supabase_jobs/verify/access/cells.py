@@ -155,11 +155,11 @@ def run_matrices(
     # So the rows at the beginning whose identities make no settings are complete before the next
     # row makes some.
     first = list(takewhile(lambda row: not row[0].makes_settings(row[1]), rows))
-    for part in (first, rows[len(first) :]):
+    for part in filter(None, (first, rows[len(first) :])):
         if context.should_stop:
             return
         _find_unrestricted(prober, part)
-        for chunk in _chunks(part):
+        for chunk in _chunks(part) if context.repeated else [part]:
             if context.should_stop:
                 return
             controls = [control for run, number in chunk for control in run.add_controls(number)]

@@ -4,7 +4,7 @@ Must run inside a transaction that the caller rolls back.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
 from supabase_jobs.verify.functions import AREA, client_values, scenarios
 from supabase_jobs.verify.functions.runner import (
+    NO_VERSIONS,
     Deviation,
     LeftOutError,
     NotRunError,
@@ -33,11 +34,17 @@ from supabase_jobs.verify.functions.runner import (
     format_rows,
     scenario_runner,
 )
-from supabase_jobs.verify.functions.scenarios import ALL_IDS, Scenario, Scenarios, ScenarioStep
+from supabase_jobs.verify.functions.scenarios import (
+    ALL_IDS,
+    VERSIONS,
+    Scenario,
+    Scenarios,
+    ScenarioStep,
+)
 from supabase_jobs.verify.ownership import ManagedTables
 
-# Scenarios in a round trip. A `repeated` run is local, and stops after the batch of the first
-# deviation.
+# Scenarios in a round trip on a database in use. A `repeated` run is local, and stops after the
+# batch of the first deviation.
 _BATCH = 100
 _REPEATED_BATCH = 8
 
@@ -164,22 +171,23 @@ def _run_batches(
     outcomes: dict[str, list[Deviation] | UncheckedError],
     context: Context,
 ) -> None:
-    """Run the scenarios in batches; a scenario runs after the batches of those that it requires.
+    """Run the scenarios. On a database in use, a scenario runs after the batches of those that it
+    requires: they prove that it reaches no row of others. Elsewhere one batch has all of them.
 
     Fills `outcomes`, up to the first deviation if the run is `repeated`. A scenario that requires
-    one without a result is not run. It is unchecked too, unless an error explains why.
+    one without a result is not run, or has none. It is unchecked too, unless an error explains why.
     """
-    deviating: set[str] = set()
-    unchecked: set[str] = set()
+    required = _Required(outcomes)
     pending = {scenario.name: scenario for scenario in scenarios}
     alone = runner.without_fixture()
+    most = _most(context)
     while pending:
         ready = [
             scenario
             for scenario in pending.values()
-            if pending.keys().isdisjoint(scenario.requires)
+            if most is None or pending.keys().isdisjoint(scenario.requires)
         ]
-        batch = ready[: _REPEATED_BATCH if context.repeated else _BATCH]
+        batch = ready[:most]
         probes = [
             ScenarioProbe(
                 alone if scenario.without_fixture else runner, scenario, not_run.get(scenario.name)
@@ -196,21 +204,47 @@ def _run_batches(
             if (outcome := outcomes.get(scenario.name)) is None:
                 return
             del pending[scenario.name]
+            if required.is_missing(scenario):
+                continue
             if isinstance(outcome, UncheckedError) or _explanation(scenario, outcome, context):
-                unchecked.add(scenario.name)
+                required.unchecked.add(scenario.name)
             elif outcome:
-                deviating.add(scenario.name)
+                required.deviating.add(scenario.name)
         for scenario in [*pending.values()]:
-            if not deviating.isdisjoint(scenario.requires):
-                deviating.add(scenario.name)
+            if required.is_missing(scenario):
                 del pending[scenario.name]
-            elif blocking := [name for name in scenario.requires if name in unchecked]:
-                unchecked.add(scenario.name)
-                del pending[scenario.name]
-                why = f'{scenario.name}: it requires "{blocking[0]}", which did not pass'
-                is_left_out = isinstance(outcomes[blocking[0]], LeftOutError)
-                error = LeftOutError if is_left_out else UncheckedError
-                outcomes[scenario.name] = error(why, _FIX_REQUIRED)
+
+
+def _most(context: Context) -> int | None:
+    """The most scenarios of a round trip; None if all of them share one."""
+    if context.repeated:
+        return _REPEATED_BATCH
+    return _BATCH if context.in_use else None
+
+
+@dataclass(frozen=True)
+class _Required:
+    """The names of the scenarios that others may require, and that have not passed."""
+
+    outcomes: dict[str, list[Deviation] | UncheckedError]
+    deviating: set[str] = field(default_factory=set)
+    unchecked: set[str] = field(default_factory=set)
+
+    def is_missing(self, scenario: Scenario) -> bool:
+        """Whether a scenario requires one of them; then it has no outcome, or is unchecked."""
+        if not self.deviating.isdisjoint(scenario.requires):
+            self.deviating.add(scenario.name)
+            self.outcomes.pop(scenario.name, None)
+            return True
+        blocking = next((name for name in scenario.requires if name in self.unchecked), None)
+        if blocking is None:
+            return False
+        self.unchecked.add(scenario.name)
+        why = f'{scenario.name}: it requires "{blocking}", which did not pass'
+        is_left_out = isinstance(self.outcomes[blocking], LeftOutError)
+        error = LeftOutError if is_left_out else UncheckedError
+        self.outcomes[scenario.name] = error(why, _FIX_REQUIRED)
+        return True
 
 
 def _complete(
@@ -311,7 +345,7 @@ class _Scripts:
         self._set_ids = script.filled(ids, literals)
         self._impersonation = impersonation
         self._fixture = declared.fixture
-        self._watch = declared.watch
+        self._watch = declared.watch.replace(f"%({VERSIONS})s", NO_VERSIONS)
         self._literals = {**literals, ALL_IDS: "current_setting('verify.ids')::uuid[]"}
         names: set[str] = set()
         for scenario in declared.scenarios:

@@ -42,6 +42,7 @@ from supabase_jobs.verify.functions.scenarios import (
     ALL_IDS,
     DELETED,
     INSERTED,
+    VERSIONS,
     Scenario,
     Scenarios,
     ScenarioStep,
@@ -54,10 +55,17 @@ _USER_TRIGGERS = sql_file(Path(__file__).with_name("user_triggers.sql"))
 _COMPARED = sql_file(Path(__file__).with_name("compared_by_policies.sql"))
 _NO_TABLES = ManagedTables()
 
-_WATCH = "supabase_jobs_watch"
 _RUN_WATCH = Statement("execute supabase_jobs_watch")
-_FORGET_WATCH = Statement(f"deallocate {_WATCH}")
+_FORGET_WATCH = Statement("deallocate supabase_jobs_watch")
 _NOW = Statement("select to_jsonb(now())")
+# of the rows of the fixture, whose values are known
+NO_VERSIONS = "'{}'::text[]"
+_KNOWN_VERSIONS = "(select nullif(current_setting('verify.versions', true), ''))::text[]"
+_WATCHED = "from (\n{watch}\n) as watched (key, value, version)"
+_PREPARE_WATCH = f"prepare supabase_jobs_watch as select key, value {_WATCHED}"
+_SET_VERSIONS = f"""\
+select set_config('verify.versions', coalesce(array_agg(distinct version)::text, '{{{{}}}}'), true)
+{_WATCHED}"""
 
 
 class UncheckedError(Exception):
@@ -136,7 +144,7 @@ def scenario_runner(
         variables,
         managed,
         tables,
-        declared.watch % literals,
+        declared.watch,
     )
     unchanging = [Statement(statement % literals) for statement in declared.unchanging]
     triggers = _USER_TRIGGERS.statement(list(tables.columns), list(tables.triggers))
@@ -176,6 +184,7 @@ class ScenarioRunner(Runner):
         self._compared: dict[str, Row] = {}
         self._watch = watch
         self._begun = Answer()
+        self._texts: dict[str, str] = {}
         self.fixture_rows: Rows = {}
 
     def without_fixture(self) -> "ScenarioRunner":
@@ -196,11 +205,13 @@ class ScenarioRunner(Runner):
 
     def prepare(self) -> Sequence[Statement]:
         """The query for the watched rows: planning it takes longer than running it."""
-        return [Statement(f"prepare {_WATCH} as {self._watch}")]
+        watch = self._watch % {**self._literals, VERSIONS: _KNOWN_VERSIONS}
+        return [Statement(_PREPARE_WATCH.format(watch=watch))]
 
     def first(self) -> Sequence[Statement]:
-        """The time and the watched rows."""
-        return [_NOW, _RUN_WATCH]
+        """The time, the watched rows, and their versions."""
+        watch = self._watch % {**self._literals, VERSIONS: NO_VERSIONS}
+        return [_NOW, _RUN_WATCH, Statement(_SET_VERSIONS.format(watch=watch))]
 
     def forget(self) -> Sequence[Statement]:
         """The statement that forgets the prepared query, which a rollback keeps."""
@@ -208,7 +219,8 @@ class ScenarioRunner(Runner):
 
     def begun(self, answers: Sequence[Answer]) -> None:
         """Read the time and the watched rows of a part of a batch."""
-        now, self._begun = answers
+        now, self._begun, _versions = answers
+        self._texts = dict(self._begun.rows)
         self._names |= {now.rows[0][0]: NOW}
         self.fixture_rows = self._rows(self._begun)
 
@@ -412,16 +424,21 @@ class ScenarioRunner(Runner):
 
     def _rows(self, watched: Answer) -> Rows:
         """The columns to compare of each watched row."""
-        for _, text in watched.rows:
+        rows = self._values(watched)
+        for text in rows.values():
             if text not in self._compared:
                 self._compared[text] = self.columns.of(self._row(text))
-        return {self._name(key): self._compared[text] for key, text in watched.rows}
+        return {self._name(key): self._compared[text] for key, text in rows.items()}
 
     def _watched(self, watched: Answer) -> Rows:
         """The result of the watch query: each row by the name of its id, or by its key if the id
         has no name.
         """
-        return {self._name(key): self._row(text) for key, text in watched.rows}
+        return {self._name(key): self._row(text) for key, text in self._values(watched).items()}
+
+    def _values(self, watched: Answer) -> dict[str, str]:
+        """The JSON object of each row by its key: a row without one has that of the fixture."""
+        return {key: self._texts[key] if text is None else text for key, text in watched.rows}
 
     def _name(self, key: str) -> str:
         return self._names.get(key, key).removeprefix("$")

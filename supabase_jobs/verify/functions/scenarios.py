@@ -26,6 +26,7 @@ FILE_NAME = "functions.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
 INSERTED, DELETED = "inserted", "deleted"
 ALL_IDS = "ids"
+VERSIONS = "versions"
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,10 @@ class ClientValues:
 class Scenarios:
     """The whole file, with the ids, identities and fixture of its access matrix.
 
-    `watch` is the query that shows changes: the key of each row, and the row as a JSON object, both
-    as text. Each id in `fixture_ids` must have a row in its result before the first scenario. The
-    statements `unchanging` change no value, except through user triggers.
+    `watch` is the query that shows changes: the key of each row, the row as a JSON object, and its
+    version, which changes with the row (null: unknown), all as text. Each id in `fixture_ids` must
+    have a row in its result before the first scenario. The statements `unchanging` change no value,
+    except through user triggers.
     """
 
     ids: tuple[str, ...]
@@ -296,7 +298,8 @@ def _texts(scenarios: tuple[Scenario, ...]) -> Iterator[str]:
 
 
 def _check_names(declared: Scenarios) -> None:
-    statements = [*declared.fixture.statements, declared.watch, *declared.unchanging]
+    watch = declared.watch.replace(f"%({VERSIONS})s", "")
+    statements = [*declared.fixture.statements, watch, *declared.unchanging]
     earlier: set[str] = set()
     for scenario in declared.scenarios:
         where = f"{scenario.subject}, {scenario.name!r}"

@@ -62,7 +62,7 @@ VALID = """
 ids = ["thing"]
 absent_ids = ["nothing"]
 fixture = ["insert into public.things values (%(thing)s)"]
-watch = "select id::text, to_jsonb(t)::text from public.things as t where id = any(%(ids)s)"
+watch = "select id::text, to_jsonb(t)::text, null from public.things as t where id = any(%(ids)s)"
 
 [identities.somebody]
 role = "anon"

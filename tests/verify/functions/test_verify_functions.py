@@ -172,7 +172,7 @@ def test_other_sources_have_their_own_declaration(rolled_back: Connection, tmp_p
     (tmp_path / "functions.toml").write_text(
         'ids = ["thing"]\nfixture = ["create table public.things (id uuid, n integer)",'
         ' "insert into public.things values (%(thing)s, 1)"]\n'
-        'watch = "select id::text, to_jsonb(t)::text from public.things as t"\n'
+        'watch = "select id::text, to_jsonb(t)::text, null from public.things as t"\n'
         '[[scenario]]\nsubject = "x"\nname = "counts"\ncall = "update public.things set n = n + 1"\n'
         "changes = { thing = { n = 2 } }\n"
     )
@@ -189,7 +189,7 @@ fixture = [
   "create table public.things (id uuid, n integer check (n < 9))",
   "insert into public.things values (%(thing)s, 1), (%(other)s, 1)",
 ]
-watch = "select id::text, to_jsonb(t)::text from public.things as t"
+watch = "select id::text, to_jsonb(t)::text, null from public.things as t"
 
 [[scenario]]
 subject = "x"

@@ -342,11 +342,15 @@ def _declaration(
         served=served,
         untested_privileges=untested_privileges,
         unexposed_schemas=tuple(toml.get("unexposed_schemas", ())),
-        reach=_reach(toml.get("reach", {}), identities),
+        reach=_reach(toml.get("reach", {}), identities, variables),
     )
 
 
-def _reach(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Reach:
+def _reach(
+    table: Mapping[str, Any],
+    identities: Mapping[str, Caller],
+    variables: Mapping[str, object] | None,
+) -> Reach:
     return Reach(
         given=tuple(_given(one, identities) for one in table.get("given", ())),
         states=tuple(table.get("states", ())),
@@ -368,6 +372,7 @@ def _reach(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Reach:
         kept=tuple(
             Kept(one["does"], one["sql"], Severity(one.get("severity", Severity.ERROR)))
             for one in table.get("kept", ())
+            if conditions.holds(one, variables, "kept")
         ),
     )
 

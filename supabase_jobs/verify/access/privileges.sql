@@ -58,6 +58,8 @@ holder as (
   inner join pg_roles as r
     on pg_has_role(to_regrole('authenticator')::oid, r.oid, 'member')
       and not r.rolsuper
+      -- each request sets another role, and what that may is listed
+      and r.oid <> to_regrole('authenticator')
       and not pg_has_role(r.oid, p.relowner, 'member')
   where not exists (
     select 1 from granted as g

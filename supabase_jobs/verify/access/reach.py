@@ -80,6 +80,8 @@ _ANOTHER_CALLER = sql_file(_FILES / "another_caller.sql")
 # more candidates than this are left out: each takes several calls
 _MOST = 200
 _CALLS_PER_PROBE = 30
+# rows that one caller writes, of which a trigger may count some
+_SEVERAL = 5
 # rows of an answer that are read
 _ROWS = 200
 
@@ -108,6 +110,7 @@ _BUCKET = re.compile(r"\bbucket", re.IGNORECASE)
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _OF_TRIGGER = "trigger that bypasses row level security"
 _OF_FUNCTION = "function that bypasses row level security"
+_OF_VIEW = "view that bypasses row level security"
 _OF_DYNAMIC = "lint", "security_definer_dynamic_sql"
 # what metadata may be called besides the literals of a trigger
 _NAMES_OF_METADATA = ("id", "user_id", "guest_id", "email")
@@ -124,7 +127,7 @@ _CHANGES = re.compile(r"\b(insert|update|delete|truncate|merge|copy)\b", re.IGNO
 _CALLED = re.compile(r"\b([\w\"]+\.[\w\"]+)\s*\(")
 # what holds the key of the row that the caller has written
 _WRITTEN = sql.SQL("current_setting('verify.row', true)")
-_TABLE, _STORED = "table", "materialized view"
+_TABLE, _VIEW, _STORED = "table", "view", "materialized view"
 # a table whose rows users change, but into which they insert none
 _CHANGED = "changed"
 # what Realtime sends to everybody who knows the topic
@@ -354,6 +357,8 @@ def check(
     reported = {finding.object for finding in context.findings}
     reported |= {finding.id.parts[-1] for finding in context.findings}
     found = [Candidate(*row) for row in rows]
+    views = [one for one in found if one.relation == _VIEW and one.object in reported]
+    views = [one for one in views if one.kind == "relation" and one.callers]
     found = [one for one in found if one.kind != "relation" or one.object not in reported]
     users = declared.fixture.users
     changed = [one for one in found if one.kind == _CHANGED and one.schema in exposed]
@@ -372,7 +377,7 @@ def check(
         and one.is_tried
     ][:_MOST]
     has_jobs = any(one.kind == "schedule" for one in found)
-    if context.in_use or len(users) < 2 or not (tried or has_jobs):
+    if context.in_use or len(users) < 2 or not (tried or views or has_jobs):
         return
     jobs = (
         [_job(row, sources) for row in _SCHEDULED.rows(impersonation.connection)]
@@ -392,6 +397,7 @@ def check(
     ]
     trial = _Trial(impersonation, declared, frame, context, happened, sources, exposed)
     trial.run([*tried, *(job for job in jobs if job.names)])
+    trial.run_views(views)
     # members change accounts only by what runs as its owner
     members = [one for one in found if one.kind == _MEMBER]
     functions = [
@@ -564,6 +570,7 @@ class _Trial:
         self._blocking: Collection[str] = ()
         settings = {
             "verify.victim": str(self._other),
+            "verify.own": str(self._own),
             "verify.secret": self._secret,
             "verify.phone": self._phone,
             "verify.ids": "{" + ",".join(map(str, self._ids)) + "}",
@@ -627,6 +634,21 @@ class _Trial:
                 self._take_back([(_OF_FUNCTION, candidate.object)])
             if candidate.kind != "function" or candidate.schema in self._exposed:
                 self._report(candidate, problem)
+
+    def run_views(self, views: Sequence[Candidate]) -> None:
+        """Make infos of the errors about views that run as their owner and only count: they have
+        one row of numbers, also where there are no rows.
+        """
+        worlds = [[], [Statement(one.sql, self._impersonation.ids) for one in self._reach.alone]]
+        for view in views if self._reach.alone else ():
+            caller = self._caller(view, view.callers[0])
+            query = sql.SQL("select to_jsonb(r) from {} as r limit 2").format(qualified(view.name))
+            read = [caller_statement(caller), Statement(query.as_string(None))]
+            own = own_role(self._impersonation)
+            answers = [_Answered(caller, [own, *removed, *read]) for removed in worlds]
+            self._runner.run(probes_of(answers, _CALLS_PER_PROBE))
+            if all(_are_numbers(one.rows or ()) for one in answers):
+                self._take_back([(_OF_VIEW, view.object)], Severity.INFO)
 
     def run_in_groups(
         self,
@@ -1048,7 +1070,10 @@ class _Trial:
                 yield from map(_Act, self._deletes(written))
         yield from self._moves(table)
         for values in self._rows(table):
+            # what a trigger does may depend on the number of rows
+            yield _Act([self._insert(table.name, values)] * _SEVERAL)
             yield from self._changes_after(table, values)
+        yield from self._changes_of_view(table)
 
     def _changes_of_kept(self, table: Candidate) -> Iterator[_Act]:
         """An update or delete of a row of another user, and of the caller's own, also with the
@@ -1062,6 +1087,23 @@ class _Trial:
             if required or type == "uuid"
         }
         yield from self._changes_after(table, own, [*self._more(table), [sql.SQL(ADDRESS)]])
+        yield from self._changes_of_view(table)
+
+    def _changes_of_view(self, view: Candidate) -> Iterator[_Act]:
+        """Changes of all rows that the caller sees in a view: its role, its address, or whose they
+        are.
+        """
+        if view.relation != _VIEW:
+            return
+        texts = [[sql.Literal(text)] for text in ("service_role", self._values.address)]
+        for change in self._updates(view, texts):
+            yield _Act([change])
+        other = sql.Literal(str(self._other))
+        for column in (column for column, type, _ in view.columns if type == "uuid"):
+            update = sql.SQL("update {} set {} = {}").format(
+                qualified(view.name), qualified(column), other
+            )
+            yield _Act([Statement(update.as_string(None))])
 
     def _changes_after(
         self,
@@ -1588,6 +1630,13 @@ def _call(function: Candidate, values: Sequence[sql.Composable]) -> Statement:
         qualified(function.name), sql.SQL(", ").join(values), sql.Literal(_ROWS)
     )
     return Statement(call.as_string(None))
+
+
+def _are_numbers(rows: Sequence[Row]) -> bool:
+    """Whether there is one row, a JSON object that has numbers only."""
+    if len(rows) != 1:
+        return False
+    return all(type(value) in (int, float) for value in rows[0][0].values())
 
 
 def _chooses(function: Candidate, text: str) -> bool:

@@ -35,6 +35,7 @@ user_function as materialized (
     p.proargtypes,
     p.prorettype,
     p.prosecdef,
+    pg_get_expr(p.proargdefaults, 0) as defaults,
     n.nspname,
     format('%I.%I', n.nspname, p.proname) as name,
     o.object,
@@ -202,6 +203,13 @@ target (relid, kind, text) as (
       inner join user_function as u on d.refobjid = u.oid
       where a.adrelid = c.oid and u.nspname <> 'auth'
       union all
+      -- requests write into the tables of Auth through it
+      select ''
+      from pg_rewrite as w
+      inner join pg_depend as d on w.oid = d.objid and d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass
+      inner join pg_class as o on d.refobjid = o.oid and o.relkind in ('r', 'p') and o.relnamespace = to_regnamespace('auth')
+      where w.ev_class = c.oid and c.relkind = 'v'
+      union all
       select ''
       from pg_constraint as k
       inner join pg_class as o on k.confrelid = o.oid
@@ -313,9 +321,16 @@ columns as (
     array_agg(a.attnotnull and not a.atthasdef order by a.attnum) as required,
     array_agg(
       (
-        select coalesce(min(k.confrelid::regclass::text), '')
-        from pg_constraint as k
-        where k.conrelid = t.relid and k.contype = 'f' and k.conkey = array[a.attnum]
+        select coalesce(min(o.name), '') from (
+          select k.confrelid::regclass::text as name
+          from pg_constraint as k
+          where k.conrelid = t.relid and k.contype = 'f' and k.conkey = array[a.attnum]
+          union all
+          -- whoever inserts the row
+          select 'auth.users'
+          from pg_attrdef as d
+          where t.kind = 'member' and d.adrelid = t.relid and d.adnum = a.attnum and pg_get_expr(d.adbin, d.adrelid) = 'auth.uid()'
+        ) as o
       )
       order by a.attnum
     ) as refers
@@ -365,7 +380,7 @@ select
       limit 1
     ),
     f.text
-  ) as text,
+  ) || coalesce(' ' || f.defaults, '') as text,
   coalesce(w.required, '{}') as required,
   coalesce(w.refers, '{}') as refers,
   coalesce(quote_ident(m.nspname) || '.' || quote_ident(r.relname), '') as relation,
@@ -412,7 +427,7 @@ select
   w.text,
   w.required,
   w.refers,
-  '',
+  case c.relkind when 'v' then 'view' else '' end,
   coalesce(
     (
       select quote_ident(a.attname)

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from psycopg import sql
 
@@ -144,11 +145,17 @@ class Values:
     def of_tables(
         self, types: Sequence[str], tables: Sequence[str]
     ) -> Iterator[list[sql.Composable]]:
-        """The values for dynamic SQL: each table, qualified or not, with a condition or an id."""
+        """The values for dynamic SQL: each table, qualified or not, with a condition or an id; if
+        there are more texts, also with the name of a column before the id.
+        """
+        columns = _NAMES_OF_IDS if sum(map(is_text, types)) > 2 else ()
         for table in tables:
             for name in (table, table.rpartition(".")[2]):
                 for id, last in [(self.other, "true"), *((id, str(id)) for id in self.ids)]:
                     text = [sql.Literal(name), sql.Literal(last)]
+                    yield self._of(types, text, number_of(table), id)
+                for column, id in product(columns, self.ids):
+                    text = [sql.Literal(part) for part in (name, column, str(id))]
                     yield self._of(types, text, number_of(table), id)
 
     def _of(

@@ -1,9 +1,10 @@
--- What could be shown of another user and of the backend: tokens, a secret of Vault, a setting, requests of the server and
+-- A session of the caller, and what could be shown of another user and of the backend: tokens, a secret of Vault, a setting, requests of the server and
 -- their answers, and the command of a scheduled job. What cannot be inserted is left out.
 do $$
 <<prepare>>
 declare
   victim constant uuid := current_setting('verify.victim');
+  own constant uuid := current_setting('verify.own');
   secret constant text := current_setting('verify.secret');
   name text;
   row jsonb;
@@ -46,6 +47,7 @@ begin
     from (
       values
       (1, 'sessions', jsonb_build_object('id', victim, 'user_id', victim, 'user_agent', secret || ' device')),
+      (1, 'sessions', jsonb_build_object('id', own, 'user_id', own)),
       -- the sequence may be behind rows that were copied with their numbers
       (2, 'refresh_tokens', jsonb_build_object('id', -1, 'token', secret || ' token', 'user_id', victim, 'session_id', victim)),
       -- an argument is often one text for both

@@ -360,7 +360,8 @@ def test_scenario_that_requires_a_narrowed_one_is_unchecked(
         'ids = ["user"]\nfixture = ["insert into auth.users (id) values (%(user)s)",'
         ' "insert into public.async_jobs (id, url, user_id) values (%(user)s,'
         " 'https://x.example', %(user)s)\"]\n"
-        'watch = "select id::text, to_jsonb(j)::text from public.async_jobs as j where id = %(user)s"\n'
+        'watch = "select id::text, to_jsonb(j)::text, null from public.async_jobs as j'
+        ' where id = %(user)s"\n'
         "[identities.user]\nrole = 'authenticated'\nclaims ="
         " {sub = '$user', role = 'authenticated'}\n"
         "[[scenario]]\nsubject = 'x'\nname = 'deletes'\nas = 'user'\n"

@@ -361,7 +361,7 @@ select
   ) as callers,
   case when o.relid is null then f.proargnames[1:f.pronargs]::text[] else w.names end as names,
   case
-    when o.relid is not null then w.types
+    when o.relid is not null then coalesce(w.types, '{}')
     else array(
       select (
           select format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null)

@@ -31,7 +31,7 @@ from supabase_jobs.findings import Audit, AuditCell, AuditedRelation, AuditFindi
 from supabase_jobs.session import script
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.savepoint import rolled_back
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 
 
 def audit(connection: Connection, options: Options) -> Audit:

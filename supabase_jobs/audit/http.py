@@ -38,7 +38,7 @@ from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.request import Request
 from supabase_jobs.session.savepoint import rolled_back
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 
 _ROLE_SETTINGS = sql_file(Path(__file__).with_name("catalog") / "role_settings.sql")
 _BEGIN = (Statement(SETTINGS), *REQUEST_SETTINGS)

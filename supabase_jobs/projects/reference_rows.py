@@ -10,7 +10,7 @@ from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import NotTested
 from supabase_jobs.session.savepoint import run_undone
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 from supabase_jobs.sources.files import Migration
 
 _QUERIES = sql_files(Path(__file__).with_name("reference"))

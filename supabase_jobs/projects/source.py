@@ -11,7 +11,7 @@ from psycopg.pq import TransactionStatus
 from supabase_jobs.database.batch import Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_files
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 
 _QUERIES = sql_files(Path(__file__).with_name("source"))
 # the queries of `read_dumped`

@@ -26,7 +26,7 @@ from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.frame import Undo
 from supabase_jobs.session.savepoint import rolled_back
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 from supabase_jobs.verify import (
     accepted_unchecked,
     additions,

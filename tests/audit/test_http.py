@@ -27,7 +27,7 @@ from supabase_jobs.database.connection import Connection, connect, second_connec
 from supabase_jobs.errors import BusyError, ConfigError
 from supabase_jobs.findings import Audit, Severity
 from supabase_jobs.session.savepoint import rolled_back
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 from supabase_jobs.sources.files import load_migrations
 from tests.audit.catalogue import PROJECTS
 from tests.audit.test_robustness import COUNTS

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.audit import audit as auditing
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 from supabase_jobs.sources.files import load_migrations
 from tests.audit.catalogue import PROJECTS
 from tests.fix_cli import Ran, Run

@@ -7,7 +7,7 @@ import pytest
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.time_limits import time_limits
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 from tests.fix_db import Make, every_major
 
 CHECKED = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")

@@ -14,7 +14,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity
 from supabase_jobs.local import server
 from supabase_jobs.migrations.apply import apply_pending
-from supabase_jobs.session import script
+from supabase_jobs.session import settings
 from supabase_jobs.settings import load_settings
 from supabase_jobs.sources.files import MigrationFiles
 from supabase_jobs.verify.areas import AREAS
@@ -339,7 +339,7 @@ def test_a_statement_timeout_ends_the_area_and_keeps_its_findings(
         'alter policy "users delete their own jobs" on public.async_jobs using (pg_sleep(9) is null)'
     )
     monkeypatch.setattr(
-        "supabase_jobs.verify.verify.SETTINGS", script.SETTINGS.replace("10s", "500ms")
+        "supabase_jobs.verify.verify.SETTINGS", settings.SETTINGS.replace("10s", "500ms")
     )
     result = verify(rolled_back, EXPECTATIONS)
     assert result.unchecked == ("access", "functions")  # a scenario deletes a job as a user

@@ -12,7 +12,7 @@ from supabase_jobs.cli.verify import command
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.structure import snapshot
 from supabase_jobs.verify.verify import parse, verify

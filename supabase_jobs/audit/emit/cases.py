@@ -22,7 +22,7 @@ from supabase_jobs.outcomes import CLOSED, ROWS, is_constraint_violation
 from supabase_jobs.session.action import Call, Change, Cursor, printed
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.savepoint import rolled_back
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 
 Kind = Literal["outcome", "untouched", "shows", "privilege", "columns"]
 

@@ -29,7 +29,7 @@ from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import caller_statement
 from supabase_jobs.session.outcome import outcome_of_group
 from supabase_jobs.session.savepoint import rolled_back
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 
 _SUGGESTIONS = 5
 _ABOUT = "Paste this into psql. The rollback at the end undoes everything."

@@ -20,7 +20,7 @@ from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.session.savepoint import rolled_back
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 
 _CATALOG = Path(__file__).parents[1] / "catalog"
 _DEFINITIONS = sql_file(_CATALOG / "definitions.sql")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 from supabase_jobs.verify import lints
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.lints.check import run_lints

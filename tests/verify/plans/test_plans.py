@@ -13,7 +13,7 @@ from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.mutate import derive
 from supabase_jobs.session import batch_limit
 from supabase_jobs.session.impersonation import begin
-from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.session.settings import SETTINGS
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.plans import queries
 from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner

@@ -206,6 +206,17 @@ create policy "own" on payments for select to authenticated
 create policy "{name}" on payments for all using (true) with check (true);
 """
 
+# one office: who added a client, and nothing says that the client is theirs
+OFFICE = """
+create table clients (
+  id uuid primary key default gen_random_uuid(), added_by uuid not null references auth.users, name text
+);
+alter table clients enable row level security;
+create policy "read" on clients for select to authenticated using (true);
+create policy "add" on clients for insert to authenticated with check (true);
+create policy "remove" on clients for delete to authenticated using (true);
+"""
+
 
 @pytest.fixture(scope="module")
 def url(request: pytest.FixtureRequest) -> str:
@@ -296,3 +307,13 @@ def test_column_that_a_grant_keeps_is_not_closed(url: str) -> None:
     grant = billed.fix.partition("grant update")[2]
     assert grant
     assert "billed" not in grant
+
+
+@pytest.mark.parametrize("is_theirs", [False, True])
+def test_rows_of_a_person_whom_no_policy_asks_about_are_a_question(
+    url: str, is_theirs: bool
+) -> None:
+    own = 'alter policy "add" on clients with check (added_by = auth.uid());' if is_theirs else ""
+    found = findings(url, OFFICE + own)["write:public.clients:delete"]
+    assert found.proven is is_theirs
+    assert ("the person in added_by" in found.fix.replace("\n-- ", " ")) is not is_theirs

@@ -41,6 +41,7 @@ from supabase_jobs.audit.repairs.owners import (
     owner_condition,
     owner_conditions,
     through_queried,
+    undecided_owners,
 )
 from supabase_jobs.audit.repairs.statements import limits_rows
 from supabase_jobs.audit.rows.plan import Plan
@@ -54,6 +55,10 @@ _OF_SERVICE = re.compile(r"service[ _-]?role", re.IGNORECASE)
 _IS_SERVICE = "(select auth.role()) = 'service_role'"
 
 
+_ASK_WHOSE = (
+    "Nothing says that the rows belong to the person in {} alone. If no other user may do this,"
+    " run:"
+)
 _ASK_FOR_CLAIM = (
     "Users change their own user_metadata. Once app_metadata has this claim for those who should"
     " have it, run:"
@@ -245,8 +250,12 @@ def alternatives(plan: Plan, one: Caused) -> Iterator[Demand]:
     conditions = through_queried(relation, plan, policies)
     conditions += [c for c in owner_conditions(plan, relation) if c not in conditions]
     conditions += of_others(plan, relation, policies, conditions)
+    undecided = undecided_owners(plan, relation)
+    if action == INSERT or one.is_deviation:  # new rows in one's own name, and what is only new
+        undecided = {}
     for condition in conditions:
-        yield replace(demand, owner=condition)
+        asks = _ASK_WHOSE.format(undecided[condition]) if condition in undecided else ""
+        yield replace(demand, owner=condition, asks=asks)
     if not conditions:
         yield demand
     if action in (INSERT, UPDATE):

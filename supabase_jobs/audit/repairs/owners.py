@@ -37,6 +37,21 @@ def owner_conditions(plan: Plan, relation: Relation) -> list[str]:
     return list(dict.fromkeys(one.as_string(None) for one in found))
 
 
+def undecided_owners(plan: Plan, relation: Relation) -> dict[str, str]:
+    """The conditions of `owner_conditions` by a column that names a person although nothing says
+    that the row is theirs, with the column: no policy compares one of this name with its caller,
+    no default fills it with the caller, and the person has other rows of the table.
+    """
+    if relation.oid in plan.per_user or relation.is_storage:
+        return {}
+    compared = {name for _, name in plan.usage.persons.owners}
+    return {
+        _is_caller(relation, name).as_string(None): name
+        for name in named_persons(plan, relation)
+        if name not in compared and "uid()" not in (relation.by_name[name].default or "")
+    }
+
+
 def named_persons(plan: Plan, relation: Relation) -> list[str]:
     """The columns that hold a user, the most probable owner first."""
     filled = [c for c in OWNERS_OF_FILES if relation.is_storage and c in relation.by_name]

@@ -17,6 +17,7 @@ from supabase_jobs.audit.probes.attempt import (
     UPDATE,
 )
 from supabase_jobs.findings import Severity
+from supabase_jobs.outcomes import VIOLATES
 
 KIND = Kind(
     code="give-away",
@@ -63,7 +64,7 @@ def _is_refused(tried: Sequence[Tried], given: Tried) -> bool:
     added = [t for t in tried if t.action == INSERT and t.actor is given.actor]
     named = [t for t in added if t.name == NAME and t.column == given.column]
     is_added = any(t.reached and t.whose == OWN and not t.name for t in added)
-    return is_added and bool(named) and not any(t.reached for t in named)
+    return is_added and bool(named) and not any(t.reached or t.outcome == VIOLATES for t in named)
 
 
 def _others(facts: Facts, given: Tried) -> list[str]:

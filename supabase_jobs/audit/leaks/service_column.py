@@ -118,6 +118,7 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
         yield from _of_decided(facts, table)
         yield from _of_own_decisions(facts, table)
         yield from _of_loose_guards(facts, table)
+        yield from _of_later_guards(facts, table)
         changes = [t for t in facts.of_table(label) if changes_own(t) and not t.is_state]
         if table.rows.is_membership:
             # a flag there says what its member prefers, or whether a pending one is accepted
@@ -128,7 +129,6 @@ def find(facts: Facts) -> Iterator[ShownLeak | Question]:
             for tried in changes:
                 yield from _of_column(facts, tried)
                 yield from _of_counters(tried)
-            yield from _of_later_guards(facts, table)
             yield from _of_new_rows(facts, table)
             yield from _of_given_rows(facts, table)
             yield from _of_unguarded(facts, table)

@@ -22,9 +22,6 @@ from supabase_jobs.audit.rows.compared_values import (
 from supabase_jobs.audit.rows.persons import is_told_apart, user_columns
 from supabase_jobs.audit.words import Words
 
-# primary keys, unique constraints and indexes, and unique indexes of some rows
-_UNIQUE = ("p", "u", "x")
-
 
 @dataclass(frozen=True)
 class Membership:
@@ -93,9 +90,7 @@ def membership_of(
     )
     if not users or not groups:
         return None
-    # also of some rows only, such as of those that name a user: others stand for who has no account
-    unique = [c.columns for c in relation.constraints if c.kind in _UNIQUE]
-    keys = [key for key in unique if not set(groups).isdisjoint(key)]
+    keys = [key for key in relation.unique_keys if not set(groups).isdisjoint(key)]
     paired = set(chain.from_iterable(keys)).difference(groups)
     user = next((user for user in users if user in paired), None)
     role = _role(relation, usage, groups, words, opens=opens)

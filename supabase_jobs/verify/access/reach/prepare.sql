@@ -1,5 +1,5 @@
--- A session of the caller, and what could be shown of another user and of the backend: tokens, a secret of Vault, a setting, requests of the server and
--- their answers, and the command of a scheduled job. What cannot be inserted is left out.
+-- A session of the caller, and what could be shown of another user and of the backend: tokens, a secret of Vault, a setting,
+-- requests of the server and their answers, and the command of a scheduled job. What cannot be inserted is left out.
 do $$
 <<prepare>>
 declare

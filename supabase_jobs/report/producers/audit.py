@@ -331,16 +331,17 @@ def _note_entries(result: Audit) -> tuple[Entry, ...]:
 
 
 def _unlimited_entry(schema: str, findings: Iterable[AuditFinding]) -> Entry:
+    """One message for each kind, because the verdict counts each."""
     kinds = {finding.kind for finding in findings}
-    actions = [action for kind, action in _UNLIMITED.items() if kind in kinds]
+    first, *others = [action for kind, action in _UNLIMITED.items() if kind in kinds]
     message = (
-        f"API roles may {' and '.join(actions)} without a policy; the API has no request for it,"
-        " and --format json has the SQL that ends it"
+        f"API roles may {first} without a policy; no request can, and --format json has the SQL"
+        " that ends it"
     )
     return Entry(
         severity=Severity.INFO,
         object=schema,
-        messages=(Message(message),),
+        messages=(Message(message), *(Message(f"they may {action}, too") for action in others)),
         label=f"{Severity.INFO}: ",
         badge=Severity.INFO,
         position=sys.maxsize - 1,

@@ -117,8 +117,10 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return (pg_column_size(p_result) <= 200 and octet_length(p_result::pg_catalog.text) <= 200) -- as for metadata
-    or private.is_valid_json(p_result, private.max_job_bytes('result'));
+  if pg_column_size(p_result) <= 200 and octet_length(p_result::pg_catalog.text) <= 200 then -- as for metadata
+    return true;
+  end if;
+  return private.is_valid_json(p_result, private.max_job_bytes('result'));
 end
 $$;
 

@@ -50,9 +50,8 @@ drop function if exists public.fail_job(uuid, text, uuid, text);
 drop function if exists public.complete_and_claim(jsonb, text, integer);
 drop function if exists public.requeue_stale_jobs(interval, integer, integer);
 drop function if exists private.finish_jobs(text, jsonb, text);
-drop function if exists private.claim_next(text, integer);
-drop function if exists private.end_claims(text, jsonb, text);
-drop type if exists private.job_change;
+drop function if exists private.claim_start(text, integer);
+drop function if exists private.reported_error(text);
 drop function if exists private.worker_metadata(jsonb, jsonb);
 
 {% endif -%}

@@ -1,4 +1,4 @@
--- supabase-jobs: 002_create_async_jobs_table sha256:bd6f411d80def10c04f23c4d246023f2c00c48c27466a714e5df07247caf0a17
+-- supabase-jobs: 002_create_async_jobs_table sha256:8d47c15b0c43857a54872f6bc75c6cc2d1ccb3b02c39c37ef6f88f3ef5579922
 -- Long-running jobs. Each job is owned by either a guest or a user.
 
 -- Validity of JSON and errors ------------------------------------------------------------------
@@ -118,8 +118,10 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return (pg_column_size(p_result) <= 200 and octet_length(p_result::pg_catalog.text) <= 200) -- as for metadata
-    or private.is_valid_json(p_result, private.max_job_bytes('result'));
+  if pg_column_size(p_result) <= 200 and octet_length(p_result::pg_catalog.text) <= 200 then -- as for metadata
+    return true;
+  end if;
+  return private.is_valid_json(p_result, private.max_job_bytes('result'));
 end
 $$;
 

@@ -556,6 +556,31 @@ def test_a_claim_goes_on_after_jobs_that_cannot_be_handed_out(
     assert [job(unconstrained, job_id)["status"] for job_id in bad] == ["failed", "failed"]
 
 
+@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("last_claim", ["", "{now,2019-01-01}"], ids=["first claim", "later claim"])
+def test_a_call_that_ends_and_claims_goes_on_after_jobs_that_cannot_be_handed_out(
+    unconstrained: Connection, last_claim: str, limit: int
+) -> None:
+    [(held, claim_id)] = claim(unconstrained)
+    bad = JOBS[GUEST_A]
+    assert held != bad
+    unconstrained.execute(
+        "update public.async_jobs set created_at = '2020-01-01', metadata = %s where id = %s",
+        (BAD_METADATA[0], bad),
+    )
+    constrain(unconstrained)
+    if last_claim:
+        last_claim = value(unconstrained, "select (%s::timestamptz[])::text", last_claim)
+    value(unconstrained, "select set_config('supabase_jobs.last_claim', %s, false)", last_claim)
+    call = "select id from public.complete_and_claim(%s, 'w1', %s)"
+    reports = Jsonb([{"id": str(held), "claim_id": claim_id, "result": {}}])
+    claimed = {job_id for (job_id,) in unconstrained.execute(call, (reports, limit))}
+    assert len(claimed) == limit
+    assert claimed.isdisjoint({bad, held})
+    statuses = [job(unconstrained, job_id)["status"] for job_id in (held, bad)]
+    assert statuses == ["completed", "failed"]
+
+
 def test_a_claim_ends_before_it_has_met_many_jobs_that_cannot_be_handed_out(
     unconstrained: Connection,
 ) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -193,3 +194,90 @@ def test_result_after_a_concurrent_cancellation_is_rejected(
         assert (
             value(worker, "select status from public.async_jobs where id = %s", job) == "cancelled"
         )
+
+
+CALL = "select id, metadata ->> 'claim_id', url from public.complete_and_claim(%s, 'w1', %s)"
+
+
+def reports(claimed: list[tuple[uuid.UUID, str]]) -> Jsonb:
+    """Reports of the worker on its jobs."""
+    return Jsonb([{"id": str(job), "claim_id": claim, "result": {}} for job, claim in claimed])
+
+
+class Call(threading.Thread):
+    """A call of complete_and_claim that may have to wait for a lock."""
+
+    def __init__(self, worker: Connection, claimed: list[tuple[uuid.UUID, str]], limit: int):
+        super().__init__()
+        self.worker, self.values = worker, (reports(claimed), limit)
+        self.claimed: list[tuple[object, ...]] = []
+
+    def run(self) -> None:
+        """Keep the claimed jobs."""
+        self.claimed = self.worker.execute(CALL.encode(), self.values).fetchall()
+
+    def wait(self, other: Connection) -> None:
+        """Start the call, and return when another session sees it wait."""
+        self.start()
+        waits = "select exists (select from pg_locks where pid = %s and not granted)"
+        while not value(other, waits, self.worker.info.backend_pid):
+            assert self.is_alive()
+
+
+@oldest_and_newest
+def test_a_call_that_waits_for_an_owner_ends_what_the_owner_wrote(
+    make_database: Make, each_major: int
+) -> None:
+    """The snapshot is older than the change of a reported job by its owner, and than other claims."""
+    url = make_database("applied", each_major).url
+    with (
+        psycopg.connect(url, autocommit=True) as worker,
+        psycopg.connect(url, autocommit=True) as other,
+        psycopg.connect(url) as owner,
+    ):
+        insert_fixture_rows(worker)
+        held = claim(worker, "w1", 2)
+        for job, _ in held:
+            owner.execute(
+                "update public.async_jobs set url = 'new', metadata = '{\"a\": 1}' where id = %s",
+                (job,),
+            )
+        call = Call(worker, held, 2)
+        call.wait(owner)
+        [(taken, _)] = claim(other, "w2")
+        [changed] = set(JOBS.values()) - {taken, *(job for job, _ in held)}
+        other.execute("update public.async_jobs set url = 'newer' where id = %s", (changed,))
+        owner.commit()
+        call.join(10)
+        assert [(job, url) for job, _, url in call.claimed] == [(changed, "newer")]
+        for job, _ in held:
+            row = "select (status, url, metadata -> 'a', metadata ? 'processing_time_ms')::text"
+            found = value(worker, f"{row} from public.async_jobs where id = %s", job)
+            assert found == "(completed,new,1,t)"
+        states = worker.execute("select job_id, worker from private.worker_state").fetchall()
+        assert set(states) == {(changed, "w1"), (taken, "w2")}
+
+
+@oldest_and_newest
+def test_a_call_that_the_server_cancels_for_a_deadlock_starts_again(
+    make_database: Make, each_major: int
+) -> None:
+    """The owner updates the jobs in the other order. The server cancels who has waited longer, which
+    is the call.
+    """
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url, autocommit=True) as worker, psycopg.connect(url) as owner:
+        insert_fixture_rows(worker)
+        held = sorted(claim(worker, "w1", 2))
+        update = "update public.async_jobs set url = 'new' where id = %s"
+        owner.execute(update.encode(), (held[1][0],))
+        call = Call(worker, held, 1)
+        call.wait(owner)
+        with suppress(psycopg.errors.DeadlockDetected):  # if the call has its locks again before
+            owner.execute(update.encode(), (held[0][0],))
+        owner.rollback()
+        call.join(10)
+        assert len(call.claimed) == 1
+        ended = "select count(*) from public.async_jobs where status = 'completed'"
+        assert value(worker, ended) == 2
+        assert value(worker, "select count(*) from private.worker_state") == 1

@@ -559,6 +559,37 @@ def test_the_last_jobs_end_and_the_next_ones_are_claimed(queue: Connection) -> N
     }
 
 
+def test_a_call_that_finds_too_few_jobs_claims_older_ones_too(queue: Connection) -> None:
+    oldest = JOBS[USER_A]
+    queue.execute("update public.async_jobs set status = 'completed' where id = %s", (oldest,))
+    [(job_id, claim_id)] = claim(queue)
+    queue.execute("update public.async_jobs set status = 'queued' where id = %s", (oldest,))
+    reports = Jsonb([{"id": str(job_id), "claim_id": claim_id, "result": {}}])
+    claimed = queue.execute(NEXT.encode(), (reports, "w1", 5)).fetchall()
+    assert {j for j, *_ in claimed} == {*JOBS.values()} - {job_id}
+    assert [metadata["claim_id"] for *_, metadata in claimed] == [
+        state(queue, j)["claim_id"] for j, *_ in claimed
+    ]
+
+
+@pytest.mark.parametrize("child", [False, True], ids=["one table", "a child table"])
+def test_claimed_jobs_come_oldest_first_from_any_plan(queue: Connection, child: bool) -> None:
+    """A child table has no index, so the planner reads it once and joins in another order."""
+    first, second, third, fourth = sorted(JOBS.values())
+    oldest_first = [second, fourth, first, third]
+    for job_id in (first, second, third, fourth):  # another order, of the index and on the disk
+        move = "update public.async_jobs set created_at = make_date(2020, 1, %s) where id = %s"
+        queue.execute(move, (oldest_first.index(job_id) + 1, job_id))
+    if child:
+        queue.execute("create table public.archive () inherits (public.async_jobs)")
+    with queue.transaction(force_rollback=True):
+        assert [job_id for job_id, _ in claim(queue, limit=4)] == oldest_first
+    [(held, claim_id)] = claim(queue)
+    reports = Jsonb([{"id": str(held), "claim_id": claim_id, "result": {}}])
+    claimed = queue.execute(NEXT.encode(), (reports, "w1", 3)).fetchall()
+    assert [job_id for job_id, *_ in claimed] == oldest_first[1:]
+
+
 def test_reports_on_jobs_of_others_change_nothing_and_the_claim_goes_on(queue: Connection) -> None:
     (first, first_claim), (second, second_claim), (third, third_claim) = claim(queue, limit=3)
     queue.execute("update public.async_jobs set status = 'cancelled' where id = %s", (second,))
@@ -640,8 +671,8 @@ CALLS = [
     ("select from public.complete_and_claim('[]', 'w', 1)", ()),
     ("select private.worker_metadata('{}', '{}')", ()),
     ("select private.finish_jobs('w', '[]', 'failed')", ()),
-    ("select private.end_claims('w', '[]', null)", ()),
-    ("select private.claim_next('w', 1)", ()),
+    ("select private.reported_error('e')", ()),
+    ("select private.claim_start('w', 1)", ()),
     ("select from private.worker_state", ()),
     ("delete from private.worker_state", ()),
 ]

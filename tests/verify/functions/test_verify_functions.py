@@ -29,7 +29,7 @@ from tests.verify.round_trips import round_trips
 BODY = "private.migrate_guest_jobs(uuid,uuid)"
 OLD = "private.cleanup_old_jobs(integer,integer,timestamp with time zone)"
 GUESTS = "private.cleanup_inactive_guests(integer,integer,timestamp with time zone)"
-CLAIM = "private.claim_next(text,integer)"
+CLAIM = "public.claim_jobs(text,integer)"
 REQUEUE = "public.requeue_stale_jobs(interval,integer,integer)"
 
 

@@ -9,9 +9,13 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.session import script
 from supabase_jobs.session.impersonation import Impersonation, Names, begin, make_names
 from supabase_jobs.verify import other_values, ownership
-from supabase_jobs.verify.access import AREA, auth_functions, platform, privileges, reach
+from supabase_jobs.verify.access import AREA, auth_functions, privileges
 from supabase_jobs.verify.access.cells import Cell, run_matrices
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, load
+from supabase_jobs.verify.access.platform import check as platform
+from supabase_jobs.verify.access.platform.token_hook import Written
+from supabase_jobs.verify.access.reach import check as reach
+from supabase_jobs.verify.access.reach.candidate import functions_of, sources_of, tables_of
 from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
@@ -76,9 +80,9 @@ def run(
     other_values.until_none_refuses(context, declared.fixture.other_values, attempt)
     auth_functions.report_refused(found.functions, context)
     if not context.should_stop:
-        sources = reach.sources_of(found.reachable, found.exposed)
-        functions = reach.functions_of(found.reachable, found.exposed)
-        written = platform.Written(sources, functions, reach.tables_of(found.reachable))
+        sources = sources_of(found.reachable, found.exposed)
+        functions = functions_of(found.reachable, found.exposed)
+        written = Written(sources, functions, tables_of(found.reachable))
         platform.check(impersonation, found.of_platform, written, declared.reach, context)
     if f"{AREA}:fixture" in context.unchecked:  # not every cell was run
         return

@@ -10,8 +10,12 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.outcomes import DENIED
 from supabase_jobs.projects.exposed_schemas import EXPOSED_SCHEMAS
-from supabase_jobs.verify.access import AREA, auth_functions, platform, reach
+from supabase_jobs.verify.access import AREA, auth_functions
 from supabase_jobs.verify.access.matrix import AccessDeclaration
+from supabase_jobs.verify.access.platform import check as platform
+from supabase_jobs.verify.access.platform import trial
+from supabase_jobs.verify.access.reach import candidate
+from supabase_jobs.verify.access.reach.candidate import Candidate
 from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.expectations import Expectations
@@ -28,8 +32,8 @@ class Found:
 
     exposed: Collection[str]
     functions: Sequence[auth_functions.Row]
-    of_platform: Sequence[platform.Row]
-    reachable: Sequence[reach.Row]
+    of_platform: Sequence[trial.Row]
+    reachable: Sequence[Candidate]
 
 
 def check(
@@ -53,7 +57,7 @@ def check(
         sql_file(EXPOSED_SCHEMAS).statement(),
         sql_file(auth_functions.QUERY).statement(),
         sql_file(platform.QUERY).statement(),
-        sql_file(reach.QUERY).statement(sorted(managed)),
+        sql_file(candidate.QUERY).statement(sorted(managed)),
     ]
     actual, exposed_rows, functions, of_platform, reachable = read(connection, queries)
     auth_functions.check(connection, functions, context)
@@ -100,5 +104,5 @@ def check(
         exposed=exposed,
         functions=functions,
         of_platform=of_platform,
-        reachable=reachable,
+        reachable=candidate.candidates_of(reachable),
     )

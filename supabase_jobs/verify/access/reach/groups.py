@@ -12,7 +12,7 @@ from functools import cached_property
 
 from psycopg import sql
 
-from supabase_jobs.verify.access.reach_values import insert_of, is_text, qualified, value_of
+from supabase_jobs.verify.access.reach.values import insert_of, is_text, qualified, value_of
 
 _USERS = "auth.users"
 # more tables than this are left out: each takes several statements

@@ -10,6 +10,8 @@ from itertools import product
 
 from psycopg import sql
 
+# rows of an answer that are read
+MOST_ROWS = 200
 ADDRESS = "current_setting('verify.email')"
 _EVERY_MINUTE = "* * * * *"
 _FILE = "PG_VERSION"
@@ -194,6 +196,11 @@ def value_of(
     return sql.SQL("{}::{}").format(value, sql.SQL(type))
 
 
+def ordinary(type: str, id: uuid.UUID) -> sql.Composable:
+    """A value of a type that means nothing, or the id."""
+    return value_of(type, iter([sql.Literal("verify")]), sql.Literal(1), id)
+
+
 def _object(text: Sequence[sql.Composable], names: Sequence[str]) -> sql.Composable:
     """A JSON object with a text under each of the names, and under itself."""
     pairs = [*((sql.Literal(name), text[0]) for name in names), (text[0], text[-1])]
@@ -210,6 +217,13 @@ def insert_of(
         sql.SQL(", ").join(map(qualified, values)),
         sql.SQL("overriding system value " if overriding else ""),
         sql.SQL(", ").join(values.values()),
+    )
+
+
+def call_of(function: str, values: Sequence[sql.Composable]) -> sql.Composed:
+    """A call, with the beginning of what it returns."""
+    return sql.SQL("select left(r::text, 2000) from {}({}) as r limit {}").format(
+        qualified(function), sql.SQL(", ").join(values), sql.Literal(MOST_ROWS)
     )
 
 

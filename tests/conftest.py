@@ -34,6 +34,8 @@ gc.set_threshold(COLLECT_AFTER)  # as a command does
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+os.environ.pop("COLUMNS", None)  # reports would have its width
+
 
 def pytest_report_header() -> list[str]:
     """The servers of this run, and whether a missing program skips a test or fails it."""

@@ -1,7 +1,6 @@
 """`supabase-jobs apply`."""
 
 import re
-import sys
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from supabase_jobs.cli.common import (
     shared_options,
 )
 from supabase_jobs.cli.reports import show_report
-from supabase_jobs.cli.terminal import terminal_width
+from supabase_jobs.cli.terminal import report_width
 from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
@@ -267,17 +266,17 @@ def _print_access(access: "AccessDiff") -> None:
 
     _print_row(f"access       {counts(access)}")
     changes = replace(document(access), closing=())
-    width = terminal_width() - len(_INDENT) if sys.stdout.isatty() else None
-    for line in text.write(changes, whole=False, width=width).splitlines():
+    width = report_width()
+    inner = None if width is None else width - len(_INDENT)
+    for line in text.write(changes, whole=False, width=inner).splitlines():
         click.echo(f"{_INDENT}{line}" if line else "")
 
 
 def _print_row(text: str) -> None:
-    """A row of the dry run; on a terminal in lines of its width."""
+    """A row of the dry run, in lines of the width of a report, if there is one."""
     from supabase_jobs.report.terminal import wrapped
 
-    width = terminal_width() if sys.stdout.isatty() else None
-    for line in wrapped(text, width, rest=" " * len("ran          ")):
+    for line in wrapped(text, report_width(), rest=" " * len("ran          ")):
         click.echo(line.rstrip())
 
 

@@ -11,7 +11,7 @@ import click
 
 from supabase_jobs.cli.common import JSON_HELP, write_file
 from supabase_jobs.cli.private import without_private
-from supabase_jobs.cli.terminal import terminal_width
+from supabase_jobs.cli.terminal import report_width
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.report.phrases import counted
 
@@ -90,8 +90,8 @@ def show_reports(document: "Document", found: Sequence[Target], *, whole: bool =
 
 
 def report(document: "Document", form: str, *, whole: bool = True) -> str:
-    """A document in a report format for stdout. Text is coloured on a terminal, and shortened if
-    not `whole`.
+    """A document in a report format for stdout. Text is coloured on a terminal, as wide as it or
+    COLUMNS, and shortened if not `whole`.
     """
     if form != "text":
         from supabase_jobs.report import write
@@ -99,10 +99,8 @@ def report(document: "Document", form: str, *, whole: bool = True) -> str:
         return write(document, form)
     from supabase_jobs.report.formats import text
 
-    if not sys.stdout.isatty():
-        return text.write(document, whole=whole)
-    colour = "NO_COLOR" not in os.environ
-    return text.write(document, colour=colour, whole=whole, width=terminal_width())
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return text.write(document, colour=colour, whole=whole, width=report_width())
 
 
 def show_report(

@@ -27,11 +27,13 @@ _lock = threading.RLock()
 _current: "_Spinner | _Reminder | None" = None
 
 
-def terminal_width() -> int:
-    """The columns of a report on the terminal. Longer lines are hard to read, and shorter ones
-    leave no space for a matrix.
+def report_width() -> int | None:
+    """The columns of a report: those of COLUMNS or of the terminal, within limits. Longer lines are
+    hard to read, and shorter ones leave no space for a matrix. None without either.
     """
-    return _readable(sys.stdout)
+    if sys.stdout.isatty() or _asked_columns() is not None:
+        return _readable(sys.stdout)
+    return None
 
 
 def narrate(line: str, *, is_pasted: bool = False) -> None:
@@ -246,12 +248,21 @@ def _wrapped(text: str) -> str:
 
 
 def _readable(stream: IO[str]) -> int:
-    """The columns of a terminal, within limits."""
+    """The columns of COLUMNS or of a terminal, within limits."""
     return min(max(_columns(stream), _NARROWEST), _WIDEST)
 
 
 def _columns(stream: IO[str]) -> int:
+    asked = _asked_columns()
+    if asked is not None:
+        return asked
     try:
         return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS  # 0: unknown
     except OSError:
         return _DEFAULT_COLUMNS
+
+
+def _asked_columns() -> int | None:
+    """The variable COLUMNS, which users set for output that is no terminal, too."""
+    asked = os.environ.get("COLUMNS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else None

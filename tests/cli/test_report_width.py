@@ -1,4 +1,6 @@
-"""Reports on a terminal have its width, within limits; a pipe or file has that of the document."""
+"""Reports have the width of COLUMNS or of the terminal, within limits; without either that of the
+document.
+"""
 
 import os
 import sys
@@ -80,3 +82,21 @@ def test_a_report_in_a_pipe_has_its_own_width() -> None:
     text = report(DOCUMENT, "text")
     lines = [line for line in text.splitlines() if line.count("word") > 1]
     assert 75 < max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("document", [DOCUMENT, VERDICT], ids=["findings", "verdict"])
+@pytest.mark.parametrize(("columns", "width"), [("20", 60), ("72", 72), ("120", 120)])
+def test_a_report_in_a_pipe_is_as_wide_as_its_user_asks(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int, document: Document
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = [line for line in report(document, "text").splitlines() if line.count("word") > 1]
+    assert width - len("word ") < max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("columns", ["", "0", "wide", "-1"])
+def test_columns_that_are_no_number_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert longest(monkeypatch, columns=90) > 80

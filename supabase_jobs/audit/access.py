@@ -55,11 +55,23 @@ def access(
         found.setdefault(name, {})[caller] = frozenset(_permissions(group))
     for bypass in bypasses:
         if isinstance(bypass.object, Relation) and not bypass.caller.is_made:
-            callers = found.setdefault(bypass.target, {})
-            caller = AccessCaller(bypass.caller.label)
-            shown = {Permission(_WORDS[bypass.action])} if bypass.outcome == ROWS else set()
-            callers[caller] = callers.get(caller, frozenset()) | shown
+            _add(found, bypass)
     return found
+
+
+def cell_of(one: Bypass | TopicAttempt) -> Cell:
+    """The cell of an action on a view or on a topic."""
+    return Cell(one.target, AccessCaller(one.caller.label), Permission(_WORDS[one.action]))
+
+
+def _add(
+    found: dict[AccessObject, dict[AccessCaller, Permissions]], one: Bypass | TopicAttempt
+) -> None:
+    """Add the caller of an action on a view or on a topic, with what the action shows."""
+    cell = cell_of(one)
+    callers = found.setdefault(cell.object, {})
+    shown = {cell.permission} if one.outcome == ROWS else set()
+    callers[cell.caller] = callers.get(cell.caller, frozenset()) | shown
 
 
 def tested(
@@ -127,12 +139,8 @@ def of_topics(
     """Topic → caller → permissions."""
     found: dict[AccessObject, dict[AccessCaller, Permissions]] = {}
     for attempt in topics:
-        if attempt.caller.is_made:
-            continue
-        callers = found.setdefault(attempt.target, {})
-        caller = AccessCaller(attempt.caller.label)
-        shown = {Permission(_WORDS[attempt.action])} if attempt.outcome == ROWS else set()
-        callers[caller] = callers.get(caller, frozenset()) | shown
+        if not attempt.caller.is_made:
+            _add(found, attempt)
     return found
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from supabase_jobs.audit.baseline import Baseline, apply, parsed
 from supabase_jobs.audit.explain import cell, finding
 from supabase_jobs.audit.options import Files, Options
 from supabase_jobs.database.connection import connect
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import Audit
 from supabase_jobs.sources.files import Migration
 from supabase_jobs.sources.revocations import revocations
 from tests.audit.catalogue import project
@@ -227,6 +229,33 @@ def test_cell_names_a_restrictive_policy_and_a_missing_grant(teams: str) -> None
         text = cell.explain(connection, Options(), ("projects", "stranger", "delete"))
         assert "grants: none" in text
         assert "result: own row: denied" in text
+
+
+def _compared(stranger: str) -> Callable[[Audit], Audit]:
+    """The deviations from a baseline with the access of a stranger to a view."""
+    known = Baseline(access=parsed({"public.all_tasks": {"stranger": stranger}}))
+    return lambda result: apply(result, known, strict=False, narrowed=False)
+
+
+def test_access_to_a_view_beyond_the_baseline_is_shown_by_its_rows(teams: str) -> None:
+    id_ = "baseline:public.all_tasks:stranger:read:wider"
+    with connect(teams) as connection:
+        script = finding.explain(connection, Options(), id_, _compared("none"))
+    assert "No row shows it" not in script
+    assert psql_outcome(teams, script) == "rows"
+
+
+def test_a_view_that_shows_less_than_the_baseline_has_is_shown_by_its_definition(
+    teams: str,
+) -> None:
+    id_ = "baseline:public.all_tasks:stranger:read:narrower"
+    with connect(teams) as connection, connection.transaction(force_rollback=True):
+        connection.execute(b"alter view public.all_tasks set (security_invoker)")
+        script = finding.explain(connection, Options(), id_, _compared("read"))
+        query = script.partition("-- No row shows it; the view does.\n")[2].partition(";")[0]
+        [(owner, _, options, text)] = connection.execute(query.encode()).fetchall()
+    assert (owner, options) == ("postgres", ["security_invoker=true"])
+    assert "FROM tasks" in text
 
 
 @pytest.mark.slow

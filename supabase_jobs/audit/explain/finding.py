@@ -6,7 +6,10 @@ from difflib import get_close_matches
 
 from psycopg import sql
 
+from supabase_jobs.audit import access
 from supabase_jobs.audit.audit import audit
+from supabase_jobs.audit.baseline import deviation_id
+from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.emit import recording as recorded
 from supabase_jobs.audit.emit.cases import named_cursors, variants
 from supabase_jobs.audit.emit.plain import AsSent, Plain
@@ -16,7 +19,9 @@ from supabase_jobs.audit.leaks import escalation
 from supabase_jobs.audit.leaks.leak import AnyLeak, BrokenAccess, Question, Repair, ShownLeak
 from supabase_jobs.audit.options import Options
 from supabase_jobs.audit.probes.attempt import GROUP, OWN, AnyAttempt, Attempt
+from supabase_jobs.audit.probes.bypass import Bypass
 from supabase_jobs.audit.probes.escalation import Gain
+from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.scene import REQUEST_SETTINGS
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
@@ -44,6 +49,10 @@ from pg_proc as p
 cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
 where p.oid = {name}::regprocedure
 order by a.grantee"""
+_VIEW = """\
+select relowner::regrole as owner, relacl, reloptions, pg_get_viewdef(oid, true) as definition
+from pg_class
+where relnamespace = {schema}::regnamespace and relname = {name}"""
 _GRANTS = """\
 select grantee, privilege_type
 from information_schema.table_privileges
@@ -100,7 +109,7 @@ def _script(
     is_refused = isinstance(leak, BrokenAccess)
     with rolled_back(connection, Statement(SETTINGS)):
         run_groups(connection, [REQUEST_SETTINGS])[0].answer()
-        for chain in () if leak is None else _chains(seen, leak):
+        for chain in _beyond(seen, finding) if leak is None else _chains(seen, leak):
             steps = [_step(one, default_schema) for one in chain]
             body = _body(connection, known, steps, is_refused=is_refused)
             if body is not None:
@@ -115,7 +124,7 @@ def _head(finding: AuditFinding) -> str:
 
 
 def _policies(seen: Evidence, finding: AuditFinding) -> str:
-    """The policies of the object, or its privileges: nothing was tried, or no row shows it."""
+    """The policies, privileges or text of the object: nothing was tried, or no row shows it."""
     if any(f.signature == finding.object for f in seen.world.plan.catalog.functions):
         text = sql.SQL(_EXECUTE).format(name=sql.Literal(finding.object))
         return (
@@ -126,12 +135,29 @@ def _policies(seen: Evidence, finding: AuditFinding) -> str:
         if attempt.label == finding.object:
             schema, name = attempt.relation.schema, attempt.relation.name
             break
-    leak = seen.leaks.get(finding.id)
-    is_of_grant = leak is not None and leak.kind.repair is Repair.ADVICE
-    query = _GRANTS if is_of_grant else _POLICIES
+    what, query = _reason(seen, finding, f"{schema}.{name}")
     text = sql.SQL(query).format(schema=sql.Literal(schema), name=sql.Literal(name))
-    what = "privileges" if is_of_grant else "policies"
-    return f"\n-- No row shows it; the {what} do.\n{text.as_string(None)};\n"
+    return f"\n-- No row shows it; {what}.\n{text.as_string(None)};\n"
+
+
+def _reason(seen: Evidence, finding: AuditFinding, name: str) -> tuple[str, str]:
+    """The words for where a finding without a row is seen, and the query of it."""
+    leak = seen.leaks.get(finding.id)
+    if leak is not None and leak.kind.repair is Repair.ADVICE:
+        return "the privileges do", _GRANTS
+    relations = seen.world.plan.catalog.by_oid.values()
+    if any(one.label == name and one.kind in "vm" for one in relations):
+        return "the view does", _VIEW
+    return "the policies do", _POLICIES
+
+
+def _beyond(seen: Evidence, finding: AuditFinding) -> Iterator[Sequence[AnyAttempt]]:
+    """The actions on a view or topic that go beyond the baseline; those on tables are leaks."""
+    tried: list[Bypass | TopicAttempt] = [*seen.channels]
+    tried += [one for one in seen.bypasses if isinstance(one.object, Relation)]
+    for one in tried:
+        if one.outcome == ROWS and deviation_id(access.cell_of(one)) == finding.id:
+            yield [one]
 
 
 def _chains(seen: Evidence, leak: AnyLeak) -> Iterator[Sequence[AnyAttempt]]:

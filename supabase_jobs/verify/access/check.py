@@ -9,7 +9,13 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.session import script
 from supabase_jobs.session.impersonation import Impersonation, Names, begin, make_names
 from supabase_jobs.verify import other_values, ownership
-from supabase_jobs.verify.access import AREA, auth_functions, privileges
+from supabase_jobs.verify.access import (
+    AREA,
+    auth_functions,
+    cleanup,
+    privileges,
+    role_settings,
+)
 from supabase_jobs.verify.access.cells import Cell, run_matrices
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, load
 from supabase_jobs.verify.access.platform import check as platform
@@ -115,6 +121,10 @@ def _run(
             context,
             platform.hooks_of_messages(found.of_platform),
         )
+        tables = tables_of(found.reachable)
+        cleanup.check(impersonation, tables, declared.reach, inserted.frame, context)
+        requests = declared.reach.requests
+        role_settings.check(impersonation, found.of_roles, requests, inserted.frame, context)
 
 
 def _preamble(

@@ -209,7 +209,9 @@ class Reach:
     `joined` returns a row after the guest whose id is `secret` has become a user. `present` are
     the statements that make people and jobs of now, of which scheduled jobs change nothing `kept`.
     `owned` inserts what the user `owner` owns, and `belongings` returns it. The functions `callers`
-    return nothing but who calls.
+    return nothing but who calls. A job can have the `state`. The `requests` work, one after
+    another. The cleanup deletes rows such as those of `cleaned`: the names of their ids, by their
+    tables.
     """
 
     given: tuple[Given, ...] = ()
@@ -230,6 +232,9 @@ class Reach:
     present: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
     callers: tuple[str, ...] = ()
+    state: str = ""
+    requests: tuple[Given, ...] = ()
+    cleaned: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -369,6 +374,9 @@ def _reach(
         belongings=table.get("belongings", ""),
         present=tuple(table.get("present", ())),
         callers=tuple(table.get("callers", ())),
+        state=table.get("state", ""),
+        requests=tuple(_given(one, identities) for one in table.get("requests", ())),
+        cleaned=table.get("cleaned", {}),
         kept=tuple(
             Kept(one["does"], one["sql"], Severity(one.get("severity", Severity.ERROR)))
             for one in table.get("kept", ())

@@ -10,7 +10,7 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Id, Severity
 from supabase_jobs.outcomes import DENIED
 from supabase_jobs.projects.exposed_schemas import EXPOSED_SCHEMAS
-from supabase_jobs.verify.access import AREA, auth_functions
+from supabase_jobs.verify.access import AREA, auth_functions, role_settings
 from supabase_jobs.verify.access.matrix import AccessDeclaration
 from supabase_jobs.verify.access.platform import check as platform
 from supabase_jobs.verify.access.platform import trial
@@ -27,13 +27,14 @@ _PRIVILEGES = Path(__file__).with_name("privileges.sql")
 @dataclass(frozen=True)
 class Found:
     """The results of catalog queries for the parts that act: the exposed schemas, and the rows of
-    the queries of `auth_functions`, `platform` and `reach`.
+    the queries of `auth_functions`, `platform`, `reach` and `role_settings`.
     """
 
     exposed: Collection[str]
     functions: Sequence[auth_functions.Row]
     of_platform: Sequence[trial.Row]
     reachable: Sequence[Candidate]
+    of_roles: Sequence[role_settings.Row]
 
 
 def check(
@@ -58,8 +59,9 @@ def check(
         sql_file(auth_functions.QUERY).statement(),
         sql_file(platform.QUERY).statement(),
         sql_file(candidate.QUERY).statement(sorted(managed)),
+        sql_file(role_settings.QUERY).statement(),
     ]
-    actual, exposed_rows, functions, of_platform, reachable = read(connection, queries)
+    actual, exposed_rows, functions, of_platform, reachable, of_roles = read(connection, queries)
     auth_functions.check(connection, functions, context)
     for table, role, privilege, by_request, fix in actual:
         id = Id(AREA, table, f"{role} may {privilege}")
@@ -105,4 +107,5 @@ def check(
         functions=functions,
         of_platform=of_platform,
         reachable=candidate.candidates_of(reachable),
+        of_roles=of_roles,
     )

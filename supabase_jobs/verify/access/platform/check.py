@@ -16,6 +16,8 @@ from supabase_jobs.verify.access.platform.identities import identities
 from supabase_jobs.verify.access.platform.logins import logins
 from supabase_jobs.verify.access.platform.token_hook import Written, hooks
 from supabase_jobs.verify.access.platform.trial import Function, Row, Trial
+from supabase_jobs.verify.access.platform.unconfirmed import unconfirmed
+from supabase_jobs.verify.access.platform.written import written as written_by_auth
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import catalog
 
@@ -45,14 +47,13 @@ def check(
     auth = Auth(has_role="acts as Auth" in found)
     tables = [table.name for table in found.get("table", ())]
     triggers = found.get("sign-up trigger", ())
+    triggered = [table.name for table in found.get("trigger of Auth", ())]
     trials = [
         *sign_ups.trials(tables, triggers, auth),
         *hooks(found.get("token hook", ()), triggers, written, auth),
-        *(
-            accounts.beside_others(tables, reached, impersonation, auth)
-            if "trigger of Auth" in found
-            else ()
-        ),
+        *(accounts.beside_others(tables, reached, impersonation, auth) if triggered else ()),
+        *([written_by_auth(tables, auth)] if triggered else ()),
+        *unconfirmed(tables, triggered, found.get("identity", ()), auth),
         *identities(found.get("identity", ()), written.sources, auth),
         *before_requests(found.get("function before requests", ())),
         *logins(found.get("event trigger of logins", ()), auth),

@@ -61,11 +61,11 @@ select
   'identity',
   b.name,
   b.text || coalesce(string_agg(c.text, ' '), ''),
-  '{}'
+  b.literals
 from body as b
 left join body as c on c.name not like 'auth.%' and position(c.name || '(' in b.text) > 0
 where b.name in ('auth.uid', 'auth.jwt')
-group by b.name, b.text
+group by b.name, b.text, b.literals
 union all
 -- hooks of other events have other arguments, but no claims
 select

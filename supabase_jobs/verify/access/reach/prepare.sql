@@ -124,6 +124,13 @@ begin
     insert into storage.objects (bucket_id, name, owner)
     select b.id, victim || case when b.public then '/open.json' else '/' || secret || ' file.json' end, victim
     from storage.buckets as b;
+    -- also in the folders that policies name, unless they say that it is public
+    insert into storage.objects (bucket_id, name, owner)
+    select distinct b.id, m.literal[1] || '/' || victim || '/' || secret || ' file.json', victim
+    from storage.buckets as b
+    inner join pg_policy as p on p.polrelid = to_regclass('storage.objects') and p.polcmd in ('r', '*')
+    cross join regexp_matches(pg_get_expr(p.polqual, p.polrelid), '''([^'']+)''', 'g') as m (literal)
+    where not b.public and m.literal[1] <> b.id and m.literal[1] !~* 'public';
   exception when others then
     null;
   end;

@@ -17,8 +17,7 @@ with recursive deleted (object, oid) as (
   inner join pg_constraint as k on d.oid = k.confrelid and k.contype = 'f' and k.confdeltype = 'c'
   inner join pg_class as o on k.conrelid = o.oid
   inner join pg_namespace as m on o.relnamespace = m.oid
-  where d.object = 'auth.users'
-    and m.nspname <> 'auth'
+  where m.nspname <> 'auth'
     and format('%I.%I', m.nspname, o.relname) <> all($1)
 ),
 

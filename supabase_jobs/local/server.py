@@ -292,14 +292,16 @@ def throwaway(
     default_privileges: bool | None = None,
     settings: Mapping[str, str] | None = None,
     superuser: str = SUPERUSER,
+    in_memory: bool = False,
 ) -> Iterator[ServerInfo]:
-    """A server in a temporary directory, both removed after the block.
+    """A server in a temporary directory, both removed after the block. `in_memory`: its files are
+    few, and in memory if there is room.
 
     If the process is killed, the next call in any process stops the server and removes the
     directory.
     """
     _remove_abandoned()
-    with temporary.directory() as directory:
+    with temporary.directory(in_memory=in_memory) as directory:
         try:
             yield start(
                 directory,

@@ -17,12 +17,18 @@ from supabase_jobs.local.directory import is_own_folder
 
 _PREFIX = "supabase-jobs-throwaway-"
 _LOCK = "owner"
+# files of Linux in memory: creating the thousand of a server takes a fifth of the time there
+_MEMORY = Path("/dev/shm")  # noqa: S108
+_ROOM = 2 * 1024**3  # an audit of 200 tables has 70 MB
 
 
 @contextmanager
-def directory() -> Iterator[Path]:
-    """A new directory, removed after the block."""
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+def directory(*, in_memory: bool = False) -> Iterator[Path]:
+    """A new directory, removed after the block. `in_memory`: if there is room for it; a TMPDIR that
+    is set is used all the same.
+    """
+    parent = _MEMORY if in_memory and "TMPDIR" not in os.environ and _has_room() else None
+    path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     path.chmod(
         0o711
     )  # the account of the server enters it; nobody else knows the names of its files
@@ -40,7 +46,7 @@ def directory() -> Iterator[Path]:
 
 def abandoned() -> Iterator[Path]:
     """The directories of ended processes; each is locked until the next one is requested."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for path in _all():
         if not is_own_folder(path):
             continue
         try:
@@ -55,3 +61,19 @@ def abandoned() -> Iterator[Path]:
             yield path
         finally:
             os.close(handle)
+
+
+def _all() -> Iterator[Path]:
+    for parent in dict.fromkeys((Path(tempfile.gettempdir()), _MEMORY)):
+        yield from parent.glob(f"{_PREFIX}*")
+
+
+def _has_room() -> bool:
+    """Whether a server can be there, and its programs, which may be copied beside it."""
+    try:
+        found = os.statvfs(_MEMORY)
+    except OSError:
+        return False
+    free = found.f_bavail * found.f_frsize
+    is_open = os.access(_MEMORY, os.W_OK | os.X_OK)
+    return is_open and not found.f_flag & os.ST_NOEXEC and free > _ROOM

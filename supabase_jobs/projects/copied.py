@@ -170,7 +170,10 @@ def _read(
 def _server(options: dict[str, Any]) -> AbstractContextManager[ServerInfo]:
     # a name that no role of the original has: none of them is a superuser in the copy
     return server.throwaway(
-        platform=False, superuser=f"supabase_jobs_{secrets.token_hex(8)}", **options
+        platform=False,
+        superuser=f"supabase_jobs_{secrets.token_hex(8)}",
+        in_memory=True,
+        **options,
     )
 
 

@@ -166,7 +166,7 @@ def started(options: Mapping[str, Any], narration: Narration = SILENT) -> Iterat
     """A new embedded server with the schemas of the services, removed afterwards."""
     with ExitStack() as stack:
         with narration.step("starting an embedded server"):
-            embedded = stack.enter_context(server.throwaway(**options))
+            embedded = stack.enter_context(server.throwaway(**options, in_memory=True))
             load_services(embedded.own_url)
         yield embedded
 

@@ -16,6 +16,7 @@ from supabase_jobs.outcomes import DENIED, HIDDEN, VIOLATES
 from supabase_jobs.session.action import Action
 
 PACKAGE = Path(__file__).parents[1] / "supabase_jobs"
+TEMPLATES = sorted(PACKAGE.rglob("*.jinja"))
 MODULES = {
     path: path.relative_to(PACKAGE).with_suffix("").parts for path in sorted(PACKAGE.rglob("*.py"))
 }
@@ -338,6 +339,22 @@ def test_outcomes_have_their_names_in_one_module() -> None:
     """`rows` is left out: it is a word of other things too."""
     named = found_in(lambda path: [s for s in _texts(path) if s in (HIDDEN, DENIED, VIOLATES)])
     assert named == {"outcomes.py": [HIDDEN, DENIED, VIOLATES]}
+
+
+def test_templates_get_the_names_of_outcomes() -> None:
+    """As values: a name that is written into a template may stay behind when outcomes change."""
+    name = re.compile(rf"""['"](?:{HIDDEN}|{DENIED}|{VIOLATES})['"]""")
+    named = {path.name: name.findall(path.read_text("utf-8")) for path in TEMPLATES}
+    assert {path: names for path, names in named.items() if names} == {}
+
+
+def test_refusals_are_read_by_messages_of_one_module() -> None:
+    """The server words the refusal of a row in two ways, and a second reader may know only one."""
+    message = re.compile("row violates|permission denied%")
+    texts = {path: _texts(path) for path in MODULES}
+    texts |= {path: [path.read_text("utf-8")] for path in TEMPLATES}
+    reading = {path for path, found in texts.items() if any(map(message.search, found))}
+    assert reading == {PACKAGE / "session" / "outcome.py"}
 
 
 def test_savepoints_are_made_in_session() -> None:

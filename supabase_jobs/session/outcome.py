@@ -1,5 +1,7 @@
 """Read the outcome of a statement or request: rows, hidden, denied, violates, or an SQLSTATE."""
 
+import re
+
 import psycopg
 
 from supabase_jobs.database.batch import GroupResult
@@ -10,12 +12,11 @@ _INSUFFICIENT_PRIVILEGE = psycopg.errors.InsufficientPrivilege.sqlstate
 # This SQLSTATE has two meanings. The name of the C function that raised it tells them apart in
 # every language of the server.
 _CHECKS_POLICIES = "ExecWithCheckOptions"
-# A response of the API has only the message. It is in English on hosted projects; the second is
-# that of MERGE.
-_POLICY_MESSAGES = (
-    "new row violates row-level security policy",
-    "target row violates row-level security policy",
-)
+# A response of the API, and a test in PL/pgSQL, have only the message. It is in English on hosted
+# projects; MERGE calls its row the target. A regular expression of Python and of PostgreSQL.
+POLICY_MESSAGES = "^(new|target) row violates row-level security policy"
+# of a missing privilege, for LIKE
+PRIVILEGE_MESSAGES = "permission denied%"
 
 
 def outcome_of_count(count: int) -> str:
@@ -53,5 +54,5 @@ def outcome_of_api_error(code: str, message: str) -> str:
     code of PostgREST.
     """
     if code == _INSUFFICIENT_PRIVILEGE:
-        return VIOLATES if message.startswith(_POLICY_MESSAGES) else DENIED
+        return VIOLATES if re.match(POLICY_MESSAGES, message) else DENIED
     return code

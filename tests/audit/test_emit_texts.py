@@ -19,6 +19,7 @@ from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.session.action import Call, Constant, Insert, Update
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.savepoint import rolled_back
 
 
 @pytest.fixture
@@ -217,6 +218,34 @@ def test_a_pgtap_file_quotes_the_texts(awkward: TableSuite, connection: Connecti
     query = f"select array[{call.removeprefix(start).removesuffix(end)}]"
     [(arguments,)] = connection.execute(query.encode()).fetchall()
     assert arguments == [awkward.cases[0].caller, awkward.cases[0].statement]
+
+
+MERGE = """
+merge into pg_temp.letters as l using (values (1)) as v (id) on l.id = v.id
+when matched then update set body = 'new'
+"""
+
+
+def test_a_pgtap_file_tells_what_a_policy_refuses_to_merge(connection: Connection) -> None:
+    """The message of MERGE is another than that of INSERT and UPDATE."""
+    caller = Caller("anon", {"role": "anon"}, {}, label="anon")
+    case = Case("anon cannot merge", "outcome", "anon", MERGE, "violates")
+    suite = TableSuite("public.letters", "letters", (), (), (caller,), (case,))
+    [text] = render.files([suite], "pgtap").values()
+    functions = text[text.index("create temporary table callers") : text.index("select is(")]
+    with rolled_back(connection):
+        connection.execute(
+            "create temporary table letters (id int, body text);"
+            "insert into letters values (1, 'old');"
+            "alter table letters enable row level security;"
+            "create policy read on letters for select using (true);"
+            "create policy change on letters for update using (false);"
+            "grant all on letters to anon"
+        )
+        connection.execute(functions.encode())
+        query = "select pg_temp.outcome('anon', %s), pg_temp.outcome('anon', %s)"
+        found = connection.execute(query, (MERGE, "create schema mine")).fetchall()
+    assert found == [("violates", "denied")]
 
 
 def test_a_folder_keeps_files_of_others_and_loses_stale_ones(

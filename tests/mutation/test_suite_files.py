@@ -22,18 +22,30 @@ def write(folder: Path, mutants: list[SuiteMutant]) -> None:
         (folder / name).write_text(text)
 
 
+def missing(outcome: str, with_fault: str, title: str, table: str = "public.notes") -> MissingTest:
+    """A test that anon selects a row of a table."""
+    attempt = Recorded(
+        object=table,
+        caller=Caller("anon", {"role": "anon"}, label=title),
+        whose="none",
+        verb="select",
+        outcome=outcome,
+        showings=(Showing(Query(sql.Literal("x"), sql.SQL("select 1"))),),
+        of=table,
+    )
+    return MissingTest(
+        rows=(),
+        attempt=attempt,
+        showing=attempt.showings[0],
+        outcome=outcome,
+        with_fault=with_fault,
+        generated=Generated(),
+    )
+
+
 def survivor(table: str, name: str, title: str, comment: str = "one") -> SuiteMutant:
     """A survivor of a table, and its missing tests."""
-    may = Recorded(
-        table,
-        Caller("anon", {"role": "anon"}, label=title),
-        "none",
-        "select",
-        "hidden",
-        (Showing(Query(sql.Literal("x"), sql.SQL("select 1"))),),
-        table,
-    )
-    test = MissingTest((), may, may.showings[0], "hidden", "rows", Generated())
+    test = missing("hidden", "rows", title, table)
     tests = {
         "pytest": f"def {name}(rls):\n    # {comment}\n    {title}\n",
         "pgtap": pgtap_test(test, table, comment),
@@ -68,6 +80,18 @@ def test_tests_are_added_to_those_of_an_earlier_run(tmp_path: Path) -> None:
     ) == (1, 1, 1)
     write(tmp_path, [again, elsewhere, other])
     assert add_to(tmp_path, [again, other, elsewhere]) == {}
+
+
+@pytest.mark.parametrize("first", ["new", "target"])
+def test_a_refusal_by_a_policy_is_told_from_one_by_a_privilege(first: str) -> None:
+    """MERGE has a message of its own."""
+    message = f'{first} row violates row-level security policy for table "notes"'
+    text = pgtap_test(missing("violates", "denied", "ann"), "public.notes", "one")
+    [pattern] = re.findall(r"throws_matching\('select 1', '(.*?)', 'ann", text)
+    assert re.search(pattern, message)
+    assert not re.search(pattern, "permission denied for table notes")
+    text = pgtap_test(missing("denied", "violates", "ann"), "public.notes", "one")
+    assert "throws_like('select 1', 'permission denied%'" in text
 
 
 def test_tables_whose_names_differ_in_punctuation_have_a_file_each(tmp_path: Path) -> None:

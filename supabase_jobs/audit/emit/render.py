@@ -14,7 +14,10 @@ import jinja2
 from psycopg import sql
 
 from supabase_jobs.audit.emit.cases import TableSuite
+from supabase_jobs.audit.emit.replay import TOUCHED, UNTOUCHED
+from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
 from supabase_jobs.session.action import printed
+from supabase_jobs.session.outcome import POLICY_MESSAGES
 
 MARK = "Written by supabase-jobs"
 
@@ -31,6 +34,16 @@ class Format:
 FORMATS = {
     "pgtap": Format("table.sql.jinja", lambda name: f"access_{name}.sql", "--"),
     "pytest": Format("table.py.jinja", lambda name: f"test_access_{name}.py", "#"),
+}
+
+
+_OUTCOMES = {
+    "ROWS": ROWS,
+    "HIDDEN": HIDDEN,
+    "DENIED": DENIED,
+    "VIOLATES": VIOLATES,
+    "TOUCHED": TOUCHED,
+    "UNTOUCHED": UNTOUCHED,
 }
 
 
@@ -58,6 +71,10 @@ def _environment() -> jinja2.Environment:
         # SQL and Python, not HTML; each value has a filter that quotes it
         autoescape=False,  # noqa: S701
     )
+    environment.globals |= {
+        "outcomes": _OUTCOMES,
+        "policy_messages": POLICY_MESSAGES,
+    }
     environment.filters |= {
         "literal": _literal,
         "identifier": _identifier,

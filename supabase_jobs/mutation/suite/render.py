@@ -15,6 +15,7 @@ from supabase_jobs.mutation.suite.missing import MissingTest
 from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, REFUSALS, ROWS
 from supabase_jobs.session.action import printed
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.outcome import POLICY_MESSAGES, PRIVILEGE_MESSAGES
 from supabase_jobs.session.savepoint import MISSING_TEST
 
 _STANDARD_CLAIMS = {"role", "aud", "sub"}
@@ -221,12 +222,9 @@ def _pgtap_assertion(test: MissingTest, text: str) -> str:
 def _throws(test: MissingTest, statement: str) -> str:
     text = _quoted(statement)
     if test.outcome in REFUSALS and test.with_fault in REFUSALS:
-        message = (
-            "permission denied%"
-            if test.outcome == DENIED
-            else "new row violates row-level security policy%"
-        )
-        return f"throws_like({text}, {_quoted(message)}"
+        if test.outcome == DENIED:
+            return f"throws_like({text}, {_quoted(PRIVILEGE_MESSAGES)}"
+        return f"throws_matching({text}, {_quoted(POLICY_MESSAGES)}"
     code = "42501" if test.outcome in REFUSALS else test.outcome
     return f"throws_ok({text}, {_quoted(code)}, null"
 

@@ -10,7 +10,7 @@ from psycopg import sql
 from supabase_jobs.audit.callers import ANON, OWNER, Persona
 from supabase_jobs.audit.catalog import Catalog, Policy, Relation
 from supabase_jobs.audit.performance.hoisting import Functions, hoisted
-from supabase_jobs.audit.performance.plans import CATALOG, Planner, Planning, Query
+from supabase_jobs.audit.performance.plans import CATALOG, Change, Planner, Planning, Query
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
 from supabase_jobs.audit.repairs import writes
 from supabase_jobs.database.batch import read
@@ -127,7 +127,7 @@ class Context:
         names = sql.SQL(", ").join(table.identifier for table in tables)
         truncate = sql.SQL("truncate {} cascade").format(names)
         changes = [truncate.as_string(None), *(index.statement for index in created)]
-        compared = self.planner.compare(changes, queries, Planning.BY_INDEX)
+        [compared] = self.planner.compare([Change(changes, queries)], Planning.BY_INDEX)
         found = {name for one in (compared or {}).values() for name in indexes(one.after)}
         return [index for index in created if index.names & found]
 

@@ -1,18 +1,17 @@
 """Plans of statements, as the audit's callers send them, before and after changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
-
-import psycopg
 
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.query_plan import QueryPlan
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.session.impersonation import Impersonation, caller_statement
-from supabase_jobs.session.savepoint import run_undone, undone
+from supabase_jobs.session.savepoint import from_same_state, numbered, run_undone, undone
 
 CATALOG = sql_files(Path(__file__).with_name("catalog"))
 _EXPLAIN = "explain (verbose, format json) "
@@ -45,6 +44,14 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Statements that change the database, and those whose plans are compared."""
+
+    statements: Sequence[str]
+    queries: Sequence[Query]
+
+
+@dataclass(frozen=True)
 class Planner:
     """Plans statements on the connection of an audit."""
 
@@ -52,35 +59,50 @@ class Planner:
 
     def plans(self, queries: Sequence[Query], planning: Planning) -> list[QueryPlan | None]:
         """The plan of each statement; None if it is refused."""
-        settings = CATALOG[planning].statement()
-        groups = []
-        for query in queries:
-            caller = [] if query.caller is None else [caller_statement(query.caller)]
-            explain = Statement(_EXPLAIN + query.statement)
-            groups.append([settings, *caller, explain])
-        return [_plan(result) for result in run_undone(self.acting.connection, groups)]
+        results = run_undone(self.acting.connection, _explained(queries, planning))
+        return [_plan(result) for result in results]
 
     def compare(
-        self, changes: Sequence[str], queries: Sequence[Query], planning: Planning
-    ) -> dict[Query, Compared] | None:
-        """The plans before and after changes, of the statements that have both; None if a change
-        fails.
+        self, changes: Sequence[Change], planning: Planning
+    ) -> list[dict[Query, Compared] | None]:
+        """For each change by itself, the plans before and after it, of the statements that have
+        both; None if it fails. One round trip, whatever the number of changes.
         """
-        connection = self.acting.connection
-        with undone(connection, Statement("close all")):
-            try:
-                before = self.plans(queries, planning)
-                run_groups(connection, [[Statement(change) for change in changes]])[0].answer()
-            except psycopg.Error:
-                return None
-            then = [Query(query.then or query.statement, query.caller) for query in queries]
-            after = self.plans(then, planning)
-        pairs = zip(queries, before, after, strict=True)
-        return {
-            query: Compared(old, new)
-            for query, old, new in pairs
-            if old is not None and new is not None
-        }
+        state = numbered()
+        groups: list[Sequence[Statement]] = [[state.save]]
+        for change in changes:
+            statements = [Statement(text) for text in change.statements]
+            then = [Query(query.then or query.statement, query.caller) for query in change.queries]
+            groups += from_same_state(_explained(change.queries, planning), first=[state.undo])
+            groups += from_same_state(_explained(then, planning), first=[state.undo, *statements])
+        with undone(self.acting.connection, Statement("close all")):
+            _, *results = run_groups(self.acting.connection, groups)
+        rest = iter(results)
+        return [_compared(change.queries, rest) for change in changes]
+
+
+def _explained(queries: Sequence[Query], planning: Planning) -> list[Sequence[Statement]]:
+    settings = CATALOG[planning].statement()
+    groups: list[Sequence[Statement]] = []
+    for query in queries:
+        caller = [] if query.caller is None else [caller_statement(query.caller)]
+        groups.append([settings, *caller, Statement(_EXPLAIN + query.statement)])
+    return groups
+
+
+def _compared(
+    queries: Sequence[Query], results: Iterator[GroupResult]
+) -> dict[Query, Compared] | None:
+    """The plans of a change, whose results are the next ones."""
+    _, *before = islice(results, len(queries) + 1)
+    changed, *after = islice(results, len(queries) + 1)
+    if changed.error is not None:
+        return None
+    found = {}
+    for query, old, new in zip(queries, map(_plan, before), map(_plan, after), strict=True):
+        if old is not None and new is not None:
+            found[query] = Compared(old, new)
+    return found
 
 
 def _plan(result: GroupResult) -> QueryPlan | None:

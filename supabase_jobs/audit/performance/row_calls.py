@@ -2,14 +2,15 @@
 `current_setting()`, helpers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.performance.context import Context, altered
 from supabase_jobs.audit.performance.hoisting import names
-from supabase_jobs.audit.performance.plans import Compared, Planning, Query
+from supabase_jobs.audit.performance.plans import Change, Compared, Planning, Query
 from supabase_jobs.audit.performance.suggestion import Effect, Suggestion
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
 from supabase_jobs.audit.probes.known import altered_by
@@ -19,32 +20,55 @@ from supabase_jobs.findings import Severity
 KIND = "row-call"
 
 
-def find(context: Context) -> Iterator[Suggestion]:
-    """A suggestion for each policy with such calls, if plans have fewer of them with the rewrite.
+@dataclass(frozen=True)
+class _Rewritten:
+    """The policies of a table that change, with their rewrites, and what is planned for each."""
 
-    The policies of a table are rewritten together: PostgreSQL joins their conditions.
+    relation: Relation
+    policies: Sequence[tuple[Policy, str]]
+    queries: Mapping[str, Sequence[Query]]
+
+    @property
+    def change(self) -> Change:
+        """All of them together: PostgreSQL joins their conditions."""
+        every = [query for some in self.queries.values() for query in some]
+        return Change([rewrite for _, rewrite in self.policies], list(dict.fromkeys(every)))
+
+
+def find(context: Context) -> Iterator[Suggestion]:
+    """A suggestion for each policy with such calls, if plans have fewer of them with the
+    rewrite.
     """
+    tried = []
     for relation in (table for table in context.tables if table.rls):
         rewritten = [(policy, context.hoisted(policy)) for policy in relation.policies]
         changed = [(old, new) for old, new in rewritten if old != new]
         if changed:
-            yield from _try(context, relation, changed)
+            tried.append(_rewritten(context, relation, changed))
+    plans = context.planner.compare([one.change for one in tried], Planning.ROW_BY_ROW)
+    for one, compared in zip(tried, plans, strict=True):
+        yield from _suggestions(context, one, compared or {})
 
 
-def _try(
+def _rewritten(
     context: Context, relation: Relation, changed: Sequence[tuple[Policy, Policy]]
-) -> Iterator[Suggestion]:
-    rewrites = [altered(relation, old, new) for old, new in changed]
+) -> _Rewritten:
     queries = {}
     for old, new in changed:
         queries[old.name] = context.reads(relation, (SELECT, UPDATE, DELETE), old)
         if new.checked != old.checked:
             queries[old.name].append(_values(relation, old.checked or "", new.checked or ""))
-    every = list(dict.fromkeys(query for some in queries.values() for query in some))
-    compared = context.planner.compare(rewrites, every, Planning.ROW_BY_ROW) or {}
-    for (old, _), rewrite in zip(changed, rewrites, strict=True):
-        if _saves([compared[query] for query in queries[old.name] if query in compared]):
-            yield _suggestion(relation, old, rewrite, names(old, context.functions))
+    policies = [(old, altered(relation, old, new)) for old, new in changed]
+    return _Rewritten(relation, policies, queries)
+
+
+def _suggestions(
+    context: Context, one: _Rewritten, compared: Mapping[Query, Compared]
+) -> Iterator[Suggestion]:
+    for policy, rewrite in one.policies:
+        if _saves([compared[query] for query in one.queries[policy.name] if query in compared]):
+            calls = names(policy, context.functions)
+            yield _suggestion(one.relation, policy, rewrite, calls)
 
 
 def _suggestion(

@@ -1,10 +1,10 @@
 """Helpers in policies that run for each row, because they get a column of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.performance.context import Context
-from supabase_jobs.audit.performance.plans import Planning
+from supabase_jobs.audit.performance.plans import Planning, Query
 from supabase_jobs.audit.performance.suggestion import Suggestion
 from supabase_jobs.audit.policies import parse_trees
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
@@ -16,12 +16,16 @@ KIND = "row-function"
 
 def find(context: Context) -> Iterator[Suggestion]:
     """A suggestion for each such helper of a table, if a plan of its callers has the call."""
+    helpers: dict[Relation, dict[str, list[Policy]]] = {}
     for relation in context.tables:
         called: dict[str, list[Policy]] = {}
         for policy in relation.policies if relation.rls else ():
             for name in _called(context, policy):
                 called.setdefault(name, []).append(policy)
-        for name in called.keys() & _repeated(context, relation, called.values()):
+        helpers[relation] = called
+    repeated = _repeated(context, helpers)
+    for relation, called in helpers.items():
+        for name in called.keys() & repeated[relation]:
             yield _suggestion(relation, name, called[name])
 
 
@@ -37,14 +41,21 @@ def _called(context: Context, policy: Policy) -> set[str]:
     return found
 
 
-def _repeated(context: Context, relation: Relation, policies: Iterable[list[Policy]]) -> set[str]:
-    """The calls that the plans of callers repeat."""
-    queries = []
-    for policy in dict.fromkeys(policy for some in policies for policy in some):
-        queries += context.reads(relation, (SELECT, UPDATE, DELETE), policy)
-    plans = context.planner.plans(list(dict.fromkeys(queries)), Planning.ROW_BY_ROW)
-    calls = [call for plan in plans if plan is not None for call in repeated_calls(plan)]
-    return {call.removesuffix("()").replace('"', "") for call in calls}
+def _repeated(
+    context: Context, helpers: Mapping[Relation, Mapping[str, Sequence[Policy]]]
+) -> dict[Relation, set[str]]:
+    """Table → the calls that the plans of callers repeat."""
+    queries: dict[Query, Relation] = {}
+    for relation, called in helpers.items():
+        for policy in dict.fromkeys(policy for some in called.values() for policy in some):
+            reads = context.reads(relation, (SELECT, UPDATE, DELETE), policy)
+            queries |= dict.fromkeys(reads, relation)
+    found: dict[Relation, set[str]] = {relation: set() for relation in helpers}
+    plans = context.planner.plans(list(queries), Planning.ROW_BY_ROW)
+    for relation, plan in zip(queries.values(), plans, strict=True):
+        calls = () if plan is None else repeated_calls(plan)
+        found[relation] |= {call.removesuffix("()").replace('"', "") for call in calls}
+    return found
 
 
 def _suggestion(relation: Relation, name: str, policies: list[Policy]) -> Suggestion:

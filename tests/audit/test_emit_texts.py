@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from supabase_jobs.audit.emit import folder, render
-from supabase_jobs.audit.emit.cases import Case, TableSuite
+from supabase_jobs.audit.emit.cases import Case, ColumnsCase, PrivilegeCase, TableSuite
 from supabase_jobs.audit.emit.plain import Plain
 from supabase_jobs.audit.emit.recording import RecordedAttempt, RecordedRow, Recording, RowText
 from supabase_jobs.audit.emit.titles import title
@@ -171,19 +171,22 @@ def test_titles_state_who_may_do_what(
 AWKWARD = """$$ it's "quoted" \\ %s {{ x }} '''"""
 
 
+CALLER = Caller("anon", {"role": "anon"}, {"x-key": "it's"}, label=f"who {AWKWARD}")
+OBJECT = 'public."od\'d"'
+# a test of every kind
+OUTCOME = Case(f"a {AWKWARD}", "outcome", CALLER.label, f"select '{AWKWARD}'", "hidden")
+KEPT = Case(f"b {AWKWARD}", "untouched", CALLER.label, "update x", "untouched", AWKWARD)
+SHOWS = Case(f"c {AWKWARD}", "shows", CALLER.label, f"select {AWKWARD}", f"{AWKWARD}\n2")
+MAY = PrivilegeCase(f"d {AWKWARD}", "anon", "truncate", "table", OBJECT, granted=True)
+COLUMNS = ColumnsCase(f"e {AWKWARD}", "anon", "update", OBJECT, (AWKWARD, "id"))
+
+
 @pytest.fixture
 def awkward() -> TableSuite:
     """A suite with every kind of test, and texts that need quotes."""
-    caller = Caller("anon", {"role": "anon"}, {"x-key": "it's"}, label=f"who {AWKWARD}")
-    cases = (
-        Case(f"a {AWKWARD}", "outcome", caller.label, f"select '{AWKWARD}'", "hidden"),
-        Case(f"b {AWKWARD}", "untouched", caller.label, "update x", "untouched", AWKWARD),
-        Case(f"c {AWKWARD}", "shows", caller.label, f"select {AWKWARD}", f"{AWKWARD}\n2"),
-        Case(f"d {AWKWARD}", "privilege", "anon", "table truncate", "true", 'public."od\'d"'),
-        Case(f"e {AWKWARD}", "columns", "anon", "update", AWKWARD, 'public."od\'d"'),
-    )
     rows = (RowText(f"insert into x values ('{AWKWARD}')", (("request.jwt.claims", AWKWARD),)),)
-    return TableSuite("public.x", "x", rows, (), (caller,), cases, ("anon cannot\nread",))
+    cases = (OUTCOME, KEPT, SHOWS, MAY, COLUMNS)
+    return TableSuite("public.x", "x", rows, (), (CALLER,), cases, ("anon cannot\nread",))
 
 
 def test_a_module_holds_the_texts_unchanged(awkward: TableSuite) -> None:
@@ -193,17 +196,14 @@ def test_a_module_holds_the_texts_unchanged(awkward: TableSuite) -> None:
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             values[node.targets[0].id] = ast.literal_eval(node.value)
-    outcome, untouched, shows, privilege, columns = awkward.cases
-    assert values["OUTCOMES"] == {outcome.title: (outcome.caller, "hidden", outcome.statement)}
-    assert values["UNTOUCHED"] == {untouched.title: (untouched.caller, AWKWARD, "update x")}
-    shown = f"select r::text from ({shows.statement}) as r"
-    assert values["SHOWN"] == {shows.title: (shows.caller, shows.expected, shown)}
+    assert values["OUTCOMES"] == {OUTCOME.title: (OUTCOME.caller, "hidden", OUTCOME.statement)}
+    assert values["UNTOUCHED"] == {KEPT.title: (KEPT.caller, AWKWARD, "update x")}
+    shown = f"select r::text from ({SHOWS.statement}) as r"
+    assert values["SHOWN"] == {SHOWS.title: (SHOWS.caller, SHOWS.expected, shown)}
     query = "select has_table_privilege(%s, %s, %s)"
-    assert values["PRIVILEGES"] == {
-        privilege.title: (query, ["anon", 'public."od\'d"', "truncate"], True)
-    }
-    params = {"role": "anon", "privilege": "update", "relation": columns.target}
-    assert values["COLUMNS"] == {columns.title: (params, AWKWARD)}
+    assert values["PRIVILEGES"] == {MAY.title: (query, ["anon", OBJECT, "truncate"], True)}
+    params = {"role": "anon", "privilege": "update", "relation": OBJECT}
+    assert values["COLUMNS"] == {COLUMNS.title: (params, f"{AWKWARD}, id")}
     assert awkward.rows[0].sql in values["ROWS"]
 
 
@@ -217,7 +217,7 @@ def test_a_pgtap_file_quotes_the_texts(awkward: TableSuite, connection: Connecti
     [call] = [line for line in text.splitlines() if line.startswith(start) and line.endswith(end)]
     query = f"select array[{call.removeprefix(start).removesuffix(end)}]"
     [(arguments,)] = connection.execute(query.encode()).fetchall()
-    assert arguments == [awkward.cases[0].caller, awkward.cases[0].statement]
+    assert arguments == [OUTCOME.caller, OUTCOME.statement]
 
 
 MERGE = """

@@ -5,7 +5,7 @@ written.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from psycopg import sql
 
@@ -24,7 +24,7 @@ from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.session.settings import SETTINGS
 
-Kind = Literal["outcome", "untouched", "shows", "privilege", "columns"]
+Kind = Literal["outcome", "untouched", "shows"]
 
 _ACTIONS = ("select", "insert", "update", "delete", "call", "receive", "send")
 _CALL, _EXISTS = "call", "exists"
@@ -34,12 +34,10 @@ _LONGEST_VALUE = 40
 
 @dataclass(frozen=True)
 class Case:
-    """A test. `kind` is what it compares with `expected`:
+    """A test of a statement. `kind` is what it compares with `expected`:
 
     outcome: the outcome of the statement for the caller; untouched: the result of the query
-    `target` afterwards, which is that before; shows: the rows that the statement returns, as text;
-    privilege: whether the role `caller` has the privilege `statement` on the function or table
-    `target`; columns: on which columns of it, separated by commas.
+    `target` afterwards, which is that before; shows: the rows that the statement returns, as text.
     """
 
     title: str
@@ -48,6 +46,34 @@ class Case:
     statement: str
     expected: str
     target: str = ""
+
+
+@dataclass(frozen=True)
+class PrivilegeCase:
+    """A test of whether a role has a privilege on an object of a kind: a table or a function."""
+
+    title: str
+    role: str
+    privilege: str
+    object_kind: Literal["table", "function"]
+    object: str
+    granted: bool
+    kind: ClassVar = "privilege"
+
+
+@dataclass(frozen=True)
+class ColumnsCase:
+    """A test of the columns of a table or view on which a role has a privilege."""
+
+    title: str
+    role: str
+    privilege: str
+    object: str
+    columns: tuple[str, ...]
+    kind: ClassVar = "columns"
+
+
+AnyCase = Case | PrivilegeCase | ColumnsCase
 
 
 @dataclass(frozen=True)
@@ -61,7 +87,7 @@ class TableSuite:
     rows: tuple[RowText, ...]
     cursors: tuple[Cursor, ...]
     callers: tuple[Caller, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[AnyCase, ...]
     omitted: tuple[str, ...] = field(default=())
 
 
@@ -172,14 +198,13 @@ class _Builder:
         callers = {
             a.caller.label: style.caller(a.caller) for a in attempts if a.caller.label in used
         }
-        cases += self._privilege_cases()
         suite = TableSuite(
             object=self._object,
             name=name,
             rows=tuple(rows) if used else (),
             cursors=tuple(cursors),
             callers=tuple(callers.values()),
-            cases=tuple(_distinct(cases)),
+            cases=tuple(_distinct([*cases, *self._privilege_cases()])),
             omitted=tuple(dict.fromkeys(omitted)),
         )
         return disagreeing, suite
@@ -223,7 +248,7 @@ class _Builder:
         is_public = printable is None or printable.includes(text)
         return is_public and not self._plain.has_generated_time(text)
 
-    def _privilege_cases(self) -> Iterator[Case]:
+    def _privilege_cases(self) -> Iterator[AnyCase]:
         for (name, role, privilege), columns in self._recording.columns.items():
             if name == self._object:
                 target = short_name(name)
@@ -235,13 +260,12 @@ class _Builder:
                 says = (
                     f"{what} {', '.join(columns)} of {target}" if columns else f"{what} of {target}"
                 )
-                yield Case(
+                yield ColumnsCase(
                     title=says,
-                    kind="columns",
-                    caller=role,
-                    statement=privilege,
-                    expected=", ".join(columns),
-                    target=self._plain.label(name),
+                    role=role,
+                    privilege=privilege,
+                    object=self._plain.label(name),
+                    columns=columns,
                 )
         for attempt in self._privileges:
             name = self._plain.label(attempt.of)
@@ -292,15 +316,17 @@ def _needed(
     return [*(row for row in rows if row.user and row.user in whole), *kept]
 
 
-def _privilege(kind: str, role: str, object_: str, privilege: str, *, granted: bool) -> Case:
+def _privilege(
+    kind: Literal["table", "function"], role: str, object_: str, privilege: str, *, granted: bool
+) -> PrivilegeCase:
     says = f"{role} {'may' if granted else 'may not'} {privilege} {short_name(object_)}"
-    return Case(
+    return PrivilegeCase(
         title=says,
-        kind="privilege",
-        caller=role,
-        statement=f"{kind} {privilege}",
-        expected=str(granted).lower(),
-        target=object_,
+        role=role,
+        privilege=privilege,
+        object_kind=kind,
+        object=object_,
+        granted=granted,
     )
 
 
@@ -345,7 +371,7 @@ def _agrees(attempt: RecordedAttempt, outcome: str) -> bool:
     return attempt.outcome == ROWS and is_constraint_violation(outcome)
 
 
-def _distinct(cases: Sequence[Case]) -> Iterator[Case]:
+def _distinct(cases: Sequence[AnyCase]) -> Iterator[AnyCase]:
     """Each test once, with a title of its own."""
     titles: Counter[str] = Counter()
     seen = set()

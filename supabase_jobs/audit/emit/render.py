@@ -87,8 +87,8 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _literal(text: str) -> str:
-    return sql.Literal(text).as_string(None).strip()
+def _literal(value: str | bool) -> str:
+    return sql.Literal(value).as_string(None).strip()
 
 
 def _identifier(name: str) -> str:

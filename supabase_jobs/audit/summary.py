@@ -56,9 +56,19 @@ def _widest(attempts: Sequence[Attempt], action: str) -> str:
         return "users"
     holders = _holders(reached)
     inside = [a for a in reached if not _is_one_of(a.caller, holders)]
-    if any(a.whose == GROUP and a.caller.kind in (MEMBER, OWNER, INVITED, FORMER) for a in inside):
+    is_open = any(a.name == JOIN and a.caller.is_outsider for a in inside)
+    own = [a for a in inside if _is_own(a, is_open)]
+    others = [a for a in inside if a.whose == GROUP and not _is_own(a, is_open)]
+    if any(a.caller.kind in (MEMBER, OWNER, INVITED, FORMER) for a in others):
         return "group"
-    return "own" if any(a.whose == OWN for a in inside) else "none"
+    return "own" if own else "none"
+
+
+def _is_own(attempt: Attempt, is_open: bool) -> bool:
+    """Whether the row is the caller's own. If outsiders may add rows in their own name below those
+    of a group (`is_open`), so is such a row of a member: the group does not decide.
+    """
+    return attempt.whose == OWN or (is_open and attempt.name == JOIN)
 
 
 def _holders(reached: Sequence[Attempt]) -> list[Persona]:

@@ -30,9 +30,9 @@ from supabase_jobs.mutation.suite.faults import (
     KINDS,
     SuiteFault,
     derive_suite_faults,
-    project_objects,
     sample,
 )
+from supabase_jobs.mutation.suite.objects import project_objects
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 
 PROJECTS = Path(__file__).parents[1] / "tests" / "data" / "projects"

@@ -8,6 +8,7 @@ from supabase_jobs.audit.options import Options
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.mutation.suite.copies import Copies, Copy
 from supabase_jobs.mutation.suite.effects import Effect, Effects
+from supabase_jobs.mutation.suite.objects import project_objects
 from tests.fix_db import Make
 from tests.mutation.suites import notebooks
 
@@ -107,9 +108,10 @@ def test_only_faults_that_change_nothing_are_equivalent(
     databases: tuple[Effects, Copy, Connection],
 ) -> None:
     effects, copy, connection = databases
+    targets = {one.name: one for one in project_objects(connection)}
     for fault, undo, target, expected in FAULTS:
         connection.execute(fault.encode())
-        effect = effects.observe(copy, target)
+        effect = effects.observe(copy, targets[target])
         connection.execute(undo.encode())
         assert expected in described(effect), fault
         assert bool(effect.note) == (expected == UNTESTED)

@@ -12,11 +12,10 @@ from supabase_jobs.mutation.mutate import derive
 from supabase_jobs.mutation.suite import faults
 from supabase_jobs.mutation.suite.faults import (
     derive_suite_faults,
-    named,
     parse_kinds,
-    project_objects,
     sample,
 )
+from supabase_jobs.mutation.suite.objects import ProjectObject, named, project_objects
 from supabase_jobs.settings import read_toml
 from tests.fix_db import Make
 from tests.mutation.suites import notebooks
@@ -47,6 +46,11 @@ def connection(make_database: Make) -> Iterator[Connection]:
         yield connection
 
 
+def objects(connection: Connection, name: str) -> list[ProjectObject]:
+    """The object of a name."""
+    return [one for one in project_objects(connection) if one.name == name]
+
+
 def test_every_rule_matches_a_fault_and_says_what_no_test_fails_for(connection: Connection) -> None:
     connection.execute(MORE.encode())
     found = derive_suite_faults(connection, project_objects(connection), faults.KINDS)
@@ -75,7 +79,7 @@ def test_names_may_contain_what_separates_the_parts_of_an_id(connection: Connect
     )
     odd = [
         f
-        for f in derive_suite_faults(connection, ['public."a:b"'], faults.KINDS)
+        for f in derive_suite_faults(connection, objects(connection, 'public."a:b"'), faults.KINDS)
         if f.kind == "policies"
     ]
     connection.execute(
@@ -83,7 +87,7 @@ def test_names_may_contain_what_separates_the_parts_of_an_id(connection: Connect
     )
     plain = [
         f
-        for f in derive_suite_faults(connection, ["public.things"], faults.KINDS)
+        for f in derive_suite_faults(connection, objects(connection, "public.things"), faults.KINDS)
         if f.kind == "policies"
     ]
     assert [f.rank for f in odd] == [f.rank for f in plain]
@@ -106,30 +110,51 @@ def test_the_documented_survivor_is_a_fault(connection: Connection) -> None:
 
 def test_every_fault_is_derived_by_an_operator(connection: Connection) -> None:
     found = derive_suite_faults(connection, project_objects(connection), faults.KINDS)
+    names = [one.name for one in project_objects(connection)]
     with connection.transaction(force_rollback=True):
         connection.execute("set local search_path = ''")
-        derived = {f.id for f in derive(connection, project_objects(connection))}
+        derived = {f.id for f in derive(connection, names)}
     assert {f.fault.id for f in found} < derived
 
 
 def test_platform_objects_and_extensions_are_left_out(connection: Connection) -> None:
     connection.execute("create schema if not exists extensions")
-    assert project_objects(connection) == ["public.members", "public.notebooks", "public.notes"]
+    names = [one.name for one in project_objects(connection)]
+    assert names == ["public.members", "public.notebooks", "public.notes"]
 
 
 def test_only_selects_kinds(connection: Connection) -> None:
-    found = derive_suite_faults(connection, ["public.notes"], parse_kinds("privileges"))
+    found = derive_suite_faults(
+        connection, objects(connection, "public.notes"), parse_kinds("privileges")
+    )
     assert {f.kind for f in found} == {"privileges"}
     with pytest.raises(ConfigError, match="'structure'"):
         parse_kinds("policies,structure")
 
 
 def test_an_object_is_named_as_the_report_prints_it_or_without_its_arguments() -> None:
-    objects = ["public.notes", "public.allowed(uuid)", "public.allowed(text,uuid)"]
-    assert named(objects, ["allowed(uuid)"]) == ["public.allowed(uuid)"]
-    assert named(objects, ["public.allowed"]) == objects[1:]
+    found = [
+        ProjectObject("public.notes", "public", "notes", is_function=False),
+        ProjectObject("public.allowed(uuid)", "public", "allowed", is_function=True),
+        ProjectObject("public.allowed(text,uuid)", "public", "allowed", is_function=True),
+    ]
+    assert named(found, ["allowed(uuid)"]) == found[1:2]
+    assert named(found, ["public.allowed"]) == found[1:]
     with pytest.raises(ConfigError, match=r"'public\.allowed\(int\)'"):
-        named(objects, ["notes", "allowed(int)"])
+        named(found, ["notes", "allowed(int)"])
+
+
+def test_an_object_knows_its_kind_and_its_plain_name(connection: Connection) -> None:
+    connection.execute(
+        'create table public."odd (a.b)" ();'
+        "create function public.\"odd (a.b)\"(uuid) returns int language sql as 'select 1'"
+    )
+    found = [one for one in project_objects(connection) if one.plain == "odd (a.b)"]
+    assert [(one.label, one.is_function) for one in found] == [
+        ("public.odd (a.b)", False),
+        ('public."odd (a.b)"(uuid)', True),
+    ]
+    assert named(found, ["public.odd (a.b)"]) == found
 
 
 def test_the_body_in_a_sentence_is_cut_between_two_words(connection: Connection) -> None:
@@ -137,7 +162,7 @@ def test_the_body_in_a_sentence_is_cut_between_two_words(connection: Connection)
         "create function public.late() returns void language sql as $$ update public.notes set"
         " body = 'x' where body = 'a text of many words' and id is not null and is_public $$"
     )
-    found = derive_suite_faults(connection, ["public.late()"], faults.KINDS)
+    found = derive_suite_faults(connection, objects(connection, "public.late()"), faults.KINDS)
     cut = [f.sentence.partition(", in: ")[2] for f in found if f.sentence.endswith("…")]
     assert cut
     where = "where body = 'a text of many words' and id is not null and is_public"
@@ -145,13 +170,16 @@ def test_the_body_in_a_sentence_is_cut_between_two_words(connection: Connection)
 
 
 def test_a_column_privilege_is_no_fault_beside_that_on_the_table(connection: Connection) -> None:
-    ids = [f.fault.id for f in derive_suite_faults(connection, ["public.notes"], faults.KINDS)]
+    ids = [
+        f.fault.id
+        for f in derive_suite_faults(connection, objects(connection, "public.notes"), faults.KINDS)
+    ]
     assert "grants:grant:public.notes:UPDATE:anon" in ids
     assert not [name for name in ids if re.match("grants:grant-column", name)]
 
 
 def test_a_sample_is_the_same_for_a_seed_and_keeps_the_order(connection: Connection) -> None:
-    found = derive_suite_faults(connection, ["public.notes"], faults.KINDS)
+    found = derive_suite_faults(connection, objects(connection, "public.notes"), faults.KINDS)
     first = sample(found, 10, 1)
     assert first == sample(found, 10, 1) != sample(found, 10, 2)
     assert first == sorted(first, key=found.index)

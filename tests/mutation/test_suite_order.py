@@ -11,6 +11,7 @@ import pytest
 from supabase_jobs.findings import Fault
 from supabase_jobs.mutation.suite.faults import SuiteFault
 from supabase_jobs.mutation.suite.learned import Learned, learning
+from supabase_jobs.mutation.suite.objects import ProjectObject
 from supabase_jobs.mutation.suite.suite_run import Plan
 from supabase_jobs.testing.order import words
 from tests.fix_cli import Run
@@ -43,6 +44,11 @@ def test_of_another_client():
         connection.execute(psycopg.sql.SQL("select from {}").format(psycopg.sql.Identifier("members")))
 """,
 }
+NOTES = ProjectObject("public.notes", "public", "notes", is_function=False)
+MEMBERS = ProjectObject("public.members", "public", "members", is_function=False)
+FUNCTION = ProjectObject("public.f(uuid,text)", "public", "f", is_function=True)
+# after the dot it is like the table
+ODD = ProjectObject('public."odd.notes"', "public", "odd.notes", is_function=False)
 SAMPLE = ("--sample", "5", "--seed", "1")
 
 
@@ -63,11 +69,11 @@ def test_words_are_names_as_the_database_has_them() -> None:
 
 def test_the_files_that_use_an_object_come_first() -> None:
     learned = Learned({"a": frozenset({"notes"}), "b": frozenset({"f"}), "c": frozenset({"notes"})})
-    assert learned.files("public.notes") == ["a", "c"]
-    assert learned.files("public.f(uuid,text)") == ["b"]
-    assert learned.files('public."Odd"') == []
-    assert json.loads(learned.order("public.notes")["SUPABASE_JOBS_ORDER"]) == ["a", "c"]
-    assert Learned().order("public.notes") == {}
+    assert learned.files(NOTES) == ["a", "c"]
+    assert learned.files(FUNCTION) == ["b"]
+    assert learned.files(ODD) == []
+    assert json.loads(learned.order(NOTES)["SUPABASE_JOBS_ORDER"]) == ["a", "c"]
+    assert Learned().order(NOTES) == {}
 
 
 def run_suite(folder: Path, url: str, **variables: str) -> str:
@@ -91,14 +97,14 @@ def test_a_run_tells_which_objects_its_files_use(suite: Path, make_database: Mak
         learned = run.result()
     assert "4 passed" in shown
     assert list(learned.words) == ["suite/test_a.py", "suite/test_b.py", "suite/test_c.py"]
-    assert learned.files("public.notes") == ["suite/test_b.py"]
-    assert learned.files("public.members") == ["suite/test_c.py"]
+    assert learned.files(NOTES) == ["suite/test_b.py"]
+    assert learned.files(MEMBERS) == ["suite/test_c.py"]
     shown = run_suite(suite, url, **learned.reversed)
     assert shown.index("test_c.py::") < shown.index("test_b.py::") < shown.index("test_a.py::")
     (suite / "test_c.py").write_text(
         "def test_fails():\n    assert False\n\ndef test_fails_too():\n    assert False\n"
     )
-    shown = run_suite(suite, url, **learned.order("public.members"))
+    shown = run_suite(suite, url, **learned.order(MEMBERS))
     assert "1 failed" in shown
     assert "passed" not in shown
 
@@ -186,7 +192,7 @@ def is_running(pid: str) -> bool:
 def test_the_time_left_does_not_rise_where_the_first_faults_are_killed_early() -> None:
     fault = Fault(family="grants", parts=("grant",), object="notes", description="", sql="")
     plan = Plan(
-        faults=[SuiteFault(fault, "privileges", 0, "")] * 40,
+        faults=[SuiteFault(fault=fault, target=NOTES, kind="privileges", rank=0, sentence="")] * 40,
         derived=40,
         suite_seconds=4,
         timeout=60,

@@ -104,8 +104,8 @@ class RecordedAttempt:
 
     `showings` are alternatives: the first has a condition on the key, the last ones have none.
     `sent` is the action on a row or topic as the audit sent it; its cursor reads no column, so that
-    no policy for SELECT applies. `of` is the table, view or function, `value` what an update
-    assigns. With `decided_by_trigger`, a trigger may replace what the statement writes.
+    no policy for SELECT applies. `of` is the table, view or (`of_function`) function, `value` what
+    an update assigns. With `decided_by_trigger`, a trigger may replace what the statement writes.
     """
 
     object: str
@@ -120,6 +120,7 @@ class RecordedAttempt:
     decided_by_trigger: bool = False
     column: str = ""
     name: str = ""
+    of_function: bool = False
 
     @property
     def action(self) -> str:
@@ -477,6 +478,7 @@ def _of_bypass(bypass: Bypass) -> RecordedAttempt:
         outcome=bypass.outcome,
         showings=tuple(showings),
         of=bypass.label,
+        of_function=isinstance(bypass.object, Function),
     )
 
 

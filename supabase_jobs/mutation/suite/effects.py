@@ -19,6 +19,7 @@ from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Audit
 from supabase_jobs.mutation.suite.copies import Copy
 from supabase_jobs.mutation.suite.missing import MissingTest, Replay, find
+from supabase_jobs.mutation.suite.objects import ProjectObject
 from supabase_jobs.outcomes import CLOSED, HIDDEN, ROWS
 from supabase_jobs.session.action import Query
 from supabase_jobs.session.caller import Caller
@@ -59,7 +60,7 @@ class Effects:
         self._lock = threading.Lock()
         self._before: _Observed | None = None
 
-    def observe(self, copy: Copy, target: str) -> Effect:
+    def observe(self, copy: Copy, target: ProjectObject) -> Effect:
         """The effect of the fault in a copy. `target` is the object that the fault changes."""
         with self._lock, connect(self._reference.url) as reference:
             before = self._before = self._before or self._audit(reference)
@@ -94,36 +95,38 @@ class Effects:
         return _Observed(result, recordings[0])
 
 
-def _untested(before: _Observed, after: _Observed, target: str) -> str:
+def _untested(before: _Observed, after: _Observed, target: ProjectObject) -> str:
     """Why one of the audits has not tested the object; '' if both have."""
-    names = (target, target.replace('"', ""), "database")
+    names = (target.name, target.label, "database")
     listed = [n for o in (before, after) for n in o.result.not_tested if n.object in names]
-    return f"audit cannot test {target}: {listed[0].why}" if listed else ""
+    return f"audit cannot test {target.name}: {listed[0].why}" if listed else ""
 
 
-def _not_observed(connection: Connection, observed: _Observed, target: str) -> str:
+def _not_observed(connection: Connection, observed: _Observed, target: ProjectObject) -> str:
     """Why nothing is known about a function that no table runs and of which no call had an effect;
     '' if it is known.
 
     The audit calls functions only with rows that are hidden from the caller, so it does not see
     their effect on others.
     """
-    if not target.endswith(")"):
+    if not target.is_function:
         return ""
-    calls = [a for a in observed.recording.attempts if a.object.endswith(")")]
+    calls = [a for a in observed.recording.attempts if a.of_function]
     effective = sorted({call.object for call in calls if call.outcome == ROWS})
-    [(is_reached,)] = _QUERIES["reached"].rows(connection, target, effective)
+    [(is_reached,)] = _QUERIES["reached"].rows(connection, target.name, effective)
     if is_reached:
         return ""
-    if any(call.object == target for call in calls):
+    if any(call.object == target.name for call in calls):
         return (
-            f"audit calls {target} only with rows of others, and no call returned or"
+            f"audit calls {target.name} only with rows of others, and no call returned or"
             " changed any of them"
         )
-    if target in observed.recording.functions:
-        return f"audit does not call {target} with the fault: it reads no table with hidden rows"
+    if target.name in observed.recording.functions:
+        return (
+            f"audit does not call {target.name} with the fault: it reads no table with hidden rows"
+        )
     return (
-        f"audit does not call {target}, and no policy, trigger or function that audit"
+        f"audit does not call {target.name}, and no policy, trigger or function that audit"
         " observes calls it"
     )
 
@@ -147,6 +150,7 @@ def _calls(
                 outcome=ROWS,
                 showings=(Showing(Query(sql.Literal(name), query)),),
                 of=name,
+                of_function=True,
             )
             may_not = replace(may, outcome=HIDDEN)
             yield (may, may_not) if role in before.functions[name] else (may_not, may)

@@ -11,17 +11,16 @@ from pathlib import Path
 
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Fault
 from supabase_jobs.mutation.mutate import derive
+from supabase_jobs.mutation.suite.objects import ProjectObject
 from supabase_jobs.session.savepoint import rolled_back
 from supabase_jobs.settings import read_toml
 
 KINDS = ("policies", "privileges", "functions")
 
 _HERE = Path(__file__).parent
-_OBJECTS = _HERE / "sql" / "objects.sql"
 _GRANT, _GRANT_COLUMN, _REVOKE_COLUMN = (
     "grants:grant",
     "grants:grant-column",
@@ -38,54 +37,29 @@ _ACTIONS = {
 
 @dataclass(frozen=True)
 class SuiteFault:
-    """A fault with its kind, its rank (0 is the most dangerous), and what no test fails for if it
-    survives.
+    """A fault with the object that it changes, its kind, its rank (0 is the most dangerous), and
+    what no test fails for if it survives.
     """
 
     fault: Fault
+    target: ProjectObject
     kind: str
     rank: int
     sentence: str
 
-    @property
-    def object(self) -> str:
-        """The table, view or function."""
-        return self.fault.object
-
-
-def project_objects(connection: Connection) -> list[str]:
-    """The tables, views and functions of the project, as the operators name them."""
-    return [name for (name,) in sql_file(_OBJECTS).rows(connection)]
-
-
-def named(objects: Sequence[str], tables: Sequence[str]) -> list[str]:
-    """The objects that `--table` names. Raises ConfigError for a name without an object."""
-    wanted = {table if "." in table.partition("(")[0] else f"public.{table}" for table in tables}
-    if unknown := wanted.difference(*map(_spellings, objects)):
-        raise ConfigError(
-            f"--table: no object {min(unknown)!r} in the database",
-            hint="Write schema.name, or a function as the report does.",
-        )
-    return [name for name in objects if wanted & _spellings(name)]
-
-
-def _spellings(name: str) -> set[str]:
-    """The name as reports print it, and without quotes and arguments."""
-    return {name, name.partition("(")[0].replace('"', "")}
-
 
 def derive_suite_faults(
-    connection: Connection, names: Sequence[str], kinds: Iterable[str]
+    connection: Connection, objects: Sequence[ProjectObject], kinds: Iterable[str]
 ) -> list[SuiteFault]:
     """The faults of these objects, the most dangerous first. Reads catalogs, in a transaction of
     its own.
     """
     with rolled_back(connection, Statement("set local search_path = ''")):
-        derived = derive(connection, names)
+        derived = derive(connection, [one.name for one in objects])
+    by_name = {one.name: one for one in objects}
+    ranked = (_ranked(fault, by_name[fault.object]) for fault in derived)
     wanted = set(kinds)
-    found = [
-        found for fault in derived if (found := _ranked(fault)) is not None and found.kind in wanted
-    ]
+    found = [one for one in ranked if one is not None and one.kind in wanted]
     held = [one.fault for one in found if one.fault.operator in (_GRANT, _REVOKE_COLUMN)]
     kept = [one for one in found if not _is_redundant(one.fault, held)]
     return sorted(kept, key=lambda f: (f.rank, f.fault.id))
@@ -154,10 +128,16 @@ def _rule(
     return _Rule(operators=named, details=tuple(details), values=values, kind=kind, says=says)
 
 
-def _ranked(fault: Fault) -> SuiteFault | None:
+def _ranked(fault: Fault, target: ProjectObject) -> SuiteFault | None:
     for rank, rule in enumerate(_rules()):
         if (names := rule.names(fault)) is not None:
-            return SuiteFault(fault, rule.kind, rank, _sentence(rule, names, fault))
+            return SuiteFault(
+                fault=fault,
+                target=target,
+                kind=rule.kind,
+                rank=rank,
+                sentence=_sentence(rule, names, fault),
+            )
     return None
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from supabase_jobs.mutation.suite.objects import ProjectObject
 from supabase_jobs.settings import LEARN_VARIABLE, ORDER_VARIABLE, REVERSED_ORDER
 
 # an environment variable has at most 128 kB on Linux
@@ -26,14 +27,13 @@ class Learned:
     def __bool__(self) -> bool:
         return bool(self.words)
 
-    def files(self, object_: str) -> Sequence[str]:
-        """The test files that name an object such as `public.notes` or `public.f(integer)`."""
-        name = object_.partition("(")[0].rpartition(".")[2].strip('"')
-        return [file for file, words in self.words.items() if name in words]
+    def files(self, one: ProjectObject) -> Sequence[str]:
+        """The test files that name an object."""
+        return [file for file, words in self.words.items() if one.plain in words]
 
-    def order(self, object_: str) -> Mapping[str, str]:
+    def order(self, one: ProjectObject) -> Mapping[str, str]:
         """The variables of a run with a fault in the object."""
-        order = json.dumps(self.files(object_))
+        order = json.dumps(self.files(one))
         return {ORDER_VARIABLE: order} if self and len(order) < _MOST_CHARACTERS else {}
 
     @property

@@ -22,15 +22,9 @@ from supabase_jobs.mutation.suite import render
 from supabase_jobs.mutation.suite.command import Suite, SuiteOutcome
 from supabase_jobs.mutation.suite.copies import Copies, Copy
 from supabase_jobs.mutation.suite.effects import Effect, Effects
-from supabase_jobs.mutation.suite.faults import (
-    KINDS,
-    SuiteFault,
-    derive_suite_faults,
-    named,
-    project_objects,
-    sample,
-)
+from supabase_jobs.mutation.suite.faults import KINDS, SuiteFault, derive_suite_faults, sample
 from supabase_jobs.mutation.suite.learned import Learned, learning
+from supabase_jobs.mutation.suite.objects import named, project_objects
 
 _LEAST_TIMEOUT, _TIMEOUT_FACTOR = 10.0, 4.0
 _SHOWN_LINES = 20
@@ -131,7 +125,7 @@ class SuiteRun:
             slowest = self._check_suite(suite, copies, checking)
             timeout = options.timeout or max(_LEAST_TIMEOUT, _TIMEOUT_FACTOR * slowest)
             # stable: the most dangerous faults of the objects with tests come first
-            faults.sort(key=lambda fault: not self._learned.files(fault.object))
+            faults.sort(key=lambda fault: not self._learned.files(fault.target))
             self._plan = Plan(
                 faults=faults,
                 derived=len(derived),
@@ -170,15 +164,17 @@ class SuiteRun:
         """The objects that no test names, if the suite told which it names."""
         if not self._learned:
             return frozenset()
-        faults = [fault for fault in plan.faults if not self._learned.files(fault.object)]
+        faults = [fault for fault in plan.faults if not self._learned.files(fault.target)]
         return frozenset(fault.fault.object for fault in faults)
 
     def _derive(self) -> list[SuiteFault]:
         options = self._options
-        names = [name for name in project_objects(self._connection) if name not in options.excluded]
+        objects = [
+            one for one in project_objects(self._connection) if one.name not in options.excluded
+        ]
         if options.tables:
-            names = named(names, options.tables)
-        faults = derive_suite_faults(self._connection, names, options.kinds)
+            objects = named(objects, options.tables)
+        faults = derive_suite_faults(self._connection, objects, options.kinds)
         if not faults:
             raise ConfigError(
                 "there is no fault to plant: the database has no policies, privileges or functions"
@@ -260,13 +256,13 @@ class SuiteRun:
             if error is not None:
                 return _describe(fault, "rejected", (error,), started)
             with self._slots:
-                order = self._learned.order(fault.object)
+                order = self._learned.order(fault.target)
                 outcome = suite.run(copy, fault.fault.id, timeout, order)
         if not outcome.passed:
             return _describe(fault, "killed", outcome.failed_tests, started)
         with copies.copy() as copy:  # the suite may have committed something
             _plant(copy, fault)
-            effect = effects.observe(copy, fault.object)
+            effect = effects.observe(copy, fault.target)
         return _survivor(fault, effect, started)
 
 
@@ -326,7 +322,7 @@ def _survivor(fault: SuiteFault, effect: Effect, started: float) -> SuiteMutant:
     if effect.test is not None:
         tests = {
             "pytest": render.pytest_test(effect.test, fault.sentence),
-            "pgtap": render.pgtap_test(effect.test, fault.object, fault.sentence),
+            "pgtap": render.pgtap_test(effect.test, planted.object, fault.sentence),
         }
     seconds = time.monotonic() - started
     return SuiteMutant(

@@ -13,7 +13,11 @@ with project as (
     ])
 )
 
-select format('%I.%I', p.nspname, c.relname) as name
+select
+  format('%I.%I', p.nspname, c.relname) as name,
+  p.nspname::text as schema,
+  c.relname::text as plain,
+  false as is_function
 from pg_class as c
 inner join project as p on c.relnamespace = p.oid
 where c.relkind in ('r', 'p', 'v', 'm')
@@ -23,7 +27,11 @@ where c.relkind in ('r', 'p', 'v', 'm')
     where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
   )
 union all
-select format('%I.%I(%s)', p.nspname, f.proname, replace(oidvectortypes(f.proargtypes), ', ', ','))
+select
+  format('%I.%I(%s)', p.nspname, f.proname, replace(oidvectortypes(f.proargtypes), ', ', ',')),
+  p.nspname::text,
+  f.proname::text,
+  true
 from pg_proc as f
 inner join project as p on f.pronamespace = p.oid
 where f.prokind = 'f'

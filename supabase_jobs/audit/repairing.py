@@ -13,10 +13,6 @@ from supabase_jobs.audit.leaks.attempts import reads_of_others, shows_visitors
 from supabase_jobs.audit.leaks.leak import ExplainedLeak
 from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.options import Options
-from supabase_jobs.audit.performance import kinds as performance
-from supabase_jobs.audit.performance.context import Context
-from supabase_jobs.audit.performance.plans import Planner
-from supabase_jobs.audit.performance.same_access import findings as proven
 from supabase_jobs.audit.policies.tested import pins
 from supabase_jobs.audit.probes.attempt import INSERT, Attempt
 from supabase_jobs.audit.probing import Run
@@ -183,6 +179,11 @@ def _slow(
     run: Run, options: Options, trials: Trials, repaired: Iterable[Repaired]
 ) -> tuple[AuditFinding, ...]:
     """The findings on requests that are slow, with the rewrites that were tried."""
+    from supabase_jobs.audit.performance import kinds as performance
+    from supabase_jobs.audit.performance.context import Context
+    from supabase_jobs.audit.performance.plans import Planner
+    from supabase_jobs.audit.performance.same_access import findings as proven
+
     trials.extend(Deadline(time.monotonic() + LIMITS.repair_seconds))
     scene, found = run.scene, run.scene.plan.catalog
     own = [relation for relation in found.tables if selected(relation, options)]

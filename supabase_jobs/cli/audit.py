@@ -44,6 +44,7 @@ from supabase_jobs.cli.reports import Target, report_options, show_reports, targ
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 from supabase_jobs.report import FORMATS
+from supabase_jobs.report import load as load_format
 from supabase_jobs.settings import DEFAULT_MIGRATIONS
 
 if TYPE_CHECKING:
@@ -219,8 +220,6 @@ def command(
     from supabase_jobs.projects.default_grants import default_grants as is_exposed
     from supabase_jobs.projects.exposed_schemas import served_schemas
     from supabase_jobs.projects.migrated import Checkpoint
-    from supabase_jobs.report.producers.audit import document
-    from supabase_jobs.report.producers.default_grants import document as default_grants_document
     from supabase_jobs.sources.config_toml import load_api_settings
 
     if update_baseline is not None and (schemas or tables):
@@ -314,8 +313,8 @@ def command(
             version=known.last_migration,
             reached=lambda reached: states.append(_before_changes(reached, options)),
         )
-    # most of the modules, while the server starts
-    Thread(target=import_module, args=["supabase_jobs.audit.audit"]).start()
+    # while the server starts
+    Thread(target=_read_ahead, args=[reports]).start()
     if in_place:
         opened = database_in_place(given, allow_remote=allow_remote)
     else:
@@ -384,14 +383,26 @@ def command(
     if unknown := set(only) - {finding.id for finding in result.findings}:
         narrate(f"note: no finding {min(unknown)!r}")
     if difference is None:
+        from supabase_jobs.report.producers.audit import document
+
         report = document(result)
     else:
-        report = default_grants_document(DefaultGrants(result, difference))
+        from supabase_jobs.report.producers.default_grants import document as document_of_both
+
+        report = document_of_both(DefaultGrants(result, difference))
     show_reports(report, reports)
     for line in written:
         narrate(line)
     annotate_findings(report, with_infos=False)
     ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
+
+
+def _read_ahead(reports: Sequence[Target]) -> None:
+    """Import most of the modules: those of the audit and of its report."""
+    import_module("supabase_jobs.audit.audit")
+    import_module("supabase_jobs.report.producers.audit")
+    for target in reports:
+        load_format(target.form)
 
 
 def _before_changes(connection: "Connection", options: "Options") -> "changes.State":

@@ -82,7 +82,8 @@ def load_settings(
     variables = from_file.get("variables", {})
     # the manifest of the sources validates the variables
     others = {**from_file, "variables": {}} if isinstance(variables, dict) else from_file
-    validate_toml(path, others if from_file else {}, _SCHEMA)
+    if from_file:
+        validate_toml(path, others, _SCHEMA)
     named = from_file.get("migrations")
     if named is not None and Path(named) == DEFAULT_MIGRATIONS:
         named = None  # it may not exist yet: `render` writes it
@@ -174,8 +175,6 @@ def deviation(values: Mapping[str, Any], schema: Path) -> Deviation | None:
     In the schema, `errorMessage` is the problem of a value that deviates; it may contain `{path}`
     and `{name}`, with their format. `x-hint` is a hint.
     """
-    if not values:
-        return None
     from jsonschema import Draft202012Validator  # a tenth of a second
     from jsonschema.exceptions import best_match
 

@@ -24,6 +24,8 @@ PATHS = {
     "settings": "supabase_jobs/settings.schema.json",
     "access": "supabase_jobs/audit/access.schema.json",
     "audit": "supabase_jobs/audit/audit.schema.json",
+    "manifest": "supabase_jobs/sources/manifest.schema.json",
+    "waivers": "supabase_jobs/mutation/waivers.schema.json",
 }
 SCHEMAS: dict[str, dict[str, Any]] = {
     name: json.loads((ROOT / path).read_text(encoding="utf-8")) for name, path in PATHS.items()
@@ -98,6 +100,15 @@ INVALID_ACCESS = [
     "[functions]\n'public.f()' = ['anon']",
     "[accepted]\nx = 1",
 ]
+
+
+def test_the_packaged_files_are_valid() -> None:
+    """Their loaders take that for granted."""
+    for name, path in {
+        "manifest": ROOT / "sql" / "manifest.toml",
+        "waivers": PACKAGED_DECLARATIONS / "waivers.toml",
+    }.items():
+        assert accepts(name, path.read_text(encoding="utf-8"))
 
 
 def accepts(name: str, text: str) -> bool:
@@ -175,7 +186,9 @@ def test_the_examples_in_the_documents_are_valid() -> None:
     for block in BLOCKS:
         example = tomllib.loads(block)
         [name] = [
-            n for n, schema in SCHEMAS.items() if example.keys() <= schema["properties"].keys()
+            name
+            for name, schema in SCHEMAS.items()
+            if {*schema.get("required", ())} <= example.keys() <= schema["properties"].keys()
         ]
         assert list(Draft202012Validator(SCHEMAS[name]).iter_errors(example)) == []
         assert "#:schema" not in block or f"#:schema {RAW}{PATHS[name]}\n" in block

@@ -35,7 +35,7 @@ from supabase_jobs.findings import (
 from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.session.savepoint import rolled_back
-from supabase_jobs.settings import read_toml
+from supabase_jobs.settings import read_toml, validate_toml
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.expectations import Expectations
@@ -44,8 +44,10 @@ from supabase_jobs.verify.verify import verify
 
 WAIVERS = "waivers.toml"
 
+
 _HERE = Path(__file__).parent
 _OPERATORS = _HERE / "operators"
+_SCHEMA = _HERE / "waivers.schema.json"
 # An empty search_path qualifies the names in expressions.
 _SETTINGS = """select
   set_config('search_path', '', true), set_config('jit', 'off', true),
@@ -76,17 +78,16 @@ def refuse_remote(url: str) -> None:
 
 
 def waivers(expectations: Expectations) -> Mapping[str, str]:
-    """The waivers (fault id → reason) of waivers.toml. Raises ConfigError (2) for a waiver without
-    a reason.
+    """The waivers (fault id → reason) of waivers.toml. Raises ConfigError (2) for a file that
+    deviates from its schema, such as a waiver without a reason.
     """
     path = expectations.declaration(WAIVERS)
     if not path.is_file():
         return {}
-    reasons = read_toml(path).get("waivers", {})
-    for name, reason in reasons.items():
-        if not isinstance(reason, str) or not reason.strip():
-            raise ConfigError(f"{WAIVERS}: {name!r} needs a reason", file=str(path))
-    return dict(reasons)
+    toml = read_toml(path)
+    if expectations.directory is not None:
+        validate_toml(path, toml, _SCHEMA)
+    return dict(toml.get("waivers", {}))
 
 
 def derive(connection: Connection, names: Sequence[str]) -> list[Fault]:

@@ -34,7 +34,9 @@ class Variable:
 
 
 def parse_declarations(tables: Mapping[str, Any]) -> dict[str, Variable]:
-    """Parse the `[variables.*]` tables of a manifest; ConfigError for a malformed one."""
+    """The variables that the `[variables.*]` tables of a valid manifest declare. Raises ConfigError
+    for a default out of its limits.
+    """
     return {name: _declaration(name, table) for name, table in tables.items()}
 
 
@@ -60,20 +62,7 @@ def resolve(declared: Mapping[str, Variable], overrides: Mapping[str, object]) -
 
 
 def _declaration(name: str, table: Any) -> Variable:
-    try:
-        variable = Variable(name=name, **table)
-    except TypeError as error:
-        raise ConfigError(
-            f"manifest: the declaration of variable {name!r} is malformed: {error}"
-        ) from error
-    if type(variable.default) not in _TYPES:
-        raise ConfigError(
-            f"manifest: the default of variable {name!r} must be a string, an integer or a boolean"
-        )
-    if variable.format is not None and variable.format not in _FORMATS:
-        raise ConfigError(
-            f"manifest: the format of variable {name!r} must be one of {', '.join(_FORMATS)}"
-        )
+    variable = Variable(name=name, **table)
     _checked(variable, variable.default)
     return variable
 

@@ -311,11 +311,19 @@ def test_a_lock_of_another_session_exits_5(
         assert cli("mutate", "--db-url", applied_url).code == 5
 
 
-def test_a_waiver_needs_a_reason(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[waivers]\n"tables:drop:public.x" = " "\n', "reason"),
+        ("waivers = 1", "table"),
+        ('[waiver]\n"tables:drop:public.x" = "kept"\n', "unknown key 'waiver'"),
+    ],
+)
+def test_malformed_waivers_are_errors(tmp_path: Path, text: str, message: str) -> None:
     expectations = Expectations({}, (), tmp_path)
     assert waivers(expectations) == {}
-    (tmp_path / "waivers.toml").write_text('[waivers]\n"tables:drop:public.x" = " "\n')
-    with pytest.raises(ConfigError, match="reason"):
+    (tmp_path / "waivers.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
         waivers(expectations)
 
 

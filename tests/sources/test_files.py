@@ -139,6 +139,7 @@ def sources(tmp_path: Path, root: Path) -> Path:
         ("manifest.toml", "base_version = 2025", "14 digits"),
         ("manifest.toml", "base_version = '20251108000000'", "14 digits"),
         ("manifest.toml", "base_version = 20251108000000\nother = 1", "'other'"),
+        ("manifest.toml", "", "base_version"),
         ("manifest.toml", "base_version = ", "not valid TOML"),
         (
             "manifest.toml",

@@ -14,6 +14,7 @@ from supabase_jobs.audit.options import Comparison, Options
 from supabase_jobs.audit.repairs import changes
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import AccessDiff, Severity
+from supabase_jobs.report import FORMATS
 from supabase_jobs.report.producers.audit import by_cause
 from tests.fix_cli import Run
 from tests.fix_db import session_copy
@@ -289,7 +290,7 @@ def test_one_finding_in_each_format(cli: Run, tmp_path: Path) -> None:
     (new / "20250102000000_open.sql").write_text(f"-- teams are visible\n{OPEN}", encoding="utf-8")
     github = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path)}
     words = []
-    for form in ("json", "text", "markdown", "sarif", "html"):
+    for form in FORMATS:
         words += ["--format", form, "--output", f"report.{form}"]
     ran = cli("audit", "--migrations-from", "old", *words, cwd=tmp_path, **github)
     assert ran.code == 1

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import fromstring
 import psycopg
 import pytest
 
+from supabase_jobs.report import FORMATS
 from tests.fix_cli import Run
 from tests.psql import psql_outcome, run_in_psql
 
@@ -29,17 +30,11 @@ def faulty_url(applied_url: str) -> str:
 
 
 def test_every_format_reports_the_finding(faulty_url: str, cli: Run, tmp_path: Path) -> None:
-    for form, suffix in (
-        ("text", "txt"),
-        ("markdown", "md"),
-        ("html", "html"),
-        ("junit", "xml"),
-        ("sarif", "sarif"),
-    ):
+    for form in FORMATS:
         words = ("verify", "--only", "structure", "--format", form, "--db-url", faulty_url)
-        ran = cli(*words, "--output", f"report.{suffix}")
+        ran = cli(*words, "--output", f"report.{form}")
         assert (ran.code, ran.out) == (1, "")
-        text = (tmp_path / f"report.{suffix}").read_text(encoding="utf-8")
+        text = (tmp_path / f"report.{form}").read_text(encoding="utf-8")
         assert "idx_async_jobs_url" in text
         assert "mine" in text
         assert cli(*words, "--all").out.startswith(text[:40])

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.shop import CLIENTS, Observation, Shop, marks_in, write_project
 from supabase_jobs.migrations import locks
+from supabase_jobs.report import FORMATS
 from tests.fix_cli import Ran, Run, new_runner
 
 # on a quiet machine; the server's sessions say how long they waited for a core
@@ -32,10 +33,6 @@ ROLLED_BACK = {
     "verify": ("verify", "--json"),
 }
 WITH_CLIENTS = {"audit": ("audit", "--json")} | READ_ONLY | ROLLED_BACK
-FORMATS = {
-    "audit": ("text", "html", "json", "junit", "sarif", "markdown", "codequality"),
-    "verify": ("text", "html", "json", "junit", "sarif", "markdown"),
-}
 
 
 @dataclass(frozen=True)
@@ -150,11 +147,9 @@ def test_no_value_in_the_baseline(cli: Run, shop: Shop, project: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "formats"), FORMATS.items(), ids=list(FORMATS))
-def test_no_value_in_any_format(
-    cli: Run, shop: Shop, project: Path, command: str, formats: tuple[str, ...]
-) -> None:
-    files = {format_: project / f"report.{format_}" for format_ in formats}
+@pytest.mark.parametrize("command", ["audit", "verify"])
+def test_no_value_in_any_format(cli: Run, shop: Shop, project: Path, command: str) -> None:
+    files = {form: project / f"report.{form}" for form in FORMATS}
     reports = [("--format", name, "--output", str(file)) for name, file in files.items()]
     ran = cli(command, *chain(*reports), cwd=project, SUPABASE_DB_URL=shop.url)
     assert ran.code in (0, 1), ran.err

@@ -24,6 +24,7 @@ from supabase_jobs.projects.copied import (
 )
 from supabase_jobs.projects.narration import Narration
 from supabase_jobs.projects.source import read_parts
+from supabase_jobs.report import FORMATS
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
@@ -235,7 +236,7 @@ begin raise exception 'ask %', (select mail from public.settings where mail like
 create trigger refuse before insert on public.mails for each row execute function public.refuse();
 """
         )
-    for form in ("text", "json", "sarif", "html", "junit", "markdown", "codequality"):
+    for form in FORMATS:
         ran = cli("audit", "--db-url", database.url, "--format", form, "--output", f"report.{form}")
         assert ran.code == 1, ran.err
         printed = ran.err + ran.out + (tmp_path / f"report.{form}").read_text()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from supabase_jobs.report import FORMATS
 from tests.fix_cli import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("embedded")]
@@ -44,7 +45,7 @@ def test_strict_fails_on_a_warning(cli: Run, folder: Path) -> None:
     assert "performance: 6 errors, 6 info" in ran.out
 
 
-@pytest.mark.parametrize("form", ["junit", "sarif", "markdown", "html", "codequality"])
+@pytest.mark.parametrize("form", sorted({*FORMATS} - {"text"}))
 def test_every_format_has_them(cli: Run, folder: Path, form: str) -> None:
     ran = cli("audit", "--performance", "--format", form, cwd=folder)
     assert ran.code == 0, ran.err

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -85,8 +86,8 @@ def _snapshot(expectations: Expectations) -> snapshot.Snapshot | None:
 
 @dataclass(frozen=True)
 class UserObjectConflict:
-    """A user object that blocks a probe: why the probe shows nothing, a hint, and the texts of what
-    refused it.
+    """A user object that blocks a probe: why the probe shows nothing, a hint, and the texts and the
+    names of what refused it.
 
     `of_managed`: it refuses what a managed function or foreign key writes, so these fail in
     production too. Otherwise it refuses what the probe writes. `of_all_owners`: a unique index that
@@ -103,6 +104,7 @@ class UserObjectConflict:
     why: str
     fix: str
     texts: tuple[str, ...] = ()
+    refusing: frozenset[str] = frozenset()
     of_managed: bool = False
     of_all_owners: bool = False
     of_rows: bool = False
@@ -159,33 +161,35 @@ def user_object_conflict(
     failure = f"{error.sqlstate} ({public_message(error)})"
     why = f"it failed with {failure}, and {blocking} is a user object"
     texts = tuple(other_values.refusing(connection, error, managed))
+    refusing = frozenset(filter(None, (named.constraint, named.column)))
+    conflict = partial(UserObjectConflict, refusing=refusing)
     is_foreign_key = isinstance(error, psycopg.errors.ForeignKeyViolation)
     if is_foreign_key and of_managed_rows and not whole_table:
         fix = f"Drop {constraint}, or let it have ON DELETE CASCADE."
-        return UserObjectConflict(why=why, fix=fix, texts=texts, of_managed=True)
+        return conflict(why=why, fix=fix, texts=texts, of_managed=True)
     if is_foreign_key and (whole_table or not of_all_owners):
         if closed_parent and not whole_table:
             why = (
                 f"{why}: no sign-up makes the row of {closed_parent}, and no request may insert it"
             )
             fix = f"Let a trigger of the sign-up insert the row of {closed_parent}."
-            return UserObjectConflict(why=why, fix=fix, of_all_inserts=True)
+            return conflict(why=why, fix=fix, of_all_inserts=True)
         fix = f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
-        return UserObjectConflict(why=why, fix=fix, of_rows=True, of_children=whole_table)
+        return conflict(why=why, fix=fix, of_rows=True, of_children=whole_table)
     if of_all_owners and isinstance(error, psycopg.errors.UniqueViolation):
         why = f"{why} that does not tell owners apart: a row of one owner refuses those of others"
         fix = f"Drop {constraint}, or add the column of the owner to it."
-        return UserObjectConflict(why=why, fix=fix, texts=texts, of_all_owners=True)
+        return conflict(why=why, fix=fix, texts=texts, of_all_owners=True)
     if nullable and not whole_table and isinstance(error, psycopg.errors.NotNullViolation):
         why = f"{why}: no documented call fills it, nor does a default"
-        return UserObjectConflict(why=why, fix=nullable, of_all_inserts=True)
+        return conflict(why=why, fix=nullable, of_all_inserts=True)
     if not _is_written_by_managed(error, managed):
         fix = f"Production writes hit {constraint} too."
-        return UserObjectConflict(
+        return conflict(
             why=why, fix=fix, texts=texts, checked=checked, of_now=_misses_partition_of_now(error)
         )
     fix = f"It fails in production too. Drop {constraint}, or let it accept these rows."
-    return UserObjectConflict(why=why, fix=fix, texts=texts, of_managed=True)
+    return conflict(why=why, fix=fix, texts=texts, of_managed=True)
 
 
 def _misses_partition_of_now(error: psycopg.Error) -> bool:

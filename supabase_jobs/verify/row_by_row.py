@@ -94,6 +94,7 @@ def conflict_of(
         why=f"{why}: {', '.join(names)}",
         fix=f"Production writes run {' and '.join(names)} too.",
         texts=tuple(one.text for one in found),
+        refusing=frozenset(one.part for one in found),
     )
 
 

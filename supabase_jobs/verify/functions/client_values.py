@@ -120,8 +120,7 @@ def _refuses(runner: Runner, request: _Request, managed: Collection[str]) -> boo
     if error is None or isinstance(error, INCONCLUSIVE_ERRORS):
         return False
     conflict = row_by_row.conflict_of(runner.impersonation.connection, error, managed)
-    name = request.object.name.split(" ")[1].replace('"', "")
-    return conflict is not None and name in conflict.why.replace('"', "")
+    return conflict is not None and request.object.part in conflict.refusing
 
 
 def _conflict(
@@ -138,7 +137,9 @@ def _conflict(
     if (error.sqlstate or _ON_PURPOSE).startswith(_ON_PURPOSE):
         return None
     conflict = row_by_row.conflict_of(runner.impersonation.connection, error, managed)
-    return conflict if conflict is not None and request.object.name in conflict.why else None
+    if conflict is None or request.object.part not in conflict.refusing:
+        return None
+    return conflict
 
 
 def _finding(id: Id, request: _Request, conflict: UserObjectConflict) -> Finding:

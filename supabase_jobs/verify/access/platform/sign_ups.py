@@ -196,9 +196,13 @@ def with_any_metadata(
         if isinstance(problem, _WithoutRows):
             # checks fail while a row of an allow-list can still be added
             read(connection, [CHECK_DEFERRED])
-            sign_up.run(connection, [NewUser(id=uuid.uuid4())])
+            user = NewUser(id=uuid.uuid4())
+            sign_up.run(connection, [user])
+            read(connection, [LAST.statement(user.id)])
             return None
         sign_up.run(connection, [NewUser(id=uuid.uuid4())])
+    except psycopg.errors.RaiseException:
+        return problem
     except SignUpRejectedError as refused:
         if isinstance(problem, _WithoutRows) or not _needs_metadata(refused.cause):
             return problem

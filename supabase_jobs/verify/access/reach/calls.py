@@ -25,6 +25,7 @@ from supabase_jobs.verify.access.reach.values import (
     is_text,
     number_of,
     qualified,
+    row_of,
     value_of,
 )
 from supabase_jobs.verify.access.reach.world import World
@@ -67,7 +68,13 @@ def calls(world: World, function: Candidate) -> Iterator[Act]:
 
 
 def computed(world: World, function: Candidate) -> Iterator[Act]:
-    """The computed column of the rows that the caller sees: one names the other user."""
+    """The computed column of rows that the caller makes up, as for a function of the API, and of
+    those that it sees: one names the other user.
+    """
+    for id in world.ids:
+        row = row_of(function.relation, id)
+        made_up = sql.SQL("select left({}({})::text, 2000)").format(qualified(function.name), row)
+        yield Act([Statement(made_up.as_string(None))])
     query = sql.SQL("select left({}(r)::text, 2000) from {} as r limit {}").format(
         qualified(function.name), qualified(function.relation), sql.Literal(MOST_ROWS)
     )
@@ -109,7 +116,7 @@ def _forged(world: World, function: Candidate) -> Iterator[Statement]:
         chosen = dict.fromkeys(names, value)
         claims = {"role": "authenticated", "sub": str(world.own), "user_metadata": chosen}
         yield Statement(
-            "select set_config('request.jwt.claims', %s, true),"
-            " set_config('request.headers', %s, true)",
+            "select where set_config('request.jwt.claims', %s, true) is null"
+            " or set_config('request.headers', %s, true) is null",
             (json.dumps(claims), json.dumps(chosen)),
         )

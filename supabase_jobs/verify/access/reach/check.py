@@ -23,6 +23,7 @@ from supabase_jobs.verify.access.reach.candidate import (
     tables_of,
 )
 from supabase_jobs.verify.access.reach.judged_texts import judge, judge_views
+from supabase_jobs.verify.access.reach.other_worlds import in_other_worlds
 from supabase_jobs.verify.access.reach.problems import Undisturbed, problem_of
 from supabase_jobs.verify.access.reach.report import report
 from supabase_jobs.verify.access.reach.uses import uses_of
@@ -162,14 +163,10 @@ def _use(world: World, candidates: Sequence[Candidate], exposed: Collection[str]
     nothing = world.use(None, "authenticated", [select])
     deleting = [world.use(None, "authenticated", group) for group in deletes(world, select)]
     world.run([nothing, *deleting, *chain.from_iterable(uses.values())])
-    undisturbed = Undisturbed(
-        seen=nothing.seen or {},
-        address=nothing.answer or "",
-        blocking={use.blocking for use in deleting},
-    )
+    undisturbed = Undisturbed.after(nothing, deleting)
     for candidate in candidates:
         own = uses[id(candidate)]
-        problem = problem_of(world, own, undisturbed)
+        problem = problem_of(world, own, undisturbed) or in_other_worlds(world, candidate, own)
         if problem is None:
             judge(world, candidate, own)
         if candidate.kind is not Kind.FUNCTION or candidate.schema in exposed:

@@ -13,8 +13,8 @@ NAMES = ("id", "user_id", "guest_id", "email")
 def chosen(text: str, value: sql.Composable) -> Statement:
     """Chooses a JSON object: the value under each name that a text mentions."""
     query = sql.SQL(
-        "select set_config('verify.chosen', coalesce(jsonb_object_agg(k, {})::text, '{{}}'),"
-        " true) from unnest({}::text[]) as k"
+        "select from (select coalesce(jsonb_object_agg(k, {})::text, '{{}}') as text"
+        " from unnest({}::text[]) as k) as o where set_config('verify.chosen', text, true) = ''"
     )
     names = sorted(set(texts.literals(text)))
     return Statement(query.format(value, sql.Literal(names)).as_string(None))

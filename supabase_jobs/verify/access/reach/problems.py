@@ -3,7 +3,7 @@ that shows it.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from supabase_jobs.findings import Severity
@@ -17,6 +17,7 @@ from supabase_jobs.verify.access.reach.world import ANOTHER_CALLER, World
 # the names of watched rows are those of the queries that watch
 _ANOTHER = "another user"
 _OWN_CLAIMS, _OWN_ADDRESS, _RUN = "own claims", "own address", "run"
+_OWN_CONFIRMATION = "own confirmation"
 _RUNS = "runs text that users write"
 _CHANGES = {
     _ANOTHER: "changes or deletes a user, or a session or key, that is not the caller's",
@@ -37,6 +38,9 @@ _CHANGES = {
     _OWN_ADDRESS: (
         "lets its caller have any address without a confirmation: whoever trusts an address takes"
         " the caller for somebody else"
+    ),
+    _OWN_CONFIRMATION: (
+        "confirms the address of its caller: whoever trusts it takes the caller for somebody else"
     ),
     _RUN: _RUNS,
     "scheduled": "schedules text of its caller, which pg_cron runs as another role",
@@ -63,6 +67,15 @@ class Undisturbed:
     seen: Mapping[str, Sequence[str]]
     address: str
     blocking: Collection[str]
+
+    @classmethod
+    def after(cls, nothing: Use, deleting: Iterable[Use] = ()) -> "Undisturbed":
+        """The state after a use that only asks for the address, and deletes without another use."""
+        return cls(
+            seen=nothing.seen or {},
+            address=nothing.answer or "",
+            blocking={use.blocking for use in deleting},
+        )
 
 
 def problem_of(world: World, uses: Sequence[Use], undisturbed: Undisturbed) -> Problem | None:
@@ -119,6 +132,8 @@ def _is_chosen(world: World, what: str, seen: Sequence[str | None]) -> bool:
     if what == _OWN_ADDRESS:
         # another address, as of an account that is closed, is not of the caller's choice
         return any(world.values.address in (text or "") for text in seen)
+    if what == _OWN_CONFIRMATION:
+        return any(seen)
     if what == _RUN:
         return f"{world.secret} run" in seen
     return True

@@ -32,6 +32,7 @@ _WRITTEN = re.compile(r"\b(?:insert\s+into|update|merge\s+into)\s+([\w.\"]+)", r
 _CHANGES = re.compile(r"\b(insert|update|delete|truncate|merge|copy)\b", re.IGNORECASE)
 _CALLED = re.compile(r"\b([\w\"]+\.[\w\"]+)\s*\(")
 _SETS = re.compile(r"\bset_config\b|\bpg_settings\b|\bset\s", re.IGNORECASE)
+_ACCOUNTS = re.compile(r"\bauth\.users\b", re.IGNORECASE)
 
 
 def without_comments(text: str) -> str:
@@ -76,6 +77,11 @@ def reads_metadata(text: str) -> bool:
 def reads_users(text: str) -> bool:
     """Whether it may read the table of users."""
     return "users" in text
+
+
+def reads_accounts(text: str) -> bool:
+    """Whether a text names the table of accounts."""
+    return _ACCOUNTS.search(text) is not None
 
 
 def reads_request(text: str) -> bool:

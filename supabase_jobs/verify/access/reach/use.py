@@ -80,7 +80,7 @@ class Use:
         own = answers[: self.own]
         self.returning = frozenset(number for number, answer in enumerate(own) if answer.rows)
         rows = [row for answer in own for row in answer.rows]
-        self.answer = "\n".join(str(row[0]) for row in rows)
+        self.answer = "\n".join("" if row[0] is None else str(row[0]) for row in rows)
         seen: dict[str, list[str]] = {}
         for answer in answers[self.own + 1 :]:
             for what, value in answer.rows:

@@ -40,7 +40,7 @@ _NUMBERS = (
 class Values:
     """The values of one trial. `ids` are the other user and what belongs to it, `shown` what its
     rows show, and `texts` those of the declaration. `queues` are the names of queues; `has_jobs`:
-    the server runs scheduled jobs.
+    the server runs scheduled jobs. A job can have the `state`.
     """
 
     ids: Sequence[uuid.UUID]
@@ -49,6 +49,7 @@ class Values:
     texts: Sequence[str]
     queues: Sequence[str]
     has_jobs: bool
+    state: str
 
     @property
     def other(self) -> uuid.UUID:
@@ -140,9 +141,24 @@ class Values:
         if any(type.removesuffix("[]") in _OF_IDS for type in types):
             for id in self.ids[1:]:
                 yield self._of(types, texts[0], numbers[0], id)
+        yield from self._states(types, numbers[0])
         if any(_is_number(type) for type in types):
             for number in numbers[1:]:
                 yield self._of(types, texts[0], number, self.other)
+
+    def _states(
+        self, types: Sequence[str], number: sql.Composable
+    ) -> Iterator[list[sql.Composable]]:
+        """The values that give another row the state: an id names it, or a text."""
+        texts = sum(map(is_text, types))
+        if not (self.state and texts):
+            return
+        state = sql.Literal(self.state)
+        for id in self.ids:
+            if any(type.removesuffix("[]") in _OF_IDS for type in types):
+                yield self._of(types, [state], number, id)
+            if texts > 1:
+                yield self._of(types, [sql.Literal(str(id)), state], number, id)
 
     def of_tables(
         self, types: Sequence[str], tables: Sequence[str]
@@ -206,6 +222,12 @@ def _object(text: Sequence[sql.Composable], names: Sequence[str]) -> sql.Composa
     pairs = [*((sql.Literal(name), text[0]) for name in names), (text[0], text[-1])]
     members = sql.SQL(", ").join(member for pair in pairs for member in pair)
     return sql.SQL("jsonb_build_object({})").format(members)
+
+
+def row_of(table: str, id: uuid.UUID) -> sql.Composable:
+    """A row of a table that names an id, and that nobody has inserted."""
+    named = sql.Literal(json.dumps(dict.fromkeys(_NAMES_OF_IDS, str(id))))
+    return sql.SQL("jsonb_populate_record(null::{}, {}::jsonb)").format(qualified(table), named)
 
 
 def insert_of(

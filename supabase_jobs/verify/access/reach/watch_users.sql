@@ -21,6 +21,12 @@ from auth.users as u
 where u.id = $2
 union all
 select
+  'own confirmation',
+  u.email_confirmed_at::text
+from auth.users as u
+where u.id = $2
+union all
+select
   'own claims',
   (to_jsonb(u) -> 'raw_app_meta_data')::text
 from auth.users as u

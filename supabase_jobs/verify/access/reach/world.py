@@ -196,6 +196,7 @@ def prepared(
         texts=reach.texts,
         queues=[name for kind, name in present if kind == "queue"],
         has_jobs="cron.job" in has,
+        state=reach.state,
     )
     settings = {
         "verify.victim": str(other),

@@ -5,14 +5,12 @@ module.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
-from pprint import pformat
 from typing import Any
 
 import jinja2
-from psycopg import sql
 
+from supabase_jobs.audit.emit import source
 from supabase_jobs.audit.emit.cases import TableSuite
 from supabase_jobs.audit.emit.replay import TOUCHED, UNTOUCHED
 from supabase_jobs.outcomes import DENIED, HIDDEN, ROWS, VIOLATES
@@ -76,44 +74,17 @@ def _environment() -> jinja2.Environment:
         "policy_messages": POLICY_MESSAGES,
     }
     environment.filters |= {
-        "literal": _literal,
-        "identifier": _identifier,
-        "dollar": _dollar,
-        "python": _python,
+        "literal": source.literal,
+        "dollar": source.dollar,
+        "insertion": source.insertion,
+        "python": source.python,
+        "python_call": source.python_call,
+        "one_line": source.one_line,
         "json": _json,
         "sql": printed,
-        "one_line": _one_line,
     }
     return environment
 
 
-def _literal(value: str | bool) -> str:
-    return sql.Literal(value).as_string(None).strip()
-
-
-def _identifier(name: str) -> str:
-    return sql.Identifier(name).as_string(None)
-
-
-def _dollar(text: str) -> str:
-    """A literal in dollar quotes."""
-    tags = (f"${'q' * number}$" for number in count())
-    tag = next(tag for tag in tags if tag not in f"{text}$")
-    return f"{tag}{text}{tag}"
-
-
-def _python(value: object) -> str:
-    """A Python literal; of a text with several lines in three quotes, if that needs no escape."""
-    if not isinstance(value, str):
-        return pformat(value, width=10_000, sort_dicts=False)
-    if "\n" in value and "\\" not in value and '"""' not in value and not value.endswith('"'):
-        return f'"""{value}"""'
-    return json.dumps(value, ensure_ascii=False) if '"' not in value else repr(value)
-
-
 def _json(value: Mapping[str, Any] | None) -> str:
     return json.dumps(dict(value or {}))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -211,7 +211,7 @@ def _run_suite(
 ) -> None:
     from supabase_jobs.audit.options import Options
     from supabase_jobs.mutation.suite.faults import parse_kinds
-    from supabase_jobs.mutation.suite.render import earlier_tests
+    from supabase_jobs.mutation.suite.files import earlier_tests
     from supabase_jobs.mutation.suite.suite_run import SuiteOptions, SuiteRun
     from supabase_jobs.projects.exposed_schemas import served_schemas
     from supabase_jobs.report.producers.suite_mutation import document
@@ -309,7 +309,7 @@ def _managed(given: "Settings") -> frozenset[str]:
 
 def _write_tests(folder: Path, result: "SuiteMutation") -> None:
     """Add to a file for pytest, and to a pgTAP file for each object."""
-    from supabase_jobs.mutation.suite.render import add_to
+    from supabase_jobs.mutation.suite.files import add_to
     from supabase_jobs.report.phrases import counted
 
     for name, text in add_to(folder, result.survivors).items():

@@ -40,7 +40,14 @@ from supabase_jobs.findings.finding import (
     has_statement,
 )
 from supabase_jobs.findings.id import Id
-from supabase_jobs.findings.mutants import Fault, Mutant, MutationResult, SuiteMutant, SuiteMutation
+from supabase_jobs.findings.mutants import (
+    Fault,
+    Mutant,
+    MutationResult,
+    SuiteMutant,
+    SuiteMutation,
+    SuiteTest,
+)
 from supabase_jobs.findings.permission import Permission, Permissions
 from supabase_jobs.findings.row_state import Clause, Holds, RowState
 from supabase_jobs.findings.verification import Case, Grid, Verification
@@ -87,6 +94,7 @@ __all__ = [
     "Severity",
     "SuiteMutant",
     "SuiteMutation",
+    "SuiteTest",
     "Verification",
     "as_comment",
     "as_sql",

@@ -83,6 +83,19 @@ class MutationResult:
         return bool(self.mutants) and not self.survivors
 
 
+@dataclass(frozen=True, kw_only=True)
+class SuiteTest:
+    """A missing test for one framework. `name` is that of its function or assertion, `comment` says
+    which fault it detects, and `code` is the test without both. `text` is all of it, as a report
+    prints it.
+    """
+
+    name: str
+    comment: str
+    code: str
+    text: str = ""
+
+
 @dataclass(frozen=True)
 class SuiteMutant:
     """A fault that a project's suite ran with.
@@ -104,7 +117,7 @@ class SuiteMutant:
     state: str
     by: tuple[str, ...] = ()
     seconds: float = 0.0
-    tests: Mapping[str, str] = field(default_factory=dict)
+    tests: Mapping[str, SuiteTest] = field(default_factory=dict)
     note: str = ""
 
 

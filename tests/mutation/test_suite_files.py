@@ -9,9 +9,10 @@ from psycopg import sql
 
 from supabase_jobs.audit.emit.recording import Generated, Showing
 from supabase_jobs.audit.emit.recording import RecordedAttempt as Recorded
-from supabase_jobs.findings import SuiteMutant
+from supabase_jobs.findings import SuiteMutant, SuiteTest
+from supabase_jobs.mutation.suite.files import add_to
 from supabase_jobs.mutation.suite.missing import MissingTest
-from supabase_jobs.mutation.suite.render import add_to, pgtap_test
+from supabase_jobs.mutation.suite.render import pgtap_test, pytest_test
 from supabase_jobs.session.action import Query
 from supabase_jobs.session.caller import Caller
 from tests.fix_cli import Run
@@ -22,7 +23,13 @@ def write(folder: Path, mutants: list[SuiteMutant]) -> None:
         (folder / name).write_text(text)
 
 
-def missing(outcome: str, with_fault: str, title: str, table: str = "public.notes") -> MissingTest:
+def missing(
+    outcome: str,
+    with_fault: str,
+    title: str,
+    table: str = "public.notes",
+    query: str = "select 1",
+) -> MissingTest:
     """A test that anon selects a row of a table."""
     attempt = Recorded(
         object=table,
@@ -30,7 +37,7 @@ def missing(outcome: str, with_fault: str, title: str, table: str = "public.note
         whose="none",
         verb="select",
         outcome=outcome,
-        showings=(Showing(Query(sql.Literal("x"), sql.SQL("select 1"))),),
+        showings=(Showing(Query(sql.Literal("x"), sql.SQL(query))),),
         of=table,
     )
     return MissingTest(
@@ -47,7 +54,7 @@ def survivor(table: str, name: str, title: str, comment: str = "one") -> SuiteMu
     """A survivor of a table, and its missing tests."""
     test = missing("hidden", "rows", title, table)
     tests = {
-        "pytest": f"def {name}(rls):\n    # {comment}\n    {title}\n",
+        "pytest": SuiteTest(name=name, comment=comment, code=f"    {title}\n"),
         "pgtap": pgtap_test(test, table, comment),
     }
     return SuiteMutant(f"f:{table}", table, "policies", comment, "", "survived", tests=tests)
@@ -86,12 +93,26 @@ def test_tests_are_added_to_those_of_an_earlier_run(tmp_path: Path) -> None:
 def test_a_refusal_by_a_policy_is_told_from_one_by_a_privilege(first: str) -> None:
     """MERGE has a message of its own."""
     message = f'{first} row violates row-level security policy for table "notes"'
-    text = pgtap_test(missing("violates", "denied", "ann"), "public.notes", "one")
+    text = pgtap_test(missing("violates", "denied", "ann"), "public.notes", "one").text
     [pattern] = re.findall(r"throws_matching\('select 1', '(.*?)', 'ann", text)
     assert re.search(pattern, message)
     assert not re.search(pattern, "permission denied for table notes")
-    text = pgtap_test(missing("denied", "violates", "ann"), "public.notes", "one")
+    text = pgtap_test(missing("denied", "violates", "ann"), "public.notes", "one").text
     assert "throws_like('select 1', 'permission denied%'" in text
+
+
+def test_a_test_with_the_lines_that_separate_tests_is_written_whole(tmp_path: Path) -> None:
+    query = "select '\nrollback to savepoint missing_test;\n' || '\ndef test_a(rls):\n'"
+    test = missing("hidden", "rows", "ann", query=query)
+    tests = {
+        "pytest": pytest_test(test, "one"),
+        "pgtap": pgtap_test(test, "public.notes", "one"),
+    }
+    found = SuiteMutant("f", "public.notes", "policies", "one", "", "survived", tests=tests)
+    written = add_to(tmp_path, [found])
+    assert written["missing_access_notes.sql"] == tests["pgtap"].text
+    assert tests["pytest"].text in written["test_missing_access.py"]
+    assert sql.Literal(query).as_string(None) in tests["pgtap"].text
 
 
 def test_tables_whose_names_differ_in_punctuation_have_a_file_each(tmp_path: Path) -> None:

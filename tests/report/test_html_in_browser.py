@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from playwright.sync_api import Page
 
-from supabase_jobs.findings import Audit, SuiteMutant, SuiteMutation, Verification
+from supabase_jobs.findings import Audit, SuiteMutant, SuiteMutation, SuiteTest, Verification
 from supabase_jobs.report import write
 from supabase_jobs.report.document import Document
 from supabase_jobs.report.producers import audit as audit_report
@@ -33,8 +33,13 @@ SURVIVOR = SuiteMutant(
     f"grant select on public.{LONG} to anon;",
     "survived",
     tests={
-        "pytest": f"def test_{LONG}(rls):\n    rls.owner\n",
-        "pgtap": f"-- {LONG} {LONG}\nbegin;\n",
+        "pytest": SuiteTest(
+            name=f"test_{LONG}",
+            comment="",
+            code="    rls.owner\n",
+            text=f"def test_{LONG}(rls):\n    rls.owner\n",
+        ),
+        "pgtap": SuiteTest(name=LONG, comment=LONG, code="", text=f"-- {LONG} {LONG}\nbegin;\n"),
     },
 )
 MUTATION = SuiteMutation(

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from supabase_jobs.findings import SuiteMutant, SuiteMutation
+from supabase_jobs.findings import SuiteMutant, SuiteMutation, SuiteTest
 from supabase_jobs.report import write
 from supabase_jobs.report.formats.text import write as write_text
 from supabase_jobs.report.producers.suite_mutation import document
@@ -36,7 +36,12 @@ SURVIVED = replace(
     sql="grant select;",
     state="survived",
     by=(),
-    tests={"pytest": "def test_it(rls):\n    pass\n", "pgtap": "begin;\n"},
+    tests={
+        "pytest": SuiteTest(
+            name="test_it", comment="", code="    pass\n", text="def test_it(rls):\n    pass\n"
+        ),
+        "pgtap": SuiteTest(name="it", comment="", code="", text="begin;\n"),
+    },
 )
 EQUIVALENT = replace(KILLED, id="same", state="equivalent", by=())
 REJECTED = replace(KILLED, id="refused", state="rejected", by=("42P01: no table",))
@@ -118,7 +123,7 @@ def test_markdown_has_a_code_block_for_the_fault_and_for_each_test() -> None:
     )
     assert blocks == [
         ("sql", "grant select;\n"),
-        ("python", SURVIVED.tests["pytest"]),
+        ("python", SURVIVED.tests["pytest"].text),
         ("sql", "begin;\n"),
     ]
 

@@ -97,7 +97,7 @@ def _mutant(mutant: SuiteMutant) -> dict[str, object]:
         "sentence": mutant.sentence,
         "sql": mutant.sql,
         "seconds": round(mutant.seconds, 2),
-        "tests": dict(mutant.tests),
+        "tests": {name: test.text for name, test in mutant.tests.items()},
         "note": mutant.note,
     }
 
@@ -217,7 +217,8 @@ def _entry(mutant: SuiteMutant, untouched: Collection[str]) -> Entry:
         details.append(Detail("no test", mutant.note))
     for framework, (name, language) in _FRAMEWORKS.items():
         if framework in mutant.tests:
-            details.append(Detail(f"missing test ({name})", mutant.tests[framework], language))
+            text = mutant.tests[framework].text
+            details.append(Detail(f"missing test ({name})", text, language))
     return Entry(
         severity=Severity.ERROR,
         object=mutant.object,
@@ -252,7 +253,8 @@ def _checks(result: SuiteMutation) -> Iterator[Check]:
 
 def _remark(mutant: SuiteMutant) -> Remark | None:
     if mutant.state == "survived":
-        details = "\n".join([mutant.sql, mutant.note, *mutant.tests.values()])
+        tests = [test.text for test in mutant.tests.values()]
+        details = "\n".join([mutant.sql, mutant.note, *tests])
         return Remark(True, mutant.state, mutant.sentence, details)
     if mutant.state == "equivalent":
         return Remark(False, mutant.state, "the fault changes nothing for any caller")

@@ -30,6 +30,7 @@ class Actor:
     `post` is the table of staff that has the user, '' for others.
     `is_elsewhere`: the role of the user counts in another group only. `bears`, `row_of` and
     `has_header_of_row` are those of callers.Persona; `held` has the values of the row of `row_of`.
+    `is_made`: the user was made for an alternative of a policy, with the values that it asks for.
     `remedy` says which rows a policy must ignore to end the access of a former member, and `mark`
     is the column of the membership that says so; '' for others.
     """
@@ -51,6 +52,7 @@ class Actor:
     row_of: str = ""
     held: Mapping[str, str | None] = field(default_factory=dict)
     has_header_of_row: bool = False
+    is_made: bool = False
 
     @property
     def is_linked(self) -> bool:

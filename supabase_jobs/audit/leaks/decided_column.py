@@ -52,12 +52,12 @@ def find(facts: Facts) -> Iterator[Question]:
 
 
 def _of_accounts(facts: Facts) -> Iterator[Question]:
-    """The addresses of the account in the row that each user has, if others read it."""
+    """The addresses of the account in the row that each user has."""
     found = [
         f"{label}.{name}"
         for label, table in facts.tables.items()
         for name in table.persons.accounts
-        if table.rls and _is_read(facts, label) and _is_chosen(facts, table, UPDATE, name)
+        if table.rls and _is_chosen(facts, table, UPDATE, name)
     ]
     if found:
         message = (

@@ -75,11 +75,16 @@ def _of_right(facts: Facts, right: UnreadColumn) -> Iterator[Question]:
 
 
 def _of_alike(facts: Facts, role: UnreadColumn) -> Iterator[Question]:
-    """The writes of a member with one of the roles that nothing tells apart."""
+    """The writes of a member with one of the roles that nothing tells apart, or with the only one
+    that nothing asks for.
+    """
+    column = f"{role.table}.{role.column}"
+    why = f"nothing tells these values of {column} apart, unlike others"
+    if len(role.alike) == 1:
+        why = f"nothing asks for another value of {column} there, unlike elsewhere"
     for tried in _opened(facts, role, [UPDATE, INSERT, DELETE]):
         message = (
-            f"Whoever is {' or '.join(role.alike)} can write rows of {{}}: nothing tells these"
-            f" values of {role.table}.{role.column} apart, unlike others. Is that intended?"
+            f"Whoever is {' or '.join(role.alike)} can write rows of {{}}: {why}. Is that intended?"
         )
         yield question(KIND, tried, f"{role.table}.{role.column}", tried.table.label, message)
 
@@ -122,6 +127,7 @@ def _is_by_row(column: UnreadColumn, tried: Tried) -> bool:
     membership = tried.actor.membership
     if column.is_of_user:
         is_colleague = membership is None and not (tried.actor.link or tried.actor.row_of)
+        is_colleague &= not tried.actor.is_made
         is_elsewhere = tried.table.label != column.table and not tried.table.rows.per_user
         return is_elsewhere and (not column.alike or (is_colleague and not tried.deciding.in_group))
     if column.alike and (membership is None or membership.role not in column.alike):

@@ -41,5 +41,6 @@ class Actors:
                 row_of=caller.row_of,
                 held={} if not caller.row_of or state is None else state.values,
                 has_header_of_row=caller.has_header_of_row,
+                is_made=caller.is_made,
             )
         return self._actors[id(caller)]

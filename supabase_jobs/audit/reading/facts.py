@@ -324,7 +324,7 @@ class _Reader:
         return [
             column.name
             for column in relation.columns
-            if column.category == "N" or column.name in closed
+            if column.category == "N" or column.name in closed or column.starts_constant
             if column.name not in keys and not column.generated
         ]
 
@@ -416,8 +416,8 @@ class _Reader:
     def _of_alike(
         self, relation: Relation, column: str, *, is_of_user: bool
     ) -> Iterator[UnreadColumn]:
-        """The roles with which nothing compares the column, if there are several: whoever has one
-        of them may do what the others may.
+        """The roles with which nothing compares the column: whoever has one of them may do what the
+        others may, or what each member may.
         """
         key, usage = (relation.oid, column), self._plan.usage
         literals = usage.constants.literals.get(key, ())
@@ -427,7 +427,7 @@ class _Reader:
         if closed is None or not compared or is_ordered:
             return
         alike = [one for one in closed.values if one not in compared]
-        if len(alike) > 1 and compared.intersection(closed.values):
+        if alike and compared.intersection(closed.values):
             yield UnreadColumn(
                 table=relation.label,
                 column=column,

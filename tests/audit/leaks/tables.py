@@ -209,6 +209,7 @@ class _Builder:
                 "row_of": "",
                 "held": {},
                 "has_header_of_row": False,
+                "is_made": False,
                 "post": "",
             }
             self._actors[label] = Actor(**_known(fields, given))

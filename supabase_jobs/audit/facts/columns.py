@@ -127,7 +127,8 @@ class Decided:
     although others change the row by the policies `deciders`. `elsewhere` has those at which
     something else looks, and `binding` those that policies for writes of other tables name which
     read this one. `ends` are the times of an event that the project tests elsewhere, after which
-    the persons change the row.
+    the persons change the row. `unbound` maps the columns that say whose a row is to the commands
+    for which a policy leaves them free.
     """
 
     chosen: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -136,3 +137,4 @@ class Decided:
     elsewhere: Elsewhere | None = None
     binding: Collection[str] = ()
     ends: Sequence[str] = ()
+    unbound: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from supabase_jobs.audit.callers import NEWCOMER, STRANGER
+from supabase_jobs.audit.callers import NEWCOMER, SERVICE, STRANGER
 from supabase_jobs.audit.facts.attempts import Tried
 from supabase_jobs.audit.facts.facts import Facts
-from supabase_jobs.audit.leaks.leak import Kind, Question, question
-from supabase_jobs.audit.probes.attempt import BELOW, FORGE, INSERT, NAME, NONE, OTHER, OWN
+from supabase_jobs.audit.leaks.leak import Kind, Question, TableColumn, question
+from supabase_jobs.audit.probes.attempt import BELOW, FORGE, INSERT, NAME, NONE, OTHER, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
 KIND = Kind(
@@ -17,8 +17,15 @@ KIND = Kind(
 )
 
 
+# what the question about the columns of all tables is about
+_OF_ALL = "whose rows"
+
+
 def find(facts: Facts) -> Iterator[Question]:
-    """One question for each table, about all of its columns; none if the row may be forged."""
+    """One question for each table, about all of its columns; none if the row may be forged. One
+    about the columns of all tables that say whose a row is.
+    """
+    yield from _unbound(facts)
     for label, group in facts.objects.items():
         inserts = [t for t in group if t.action == INSERT and t.reached and not t.failed]
         if any(_is_forged(tried) for tried in inserts):
@@ -33,6 +40,39 @@ def find(facts: Facts) -> Iterator[Question]:
                     " May they?"
                 )
                 yield question(KIND, tried, label, column, message)
+
+
+def _unbound(facts: Facts) -> Iterator[Question]:
+    """The columns by which policies know whose a row is, if one for writes leaves them free."""
+    topics = list[TableColumn]()
+    for label, table in facts.tables.items():
+        for column, commands in table.decided.unbound.items():
+            if any(_is_written(facts, label, column, command) for command in commands):
+                topics.append(TableColumn(label, column))
+    if topics:
+        yield Question(
+            kind=KIND,
+            severity=Severity.QUESTION,
+            object=topics[0].table,
+            message=(
+                "Users can name anybody in {} of new or changed rows, by which policies know whose"
+                " a row is. May they?"
+            ),
+            decides=_OF_ALL,
+            topics=tuple(topics),
+            of_all=True,
+        )
+
+
+def _is_written(facts: Facts, label: str, column: str, command: str) -> bool:
+    """Whether some user adds rows, none of which is forged, or changes the column of one. What
+    nobody adds is not known.
+    """
+    writes = [t for t in facts.of_table(label) if t.actor.kind != SERVICE and t.action == command]
+    reached = [t for t in writes if t.reached and not t.failed]
+    if command == UPDATE:
+        return any(t.column == column for t in reached)
+    return not any(_is_forged(t) for t in reached)
 
 
 def _is_forged(tried: Tried) -> bool:

@@ -185,14 +185,15 @@ class TriggerUses:
     change other tables on a condition about them. `frozen` are those that a trigger guards in
     changed rows only, `reserved` those of them whose trigger asks for the caller, so that somebody
     else may change them. `computed` are those that one sets in new rows if they do not have a value
-    of their own, `loose` those that one guards unless they are null. `addresses` are those to which
-    one on auth.users copies the address of the account.
+    of their own, `given` all that one sets in new rows, `loose` those that one guards unless they
+    are null. `addresses` are those to which one on auth.users copies the address of the account.
     """
 
     acted_on: dict[ColumnKey, list[str]] = field(default_factory=dict)
     frozen: set[ColumnKey] = field(default_factory=set)
     reserved: set[ColumnKey] = field(default_factory=set)
     computed: set[ColumnKey] = field(default_factory=set)
+    given: set[ColumnKey] = field(default_factory=set)
     loose: set[ColumnKey] = field(default_factory=set)
     addresses: set[ColumnKey] = field(default_factory=set)
 

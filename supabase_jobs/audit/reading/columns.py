@@ -7,7 +7,14 @@ from functools import cached_property
 from supabase_jobs.audit.catalog import Catalog, Column, Function, Relation
 from supabase_jobs.audit.facts.columns import Code, Compared, Decided, Persons, Tested, Values
 from supabase_jobs.audit.facts.tables import API_USERS
-from supabase_jobs.audit.policies import decisions, expressions, parse_trees, printed, tested
+from supabase_jobs.audit.policies import (
+    decisions,
+    expressions,
+    parse_trees,
+    printed,
+    tested,
+    unbound_persons,
+)
 from supabase_jobs.audit.policies.decided_elsewhere import DecidedElsewhere
 from supabase_jobs.audit.policies.decisions import Free, Meaning
 from supabase_jobs.audit.policies.expressions import Literal
@@ -134,6 +141,24 @@ class Columns:
             elsewhere=self._elsewhere.of_table(relation, self._plan.closed(relation)),
             binding=self._binding(relation),
             ends=self._ends(relation, owners),
+            unbound=dict(self._unbound(relation)),
+        )
+
+    def _unbound(self, relation: Relation) -> Iterator[tuple[str, list[str]]]:
+        """The columns that say whose a row is, and that a policy for writes leaves free; not those
+        of a membership, about which there are other questions, or of the row that each user has.
+        """
+        plan, usage = self._plan, self._plan.usage
+        is_other = relation.oid not in plan.memberships and not relation.is_storage
+        persons = user_columns(relation, usage, plan.per_user) if is_other else ()
+        is_of_user = relation.oid in plan.per_user
+        own = [n for n in persons if is_of_user and [n] in [[*k] for k in relation.unique_keys]]
+        return unbound_persons.find(
+            relation,
+            [name for name in persons if name not in own],
+            bound={name for _, name in usage.persons.checked},
+            given=_among(relation, usage.triggers.given),
+            frozen=_among(relation, usage.triggers.frozen),
         )
 
     def _owners(self, relation: Relation) -> list[str]:

@@ -73,9 +73,10 @@ class Triggers:
         for function in inserting:
             conditions = " ".join(CONDITION.findall(function.body))
             conditions += " ".join(_COALESCED.findall(function.body))
-            set_ = {*_SET.findall(function.body)} & {*NEW.findall(conditions)}
+            set_ = {*_SET.findall(function.body)} & {*relation.by_name}
+            self._usage.triggers.given |= {(relation.oid, name) for name in set_}
             self._usage.triggers.computed |= {
-                (relation.oid, name) for name in set_ & {*relation.by_name}
+                (relation.oid, name) for name in set_ & {*NEW.findall(conditions)}
             }
 
     def _may_ask(self, function: Function) -> bool:

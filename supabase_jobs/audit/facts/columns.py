@@ -128,7 +128,8 @@ class Decided:
     something else looks, and `binding` those that policies for writes of other tables name which
     read this one. `ends` are the times of an event that the project tests elsewhere, after which
     the persons change the row. `unbound` maps the columns that say whose a row is to the commands
-    for which a policy leaves them free.
+    for which a policy leaves them free. `waiting` are the states with a default, the times and the
+    persons of a new row that may be null, which no policy for new rows names.
     """
 
     chosen: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -138,3 +139,4 @@ class Decided:
     binding: Collection[str] = ()
     ends: Sequence[str] = ()
     unbound: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    waiting: Sequence[str] = ()

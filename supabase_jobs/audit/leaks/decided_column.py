@@ -9,7 +9,7 @@ row to others, such as an end of one's own, is no decision of theirs.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from supabase_jobs.audit.callers import SERVICE
+from supabase_jobs.audit.callers import ANON, NEWCOMER, OWNER, SERVICE, STRANGER
 from supabase_jobs.audit.facts.facts import Facts
 from supabase_jobs.audit.facts.tables import Table
 from supabase_jobs.audit.leaks.leak import Asks, Kind, Question, TableColumn, Topic
@@ -28,6 +28,10 @@ KIND = Kind(
 
 # what the question about the columns of all tables is about
 _OF_ALL = "what others read"
+# the same about new rows
+_NEW = "new rows"
+# who adds rows without a role
+_USERS = (ANON, NEWCOMER, STRANGER, OWNER)
 
 _ROWS = {INSERT: "new", UPDATE: "changed"}
 
@@ -48,6 +52,7 @@ def find(facts: Facts) -> Iterator[Question]:
                 )
                 yield _question(label, f"{label}:{UPDATE}", ends, message)
     yield from _shown_to_others(facts)
+    yield from _of_new_rows(facts)
     yield from _of_accounts(facts)
 
 
@@ -88,6 +93,36 @@ def _shown_to_others(facts: Facts) -> Iterator[Question]:
         topics = [TableColumn(label, name) for label, name in found]
         question = _question(found[0][0], _OF_ALL, topics, message)
         yield replace(question, of_all=True)
+
+
+def _of_new_rows(facts: Facts) -> Iterator[Question]:
+    """All states of new rows, with the times and persons beside them, that their writers choose and
+    cannot change afterwards, so that somebody else or the backend does.
+    """
+    topics = list[TableColumn]()
+    for label, table in facts.tables.items():
+        names = [
+            name for name in table.decided.waiting if _is_only_chosen_at_first(facts, label, name)
+        ]
+        topics += [TableColumn(label, name) for name in names]
+    if topics:
+        message = (
+            "Users choose {} of new rows, which they cannot change afterwards. Is none of them for"
+            " somebody else to decide?"
+        )
+        yield replace(_question(topics[0].table, _NEW, topics, message), of_all=True)
+
+
+def _is_only_chosen_at_first(facts: Facts, label: str, column: str) -> bool:
+    """Whether some user adds rows, and none of those who do changes the column later; what was
+    tried in a new row has to be accepted.
+    """
+    tried = [t for t in facts.of_table(label) if t.actor.kind in _USERS and not t.actor.claim]
+    added = [t for t in tried if t.action == INSERT and t.reached and t.whose != OTHER]
+    chosen = [t for t in tried if t.name == CHOOSE and t.column == column]
+    changed = [t for t in tried if t.action == UPDATE and t.column == column and t.reached]
+    is_refused = bool(chosen) and not any(t.reached for t in chosen)
+    return bool(added) and not is_refused and not changed
 
 
 def _is_read(facts: Facts, label: str) -> bool:

@@ -42,10 +42,7 @@ def find(
     """
     applying = [policy for policy in relation.policies if policy.applies_to(_ROLE)]
     does = {command: _alternatives(relation, applying, persons, command) for command in _COMMANDS}
-    rights = {
-        name: {command for command in _COMMANDS if any(name in one.named for one in does[command])}
-        for name in persons
-    }
+    rights = {name: _rights(name, does) for name in persons}
     adding = [one for one in does[_INSERT] if one.mentioned]
     for name in persons:
         commands, rules = list[str](), bool(rights[name] & {_UPDATE, _DELETE})
@@ -63,14 +60,23 @@ def find(
             yield name, commands
 
 
+def _rights(column: str, does: Mapping[str, Sequence[_Alternative]]) -> set[str]:
+    """The commands in which a policy compares a column with the caller."""
+    found = set[str]()
+    for command, alternatives in does.items():
+        if any(column in one.named for one in alternatives):
+            found.add(command)
+    return found
+
+
 def _of_weaker(
-    column: str, alternatives: Collection[_Alternative], rights: Mapping[str, Collection[str]]
+    column: str, alternatives: Collection[_Alternative], rights: Mapping[str, set[str]]
 ) -> Iterator[_Alternative]:
     """Those of callers who may do less than the person in a column: who may do the same only shares
     the row.
     """
     for one in alternatives:
-        if not any({*rights[column]} <= {*rights[other]} for other in one.named):
+        if not any(rights[column] <= rights[other] for other in one.named):
             yield one
 
 

@@ -142,6 +142,7 @@ class Columns:
             binding=self._binding(relation),
             ends=self._ends(relation, owners),
             unbound=dict(self._unbound(relation)),
+            waiting=self._waiting(relation),
         )
 
     def _unbound(self, relation: Relation) -> Iterator[tuple[str, list[str]]]:
@@ -151,8 +152,8 @@ class Columns:
         plan, usage = self._plan, self._plan.usage
         is_other = relation.oid not in plan.memberships and not relation.is_storage
         persons = user_columns(relation, usage, plan.per_user) if is_other else ()
-        is_of_user = relation.oid in plan.per_user
-        own = [n for n in persons if is_of_user and [n] in [[*k] for k in relation.unique_keys]]
+        unique = {key[0] for key in relation.unique_keys if len(key) == 1}
+        own = unique if relation.oid in plan.per_user else set[str]()
         return unbound_persons.find(
             relation,
             [name for name in persons if name not in own],
@@ -160,6 +161,30 @@ class Columns:
             given=_among(relation, usage.triggers.given),
             frozen=_among(relation, usage.triggers.frozen),
         )
+
+    def _waiting(self, relation: Relation) -> list[str]:
+        """The columns that wait in a new row for what happens to it: no policy for new rows names
+        them, and no trigger sets them. Times do so beside a state or another person.
+        """
+        plan, closed = self._plan, self._plan.closed(relation)
+        adding = [policy for policy in relation.policies if policy.governs("insert")]
+        kept = {name for policy in adding for name in tested.written(relation, policy).mentioned}
+        persons = {*user_columns(relation, plan.usage, plan.per_user)}
+        if not persons & kept:
+            persons.clear()  # each of them may be the writer
+        kept |= {*_among(relation, plan.usage.triggers.given)}
+        kept |= {name for key in relation.unique_keys for name in key}
+        states, times = list[str](), list[str]()
+        for column in relation.columns:
+            name, is_empty = column.name, column.default is None and not column.not_null
+            may = any(relation.may(role, "INSERT", name) for role in API_USERS)
+            if name in kept or column.generated or not may:
+                continue
+            if (is_empty and name in persons) or (name in closed and column.default is not None):
+                states.append(name)
+            elif is_empty and column.base in TIMES:
+                times.append(name)
+        return [*states, *times] if states and adding and relation.rls else []
 
     def _owners(self, relation: Relation) -> list[str]:
         """The columns that a policy of the table compares with the caller."""

@@ -22,6 +22,7 @@ from supabase_jobs.findings import (
 )
 from supabase_jobs.report import FORMATS, write
 from supabase_jobs.report.formats import text
+from supabase_jobs.report.github import annotations
 from supabase_jobs.report.producers.access import document
 from supabase_jobs.report.producers.audit import MARKER, locate
 from tests.audits import FIX, GOOD
@@ -225,11 +226,31 @@ def test_html_escapes_texts_and_needs_no_network() -> None:
 def test_junit_fails_for_wider_access_and_passes_for_unchanged_objects() -> None:
     root = ET.fromstring(written("junit", BAD).encode())  # noqa: S314  written by us
     failed = [case for case in root.iter("testcase") if case.find("failure") is not None]
-    assert len(failed) == 7
+    assert len(failed) == 4
     passed = [case for case in root.iter("testcase") if len(case) == 0]
     assert passed == []  # both tables have changes
     unchanged = ET.fromstring(written("junit", SAME).encode())  # noqa: S314  written by us
     assert [case for case in unchanged.iter("testcase") if len(case)] == []
+
+
+def test_changes_with_one_cause_are_one_finding() -> None:
+    """Of callers, and of the states of the rows of a table."""
+    states = [
+        replace(change, object=name, label=NOTES)
+        for name in (NOTES, f"{NOTES} (state = draft)")
+        for change in (cell("wider", "anon", "read"), cell("wider", "stranger", "read"))
+    ]
+    diff = replace(BAD, changes=tuple(states), not_compared=())
+    told = "anon and stranger can now read public.notes"
+    found = written("text", diff)
+    assert found.count('cause: policy "all"') == 1
+    assert f"  + {told}\n    and: {told} (state = draft)\n" in found
+    [run] = json.loads(written("sarif", diff))["runs"]
+    [result] = run["results"]
+    assert f"{told}; {told} (state = draft)" in result["message"]["text"]
+    [annotation] = annotations(document(diff))
+    assert annotation.startswith("::error file=supabase/migrations/1_notes.sql,line=9,")
+    assert json.loads(written("json", diff))["summary"]["wider"] == 4
 
 
 def test_sarif_has_a_rule_for_each_kind_of_change_and_the_line_of_the_policy() -> None:

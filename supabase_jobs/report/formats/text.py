@@ -279,6 +279,12 @@ class _Writer:
 
     def _item(self, entry: Entry) -> None:
         self._paragraph(f"{entry.label}{_sentence(entry)}", first="  ", rest="      ")
+        others = entry.messages[1:] if self._whole else entry.messages[1:_SHOWN]
+        for message in others:
+            text = f"and: {printable.line(message.text)}"
+            self._paragraph(text, first="    ", rest="      ")
+        if len(entry.messages) > len(others) + 1:
+            self.page.line(f"    … {len(entry.messages) - len(others) - 1} more", style="dim")
         if entry.cause:
             self._paragraph(f"cause: {printable.line(entry.cause)}", first="    ", rest="      ")
         for fix in entry.fixes:

@@ -1,5 +1,6 @@
 """The document of what migrations change in the access."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -51,6 +52,7 @@ def document(result: AccessDiff) -> Document:
     """The changes by kind, wider access first, what was not compared, and who can do what after
     them.
     """
+    result = replace(result, changes=_by_cause(result.changes))
     changed = {change.object for change in result.changes}
     locations = result.audit.locations
     found = tuple(audit.results(_findings(result), _not_tested(result), locations))
@@ -82,6 +84,19 @@ def document(result: AccessDiff) -> Document:
         marker=audit.MARKER,
         findings_bytes=250_000,
         noun="change",
+    )
+
+
+def _by_cause(changes: Sequence[AccessChange]) -> tuple[AccessChange, ...]:
+    """The changes with their object as the origin, where several have one cause in it: other
+    callers, or other states of its rows.
+    """
+    times = Counter((change.label, change.cause) for change in changes if change.change in _CELLS)
+    return tuple(
+        replace(change, origin=change.label)
+        if not change.origin and change.cause and times[change.label, change.cause] > 1
+        else change
+        for change in changes
     )
 
 
@@ -165,9 +180,10 @@ class Sentence:
     """Changes of one object with one cause, in one sentence. `location` is the line of the policy
     or the object, `origin` the object of the cause if it is another one.
 
-    `fix` is that of the most general caller.
+    `fix` is that of the most general caller; `first` is its change.
     """
 
+    first: AccessChange
     change: str
     severity: Severity
     object: str
@@ -176,6 +192,11 @@ class Sentence:
     fix: str
     location: Location | None
     origin: str = ""
+
+    @property
+    def by_cause(self) -> tuple[str, str]:
+        """The object of the cause, and the cause: what reports fold changes by."""
+        return self.origin, self.cause
 
     @property
     def where(self) -> str:
@@ -201,6 +222,7 @@ def sentences(result: AccessDiff, changes: Iterable[AccessChange]) -> Iterator[S
     for groups in by_actions.values():
         first = groups[0][0]
         yield Sentence(
+            first=first,
             change=first.change,
             severity=first.severity,
             object=first.object,
@@ -224,7 +246,7 @@ def _text(groups: list[list[AccessChange]]) -> str:
 
 
 def _sections(result: AccessDiff) -> Iterator[Section]:
-    told: set[str] = set()
+    told: set[tuple[str, str]] = set()
     for heading, kinds in PARTS.items():
         if found := entries(result, *kinds, told=told):
             yield Findings(title=heading, entries=found)
@@ -243,19 +265,21 @@ def _sections(result: AccessDiff) -> Iterator[Section]:
         yield Legend(audit.MEANINGS, audit.MEANING_ITEMS)
 
 
-def entries(result: AccessDiff, *kinds: str, told: set[str] | None = None) -> tuple[Entry, ...]:
-    """The changes of some kinds, a sentence each; those with one cause on another object together,
-    with the leaks that it opens. `told` has the causes of the entries before.
+def entries(
+    result: AccessDiff, *kinds: str, told: set[tuple[str, str]] | None = None
+) -> tuple[Entry, ...]:
+    """The changes of some kinds, a sentence each; those with one cause together, with the leaks
+    that it opens. `told` has the causes of the entries before, each with its object.
     """
-    known = set[str]() if told is None else told
+    known = set[tuple[str, str]]() if told is None else told
     found: list[Entry] = []
     for sentence in sentences(result, result.of(*kinds)):
         if not sentence.origin:
             found.append(_entry(sentence))
-        elif sentence.cause not in known:
-            known.add(sentence.cause)
-            same = [one for one in sentences(result, result.changes) if one.cause == sentence.cause]
-            found.append(_shared_entry(same))
+        elif sentence.by_cause not in known:
+            known.add(sentence.by_cause)
+            every = sentences(result, result.changes)
+            found.append(_shared_entry([one for one in every if one.by_cause == sentence.by_cause]))
     return tuple(found)
 
 
@@ -325,12 +349,15 @@ def _cell(item: NotCompared) -> str:
 
 
 def _findings(result: AccessDiff) -> Iterator[AuditFinding]:
-    for change in result.changes:
+    """A finding for each sentence. One about cells names its object itself."""
+    for sentence in sentences(result, result.changes):
+        change = sentence.first
+        is_named = change.change in _CELLS and bool(change.origin)
         yield AuditFinding(
             id=change.id,
             severity=change.severity,
-            object=change.object,
-            message=change.message,
+            object=change.origin if is_named else change.object,
+            message=sentence.text,
             fix=change.fix,
             cause=change.cause,
             policies=change.policies,

@@ -17,6 +17,7 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import HIDDEN, ROWS
+from supabase_jobs.session.action import Select
 from supabase_jobs.session.outcome import outcome_of_error
 
 
@@ -25,11 +26,13 @@ class PreparedUse(Bypass):
     """A read of a view, or a write to it, after the owner has `prepared` the rows that it selects.
 
     `own` sets the role of the owner. Rows that the caller reads in their tables then are none that
-    these refuse.
+    these refuse. Where these refuse all of which the view may show something, `everything` reads it
+    whole: before, it showed no row, so that any row is one of them.
     """
 
     prepared: Sequence[Statement]
     own: Statement
+    everything: Sequence[Select] = ()
 
     @property
     def _readable(self) -> list[Row]:
@@ -40,7 +43,8 @@ class PreparedUse(Bypass):
     def statements(self) -> list[Statement]:
         """The statements of the owner and of the caller, in order."""
         reads = exists((row, self.caller.role) for row in self._readable)
-        return [self.own, *self.prepared, self.become, reads, *super().statements]
+        whole = [read.statement for read in self.everything]
+        return [self.own, *self.prepared, self.become, reads, *super().statements, *whole]
 
     def read(self, result: GroupResult) -> None:
         """Read which rows the view shows or changes, and which of them their tables refuse."""
@@ -51,11 +55,13 @@ class PreparedUse(Bypass):
             self.effects = Effects(changed=self.hidden if is_kept else ())
             self.outcome = ROWS if is_kept else outcome_of_error(result.error)
             return
-        reads, answer = result.answers[-2:]
+        reads, answer, *whole = result.answers[-2 - len(self.everything) :]
         if self.action == SELECT:
             known = zip(self._readable, reads.rows[0] if self._readable else (), strict=True)
             read = {id(row) for row, is_read in known if is_read}
             found = self._shown_in(str(answer.rows[0][0]) if answer.rows else "")
+            if not found and not read and any(one.rows[0][0] is not None for one in whole):
+                found, self.sent = list(self.hidden), self.everything
             self.said.shown = [row for row in found if id(row) not in read]
         else:
             found = list(self.hidden) if answer.count else []

@@ -83,6 +83,9 @@ class Views:
                     hidden=hidden,
                     prepared=prepared,
                     own=own_role(self._impersonation),
+                    everything=one.everything
+                    if isinstance(one, ViewRead) and len(hidden) == len(rows)
+                    else (),
                 )
 
     def in_refused_states(self, views: Sequence[Relation], tried: Sequence[Bypass]) -> list[Bypass]:

@@ -8,6 +8,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, AuditFinding
+from supabase_jobs.report.producers.audit import by_cause
 from tests.audit.conftest import decided, run_audit
 from tests.audit.recorded import in_words
 from tests.fix_db import session_copy
@@ -204,6 +205,27 @@ def test_kind_is_reported_and_repaired(connection: Connection, name: str) -> Non
     assert [cell for cell in opens if not has(after, *cell)] == []
     known = {f.id for f in before.findings}
     assert [f.id for f in after.findings if f.severity.is_problem and f.id not in known] == []
+
+
+def test_tables_that_one_recursion_closes_have_one_cause(connection: Connection) -> None:
+    """The repair is printed once, at the table whose policies query it: it creates functions."""
+    below = """
+create policy "tasks: read" on public.tasks for select to authenticated using (
+  team_id in (select team_id from public.members where user_id = auth.uid()));
+create policy "teams: read" on public.teams for select to authenticated using (
+  id in (select team_id from public.tasks));
+create policy "members: read" on public.members for select to authenticated using (
+  team_id in (select m.team_id from public.members as m where m.user_id = auth.uid()));
+"""
+    connection.execute(f"{TEAMS}{below}".encode())
+    found = broken(run_audit(connection))
+    assert {f.object for f in found} == {"public.members", "public.tasks", "public.teams"}
+    assert {(f.origin, f.cause) for f in found} == {("public.members", 'policy "members: read"')}
+    [group] = by_cause(found)
+    [fix] = {f.fix for f in group}
+    assert all(f.proven for f in group)
+    connection.execute(statements(fix).encode())
+    assert broken(run_audit(connection, repairs=False)) == []
 
 
 def test_question_about_a_table_without_grant_and_policy(connection: Connection) -> None:

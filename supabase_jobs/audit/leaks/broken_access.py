@@ -62,7 +62,9 @@ def _leak(refusal: Refusal) -> BrokenAccess:
         object=refusal.table,
         message=_message(refusal),
         name=f"{refusal.table}:{refusal.reason}",
-        explanation=Explanation(cause=_cause(refusal), fix=fix, policies=refusal.policies),
+        explanation=Explanation(
+            cause=_cause(refusal), fix=fix, policies=refusal.policies, origin=refusal.origin
+        ),
         refusal=refusal,
     )
 

@@ -42,7 +42,8 @@ class Refusal:
 
     `policies` are the names of those that permit it, `missing` what the roles lack, such as
     "EXECUTE on private.is_member(uuid)". `repairs` are the statements that may end it, the best
-    first, and `tables` and `functions` the oids of those that take part.
+    first, and `tables` and `functions` the oids of those that take part. `origin` is the table of
+    the policies, '' if it is this one.
     """
 
     table: str
@@ -54,6 +55,7 @@ class Refusal:
     repairs: tuple[str, ...] = ()
     tables: frozenset[int] = frozenset()
     functions: frozenset[int] = frozenset()
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -277,18 +279,38 @@ class _Reader:
         policies = list(dict.fromkeys(policies))
         if not policies:
             return
-        own = [policy for policy in policies if relation.oid in self._read(policy)]
         tables = frozenset({relation.oid}.union(*map(self._read, policies)))
+        source = self._querying_itself(tables)
+        own = [] if source is None else self._of_itself(source)
+        repaired = (relation, policies) if source is None else (source, source.policies)
+        repairs = self._without_recursion(repaired[0], own, repaired[1])
         yield Refusal(
             table=relation.label,
             reason=Reason.RECURSION,
             actions=_in_order(action for action, _ in failed),
             roles=tuple(dict.fromkeys(role for _, role in failed)),
             policies=tuple(policy.name for policy in own or policies),
-            repairs=tuple(dict.fromkeys(self._without_recursion(relation, own, policies))),
-            tables=tables,
+            origin=source.label if source is not None else "",
+            repairs=tuple(dict.fromkeys(repairs)),
+            tables=tables if source is None else tables | {source.oid},
             functions=frozenset(f.oid for policy in policies for f in self._invokers(policy)),
         )
+
+    def _querying_itself(self, tables: Collection[int]) -> Relation | None:
+        """The first table with policies that query it, among these and those that they query."""
+        waiting, known = sorted(tables), set(tables)
+        while waiting:
+            table = self._catalog.by_oid[waiting.pop(0)]
+            if self._of_itself(table):
+                return table
+            new = frozenset().union(*map(self._read, table.policies)) - known
+            known |= new
+            waiting += sorted(new)
+        return None
+
+    def _of_itself(self, table: Relation) -> list[Policy]:
+        """The policies of a table that query it."""
+        return [policy for policy in table.policies if table.oid in self._read(policy)]
 
     def _without_recursion(
         self, relation: Relation, own: Sequence[Policy], policies: Sequence[Policy]

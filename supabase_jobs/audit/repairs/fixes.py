@@ -223,7 +223,11 @@ def of_explained(plan: Plan, proofs: Proofs | None, leak: ExplainedLeak) -> Repa
         ask = "Not tried: no trial sees who reads files by their URL. If nobody needs that, run:"
         proven = Proven(text=as_comment(f"{ask}\n{leak.explanation.fix}"), left=Left.UNKNOWN)
     return Repaired(
-        leak=leak, cause=leak.explanation.cause, policies=leak.explanation.policies, proven=proven
+        leak=leak,
+        cause=leak.explanation.cause,
+        policies=leak.explanation.policies,
+        proven=proven,
+        origin=leak.explanation.origin,
     )
 
 

@@ -23,7 +23,7 @@ operator as (
     ('if-false', 'the guard is always false', '(?<!\yend )\mif\M.*?\mthen\M', 'if false then'),
     ('where-true', 'the condition is always true', '\mwhere\M', 'where true or'),
     ('where-false', 'the condition is never true', '\mwhere\M', 'where false and'),
-    ('and-or', 'AND replaced by OR', '(?<!\mbetween [\w.]+ )\mand\M', 'or'),
+    ('and-or', 'AND replaced by OR', '(?<!\mbetween [\w.\[\]]+ )\mand\M', 'or'),
     ('or-and', 'OR replaced by AND', '\mor\M', 'and'),
     ('null', 'IS NULL replaced by IS NOT NULL', '\mis null\M', 'is not null'),
     ('distinct', 'IS DISTINCT FROM replaced by IS NOT DISTINCT FROM', '\mis distinct from\M', 'is not distinct from'),

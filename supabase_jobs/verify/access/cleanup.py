@@ -105,9 +105,21 @@ def check(
                     severity=Severity.ERROR,
                     object=name,
                     message=message,
-                    fix=_FIX,
+                    fix=_fix_of(name, context),
                 )
             )
+
+
+def _fix_of(table: str, context: Context) -> str:
+    """The fix of the foreign key of a table that blocks deletes, by which that finding explains
+    this one; else what to do.
+    """
+    blocking = {
+        id
+        for id, change in context.evidence.changes.items()
+        if change.kind == "foreign key" and change.name.startswith(f"{table}.")
+    }
+    return next((one.fix for one in context.findings if one.id in blocking), _FIX)
 
 
 class _Rows:
